@@ -1,0 +1,1 @@
+"""One module per outside thing: the only places that know AWS, DNS or sockets."""

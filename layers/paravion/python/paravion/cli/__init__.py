@@ -1,0 +1,1 @@
+"""The commands: sendmail, mailq, newaliases and paravion."""

@@ -1,0 +1,126 @@
+"""
+The envelope of one message and its qf form: what the spool keeps beside the body.
+
+An envelope is not the header: reverse-path and forward-paths come from the door, the header section
+travels with the mail. `qf/<queue id>` holds one line of JSON (this envelope), a LF, then the header
+section's octets exactly as they will be sent (CRLF line ends, without the empty line that ends it).
+Immutable once written; what changes lives in the ledger (domain/queue.py).
+
+RFC: 5321 2.3.1 (envelope), 3461 4 (NOTIFY, ORCPT, RET, ENVID), 6152 (body type), 6531 (SMTPUTF8).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+CHUNK_RECIPIENTS: Final = 100
+"""Recipients of one job; RFC 5321 4.5.3.1.8 obliges every host to take 100 in one transaction."""
+
+_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """
+    One forward-path and its RFC 3461 parameters.
+
+    Attributes:
+        forward_path: `local@domain` as it will be sent, without angle brackets; the domain in A-labels.
+        notify: Subset of {"SUCCESS", "FAILURE", "DELAY"} or exactly {"NEVER"}; empty means the default
+            (failure, and delay at our choice), RFC 3461 4.1.
+        orcpt: The ORCPT value as on the wire, `addr-type;xtext`, or "" if none was given.
+        origin: The alias or list that this recipient came from, or "".
+    """
+
+    forward_path: str
+    notify: tuple[str, ...] = ()
+    orcpt: str = ""
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """
+    Everything about one message but its content.
+
+    Attributes:
+        queue_id: What every door returns.
+        reverse_path: `local@domain` without angle brackets, "" for the null reverse-path.
+        recipients: After expansion, each forward-path once. Position is identity: the ledger counts by it.
+        queued_at: Seconds since the epoch; the commit instant as the door saw it.
+        body_octets: Length of `df/<queue id>`.
+        body_type: "7BIT" or "8BITMIME" (RFC 6152).
+        smtputf8: The message needs RFC 6531.
+        ret: "FULL", "HDRS" or "" (RFC 3461 4.3).
+        envid: As on the wire (xtext), or "".
+        kind: "mail" for what somebody submitted, "dsn" for a report of ours, "double-bounce" for a
+            report about a report; decides who hears of its failure (services/bounce.py).
+        submitter: The credential's id, or "paravion" for our own reports.
+        door: "ses-v2", "ses-v1", "http", "smtp", "sendmail" or "bounce".
+        configuration_set: Its name, or "".
+        tags: Name and value pairs of the caller.
+        digest: SHA-256 (hex) of the submission as it came in: tells a repeat from another message
+            under the same idempotency key.
+    """
+
+    queue_id: str
+    reverse_path: str
+    recipients: tuple[Recipient, ...]
+    queued_at: float
+    body_octets: int
+    body_type: str = "7BIT"
+    smtputf8: bool = False
+    ret: str = ""
+    envid: str = ""
+    kind: str = "mail"
+    submitter: str = ""
+    door: str = ""
+    configuration_set: str = ""
+    tags: tuple[tuple[str, str], ...] = field(default=())
+    digest: str = ""
+
+    def chunk(self, number: int) -> dict[int, Recipient]:
+        """Give chunk `number`'s recipients by position; empty when the message has no such chunk."""
+        first = number * CHUNK_RECIPIENTS
+        return dict(enumerate(self.recipients[first : first + CHUNK_RECIPIENTS], first))
+
+    @property
+    def chunk_count(self) -> int:
+        """How many jobs the message makes, at least 1."""
+        return max(1, -(-len(self.recipients) // CHUNK_RECIPIENTS))
+
+
+def encode_qf(envelope: Envelope, header: bytes) -> bytes:
+    """
+    Give the octets of `qf/<queue id>`.
+
+    Args:
+        header: The header section with CRLF line ends, without the empty line after it.
+    """
+    line = json.dumps({"v": _VERSION, **asdict(envelope)}, ensure_ascii=True, separators=(",", ":"))
+    return line.encode() + b"\n" + header
+
+
+def decode_qf(octets: bytes) -> tuple[Envelope, bytes]:
+    """
+    Read back what `encode_qf` wrote.
+
+    Raises:
+        ValueError: Not a qf of this version; says why.
+    """
+    line, newline, header = octets.partition(b"\n")
+    if not newline:
+        raise ValueError("qf without an envelope line")
+    try:
+        fields: dict[str, Any] = json.loads(line)
+        if fields.pop("v", None) != _VERSION:
+            raise ValueError("qf of an unknown version")
+        fields["recipients"] = tuple(
+            Recipient(**{**item, "notify": tuple(item["notify"])}) for item in fields["recipients"]
+        )
+        fields["tags"] = tuple((name, value) for name, value in fields["tags"])
+        return Envelope(**fields), header
+    except (TypeError, KeyError, AttributeError) as exc:
+        raise ValueError(f"qf that is no envelope: {exc}") from exc

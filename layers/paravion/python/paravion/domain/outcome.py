@@ -1,0 +1,53 @@
+"""
+What one attempt did to one recipient: a value, never an exception.
+
+RFC: 5321 4.2 (reply), 3463 (enhanced status), 3464 2.3 (the fields that a DSN takes from here).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Result(StrEnum):
+    """How the attempt ended for a recipient."""
+
+    DELIVERED = "delivered"
+    DEFERRED = "deferred"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """
+    One recipient's result of one attempt.
+
+    Attributes:
+        result: Delivered (responsibility passed on), deferred (may be tried again), failed (for good).
+        status: Enhanced status, `class.subject.detail`; its class digit agrees with `result`.
+        code: The reply code that decided, or 0 when no reply did (DNS, connect, our own fault).
+        text: The reply's text, lines joined by LF, without codes; or what happened in our words.
+            Printable characters only; the adapter escapes anything else. At most 1,000 characters.
+        command: The command or stage that it answers: CONNECT, EHLO, STARTTLS, MAIL, RCPT, DATA, DOT,
+            DNS, LOCAL …
+        mx_host: Name of the host that answered or was tried, "" if none.
+        address: Its IP address, "" if none.
+        relayed_dsn: The next hop took over the duty of RFC 3461 success reports (it offered DSN).
+        tls: TLS version in use, "" for none.
+    """
+
+    result: Result
+    status: str
+    code: int = 0
+    text: str = ""
+    command: str = ""
+    mx_host: str = ""
+    address: str = ""
+    relayed_dsn: bool = False
+    tls: str = ""
+
+    @property
+    def is_reply(self) -> bool:
+        """A remote host's reply decided, not a fault."""
+        return self.code != 0

@@ -1,0 +1,323 @@
+"""
+The job and its record: the state machine that the ledger keeps, as pure transitions.
+
+A job is a message, or a chunk of at most 100 of its recipients. The record is made by the first claim.
+
+    state      meaning                                            who moves it on
+    ---------  -------------------------------------------------  -----------------------------------------
+    (none)     submitted, in the delivery queue, never claimed    deliver claims it
+    claimed    one worker holds a lease and tries it now          that worker records; retry, if it broke off
+    tried      an attempt ended and somebody is still deferred    retry plans it (or gives it up)
+    deferred   waits for its due time                             the sweep makes it ready
+    ready      sent back to the delivery queue by the sweep       deliver claims it; the sweep again, if lost
+    done       every recipient is delivered or failed             nobody
+    removed    an operator removed it                             nobody
+
+`owed` names the reports that somebody must still get, independent of the state: a job may be done and
+owe a bounce. A notice is named after its kind and the attempt that caused it, so that its members never
+change afterwards and the report's queue id follows from it: a repeated report is one message.
+
+Never twice: a claim hands out only recipients that are neither delivered nor failed.
+
+Next on the message's path: services/deliver.py (claim, record), services/retry.py (plan, sweep),
+services/bounce.py (settle).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from paravion.domain.outcome import Outcome, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+LOG_ENTRIES: Final = 40
+"""History entries kept in a record; the middle of a longer history is dropped, its ends tell the story."""
+
+
+class State(StrEnum):
+    """Where a job stands; see the module's table."""
+
+    CLAIMED = "claimed"
+    TRIED = "tried"
+    DEFERRED = "deferred"
+    READY = "ready"
+    DONE = "done"
+    REMOVED = "removed"
+
+
+class NoticeKind(StrEnum):
+    """What a report says; `failed`, `delayed`, `relayed` and `delivered` are RFC 3464 2.3.3 actions."""
+
+    FAILED = "failed"
+    DELAYED = "delayed"
+    RELAYED = "relayed"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class JobKey:
+    """Names a job: what the delivery queue carries."""
+
+    queue_id: str
+    chunk: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as it lies in a queue: ids and its commit instant, never content."""
+
+    key: JobKey
+    queued_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One report that is owed: its kind and the attempt that caused it."""
+
+    kind: NoticeKind
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientState:
+    """
+    What the ledger knows of one recipient after its latest attempt.
+
+    Attributes:
+        outcome: Of the latest attempt.
+        at: When, seconds since the epoch.
+        attempt: Which attempt of the job, >= 1; an expiry takes the number of the last one.
+    """
+
+    forward_path: str
+    outcome: Outcome
+    at: float
+    attempt: int
+
+    @property
+    def is_final(self) -> bool:
+        """Delivered or failed: never sent to again."""
+        return self.outcome.result is not Result.DEFERRED
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One line of the job's history: `event` happened to `recipients` (positions; empty: the whole job)."""
+
+    at: float
+    event: str
+    attempt: int
+    recipients: tuple[int, ...] = ()
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """
+    The ledger's record of one job.
+
+    Attributes:
+        version: Counts writes; a save names the version that it read (optimistic concurrency).
+        attempts: Attempts begun, the one under way included.
+        faults: Times in a row that the job came back without an attempt that ended; sets the back-off.
+        token: The lease's owner, "" when nobody holds it.
+        lease_until, due_at: Seconds since the epoch, 0 for none. A due time without the state deferred or
+            ready is a safety net: look at the job again then.
+        recipient_count: Of this chunk, 0 while unknown (nobody has read the envelope yet).
+        recipients: By position in the envelope; those without an entry are untried.
+        warned: The sender was told of the delay, or need not be.
+    """
+
+    key: JobKey
+    queued_at: float
+    state: State
+    version: int = 0
+    attempts: int = 0
+    faults: int = 0
+    token: str = ""
+    lease_until: float = 0.0
+    due_at: float = 0.0
+    recipient_count: int = 0
+    reverse_path: str = ""
+    recipients: Mapping[int, RecipientState] = field(default_factory=dict)
+    owed: tuple[Notice, ...] = ()
+    warned: bool = False
+    log: tuple[LogEntry, ...] = ()
+
+    @property
+    def is_closed(self) -> bool:
+        """Nothing will be sent any more for this job."""
+        return self.state in {State.DONE, State.REMOVED}
+
+    def open_positions(self, positions: Iterable[int]) -> list[int]:
+        """Give those of `positions` that may still be sent to, in order."""
+        return [n for n in positions if n not in self.recipients or not self.recipients[n].is_final]
+
+    def deferred_positions(self) -> list[int]:
+        """Give the positions whose latest outcome is a deferral."""
+        return [n for n, state in self.recipients.items() if not state.is_final]
+
+
+def can_claim(record: JobRecord | None) -> bool:
+    """
+    Say whether a worker may take the job: untouched, or made ready by the sweep.
+
+    A claimed job is nobody else's, also after its lease ran out: what became of the broken attempt is for
+    `retry` to decide, which every failure reaches by the dead-letter queue.
+    """
+    return record is None or record.state is State.READY
+
+
+def claimed(record: JobRecord | None, job: Job, *, token: str, lease_until: float) -> JobRecord:
+    """Give the record after a successful claim; the caller has checked `can_claim`."""
+    base = record or JobRecord(job.key, job.queued_at, State.READY)
+    return replace(
+        base,
+        state=State.CLAIMED,
+        version=base.version + 1,
+        attempts=base.attempts + 1,
+        token=token,
+        lease_until=lease_until,
+        due_at=0.0,
+    )
+
+
+def with_outcomes(
+    record: JobRecord,
+    outcomes: Mapping[int, tuple[str, Outcome]],
+    *,
+    now: float,
+    notify: Mapping[int, tuple[str, ...]],
+    last: bool,
+) -> JobRecord:
+    """
+    Enter outcomes into a claimed record.
+
+    Args:
+        outcomes: By position: forward-path and outcome of this attempt.
+        notify: By position: RFC 3461 NOTIFY of the recipient, () for the default.
+        last: The attempt is over. Otherwise more outcomes follow under the same lease.
+
+    Returns:
+        The new record; its version is unchanged (the save counts it). Recipients that were final stay
+        as they were, whatever `outcomes` says of them.
+    """
+    states = dict(record.recipients)
+    owed = list(record.owed)
+    for position, (forward_path, outcome) in outcomes.items():
+        if position in states and states[position].is_final:
+            continue
+        states[position] = RecipientState(forward_path, outcome, now, record.attempts)
+        kind = _notice_for(outcome, notify.get(position, ()))
+        notice = kind and Notice(kind, record.attempts)
+        if notice and notice not in owed:
+            owed.append(notice)
+    log = _logged(record.log, outcomes, now, record.attempts)
+    new = replace(record, recipients=states, owed=tuple(owed), log=log)
+    if not last:
+        return new
+    every_final = len(states) >= record.recipient_count and all(s.is_final for s in states.values())
+    return replace(
+        new,
+        state=State.DONE if every_final else State.TRIED,
+        token="",
+        lease_until=0.0,
+        due_at=0.0,
+        faults=0,
+    )
+
+
+def with_event(record: JobRecord, event: str, *, now: float, text: str = "") -> JobRecord:
+    """Add one line about the whole job to its history."""
+    entry = LogEntry(now, event, record.attempts, (), text)
+    return replace(record, log=_bounded((*record.log, entry)))
+
+
+def expired(record: JobRecord, *, now: float, outcomes: Mapping[int, tuple[str, Outcome]],
+            notify: Mapping[int, tuple[str, ...]]) -> JobRecord:  # fmt: skip
+    """
+    Give up every recipient that is not final: the queue's lifetime is over.
+
+    Args:
+        outcomes: By position, for every recipient of the chunk that is still open: what to tell.
+    """
+    states = dict(record.recipients)
+    told = False
+    for position, (forward_path, outcome) in outcomes.items():
+        if position in states and states[position].is_final:
+            continue
+        states[position] = RecipientState(forward_path, outcome, now, record.attempts)
+        told = told or _wants(notify.get(position, ()), "FAILURE")
+    notice = Notice(NoticeKind.EXPIRED, record.attempts)
+    owed = (*record.owed, notice) if told and notice not in record.owed else record.owed
+    return replace(
+        record,
+        state=State.DONE,
+        token="",
+        lease_until=0.0,
+        due_at=0.0,
+        recipients=states,
+        owed=owed,
+        log=_bounded((*record.log, LogEntry(now, "expired", record.attempts, tuple(sorted(outcomes))))),
+    )
+
+
+def members(record: JobRecord, notice: Notice) -> dict[int, RecipientState]:
+    """Give the recipients that a notice speaks of; immutable once the notice is owed."""
+    if notice.kind is NoticeKind.DELAYED:
+        return {n: s for n, s in record.recipients.items() if not s.is_final or s.attempt > notice.attempt}
+    if notice.kind is NoticeKind.RELAYED:
+        wanted = Result.DELIVERED
+    else:
+        wanted = Result.FAILED
+    return {
+        n: s
+        for n, s in record.recipients.items()
+        if s.outcome.result is wanted
+        and s.attempt == notice.attempt
+        and (s.outcome.command == "EXPIRED") is (notice.kind is NoticeKind.EXPIRED)
+    }
+
+
+def _wants(notify: tuple[str, ...], what: str) -> bool:
+    """RFC 3461 4.1: without NOTIFY, failures are reported and successes are not; delays at our choice."""
+    if not notify:
+        return what in {"FAILURE", "DELAY"}
+    return what in notify
+
+
+def wants_delay_notice(notify: tuple[str, ...]) -> bool:
+    """Say whether a recipient's sender wants to hear of a delay (RFC 3461 4.1)."""
+    return _wants(notify, "DELAY")
+
+
+def _notice_for(outcome: Outcome, notify: tuple[str, ...]) -> NoticeKind | None:
+    if outcome.result is Result.FAILED and _wants(notify, "FAILURE"):
+        return NoticeKind.FAILED
+    if outcome.result is Result.DELIVERED and _wants(notify, "SUCCESS") and not outcome.relayed_dsn:
+        return NoticeKind.RELAYED
+    return None
+
+
+def _logged(
+    log: tuple[LogEntry, ...], outcomes: Mapping[int, tuple[str, Outcome]], now: float, attempt: int
+) -> tuple[LogEntry, ...]:
+    """Group the outcomes that say the same into one history line each."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    for position, (_, outcome) in outcomes.items():
+        code = f"{outcome.code} " if outcome.code else ""
+        text = f"{code}{outcome.status} {outcome.text}".replace("\n", " ")[:300]
+        if outcome.mx_host:
+            text = f"{outcome.mx_host} {outcome.command}: {text}"
+        groups.setdefault((outcome.result.value, text), []).append(position)
+    entries = [LogEntry(now, event, attempt, tuple(positions), text) for (event, text), positions in groups.items()]
+    return _bounded((*log, *entries))
+
+
+def _bounded(log: tuple[LogEntry, ...]) -> tuple[LogEntry, ...]:
+    half = LOG_ENTRIES // 2
+    return log if len(log) <= LOG_ENTRIES else (*log[:half], *log[-half:])

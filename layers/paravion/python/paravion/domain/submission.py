@@ -1,0 +1,63 @@
+"""
+What a door hands to `services/validate.py`: one message as somebody wants it sent, before any check.
+
+Next on the message's path: services/validate.py checks, completes and commits it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from paravion.domain.envelope import Recipient
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """
+    One message as a door received it.
+
+    Attributes:
+        principal: The authenticated credential's id.
+        door: "ses-v2", "ses-v1", "http", "smtp" or "sendmail".
+        reverse_path: Without angle brackets; "" for null; None: take it from the header (Sender, else From).
+        recipients: As given by the door, unchecked, in its order.
+        content: The message, header and body, any line ends; unchecked.
+        recipients_from_header: Also deliver to To, Cc and Bcc of the header (sendmail -t, SES raw mail
+            without a destination).
+        restamp: Replace Message-ID and Date by our own, as SES does at its doors.
+        idempotency_key: Repeats under one key by one principal are one message; "" for none.
+        client: What stands in the Received field's from clause, printable ASCII, e.g. `[192.0.2.7]`.
+    """
+
+    principal: str
+    door: str
+    reverse_path: str | None
+    recipients: tuple[Recipient, ...]
+    content: bytes
+    recipients_from_header: bool = False
+    restamp: bool = False
+    body_type: str = ""
+    smtputf8: bool = False
+    ret: str = ""
+    envid: str = ""
+    idempotency_key: str = ""
+    configuration_set: str = ""
+    tags: tuple[tuple[str, str], ...] = field(default=())
+    client: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """
+    The promise: the message is kept.
+
+    Attributes:
+        recipient_count: After expansion.
+        repeated: An earlier submission under the same idempotency key had been accepted.
+    """
+
+    queue_id: str
+    recipient_count: int
+    repeated: bool = False

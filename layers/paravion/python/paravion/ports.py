@@ -1,0 +1,354 @@
+"""
+The ports: what the services need of the outside world, in mail's words.
+
+Every Protocol's docstrings are its contract; `tests/integration/contract/` holds each adapter to it.
+Synchronous ports may block on I/O and are called from threads where that matters; Resolver and
+Transport live on the delivery loop. Failures of the outside are `errors.Unavailable` and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from paravion.domain.outcome import Outcome
+    from paravion.domain.queue import Job, JobKey, JobRecord
+
+
+class Body(Protocol):
+    """The octets of one df, readable any number of times."""
+
+    octets: int
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """
+        Yield the octets in order, from the start at each call, in pieces of bounded size.
+
+        Raises:
+            SpoolMissing, SpoolUnavailable: while iterating.
+        """
+        ...
+
+
+class Spool(Protocol):
+    """
+    The content store: qf/<queue id> and df/<queue id>, immutable, durable once a put returned.
+
+    A put under a key that exists is refused, not overwritten: a repeat of the same submission finds its
+    own objects, another one under the same key is a conflict.
+    """
+
+    def put_body(self, queue_id: str, octets: bytes) -> None:
+        """
+        Store df. Cost: one write.
+
+        Raises:
+            SpoolConflict: The key holds other octets. (The same octets: nothing happens.)
+            SpoolUnavailable: Nothing can be said about what was stored.
+        """
+        ...
+
+    def put_envelope(self, queue_id: str, octets: bytes) -> bytes | None:
+        """
+        Store qf. Cost: one write, and one read if it exists.
+
+        Returns:
+            None when it was stored, or the octets that lie there already.
+
+        Raises:
+            SpoolUnavailable
+        """
+        ...
+
+    def get_envelope(self, queue_id: str) -> bytes:
+        """
+        Read qf. Cost: one read.
+
+        Raises:
+            SpoolMissing, SpoolUnavailable
+        """
+        ...
+
+    def open_body(self, queue_id: str, octets: int) -> Body:
+        """Give a handle on df; no I/O before its first chunk. One read for each pass over a large body."""
+        ...
+
+
+class QueueName:
+    """The four queues, by role."""
+
+    DELIVERY = "delivery"
+    RETRY = "retry"
+    BOUNCE = "bounce"
+    PARKED = "parked"
+
+
+class Queues(Protocol):
+    """The queues: at least once, unordered, durable once `send` returned."""
+
+    def send(self, queue: str, jobs: Sequence[Job]) -> None:
+        """
+        Enqueue jobs; for the delivery queue this is the commit instant. Cost: one call for each ten.
+
+        Raises:
+            QueueUnavailable: Some or all may not have been enqueued; enqueueing again is safe.
+        """
+        ...
+
+    def release(self, queue: str, receipts: Sequence[str]) -> None:
+        """
+        Make received items visible at once, so that they go on their way (to the dead-letter queue).
+
+        Best effort: a failure is swallowed, the items then turn up when their visibility ends.
+        """
+        ...
+
+
+class Ledger(Protocol):
+    """
+    The job records. Reads are strongly consistent; every write is conditional and atomic.
+    """
+
+    def claim(self, job: Job, *, token: str, lease_until: float) -> JobRecord | None:
+        """
+        Take the job if `domain.queue.can_claim`, in one conditional write.
+
+        A repeat with the token of the claim that holds succeeds again (a lost answer is no lost claim).
+
+        Returns:
+            The claimed record, or None: somebody else has it or it is closed (then `load` tells).
+
+        Raises:
+            LedgerUnavailable
+        """
+        ...
+
+    def load(self, key: JobKey) -> JobRecord | None:
+        """
+        Read one record.
+
+        Raises:
+            LedgerUnavailable
+        """
+        ...
+
+    def load_message(self, queue_id: str) -> list[JobRecord]:
+        """
+        Read the records of all of a message's chunks that exist, by chunk.
+
+        Raises:
+            LedgerUnavailable
+        """
+        ...
+
+    def save(self, record: JobRecord) -> JobRecord:
+        """
+        Write the whole record if its version is still the stored one (a new record: none is stored).
+
+        Returns:
+            The record with its version counted up.
+
+        Raises:
+            ClaimLost: The stored version differs; nothing was written.
+            LedgerUnavailable: Unknown whether it was written.
+        """
+        ...
+
+    def watch(self, record: JobRecord, due_at: float) -> None:
+        """
+        Give a claimed job a due time as a safety net, without disturbing its worker.
+
+        Does nothing when the lease is no longer `record.token`'s. Leaves the version alone.
+
+        Raises:
+            LedgerUnavailable
+        """
+        ...
+
+    def due(self, shard: int, now: float, limit: int) -> list[JobKey]:
+        """
+        Give up to `limit` jobs of a shard whose due time is past, oldest first. May lag by seconds.
+
+        Raises:
+            LedgerUnavailable
+        """
+        ...
+
+    def wake(self, key: JobKey, now: float, due_at: float) -> JobRecord | None:
+        """
+        Take a due job for the sweep, in one conditional write that only one of several sweeps wins.
+
+        A deferred or ready job becomes ready (version counted up); a claimed or tried one stays as it is.
+        Either gets the new due time, so that it is found again if what the caller now enqueues is lost.
+
+        Returns:
+            The record as it is now, or None: not due any more (somebody was faster, or it is closed).
+
+        Raises:
+            LedgerUnavailable
+        """
+        ...
+
+    def waiting(self, limit: int) -> list[JobRecord]:
+        """
+        Give up to `limit` records that wait in the due index, soonest first, for `mailq`.
+
+        Raises:
+            LedgerUnavailable
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who may send: an address or a domain, and whether its owner proved it."""
+
+    name: str
+    verified: bool
+    token: str
+    created_at: float
+
+
+class Identities(Protocol):
+    """The identities that may send."""
+
+    def get(self, name: str) -> Identity | None:
+        """Read one; `name` is an address or a domain in lower case. Raises LedgerUnavailable."""
+        ...
+
+    def put(self, identity: Identity, *, new: bool = False) -> bool:
+        """Write one; with `new`, only if none of that name exists (False then). Raises LedgerUnavailable."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove one; no error if there is none. Raises LedgerUnavailable."""
+        ...
+
+    def all(self, limit: int, after: str = "") -> list[Identity]:
+        """Up to `limit` in order of name, after `after`. Raises LedgerUnavailable."""
+        ...
+
+
+class Secrets(Protocol):
+    """Named secrets."""
+
+    def get(self, name: str) -> str | None:
+        """
+        Read one; may be cached for minutes, the absence of one for seconds.
+
+        Args:
+            name: Path-like, e.g. `credentials/AKIA…`; [A-Za-z0-9._/-] only.
+
+        Raises:
+            SecretsUnavailable
+        """
+        ...
+
+    def put(self, name: str, value: str) -> None:
+        """Write one. Raises SecretsUnavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MxHost:
+    """
+    One host to try.
+
+    Attributes:
+        name: Host name in A-labels or address literal without brackets; for TLS and the record.
+        port: TCP port.
+        addresses: To try in this order; empty: look them up when its turn comes.
+        allow_private: A route names it on purpose; otherwise private addresses are refused.
+    """
+
+    name: str
+    port: int = 25
+    addresses: tuple[str, ...] = ()
+    allow_private: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NextHop:
+    """Where a set of recipients goes: hosts in the order of trying. `name` groups recipients of one hop."""
+
+    name: str
+    hosts: tuple[MxHost, ...]
+
+
+class Resolver(Protocol):
+    """Looks names up."""
+
+    async def next_hop(self, domain: str) -> NextHop | Outcome:
+        """
+        Find the hosts of a domain by MX, or by address if it has none (RFC 5321 5.1, 7505).
+
+        Args:
+            domain: In A-labels, or an address literal with brackets.
+
+        Returns:
+            The hop, equal preferences shuffled; or the outcome for every recipient of the domain when
+            there is none: no such domain and null MX fail, time-outs and SERVFAIL defer. Never raises.
+        """
+        ...
+
+    async def addresses(self, host: str) -> tuple[str, ...] | Outcome:
+        """Find a host's addresses (AAAA and A), or the outcome for it. Never raises."""
+        ...
+
+    async def txt(self, name: str) -> list[str]:
+        """Give the TXT strings at a name, [] if none or if the name service does not answer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """
+    One mail transaction to be sent to one next hop.
+
+    Attributes:
+        reverse_path: "" for null.
+        recipients: By position: forward-path, NOTIFY tuple, ORCPT; all of one next hop.
+        header: The header section, CRLF line ends, without the empty line that ends it.
+        body: Sent after the empty line.
+    """
+
+    queue_id: str
+    reverse_path: str
+    recipients: Mapping[int, tuple[str, tuple[str, ...], str]]
+    header: bytes
+    body: Body
+    body_type: str = "7BIT"
+    smtputf8: bool = False
+    ret: str = ""
+    envid: str = ""
+
+
+class Transport(Protocol):
+    """Sends."""
+
+    async def send(self, hop: NextHop, transaction: Transaction, deadline: float) -> dict[int, Outcome]:
+        """
+        Try each host of the hop in turn until one decides, and say what became of each recipient.
+
+        Never raises for anything that a remote host or the network does; whatever is still open at
+        `deadline` (seconds of the event loop's clock) is deferred.
+
+        Raises:
+            SpoolMissing, SpoolUnavailable: The body could not be read; nothing was transferred.
+        """
+        ...
+
+
+class EventLog(Protocol):
+    """What happened, one record for each recipient and attempt: KumoMTA's record names."""
+
+    def emit(self, event: str, fields: Mapping[str, object]) -> None:
+        """
+        Log one record: Reception, Delivery, TransientFailure, Bounce, Expiration, Rejection, Fault …
+
+        Never raises, never holds content or secrets.
+        """
+        ...

@@ -1,0 +1,262 @@
+"""
+Every setting, once: name, type, default, unit and what it is for.
+
+`docs/settings.md` has a heading for each (tests/unit/test_docs.py), template.yaml sets them
+(tests/unit/test_template.py), `paravion up --set` and `PARAVION_…` variables reach them. Pure: the
+environment is an argument, and every bad value is reported at once.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from paravion.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """
+    One setting.
+
+    Attributes:
+        parse: Text → value; raises ValueError with what is wrong.
+        default: As text, or None when it must be set.
+        unit: "" where the name says all.
+    """
+
+    name: str
+    parse: Callable[[str], Any]
+    default: str | None
+    unit: str
+    help: str
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return f"PARAVION_{self.name.upper()}"
+
+
+def _count(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        value = int(text)
+        if not low <= value <= high:
+            raise ValueError(f"must be {low} to {high}")
+        return value
+
+    return parse
+
+
+def _seconds(low: float, high: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        value = float(text)
+        if not low <= value <= high:
+            raise ValueError(f"must be {low:g} to {high:g}")
+        return value
+
+    return parse
+
+
+def _intervals(text: str) -> tuple[float, ...]:
+    values = tuple(float(part) for part in text.split(","))
+    if not all(value > 0 for value in values):
+        raise ValueError("every interval must be above 0")
+    if list(values) != sorted(values):
+        raise ValueError("intervals must not decrease")
+    return values
+
+
+def _choice(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def _networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _relay(text: str) -> str:
+    if text == "mx":
+        return text
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:  # noqa: PLR2004 (16 bits)
+        raise ValueError("must be mx or HOST:PORT")
+    return text
+
+
+MEBI: Final = 1 << 20
+
+SETTINGS: Final = (
+    Setting("spool", _text, None, "", "Where headers and bodies lie: the bucket's name."),
+    Setting("ledger", _text, None, "", "Where jobs are recorded: the table's name."),
+    Setting("delivery_queue", _text, None, "", "URL of the delivery queue."),
+    Setting("retry_queue", _text, None, "", "URL of the retry queue, the delivery queue's dead-letter queue."),
+    Setting("bounce_queue", _text, None, "", "URL of the bounce queue."),
+    Setting("secrets", _text, None, "", "Path under which secrets are kept, with a leading slash."),
+    Setting("hostname", _text, "paravion.invalid", "", "Our name in EHLO, Received, Message-ID and reports."),
+    Setting("log_level", _choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "", "Lowest level that is logged."),
+    Setting("max_message_octets", _count(1024, 40 * MEBI), str(10 * MEBI), "octets", "Largest message taken."),
+    Setting("max_recipients_count", _count(1, 1000), "1000", "recipients", "Most recipients of one submission."),
+    Setting("identity_check", _choice("off", "created", "verified"), "verified", "", "Who may send."),
+    Setting("credential_region", _text, "us-east-1", "", "Region that SES SMTP passwords were derived for."),
+    Setting("upload_endpoint", _text, "", "", "Base URL for presigned uploads; empty: the spool's own."),
+    Setting("relay", _relay, "mx", "", "Where all mail goes: mx, or HOST:PORT of a smarthost."),
+    Setting("connect_timeout_s", _seconds(1, 300), "30", "seconds", "Longest wait for a connection to open."),
+    Setting("due_shards_count", _count(1, 64), "8", "shards", "Parts of the due index."),
+    Setting("retry_intervals_s", _intervals, "300,600,1200,2400,4800,9600,14400", "seconds",
+            "Waits between attempts; the last repeats."),  # fmt: skip
+    Setting("retry_jitter_ratio", _seconds(0, 1), "0.1", "ratio", "Share of a wait that is drawn at random."),
+    Setting("queue_warn_s", _seconds(0, 1_209_600), "14400", "seconds", "The sender is told of a delay after this."),
+    Setting("queue_return_s", _seconds(1, 1_209_600), "432000", "seconds", "Undelivered mail is returned after this."),
+    Setting("fault_backoff_s", _seconds(0.1, 900), "30", "seconds", "First wait after a fault of our own; doubles."),
+    Setting("sweep_grace_s", _seconds(1, 3600), "900", "seconds", "A job sent back to the queue is looked for again after this."),
+    Setting("sweep_interval_s", _seconds(0.1, 3600), "60", "seconds", "How often the sweep runs (local mode)."),
+    Setting("postmaster", _text, "", "", "Who gets reports about reports; empty: they are dropped with a record."),
+    Setting("trusted_networks", _networks, "", "", "Networks that may submit by SMTP without AUTH."),
+)  # fmt: skip
+"""All settings, in the order of docs/settings.md."""
+
+BY_NAME: Final[dict[str, Setting]] = {setting.name: setting for setting in SETTINGS}
+
+
+T = TypeVar("T")
+
+
+def from_env(kind: type[T], environ: Mapping[str, str]) -> T:
+    """
+    Fill a settings dataclass, whose fields are names of SETTINGS, from the environment.
+
+    Raises:
+        Misconfigured: With a line for each missing or bad value, not only the first.
+    """
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for field in fields(kind):  # type: ignore[arg-type]  # only dataclasses come here
+        setting = BY_NAME[field.name]
+        text = environ.get(setting.variable, setting.default)
+        if text is None:
+            problems.append(f"{setting.variable} is not set")
+            continue
+        try:
+            values[setting.name] = setting.parse(text)
+        except ValueError as exc:
+            problems.append(f"{setting.variable}={text!r}: {exc}")
+    if problems:
+        raise Misconfigured(problems)
+    return kind(**values)
+
+
+def to_environ(assignments: Iterable[str]) -> dict[str, str]:
+    """
+    Turn `name=value` words, as `paravion up --set` takes them, into environment variables.
+
+    Raises:
+        Misconfigured: A word without `=`, an unknown name or a bad value; all of them at once.
+    """
+    environ: dict[str, str] = {}
+    problems: list[str] = []
+    for word in assignments:
+        name, equals, text = word.partition("=")
+        setting = BY_NAME.get(name)
+        if not equals or setting is None:
+            problems.append(f"{word!r}: " + ("no such setting" if equals else "must be NAME=VALUE"))
+            continue
+        try:
+            setting.parse(text)
+        except ValueError as exc:
+            problems.append(f"{name}={text!r}: {exc}")
+        environ[setting.variable] = text
+    if problems:
+        raise Misconfigured(problems)
+    return environ
+
+
+@dataclass(frozen=True, slots=True)
+class ValidateSettings:
+    """What `validate` reads."""
+
+    spool: str
+    ledger: str
+    delivery_queue: str
+    secrets: str
+    hostname: str
+    log_level: str
+    max_message_octets: int
+    max_recipients_count: int
+    identity_check: str
+    credential_region: str
+    upload_endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverSettings:
+    """What `deliver` reads."""
+
+    spool: str
+    ledger: str
+    delivery_queue: str
+    bounce_queue: str
+    hostname: str
+    log_level: str
+    relay: str
+    connect_timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RetrySettings:
+    """What `retry` reads."""
+
+    spool: str
+    ledger: str
+    delivery_queue: str
+    retry_queue: str
+    bounce_queue: str
+    log_level: str
+    due_shards_count: int
+    retry_intervals_s: tuple[float, ...]
+    retry_jitter_ratio: float
+    queue_warn_s: float
+    queue_return_s: float
+    fault_backoff_s: float
+    sweep_grace_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class BounceSettings:
+    """What `bounce` reads."""
+
+    spool: str
+    ledger: str
+    delivery_queue: str
+    bounce_queue: str
+    hostname: str
+    log_level: str
+    postmaster: str
+    queue_return_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class AdminSettings:
+    """What `admin` reads."""
+
+    spool: str
+    ledger: str
+    secrets: str
+    hostname: str
+    log_level: str
+    identity_check: str
+    credential_region: str
+    max_message_octets: int
+    max_recipients_count: int
