@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-
 class MailError(Exception):
     """Base of everything that paravion raises on purpose."""
 

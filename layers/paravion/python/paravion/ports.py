@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
+    from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
     from paravion.domain.queue import Job, JobKey, JobRecord
 
@@ -72,6 +73,15 @@ class Spool(Protocol):
         """
         ...
 
+    def get_body(self, queue_id: str) -> bytes:
+        """
+        Read the whole df at once; for small ones. Cost: one read.
+
+        Raises:
+            SpoolMissing, SpoolUnavailable
+        """
+        ...
+
     def open_body(self, queue_id: str, octets: int) -> Body:
         """Give a handle on df; no I/O before its first chunk. One read for each pass over a large body."""
         ...
@@ -108,18 +118,16 @@ class Queues(Protocol):
 
 
 class Ledger(Protocol):
-    """
-    The job records. Reads are strongly consistent; every write is conditional and atomic.
-    """
+    """The job records. Reads are strongly consistent; every write is conditional and atomic."""
 
-    def claim(self, job: Job, *, token: str, lease_until: float) -> JobRecord | None:
+    def claim(self, job: Job, *, token: str, lease_until: float) -> JobRecord:
         """
         Take the job if `domain.queue.can_claim`, in one conditional write.
 
         A repeat with the token of the claim that holds succeeds again (a lost answer is no lost claim).
 
         Returns:
-            The claimed record, or None: somebody else has it or it is closed (then `load` tells).
+            The record as it is now: claimed by the caller if it carries `token`, else what stands in the way.
 
         Raises:
             LedgerUnavailable
@@ -212,6 +220,38 @@ class Identity:
     created_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class UploadTicket:
+    """Where and how a large message may be put: one PUT with exactly these headers, until `expires_at`."""
+
+    url: str
+    headers: Mapping[str, str]
+    expires_at: float
+
+
+class Uploads(Protocol):
+    """Large messages on their way in, past the API's payload limit. Unclaimed ones vanish after a day."""
+
+    def create(self, upload_id: str, octets: int) -> UploadTicket:
+        """Allow one PUT of exactly `octets` octets. No I/O."""
+        ...
+
+    def read(self, upload_id: str, limit: int) -> bytes:
+        """
+        Read what was put, if it has at most `limit` octets.
+
+        Raises:
+            SpoolMissing: Nothing was put there, or it is gone.
+            SpoolConflict: It is larger than `limit`.
+            SpoolUnavailable
+        """
+        ...
+
+    def delete(self, upload_id: str) -> None:
+        """Forget it; best effort, never raises."""
+        ...
+
+
 class Identities(Protocol):
     """The identities that may send."""
 
@@ -250,32 +290,6 @@ class Secrets(Protocol):
     def put(self, name: str, value: str) -> None:
         """Write one. Raises SecretsUnavailable."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class MxHost:
-    """
-    One host to try.
-
-    Attributes:
-        name: Host name in A-labels or address literal without brackets; for TLS and the record.
-        port: TCP port.
-        addresses: To try in this order; empty: look them up when its turn comes.
-        allow_private: A route names it on purpose; otherwise private addresses are refused.
-    """
-
-    name: str
-    port: int = 25
-    addresses: tuple[str, ...] = ()
-    allow_private: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class NextHop:
-    """Where a set of recipients goes: hosts in the order of trying. `name` groups recipients of one hop."""
-
-    name: str
-    hosts: tuple[MxHost, ...]
 
 
 class Resolver(Protocol):
@@ -343,11 +357,11 @@ class Transport(Protocol):
 
 
 class EventLog(Protocol):
-    """What happened, one record for each recipient and attempt: KumoMTA's record names."""
+    """What happened: one record for each recipient and attempt."""
 
     def emit(self, event: str, fields: Mapping[str, object]) -> None:
         """
-        Log one record: Reception, Delivery, TransientFailure, Bounce, Expiration, Rejection, Fault …
+        Log one record; `event` is a name of adapters/event_log.py.
 
         Never raises, never holds content or secrets.
         """

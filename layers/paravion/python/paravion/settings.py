@@ -114,18 +114,28 @@ SETTINGS: Final = (
     Setting("upload_endpoint", _text, "", "", "Base URL for presigned uploads; empty: the spool's own."),
     Setting("relay", _relay, "mx", "", "Where all mail goes: mx, or HOST:PORT of a smarthost."),
     Setting("connect_timeout_s", _seconds(1, 300), "30", "seconds", "Longest wait for a connection to open."),
-    Setting("due_shards_count", _count(1, 64), "8", "shards", "Parts of the due index."),
-    Setting("retry_intervals_s", _intervals, "300,600,1200,2400,4800,9600,14400", "seconds",
-            "Waits between attempts; the last repeats."),  # fmt: skip
+    Setting(
+        "retry_intervals_s",
+        _intervals,
+        "300,600,1200,2400,4800,9600,14400",
+        "seconds",
+        "Waits between attempts; the last repeats.",
+    ),
     Setting("retry_jitter_ratio", _seconds(0, 1), "0.1", "ratio", "Share of a wait that is drawn at random."),
     Setting("queue_warn_s", _seconds(0, 1_209_600), "14400", "seconds", "The sender is told of a delay after this."),
     Setting("queue_return_s", _seconds(1, 1_209_600), "432000", "seconds", "Undelivered mail is returned after this."),
     Setting("fault_backoff_s", _seconds(0.1, 900), "30", "seconds", "First wait after a fault of our own; doubles."),
-    Setting("sweep_grace_s", _seconds(1, 3600), "900", "seconds", "A job sent back to the queue is looked for again after this."),
+    Setting(
+        "sweep_grace_s",
+        _seconds(1, 3600),
+        "900",
+        "seconds",
+        "A job sent back to the queue is looked for again then.",
+    ),
     Setting("sweep_interval_s", _seconds(0.1, 3600), "60", "seconds", "How often the sweep runs (local mode)."),
     Setting("postmaster", _text, "", "", "Who gets reports about reports; empty: they are dropped with a record."),
     Setting("trusted_networks", _networks, "", "", "Networks that may submit by SMTP without AUTH."),
-)  # fmt: skip
+)
 """All settings, in the order of docs/settings.md."""
 
 BY_NAME: Final[dict[str, Setting]] = {setting.name: setting for setting in SETTINGS}
@@ -224,7 +234,6 @@ class RetrySettings:
     retry_queue: str
     bounce_queue: str
     log_level: str
-    due_shards_count: int
     retry_intervals_s: tuple[float, ...]
     retry_jitter_ratio: float
     queue_warn_s: float

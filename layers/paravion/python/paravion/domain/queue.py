@@ -34,6 +34,9 @@ from paravion.domain.outcome import Outcome, Result
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+DUE_SHARDS: Final = 8
+"""Parts of the due index. Not a setting: jobs in a part that no sweep looks into would be lost."""
+
 LOG_ENTRIES: Final = 40
 """History entries kept in a record; the middle of a longer history is dropped, its ends tell the story."""
 
@@ -72,6 +75,22 @@ class Job:
 
     key: JobKey
     queued_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """
+    An item as a worker received it from a queue.
+
+    Attributes:
+        item_id: Names it in the batch's answer.
+        receipt: Names this reception of it.
+        job: None when its body is no job of ours (a poison item).
+    """
+
+    item_id: str
+    receipt: str
+    job: Job | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,10 +289,7 @@ def members(record: JobRecord, notice: Notice) -> dict[int, RecipientState]:
     """Give the recipients that a notice speaks of; immutable once the notice is owed."""
     if notice.kind is NoticeKind.DELAYED:
         return {n: s for n, s in record.recipients.items() if not s.is_final or s.attempt > notice.attempt}
-    if notice.kind is NoticeKind.RELAYED:
-        wanted = Result.DELIVERED
-    else:
-        wanted = Result.FAILED
+    wanted = Result.DELIVERED if notice.kind is NoticeKind.RELAYED else Result.FAILED
     return {
         n: s
         for n, s in record.recipients.items()

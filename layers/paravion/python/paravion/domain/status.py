@@ -49,7 +49,7 @@ class Status:
         return self.smtp // 100 == 4  # noqa: PLR2004 (RFC 5321 4.2.1: first digit 4)
 
 
-class Rejected(Exception):  # noqa: N818 (an answer with a status, named like the log's Rejection)
+class Rejected(Exception):
     """
     A submission is refused before anything was promised; nothing of it is kept.
 

@@ -1,0 +1,71 @@
+# Every target makes what it needs by itself, from python3 (>= 3.11, with venv) and make alone.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The Lambda runtime's Python, where it is installed: by its name, or by pyenv.
+PYTHON313 := $(shell .ci/find-python 3.13)
+SAM := .venv-sam/bin/sam
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test test-313 lint type bench build deploy pr clean
+
+help:  ## Say what there is
+	@sed -n 's/^\([a-z0-9-]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+$(VENV)/.made-local: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[local]'
+	@touch $@
+
+$(VENV)/.made-dev: pyproject.toml | $(VENV)/.made-local
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.made-local
+
+$(SAM): .ci/sam-requirements.txt
+	$(or $(PYTHON313),$(PYTHON)) -m venv .venv-sam
+	.venv-sam/bin/python -m pip install --quiet --disable-pip-version-check -r .ci/sam-requirements.txt
+	@touch $@
+
+demo: $(VENV)/.made-local  ## Show the main job: three mails through three doors, to their ends
+	$(BIN)/python -m infra.local.demo
+
+up: $(VENV)/.made-local  ## Run the whole system on this machine until interrupted
+	$(BIN)/paravion up
+
+test: $(VENV)/.made-dev $(SAM) test-313  ## Run every test
+	PARAVION_SAM=$(SAM) PARAVION_PYTHON313=$(PYTHON313) $(BIN)/python -m pytest -n auto
+
+test-313: $(if $(PYTHON313),.venv-313/.made)  ## Run the unit tests on Lambda's Python, where it is installed
+ifneq ($(PYTHON313),)
+	.venv-313/bin/python -m pytest -n auto tests/unit
+else
+	@echo 'python3.13 is not installed here: the unit tests run on $(PYTHON) alone'
+endif
+
+.venv-313/.made: pyproject.toml
+	$(PYTHON313) -m venv .venv-313
+	.venv-313/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+lint: $(VENV)/.made-dev  ## Check style, the template and the types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/cfn-lint template.yaml infra/*.yaml
+
+type: $(VENV)/.made-dev  ## Check the types
+	$(BIN)/mypy
+
+bench: $(VENV)/.made-dev $(if $(PYTHON313),.venv-313/.made)  ## Measure, side by side; prints ratios
+	PARAVION_PYTHON313=$(if $(PYTHON313),.venv-313/bin/python) $(BIN)/python tests/bench/run.py
+
+build: $(SAM)  ## Build what is deployed
+	PATH="$(dir $(PYTHON313)):$$PATH" $(SAM) build
+
+deploy: build  ## Deploy to your AWS account; asks for what it must know
+	$(SAM) deploy --guided
+
+pr: lint type test  ## Everything that must be green before a change lands
+
+clean:  ## Remove what the targets made
+	rm -rf $(VENV) .venv-313 .venv-sam .aws-sam .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,320 @@
+"""
+The ledger in DynamoDB: one item for each job, a sparse index of those that wait.
+
+    attribute    type  meaning
+    -----------  ----  -----------------------------------------------------------------------------------
+    pk, sk       S     `job#<queue id>`, the chunk's number in five digits
+    job_state    S     domain.queue.State
+    version      N     counts saves; a save is conditional on it
+    attempts     N     begun
+    token        S     owner of the lease, absent when there is none
+    lease_until  N     seconds since the epoch
+    queued_at    N     the commit instant
+    detail       S     everything else of the record, as JSON
+    due_shard    S     with due_at the key of the index `due`; both absent when the job does not wait
+    due_at       N
+    expires_at   N     TTL: when the item may be forgotten
+
+A claim is one conditional update that creates the item or takes it over; a save is one conditional put.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import ClientError
+
+from paravion.adapters.aws_errors import as_unavailable, error_code
+from paravion.domain.ids import shard_of
+from paravion.domain.outcome import Outcome, Result
+from paravion.domain.queue import (
+    DUE_SHARDS,
+    JobKey,
+    JobRecord,
+    LogEntry,
+    Notice,
+    NoticeKind,
+    RecipientState,
+    State,
+)
+from paravion.errors import ClaimLost, LedgerUnavailable
+
+if TYPE_CHECKING:
+    from paravion.domain.queue import Job
+
+RETENTION_S: Final = 45 * 86_400
+"""
+An item outlives its spooled objects (16 days, template.yaml): as long as a repeat of a submission finds its
+qf, the ledger must know which recipients have it already.
+"""
+
+_LOST: Final = "ConditionalCheckFailedException"
+_GET_BATCH: Final = 100
+
+
+class DynamoLedger:
+    """ports.Ledger in one table."""
+
+    def __init__(self, client: Any, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def claim(self, job: Job, *, token: str, lease_until: float) -> JobRecord:
+        """See ports.Ledger."""
+        try:
+            with as_unavailable(LedgerUnavailable, "claim"):
+                answer: Any = self._client.update_item(
+                    TableName=self._table,
+                    Key=_key(job.key),
+                    UpdateExpression=(
+                        "SET job_state = :claimed, version = if_not_exists(version, :zero) + :one,"
+                        " attempts = if_not_exists(attempts, :zero) + :one, #token = :token,"
+                        " lease_until = :until, queued_at = if_not_exists(queued_at, :queued),"
+                        " expires_at = if_not_exists(expires_at, :expires) REMOVE due_shard, due_at"
+                    ),
+                    ConditionExpression="attribute_not_exists(pk) OR job_state = :ready",
+                    ExpressionAttributeNames={"#token": "token"},
+                    ExpressionAttributeValues={
+                        ":claimed": {"S": State.CLAIMED},
+                        ":ready": {"S": State.READY},
+                        ":zero": {"N": "0"},
+                        ":one": {"N": "1"},
+                        ":token": {"S": token},
+                        ":until": _number(lease_until),
+                        ":queued": _number(job.queued_at),
+                        ":expires": _number(int(job.queued_at + RETENTION_S)),
+                    },
+                    ReturnValues="ALL_NEW",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+        except LedgerUnavailable as exc:
+            standing: Any = exc.__cause__.response.get("Item") if _is_lost(exc) else None  # type: ignore[union-attr]
+            if standing is None:
+                raise
+            return _record(standing)
+        return _record(answer["Attributes"])
+
+    def load(self, key: JobKey) -> JobRecord | None:
+        """See ports.Ledger."""
+        with as_unavailable(LedgerUnavailable, "load"):
+            answer: Any = self._client.get_item(TableName=self._table, Key=_key(key), ConsistentRead=True)
+        return _record(answer["Item"]) if "Item" in answer else None
+
+    def load_message(self, queue_id: str) -> list[JobRecord]:
+        """See ports.Ledger."""
+        with as_unavailable(LedgerUnavailable, "load_message"):
+            pages = self._client.get_paginator("query").paginate(
+                TableName=self._table,
+                KeyConditionExpression="pk = :pk",
+                ExpressionAttributeValues={":pk": {"S": f"job#{queue_id}"}},
+                ConsistentRead=True,
+            )
+            return [_record(item) for page in pages for item in page["Items"]]
+
+    def save(self, record: JobRecord) -> JobRecord:
+        """See ports.Ledger."""
+        new = replace(record, version=record.version + 1)
+        condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"}
+        if record.version:
+            condition = {
+                "ConditionExpression": "version = :version",
+                "ExpressionAttributeValues": {":version": _number(record.version)},
+            }
+        try:
+            with as_unavailable(LedgerUnavailable, "save"):
+                self._client.put_item(TableName=self._table, Item=_item(new), **condition)
+        except LedgerUnavailable as exc:
+            if _is_lost(exc):
+                raise ClaimLost(f"{record.key} was changed") from exc
+            raise
+        return new
+
+    def watch(self, record: JobRecord, due_at: float) -> None:
+        """See ports.Ledger."""
+        self._update(
+            record.key,
+            "SET due_shard = :shard, due_at = :due",
+            "job_state = :claimed AND #token = :token",
+            {
+                ":claimed": {"S": State.CLAIMED},
+                ":token": {"S": record.token},
+                ":shard": _shard(record.key),
+                ":due": _number(due_at),
+            },
+            names={"#token": "token"},
+        )
+
+    def due(self, shard: int, now: float, limit: int) -> list[JobKey]:
+        """See ports.Ledger."""
+        with as_unavailable(LedgerUnavailable, "due"):
+            answer: Any = self._client.query(
+                TableName=self._table,
+                IndexName="due",
+                KeyConditionExpression="due_shard = :shard AND due_at <= :now",
+                ExpressionAttributeValues={":shard": {"S": str(shard)}, ":now": _number(now)},
+                Limit=limit,
+            )
+        return [_job_key(item) for item in answer["Items"]]
+
+    def wake(self, key: JobKey, now: float, due_at: float) -> JobRecord | None:
+        """See ports.Ledger."""
+        values = {":now": _number(now), ":due": _number(due_at), ":ready": {"S": State.READY}}
+        woken = self._update(
+            key,
+            "SET job_state = :ready, due_at = :due, version = version + :one",
+            "due_at <= :now AND job_state IN (:ready, :deferred)",
+            {**values, ":one": {"N": "1"}, ":deferred": {"S": State.DEFERRED}},
+        )
+        if woken is None:
+            del values[":ready"]
+            woken = self._update(
+                key,
+                "SET due_at = :due",
+                "due_at <= :now AND job_state IN (:claimed, :tried)",
+                {**values, ":claimed": {"S": State.CLAIMED}, ":tried": {"S": State.TRIED}},
+            )
+        return woken
+
+    def waiting(self, limit: int) -> list[JobRecord]:
+        """See ports.Ledger."""
+        found: list[tuple[float, JobKey]] = []
+        for shard in range(DUE_SHARDS):
+            with as_unavailable(LedgerUnavailable, "waiting"):
+                answer: Any = self._client.query(
+                    TableName=self._table,
+                    IndexName="due",
+                    KeyConditionExpression="due_shard = :shard",
+                    ExpressionAttributeValues={":shard": {"S": str(shard)}},
+                    Limit=limit,
+                )
+            found += [(float(item["due_at"]["N"]), _job_key(item)) for item in answer["Items"]]
+        found.sort(key=lambda pair: pair[0])
+        records = self._load_many([key for _, key in found[:limit]])
+        return sorted((record for record in records if record.due_at), key=lambda record: record.due_at)
+
+    def _load_many(self, keys: list[JobKey]) -> list[JobRecord]:
+        records: list[JobRecord] = []
+        left: list[Any] = [_key(key) for key in keys]
+        while left:
+            request: Any = {self._table: {"Keys": left[:_GET_BATCH], "ConsistentRead": True}}
+            with as_unavailable(LedgerUnavailable, "waiting"):
+                answer: Any = self._client.batch_get_item(RequestItems=request)
+            records += [_record(item) for item in answer["Responses"].get(self._table, [])]
+            unread = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
+            if len(unread) == len(left[:_GET_BATCH]):
+                raise LedgerUnavailable("waiting: nothing was read")
+            left = [*unread, *left[_GET_BATCH:]]
+        return records
+
+    def _update(
+        self, key: JobKey, update: str, condition: str, values: dict[str, Any], names: dict[str, str] | None = None
+    ) -> JobRecord | None:
+        """Make one conditional update; None when the condition does not hold."""
+        try:
+            with as_unavailable(LedgerUnavailable, "update"):
+                answer: Any = self._client.update_item(
+                    TableName=self._table,
+                    Key=_key(key),
+                    UpdateExpression=update,
+                    ConditionExpression=condition,
+                    ExpressionAttributeValues=values,
+                    ReturnValues="ALL_NEW",
+                    **({"ExpressionAttributeNames": names} if names else {}),
+                )
+        except LedgerUnavailable as exc:
+            if _is_lost(exc):
+                return None
+            raise
+        return _record(answer["Attributes"])
+
+
+def _is_lost(exc: LedgerUnavailable) -> bool:
+    """Say whether it was the condition that failed: an answer, not an outage."""
+    return isinstance(exc.__cause__, ClientError) and error_code(exc.__cause__) == _LOST
+
+
+def _key(key: JobKey) -> dict[str, Any]:
+    return {"pk": {"S": f"job#{key.queue_id}"}, "sk": {"S": f"{key.chunk:05}"}}
+
+
+def _job_key(item: dict[str, Any]) -> JobKey:
+    return JobKey(item["pk"]["S"].removeprefix("job#"), int(item["sk"]["S"]))
+
+
+def _shard(key: JobKey) -> dict[str, str]:
+    return {"S": str(shard_of(key.queue_id, DUE_SHARDS))}
+
+
+def _number(value: float) -> dict[str, str]:
+    # DynamoDB keeps 38 digits; repr gives a double's shortest exact form.
+    return {"N": repr(value)}
+
+
+def _item(record: JobRecord) -> dict[str, Any]:
+    detail = {
+        "faults": record.faults,
+        "recipient_count": record.recipient_count,
+        "reverse_path": record.reverse_path,
+        "recipients": {str(n): _state_fields(state) for n, state in record.recipients.items()},
+        "owed": [[notice.kind, notice.attempt] for notice in record.owed],
+        "warned": record.warned,
+        "log": [[e.at, e.event, e.attempt, e.recipients, e.text] for e in record.log],
+    }
+    item: dict[str, Any] = {
+        **_key(record.key),
+        "job_state": {"S": record.state},
+        "version": _number(record.version),
+        "attempts": _number(record.attempts),
+        "lease_until": _number(record.lease_until),
+        "queued_at": _number(record.queued_at),
+        "expires_at": _number(int(record.queued_at + RETENTION_S)),
+        "detail": {"S": json.dumps(detail, ensure_ascii=False, separators=(",", ":"))},
+    }
+    if record.token:
+        item["token"] = {"S": record.token}
+    if record.due_at:
+        item["due_shard"] = _shard(record.key)
+        item["due_at"] = _number(record.due_at)
+    return item
+
+
+def _state_fields(state: RecipientState) -> dict[str, Any]:
+    """Only what is set: an item is paid for by the kilobyte."""
+    outcome = {name: value for name, value in asdict(state.outcome).items() if value}
+    return {"path": state.forward_path, "at": state.at, "attempt": state.attempt, "outcome": outcome}
+
+
+def _record(item: dict[str, Any]) -> JobRecord:
+    detail = json.loads(item["detail"]["S"]) if "detail" in item else {}
+    return JobRecord(
+        key=_job_key(item),
+        queued_at=float(item["queued_at"]["N"]),
+        state=State(item["job_state"]["S"]),
+        version=int(item["version"]["N"]),
+        attempts=int(item["attempts"]["N"]),
+        faults=detail.get("faults", 0),
+        token=item.get("token", {}).get("S", ""),
+        lease_until=float(item.get("lease_until", {}).get("N", "0")),
+        due_at=float(item.get("due_at", {}).get("N", "0")),
+        recipient_count=detail.get("recipient_count", 0),
+        reverse_path=detail.get("reverse_path", ""),
+        recipients={int(n): _state(fields) for n, fields in detail.get("recipients", {}).items()},
+        owed=tuple(Notice(NoticeKind(kind), attempt) for kind, attempt in detail.get("owed", [])),
+        warned=detail.get("warned", False),
+        log=tuple(
+            LogEntry(at, event, attempt, tuple(recipients), text)
+            for at, event, attempt, recipients, text in detail.get("log", [])
+        ),
+    )
+
+
+def _state(fields: dict[str, Any]) -> RecipientState:
+    outcome = fields["outcome"]
+    return RecipientState(
+        fields["path"],
+        Outcome(**{"status": "", **outcome, "result": Result(outcome["result"])}),
+        fields["at"],
+        fields["attempt"],
+    )

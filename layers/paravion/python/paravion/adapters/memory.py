@@ -1,0 +1,364 @@
+"""
+Every port in memory: for the tests of the services, and the model that the contract suites compare with.
+
+Not durable and for one process; each class is safe for threads where its port is called from threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import TYPE_CHECKING
+
+from paravion.domain import queue
+from paravion.domain.ids import shard_of
+from paravion.domain.next_hop import MxHost, NextHop
+from paravion.domain.outcome import Outcome, Result
+from paravion.domain.queue import DUE_SHARDS, Job, JobKey, JobRecord, Received, State
+from paravion.errors import ClaimLost, SpoolConflict, SpoolMissing
+from paravion.ports import Identity, QueueName, UploadTicket
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from paravion.ports import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryBody:
+    """A body that lies in memory, in one piece."""
+
+    content: bytes
+
+    @property
+    def octets(self) -> int:
+        """Its length."""
+        return len(self.content)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the one piece."""
+        yield self.content
+
+
+class MemorySpool:
+    """Spool in two dictionaries."""
+
+    def __init__(self) -> None:
+        self.envelopes: dict[str, bytes] = {}
+        self.bodies: dict[str, bytes] = {}
+
+    def put_body(self, queue_id: str, octets: bytes) -> None:
+        """See ports.Spool."""
+        if self.bodies.setdefault(queue_id, octets) != octets:
+            raise SpoolConflict(queue_id)
+
+    def put_envelope(self, queue_id: str, octets: bytes) -> bytes | None:
+        """See ports.Spool."""
+        if queue_id in self.envelopes:
+            return self.envelopes[queue_id]
+        self.envelopes[queue_id] = octets
+        return None
+
+    def get_envelope(self, queue_id: str) -> bytes:
+        """See ports.Spool."""
+        try:
+            return self.envelopes[queue_id]
+        except KeyError as exc:
+            raise SpoolMissing(f"qf/{queue_id}") from exc
+
+    def get_body(self, queue_id: str) -> bytes:
+        """See ports.Spool."""
+        try:
+            return self.bodies[queue_id]
+        except KeyError as exc:
+            raise SpoolMissing(f"df/{queue_id}") from exc
+
+    def open_body(self, queue_id: str, octets: int) -> _SpooledBody:
+        """See ports.Spool."""
+        return _SpooledBody(self, queue_id, octets)
+
+
+@dataclass(frozen=True, slots=True)
+class _SpooledBody:
+    spool: MemorySpool
+    queue_id: str
+    octets: int
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield self.spool.get_body(self.queue_id)
+
+
+@dataclass(slots=True)
+class _Item:
+    item_id: str
+    body: Job | str
+    visible_at: float
+    receives: int = 0
+    receipt: str = ""
+
+
+@dataclass(slots=True)
+class MemoryQueues:
+    """
+    The four queues with SQS's visibility, receive count and redrive, on a clock that the test moves.
+
+    Attributes:
+        redrive: For each queue that has one: its dead-letter queue and how many receptions it allows.
+        visibility_s: How long a received item stays hidden.
+    """
+
+    clock: Callable[[], float]
+    redrive: Mapping[str, tuple[str, int]] = field(
+        default_factory=lambda: {
+            QueueName.DELIVERY: (QueueName.RETRY, 1),
+            QueueName.RETRY: (QueueName.PARKED, 10),
+            QueueName.BOUNCE: (QueueName.PARKED, 10),
+        }
+    )
+    visibility_s: float = 1080.0
+    items: dict[str, list[_Item]] = field(
+        default_factory=lambda: {
+            name: [] for name in (QueueName.DELIVERY, QueueName.RETRY, QueueName.BOUNCE, QueueName.PARKED)
+        }
+    )
+    serial: count[int] = field(default_factory=count)
+
+    def send(self, queue: str, jobs: Sequence[Job]) -> None:
+        """See ports.Queues."""
+        for job in jobs:
+            self.put(queue, job)
+
+    def put(self, queue: str, body: Job | str) -> None:
+        """Enqueue a job, or a text that is none."""
+        self.items[queue].append(_Item(f"i{next(self.serial)}", body, self.clock()))
+
+    def release(self, queue: str, receipts: Sequence[str]) -> None:
+        """See ports.Queues."""
+        for item in self.items[queue]:
+            if item.receipt in receipts:
+                item.visible_at = self.clock()
+
+    def receive(self, queue: str, limit: int = 10) -> list[Received]:
+        """Receive as SQS does: counts, hides, and moves what was received too often to the dead-letter queue."""
+        now = self.clock()
+        batch: list[Received] = []
+        for item in [item for item in self.items[queue] if item.visible_at <= now]:
+            target, allowed = self.redrive.get(queue, ("", 0))
+            if target and item.receives >= allowed:
+                self.items[queue].remove(item)
+                self.items[target].append(_Item(item.item_id, item.body, now))
+                continue
+            if len(batch) == limit:
+                break
+            item.receives += 1
+            item.receipt = f"r{next(self.serial)}"
+            item.visible_at = now + self.visibility_s
+            batch.append(Received(item.item_id, item.receipt, item.body if isinstance(item.body, Job) else None))
+        return batch
+
+    def delete(self, queue: str, receipts: Sequence[str]) -> None:
+        """Remove received items for good."""
+        self.items[queue] = [item for item in self.items[queue] if item.receipt not in receipts]
+
+    def next_visible_at(self) -> float | None:
+        """Give the instant at which the next hidden item turns up, None if there is no item to work on."""
+        times = [i.visible_at for name, items in self.items.items() if name != QueueName.PARKED for i in items]
+        return min(times, default=None)
+
+
+class MemoryLedger:
+    """Ledger in a dictionary, its transitions those of domain/queue.py."""
+
+    def __init__(self) -> None:
+        self.records: dict[JobKey, JobRecord] = {}
+        self._lock = threading.Lock()
+
+    def claim(self, job: Job, *, token: str, lease_until: float) -> JobRecord:
+        """See ports.Ledger."""
+        with self._lock:
+            record = self.records.get(job.key)
+            if not queue.can_claim(record):
+                return self.records[job.key]
+            new = queue.claimed(record, job, token=token, lease_until=lease_until)
+            self.records[job.key] = new
+            return new
+
+    def load(self, key: JobKey) -> JobRecord | None:
+        """See ports.Ledger."""
+        return self.records.get(key)
+
+    def load_message(self, queue_id: str) -> list[JobRecord]:
+        """See ports.Ledger."""
+        return [self.records[key] for key in sorted(self.records, key=_by_chunk) if key.queue_id == queue_id]
+
+    def save(self, record: JobRecord) -> JobRecord:
+        """See ports.Ledger."""
+        with self._lock:
+            stored = self.records.get(record.key)
+            if (stored.version if stored else 0) != record.version:
+                raise ClaimLost(f"{record.key} was changed")
+            self.records[record.key] = new = replace(record, version=record.version + 1)
+            return new
+
+    def watch(self, record: JobRecord, due_at: float) -> None:
+        """See ports.Ledger."""
+        with self._lock:
+            stored = self.records.get(record.key)
+            if stored and stored.state is State.CLAIMED and stored.token == record.token:
+                self.records[record.key] = replace(stored, due_at=due_at)
+
+    def due(self, shard: int, now: float, limit: int) -> list[JobKey]:
+        """See ports.Ledger."""
+        with self._lock:
+            due = [r for r in self.records.values() if 0 < r.due_at <= now]
+        due.sort(key=lambda record: record.due_at)
+        return [r.key for r in due if shard_of(r.key.queue_id, DUE_SHARDS) == shard][:limit]
+
+    def wake(self, key: JobKey, now: float, due_at: float) -> JobRecord | None:
+        """See ports.Ledger."""
+        with self._lock:
+            record = self.records.get(key)
+            if record is None or record.is_closed or not 0 < record.due_at <= now:
+                return None
+            new = replace(record, due_at=due_at)
+            if record.state in {State.DEFERRED, State.READY}:
+                new = replace(new, state=State.READY, version=record.version + 1)
+            self.records[key] = new
+            return new
+
+    def waiting(self, limit: int) -> list[JobRecord]:
+        """See ports.Ledger."""
+        return sorted((r for r in self.records.values() if r.due_at), key=lambda r: r.due_at)[:limit]
+
+
+def _by_chunk(key: JobKey) -> int:
+    return key.chunk
+
+
+class MemoryIdentities:
+    """Identities in a dictionary."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, Identity] = {}
+
+    def get(self, name: str) -> Identity | None:
+        """See ports.Identities."""
+        return self.items.get(name)
+
+    def put(self, identity: Identity, *, new: bool = False) -> bool:
+        """See ports.Identities."""
+        if new and identity.name in self.items:
+            return False
+        self.items[identity.name] = identity
+        return True
+
+    def delete(self, name: str) -> None:
+        """See ports.Identities."""
+        self.items.pop(name, None)
+
+    def all(self, limit: int, after: str = "") -> list[Identity]:
+        """See ports.Identities."""
+        return [self.items[name] for name in sorted(self.items) if name > after][:limit]
+
+
+class MemorySecrets:
+    """Secrets in a dictionary."""
+
+    def __init__(self, **values: str) -> None:
+        self.values = values
+
+    def get(self, name: str) -> str | None:
+        """See ports.Secrets."""
+        return self.values.get(name)
+
+    def put(self, name: str, value: str) -> None:
+        """See ports.Secrets."""
+        self.values[name] = value
+
+
+class MemoryUploads:
+    """Uploads in a dictionary; the test puts them there."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, bytes] = {}
+
+    def create(self, upload_id: str, octets: int) -> UploadTicket:
+        """See ports.Uploads."""
+        return UploadTicket(f"memory:{upload_id}", {"content-length": str(octets)}, 0.0)
+
+    def read(self, upload_id: str, limit: int) -> bytes:
+        """See ports.Uploads."""
+        if upload_id not in self.items:
+            raise SpoolMissing(f"up/{upload_id}")
+        if len(self.items[upload_id]) > limit:
+            raise SpoolConflict(f"up/{upload_id}")
+        return self.items[upload_id]
+
+    def delete(self, upload_id: str) -> None:
+        """See ports.Uploads."""
+        self.items.pop(upload_id, None)
+
+
+class MemoryResolver:
+    """Resolver that knows what it was told; every other domain is its own host."""
+
+    def __init__(self, hops: Mapping[str, NextHop | Outcome] | None = None) -> None:
+        self.hops = dict(hops or {})
+        self.strings: dict[str, list[str]] = {}
+
+    async def next_hop(self, domain: str) -> NextHop | Outcome:
+        """See ports.Resolver."""
+        return self.hops.get(domain) or NextHop(domain, (MxHost(domain),))
+
+    async def addresses(self, host: str) -> tuple[str, ...] | Outcome:  # noqa: ARG002 (the port's signature)
+        """See ports.Resolver."""
+        return ("192.0.2.1",)
+
+    async def txt(self, name: str) -> list[str]:
+        """See ports.Resolver."""
+        return self.strings.get(name, [])
+
+
+class MemoryTransport:
+    """
+    Transport to recipients that behave as told, and a record of every mail that was accepted.
+
+    Attributes:
+        script: Forward-path to the outcomes of its attempts, in order; the last repeats. Without one: delivered.
+        accepted: What the remote hosts took, in order: queue id, forward-path, reverse-path, content.
+    """
+
+    def __init__(self, script: Mapping[str, Sequence[Outcome]] | None = None) -> None:
+        self.script = {path: list(outcomes) for path, outcomes in (script or {}).items()}
+        self.accepted: list[tuple[str, str, str, bytes]] = []
+        self.calls = 0
+
+    async def send(self, hop: NextHop, transaction: Transaction, deadline: float) -> dict[int, Outcome]:  # noqa: ARG002
+        """See ports.Transport."""
+        self.calls += 1
+        body = b"".join([chunk async for chunk in transaction.body.chunks()])
+        content = transaction.header + b"\r\n" + body
+        outcomes = {}
+        for position, (forward_path, _, _) in transaction.recipients.items():
+            left = self.script.get(forward_path, [])
+            outcome = (
+                (left.pop(0) if len(left) > 1 else left[0])
+                if left
+                else Outcome(Result.DELIVERED, "2.0.0", 250, "Ok", "DOT", hop.name)
+            )
+            if outcome.result is Result.DELIVERED:
+                self.accepted.append((transaction.queue_id, forward_path, transaction.reverse_path, content))
+            outcomes[position] = outcome
+        return outcomes
+
+
+class MemoryEventLog:
+    """Keeps what was logged."""
+
+    def __init__(self) -> None:
+        self.records: list[tuple[str, dict[str, object]]] = []
+
+    def emit(self, event: str, fields: Mapping[str, object]) -> None:
+        """See ports.EventLog."""
+        self.records.append((event, dict(fields)))

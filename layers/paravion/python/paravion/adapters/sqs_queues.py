@@ -1,0 +1,105 @@
+"""
+The queues in SQS, and the wire form of a job and of a batch: ids only, never content.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from paravion.adapters.aws_errors import as_unavailable
+from paravion.domain.queue import Job, JobKey, Received
+from paravion.errors import QueueUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_BATCH: Final = 10
+"""Entries of one SQS call."""
+
+_TRIES: Final = 3
+"""Calls made for entries that SQS alone refused, one by one, inside an accepted batch."""
+
+
+class SqsQueues:
+    """
+    ports.Queues.
+
+    Args:
+        urls: Queue name (ports.QueueName) to URL; only those that the function may use.
+    """
+
+    def __init__(self, client: Any, urls: Mapping[str, str]) -> None:
+        self._client = client
+        self._urls = urls
+
+    def send(self, queue: str, jobs: Sequence[Job]) -> None:
+        """See ports.Queues."""
+        url = self._urls[queue]
+        bodies = [encode_job(job) for job in jobs]
+        if len(bodies) == 1:
+            with as_unavailable(QueueUnavailable, queue):
+                self._client.send_message(QueueUrl=url, MessageBody=bodies[0])
+            return
+        for first in range(0, len(bodies), _BATCH):
+            self._send_batch(queue, url, bodies[first : first + _BATCH])
+
+    def _send_batch(self, queue: str, url: str, bodies: list[str]) -> None:
+        left = {str(n): body for n, body in enumerate(bodies)}
+        for _ in range(_TRIES):
+            with as_unavailable(QueueUnavailable, queue):
+                answer = self._client.send_message_batch(
+                    QueueUrl=url, Entries=[{"Id": n, "MessageBody": body} for n, body in left.items()]
+                )
+            left = {failure["Id"]: left[failure["Id"]] for failure in answer.get("Failed", [])}
+            if not left:
+                return
+        raise QueueUnavailable(f"{queue}: {len(left)} entries refused")
+
+    def release(self, queue: str, receipts: Sequence[str]) -> None:
+        """See ports.Queues."""
+        for first in range(0, len(receipts), _BATCH):
+            entries = [
+                {"Id": str(n), "ReceiptHandle": receipt, "VisibilityTimeout": 0}
+                for n, receipt in enumerate(receipts[first : first + _BATCH])
+            ]
+            try:
+                self._client.change_message_visibility_batch(QueueUrl=self._urls[queue], Entries=entries)
+            except (ClientError, BotoCoreError):
+                # They turn up when their visibility ends; only time is lost.
+                continue
+
+
+def encode_job(job: Job) -> str:
+    """Give the queue's text of a job."""
+    return json.dumps(
+        {"queue_id": job.key.queue_id, "chunk": job.key.chunk, "queued_at": job.queued_at}, separators=(",", ":")
+    )
+
+
+def decode_job(text: str) -> Job | None:
+    """Read a job back; None for anything that is none."""
+    try:
+        fields = json.loads(text)
+        queue_id, chunk, queued_at = fields["queue_id"], fields["chunk"], fields["queued_at"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    numbers_ok = type(chunk) is int and chunk >= 0 and type(queued_at) in {int, float}
+    if not isinstance(queue_id, str) or not queue_id or not numbers_ok:
+        return None
+    return Job(JobKey(queue_id, chunk), float(queued_at))
+
+
+def read_batch(event: Mapping[str, Any]) -> list[Received]:
+    """Turn an SQS event of a Lambda function into what was received."""
+    return [
+        Received(record["messageId"], record["receiptHandle"], decode_job(record["body"]))
+        for record in event["Records"]
+    ]
+
+
+def partial_batch_response(failed: Sequence[str]) -> dict[str, list[dict[str, str]]]:
+    """Give the answer that makes SQS keep exactly these items."""
+    return {"batchItemFailures": [{"itemIdentifier": item_id} for item_id in failed]}

@@ -1,0 +1,227 @@
+"""
+The composition root: reads the environment once and gives each function its dependencies.
+
+The only module that knows both ports and adapters. Handlers wrap these in `functools.cache`, so that each
+execution environment builds them once; `warm` does it in Lambda's init phase, where the CPU is largest.
+
+botocore's session makes the clients: boto3 adds resources and transfers that nothing here uses, and half
+as much again to the cold start (docs/decisions.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import botocore.session
+from botocore.config import Config
+
+from paravion import settings
+from paravion.adapters.dynamodb_identities import CACHE_S, DynamoIdentities
+from paravion.adapters.dynamodb_ledger import DynamoLedger
+from paravion.adapters.event_log import PowertoolsEventLog
+from paravion.adapters.s3_spool import S3Spool, S3Uploads
+from paravion.adapters.sqs_queues import SqsQueues
+from paravion.adapters.ssm_secrets import SsmSecrets
+from paravion.domain.schedule import Plan
+from paravion.ports import QueueName
+from paravion.services.commit import CommitDeps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from paravion.services.admin import AdminDeps
+    from paravion.services.bounce import BounceDeps
+    from paravion.services.deliver import DeliverDeps
+    from paravion.services.retry import RetryDeps
+    from paravion.services.validate import ValidateDeps
+
+_THREADS: Final = 16
+"""AWS calls under way at once in one environment: a batch of ten jobs with a little to spare."""
+
+_CONFIG: Final = Config(
+    connect_timeout=3,
+    read_timeout=10,
+    retries={"mode": "standard", "total_max_attempts": 4},
+    max_pool_connections=_THREADS,
+    tcp_keepalive=True,
+)
+
+
+def warm(deps: Callable[[], object]) -> None:
+    """Build the dependencies now if this is Lambda's init phase; elsewhere they wait for the first call."""
+    if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+        deps()
+
+
+def new_runner() -> asyncio.Runner:
+    """
+    Give a runner whose loop lives as long as the environment: connections outlive an invocation.
+
+    Its threads are for the blocking AWS calls of a batch.
+    """
+    runner = asyncio.Runner()
+    runner.get_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
+    return runner
+
+
+def validate() -> ValidateDeps:
+    """What functions/validate.py needs."""
+    from paravion.services.validate import ValidateDeps
+
+    own = settings.from_env(settings.ValidateSettings, os.environ)
+    clients = _Clients()
+    s3: Any = clients.make("s3")
+    dynamodb: Any = clients.make("dynamodb")
+    return ValidateDeps(
+        settings=own,
+        to_commit=_commit_deps(
+            S3Spool(s3, own.spool), SqsQueues(clients.make("sqs"), {QueueName.DELIVERY: own.delivery_queue})
+        ),
+        secrets=SsmSecrets(clients.make("ssm"), own.secrets, time.monotonic),
+        identities=DynamoIdentities(dynamodb, own.ledger, cache_s=CACHE_S, clock=time.monotonic),
+        uploads=S3Uploads(s3, clients.presigning(own.upload_endpoint) or s3, own.spool, time.time),
+        event_log=PowertoolsEventLog("validate", own.log_level),
+        clock=time.time,
+        entropy=secrets.token_bytes,
+    )
+
+
+def deliver() -> DeliverDeps:
+    """What functions/deliver.py needs."""
+    from paravion.adapters.dns_resolver import DnsResolver
+    from paravion.adapters.smtp_client import SmtpTransport
+    from paravion.domain.next_hop import route
+    from paravion.services.deliver import DeliverDeps
+
+    own = settings.from_env(settings.DeliverSettings, os.environ)
+    clients = _Clients()
+    resolver = DnsResolver()
+    return DeliverDeps(
+        spool=S3Spool(clients.make("s3"), own.spool),
+        queues=SqsQueues(
+            clients.make("sqs"), {QueueName.DELIVERY: own.delivery_queue, QueueName.BOUNCE: own.bounce_queue}
+        ),
+        ledger=DynamoLedger(clients.make("dynamodb"), own.ledger),
+        resolver=resolver,
+        transport=SmtpTransport(own.hostname, resolver, connect_timeout_s=own.connect_timeout_s),
+        event_log=PowertoolsEventLog("deliver", own.log_level),
+        smarthost=route(own.relay),
+        clock=time.time,
+        new_token=partial(secrets.token_hex, 8),
+    )
+
+
+def retry() -> RetryDeps:
+    """What functions/retry.py needs."""
+    from paravion.services.retry import RetryDeps
+
+    own = settings.from_env(settings.RetrySettings, os.environ)
+    clients = _Clients()
+    draws = secrets.SystemRandom()
+    return RetryDeps(
+        spool=S3Spool(clients.make("s3"), own.spool),
+        queues=SqsQueues(
+            clients.make("sqs"),
+            {
+                QueueName.DELIVERY: own.delivery_queue,
+                QueueName.RETRY: own.retry_queue,
+                QueueName.BOUNCE: own.bounce_queue,
+            },
+        ),
+        ledger=DynamoLedger(clients.make("dynamodb"), own.ledger),
+        event_log=PowertoolsEventLog("retry", own.log_level),
+        plan=Plan(
+            own.retry_intervals_s, own.retry_jitter_ratio, own.queue_warn_s, own.queue_return_s, own.fault_backoff_s
+        ),
+        sweep_grace_s=own.sweep_grace_s,
+        clock=time.time,
+        jitter=draws.random,
+    )
+
+
+def bounce() -> BounceDeps:
+    """What functions/bounce.py needs."""
+    from paravion.services.bounce import BounceDeps
+
+    own = settings.from_env(settings.BounceSettings, os.environ)
+    clients = _Clients()
+    return BounceDeps(
+        to_commit=_commit_deps(
+            S3Spool(clients.make("s3"), own.spool),
+            SqsQueues(
+                clients.make("sqs"), {QueueName.DELIVERY: own.delivery_queue, QueueName.BOUNCE: own.bounce_queue}
+            ),
+        ),
+        ledger=DynamoLedger(clients.make("dynamodb"), own.ledger),
+        event_log=PowertoolsEventLog("bounce", own.log_level),
+        hostname=own.hostname,
+        postmaster=own.postmaster,
+        return_s=own.queue_return_s,
+        clock=time.time,
+    )
+
+
+def admin() -> AdminDeps:
+    """What functions/admin.py needs."""
+    from paravion.services.admin import AdminDeps
+
+    own = settings.from_env(settings.AdminSettings, os.environ)
+    clients = _Clients()
+    dynamodb: Any = clients.make("dynamodb")
+    return AdminDeps(
+        settings=own,
+        spool=S3Spool(clients.make("s3"), own.spool),
+        ledger=DynamoLedger(dynamodb, own.ledger),
+        secrets=SsmSecrets(clients.make("ssm"), own.secrets, time.monotonic),
+        identities=DynamoIdentities(dynamodb, own.ledger, cache_s=0.0, clock=time.monotonic),
+        resolver_txt=_look_up_txt,
+        event_log=PowertoolsEventLog("admin", own.log_level),
+        clock=time.time,
+        new_token=partial(secrets.token_hex, 16),
+    )
+
+
+def _look_up_txt(name: str) -> list[str]:
+    from paravion.adapters.dns_resolver import DnsResolver
+
+    return asyncio.run(DnsResolver().txt(name))
+
+
+class _Clients:
+    """AWS clients from one session: credentials and endpoint rules are read once."""
+
+    def __init__(self) -> None:
+        self._session = botocore.session.get_session()
+
+    def make(self, service: str) -> Any:
+        return self._session.create_client(service, config=_CONFIG)
+
+    def presigning(self, endpoint: str) -> Any | None:
+        """A client for presigned URLs at another endpoint than the spool's own; it makes no calls."""
+        return self._session.create_client("s3", config=_CONFIG, endpoint_url=endpoint) if endpoint else None
+
+
+def _commit_deps(spool: S3Spool, queues: SqsQueues) -> CommitDeps:
+    return CommitDeps(spool, queues, _InParallel())
+
+
+class _InParallel:
+    """Call functions at once, in threads that live as long as the environment."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(4)
+
+    def __call__(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
+        futures = [self._pool.submit(call) for call in calls]
+        # Every call has ended before the first exception is raised: nothing goes on behind the answer.
+        errors = [future.exception() for future in futures]
+        for error in errors:
+            if error is not None:
+                raise error
+        return [future.result() for future in futures]

@@ -1,0 +1,86 @@
+"""
+When a job is tried again, when its sender is told, when it is given up: pure functions of the queue's age.
+
+Owns no clock and no randomness; `services/retry.py` alone calls it.
+
+RFC: 5321 4.5.4.1 (retry for 4 to 5 days; our first waits are shorter than its 30 minutes, because most
+deferrals are greylisting that ends within minutes).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+FAULT_WAIT_MAX_S: Final = 900.0
+"""Ceiling of the back-off after our own faults: an outage that is over must not hold mail for hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """
+    The retry policy.
+
+    Attributes:
+        intervals_s: Waits after the 1st, 2nd … attempt, shape (n,), n >= 1, non-decreasing; the last repeats.
+        jitter_ratio: Share of each wait, 0 to 1, that is drawn at random, so that jobs that failed
+            together do not come back together.
+        warn_s, return_s: Age at which the sender is told, and at which the mail is returned.
+        fault_backoff_s: First wait after a fault of our own; doubles up to FAULT_WAIT_MAX_S.
+    """
+
+    intervals_s: tuple[float, ...]
+    jitter_ratio: float
+    warn_s: float
+    return_s: float
+    fault_backoff_s: float
+
+
+def next_attempt_at(queued_at: float, now: float, attempts: int, plan: Plan, jitter: float) -> float:
+    """
+    Say when a deferred job is tried again.
+
+    Never later than the moment of its return, so that the last attempt is made when the time is up and not
+    up to one wait before. Jitter only adds: a host that asked for five minutes gets them.
+
+    Args:
+        queued_at, now: Seconds since the epoch; queued_at is the commit instant.
+        attempts: Finished attempts, >= 1.
+        jitter: Uniform draw in [0, 1).
+
+    Raises:
+        ValueError: attempts < 1 (a caller's bug, not a mail status).
+    """
+    if attempts < 1:
+        raise ValueError("a job that was never tried is not scheduled")
+    wait = plan.intervals_s[min(attempts, len(plan.intervals_s)) - 1]
+    wait *= 1 + plan.jitter_ratio * jitter
+    return max(now, min(now + wait, queued_at + plan.return_s))
+
+
+def after_fault_at(now: float, faults: int, plan: Plan, jitter: float) -> float:
+    """
+    Say when to look again at a job that came back without an attempt that ended.
+
+    Args:
+        faults: Such returns in a row, this one included, >= 1.
+        jitter: Uniform draw in [0, 1).
+
+    Raises:
+        ValueError: faults < 1.
+    """
+    if faults < 1:
+        raise ValueError("no fault to wait for")
+    # The exponent is bounded before the power is taken: a job can come back very often.
+    wait: float = min(plan.fault_backoff_s * 2.0 ** min(faults - 1, 20), FAULT_WAIT_MAX_S)
+    return now + wait * (1 + plan.jitter_ratio * jitter)
+
+
+def is_expired(queued_at: float, now: float, plan: Plan) -> bool:
+    """Say whether the queue's lifetime is over."""
+    return now >= queued_at + plan.return_s
+
+
+def is_warning_due(queued_at: float, now: float, plan: Plan) -> bool:
+    """Say whether the sender should hear by now that the mail is late."""
+    return now >= queued_at + plan.warn_s

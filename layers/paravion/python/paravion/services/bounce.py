@@ -1,0 +1,220 @@
+"""
+Tell the sender: build the report that a job owes and put it back on the road with a null reverse-path.
+
+Whom a failure is reported to:
+
+    the message was                       reported to                               as
+    ------------------------------------  ----------------------------------------  -------------
+    somebody's, with a reverse-path       the reverse-path                          dsn
+    somebody's, with a null reverse-path  the postmaster setting; else dropped      double-bounce
+    a report of ours (dsn)                the postmaster setting; else dropped      double-bounce
+    a report about a report               nobody: dropped with a record             -
+
+Delays and successes are reported to a reverse-path only. Nothing loops: each step down this table is final.
+
+The report's queue id follows from the job and the notice, so that a repeat after a crash is one message.
+Until it is on the road the notice stays owed; what can't be handled ends in the parked queue.
+
+Next on the message's path: services/commit.py, then services/deliver.py as for any other message.
+RFC: 3464 (format), 3461 5.2 and 6 (who is told what), 5321 6.1 (null reverse-path).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from paravion.domain import queue
+from paravion.domain.dsn import Report, build_dsn
+from paravion.domain.envelope import Envelope, Recipient, decode_qf
+from paravion.domain.ids import queue_id_from
+from paravion.domain.queue import NoticeKind
+from paravion.domain.status import Rejected
+from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing
+from paravion.ports import QueueName
+from paravion.services.commit import CommitDeps, commit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from paravion.domain.queue import Job, JobRecord, Notice, Received
+    from paravion.ports import EventLog, Ledger
+
+RETURN_CONTENT_OCTETS: Final = 50_000
+"""A larger original is returned as headers only (Postfix's bounce_size_limit has the same value)."""
+
+_CONFLICTS: Final = 10
+_VARIANTS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class BounceDeps:
+    """
+    What `bounce` needs.
+
+    Attributes:
+        hostname: Reporting-MTA, and the domain of the report's sender.
+        postmaster: Who gets double bounces; "" for nobody.
+        return_s: How long the queue keeps trying: what a delay report promises.
+    """
+
+    to_commit: CommitDeps
+    ledger: Ledger
+    event_log: EventLog
+    hostname: str
+    postmaster: str
+    return_s: float
+    clock: Callable[[], float]
+
+
+def bounce(items: Sequence[Received], deps: BounceDeps) -> list[str]:
+    """
+    Send the reports that each item's job owes.
+
+    Returns:
+        The item ids that could not be handled; a poison body is made visible at once, to be parked soon.
+    """
+    failed: list[str] = []
+    poison: list[str] = []
+    for item in items:
+        if item.job is None:
+            deps.event_log.emit("Fault", {"stage": "bounce", "error": "no job in the item"})
+            failed.append(item.item_id)
+            poison.append(item.receipt)
+            continue
+        try:
+            _tell(item.job, deps)
+        except Exception as exc:  # noqa: BLE001 (law 7: whatever it is, the item stays in the queue)
+            fields = {"stage": "bounce", "queue_id": item.job.key.queue_id, "chunk": item.job.key.chunk}
+            deps.event_log.emit("Fault", {**fields, "error": repr(exc)})
+            failed.append(item.item_id)
+    if poison:
+        deps.to_commit.queues.release(QueueName.BOUNCE, poison)
+    return failed
+
+
+def _tell(job: Job, deps: BounceDeps) -> None:
+    record = deps.ledger.load(job.key)
+    if record is None:
+        raise LedgerUnavailable(f"{job.key} owes a report, but has no record")
+    for notice in record.owed:
+        _report(record, notice, deps)
+        # crash here = reported again under the same queue id, which is one message
+        _settle(record, notice, deps)
+
+
+def _report(record: JobRecord, notice: Notice, deps: BounceDeps) -> None:
+    envelope, header = decode_qf(deps.to_commit.spool.get_envelope(record.key.queue_id))
+    states = queue.members(record, notice)
+    to, kind = _addressee(envelope, notice, deps.postmaster)
+    fields = {"queue_id": envelope.queue_id, "notice": notice.kind.value, "recipients": len(states)}
+    if not states:
+        return
+    if not to:
+        deps.event_log.emit("DoubleBounceDropped", fields)
+        return
+    for variant in range(_VARIANTS):
+        report_id = queue_id_from(f"{kind}\0{record.key}\0{notice}\0{variant}".encode())
+        try:
+            _send_report(report_id, record, notice, envelope, header, to, kind, deps)
+        except Rejected:
+            # A crash between the body and the envelope left a body that this one differs from (a delay
+            # report tells of the latest reply): nothing was promised under that id, take the next.
+            if _is_kept(report_id, deps):
+                return
+            continue
+        deps.event_log.emit("Report", {**fields, "report_id": report_id, "to": to, "kind": kind})
+        return
+    raise LedgerUnavailable(f"no free queue id for the report on {record.key}")
+
+
+def _addressee(envelope: Envelope, notice: Notice, postmaster: str) -> tuple[str, str]:
+    """Give whom to tell ("" for nobody) and the kind of the report; the module's table."""
+    if envelope.kind == "mail" and envelope.reverse_path:
+        return envelope.reverse_path, "dsn"
+    if envelope.kind == "double-bounce" or notice.kind not in {NoticeKind.FAILED, NoticeKind.EXPIRED}:
+        return "", ""
+    return postmaster, "double-bounce"
+
+
+def _send_report(
+    report_id: str,
+    record: JobRecord,
+    notice: Notice,
+    envelope: Envelope,
+    header: bytes,
+    to: str,
+    kind: str,
+    deps: BounceDeps,
+) -> None:
+    states = queue.members(record, notice)
+    # The report is dated by what it reports, so that a repeat after a crash builds the same octets.
+    now = max(state.at for state in states.values())
+    report_header, body = build_dsn(
+        Report(
+            queue_id=report_id,
+            hostname=deps.hostname,
+            now=now,
+            to=to,
+            kind=notice.kind,
+            envelope=envelope,
+            members=tuple((envelope.recipients[n], state) for n, state in sorted(states.items())),
+            original_header=header,
+            original_body=_original_body(envelope, notice, deps),
+            return_at=record.queued_at + deps.return_s,
+        )
+    )
+    commit(
+        Envelope(
+            queue_id=report_id,
+            reverse_path="",
+            recipients=(Recipient(to),),
+            queued_at=deps.clock(),
+            body_octets=len(body),
+            body_type="7BIT" if body.isascii() else "8BITMIME",
+            smtputf8=envelope.smtputf8,
+            kind=kind,
+            submitter=envelope.submitter,
+            door="bounce",
+            digest=report_id,
+        ),
+        report_header,
+        body,
+        deps.to_commit,
+    )
+
+
+def _original_body(envelope: Envelope, notice: Notice, deps: BounceDeps) -> bytes | None:
+    """RFC 3461 6.2: only failures return content, and only if the sender did not ask for headers alone."""
+    failure = notice.kind in {NoticeKind.FAILED, NoticeKind.EXPIRED}
+    if not failure or envelope.ret == "HDRS" or envelope.body_octets > RETURN_CONTENT_OCTETS:
+        return None
+    try:
+        return deps.to_commit.spool.get_body(envelope.queue_id)
+    except SpoolMissing:
+        # The sender must hear of the failure even if the content is gone.
+        return None
+
+
+def _is_kept(queue_id: str, deps: BounceDeps) -> bool:
+    """Say whether a whole report lies there already; then only its enqueueing can be missing."""
+    try:
+        kept, _ = decode_qf(deps.to_commit.spool.get_envelope(queue_id))
+    except SpoolMissing:
+        return False
+    deps.to_commit.queues.send(QueueName.DELIVERY, [queue.Job(queue.JobKey(queue_id), kept.queued_at)])
+    return True
+
+
+def _settle(record: JobRecord, notice: Notice, deps: BounceDeps) -> None:
+    """Take the notice off what the job owes."""
+    for _ in range(_CONFLICTS):
+        fresh = deps.ledger.load(record.key)
+        if fresh is None or notice not in fresh.owed:
+            return
+        try:
+            deps.ledger.save(replace(fresh, owed=tuple(item for item in fresh.owed if item != notice)))
+        except ClaimLost:
+            continue
+        return
+    raise LedgerUnavailable(f"{record.key} changes faster than it can be read")

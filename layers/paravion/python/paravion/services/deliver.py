@@ -1,0 +1,281 @@
+"""
+Try each job once, now: claim it, find the next hops, send, record every recipient's outcome.
+
+Decides nothing about time. A job with somebody still deferred is reported as failed and released at once,
+so that SQS hands it to the dead-letter queue, where `retry` waits. All jobs of a batch, and all next hops
+of a job, run concurrently on one loop.
+
+    what the claim finds        done about it
+    --------------------------  ------------------------------------------------------------------------
+    nothing, or ready           claimed: tried now
+    deferred                    dropped: the due index has it
+    done, removed               dropped; if reports are owed, the bounce queue is told again
+    claimed, tried              failed: somebody else's, `retry` sees to it that it is not lost
+
+The one instant that can duplicate (RFC 1047): a remote host said 250 and we die before the ledger says so.
+Every outcome is therefore recorded as soon as it is known, while other hops are still under way, and the
+recording is repeated through an outage for as long as the invocation lasts.
+
+Next on the message's path: services/retry.py for what failed, services/bounce.py for what is owed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from paravion.domain import queue
+from paravion.domain.address import split_address
+from paravion.domain.envelope import decode_qf
+from paravion.domain.outcome import Outcome, Result
+from paravion.domain.queue import State
+from paravion.domain.status import ATTEMPT_BROKE_OFF
+from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing, Unavailable
+from paravion.ports import QueueName, Transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from paravion.domain.envelope import Envelope, Recipient
+    from paravion.domain.next_hop import NextHop
+    from paravion.domain.queue import Job, JobRecord, Received
+    from paravion.ports import EventLog, Ledger, Queues, Resolver, Spool, Transport
+
+LEASE_MARGIN_S: Final = 30.0
+"""A lease outlives its invocation by this: clocks differ, and a frozen function may not wake into its own lease."""
+
+_RECORDING_S: Final = 10.0
+"""Kept free at the invocation's end for writing down what the hosts said."""
+
+_RECORD_NAMES: Final = {Result.DELIVERED: "Delivery", Result.DEFERRED: "TransientFailure", Result.FAILED: "Bounce"}
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverDeps:
+    """
+    What `deliver` needs.
+
+    Attributes:
+        smarthost: Where all mail goes; None: each domain's own hosts by DNS.
+        clock: Seconds since the epoch.
+        new_token: A lease's owner, unique for each call.
+    """
+
+    spool: Spool
+    queues: Queues
+    ledger: Ledger
+    resolver: Resolver
+    transport: Transport
+    event_log: EventLog
+    smarthost: NextHop | None
+    clock: Callable[[], float]
+    new_token: Callable[[], str]
+
+
+async def deliver(items: Sequence[Received], deps: DeliverDeps, remaining_s: float) -> list[str]:
+    """
+    Try each item's job once.
+
+    Args:
+        remaining_s: Seconds until the invocation is cut off.
+
+    Returns:
+        The item ids that must go on to the dead-letter queue; they have been made visible at once.
+    """
+    deadline = asyncio.get_running_loop().time() + remaining_s
+    tasks = [asyncio.ensure_future(_one(item, deps, deadline, deps.clock() + remaining_s)) for item in items]
+    try:
+        done = await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+    failed = [item for item, ok in zip(items, done, strict=True) if not ok]
+    if failed:
+        await asyncio.to_thread(deps.queues.release, QueueName.DELIVERY, [item.receipt for item in failed])
+    return [item.item_id for item in failed]
+
+
+async def _one(item: Received, deps: DeliverDeps, deadline: float, ends_at: float) -> bool:
+    """Try one job; True when its item may be deleted."""
+    if item.job is None:
+        deps.event_log.emit("Fault", {"stage": "deliver", "error": "no job in the item"})
+        return False
+    try:
+        return await _Attempt(item.job, deps, deadline, ends_at).run()
+    except Exception as exc:  # noqa: BLE001 (law 7: our own faults defer, and the batch goes on)
+        fields = {"stage": "deliver", "queue_id": item.job.key.queue_id, "chunk": item.job.key.chunk}
+        deps.event_log.emit("Fault", {**fields, "error": repr(exc)})
+        return False
+
+
+class _Attempt:
+    """One job's attempt; holds the record as last saved."""
+
+    def __init__(self, job: Job, deps: DeliverDeps, deadline: float, ends_at: float) -> None:
+        self.job = job
+        self.deps = deps
+        self.deadline = deadline
+        self.ends_at = ends_at
+        self.notify: Mapping[int, tuple[str, ...]] = {}
+
+    async def run(self) -> bool:
+        deps = self.deps
+        token = deps.new_token()
+        record = await asyncio.to_thread(
+            deps.ledger.claim, self.job, token=token, lease_until=self.ends_at + LEASE_MARGIN_S
+        )
+        if record.token != token:
+            return await self._not_ours(record)
+        try:
+            envelope, header = decode_qf(await asyncio.to_thread(deps.spool.get_envelope, self.job.key.queue_id))
+        except (SpoolMissing, Unavailable, ValueError) as exc:
+            await self._give_back(record, exc)
+            return False
+        chunk = envelope.chunk(self.job.key.chunk)
+        record = replace(record, recipient_count=len(chunk), reverse_path=envelope.reverse_path)
+        self.notify = {n: recipient.notify for n, recipient in chunk.items()}
+        todo = {n: chunk[n] for n in record.open_positions(chunk)}
+        record = await self._send_all(record, envelope, header, todo)
+        if record.owed:
+            # crash here = the item comes again, is found done with a report owed, and gets here again
+            await asyncio.to_thread(deps.queues.send, QueueName.BOUNCE, [self.job])
+        return record.state is State.DONE
+
+    async def _not_ours(self, record: JobRecord) -> bool:
+        if record.state in {State.CLAIMED, State.TRIED}:
+            return False
+        if record.owed and record.is_closed:
+            await asyncio.to_thread(self.deps.queues.send, QueueName.BOUNCE, [self.job])
+        return True
+
+    async def _give_back(self, record: JobRecord, exc: Exception) -> None:
+        """Our own fault stopped the attempt before anything was sent."""
+        fields = {"stage": "deliver", "queue_id": self.job.key.queue_id, "chunk": self.job.key.chunk}
+        self.deps.event_log.emit("Fault", {**fields, "error": repr(exc)})
+        now = self.deps.clock()
+        record = queue.with_event(record, "fault", now=now, text=ATTEMPT_BROKE_OFF.text)
+        record = replace(record, state=State.TRIED, token="", lease_until=0.0)
+        await asyncio.to_thread(self.deps.ledger.save, record)
+
+    async def _send_all(
+        self, record: JobRecord, envelope: Envelope, header: bytes, todo: Mapping[int, Recipient]
+    ) -> JobRecord:
+        """Send to every next hop at once, and record outcomes as they come in."""
+        outcomes, hops = await self._next_hops(todo)
+        body = self.deps.spool.open_body(envelope.queue_id, envelope.body_octets)
+        tasks = {}
+        for hop, positions in hops:
+            transaction = Transaction(
+                envelope.queue_id,
+                envelope.reverse_path,
+                {n: (todo[n].forward_path, todo[n].notify, todo[n].orcpt) for n in positions},
+                header,
+                body,
+                envelope.body_type,
+                envelope.smtputf8,
+                envelope.ret,
+                envelope.envid,
+            )
+            tasks[asyncio.ensure_future(self._send(hop, transaction))] = positions
+        try:
+            while True:
+                if tasks and not outcomes:
+                    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                    for task in done:
+                        del tasks[task]
+                        outcomes.update(task.result())
+                last = not tasks
+                # The instant of RFC 1047 ends with this write.
+                record = await self._record(record, outcomes, todo, last=last)
+                self._log(record, outcomes, todo)
+                outcomes = {}
+                if last:
+                    return record
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _next_hops(
+        self, todo: Mapping[int, Recipient]
+    ) -> tuple[dict[int, Outcome], list[tuple[NextHop, list[int]]]]:
+        """Group recipients by next hop; those whose domain has none get its outcome."""
+        if self.deps.smarthost is not None:
+            return {}, [(self.deps.smarthost, list(todo))] if todo else []
+        by_domain: dict[str, list[int]] = {}
+        for n, recipient in todo.items():
+            by_domain.setdefault(split_address(recipient.forward_path)[1], []).append(n)
+        found = await asyncio.gather(*(self.deps.resolver.next_hop(domain) for domain in by_domain))
+        outcomes: dict[int, Outcome] = {}
+        hops: dict[str, tuple[NextHop, list[int]]] = {}
+        for hop, positions in zip(found, by_domain.values(), strict=True):
+            if isinstance(hop, Outcome):
+                outcomes.update(dict.fromkeys(positions, hop))
+            else:
+                hops.setdefault(hop.name, (hop, []))[1].extend(positions)
+        return outcomes, list(hops.values())
+
+    async def _send(self, hop: NextHop, transaction: Transaction) -> dict[int, Outcome]:
+        try:
+            return await self.deps.transport.send(hop, transaction, self.deadline - _RECORDING_S)
+        except (SpoolMissing, Unavailable) as exc:
+            # The body could not be read; the transport has sent no final dot.
+            self.deps.event_log.emit(
+                "Fault", {"stage": "deliver", "queue_id": self.job.key.queue_id, "error": repr(exc)}
+            )
+            fault = ATTEMPT_BROKE_OFF
+            return dict.fromkeys(
+                transaction.recipients, Outcome(Result.DEFERRED, fault.enhanced, text=fault.text, command="LOCAL")
+            )
+
+    async def _record(
+        self, record: JobRecord, outcomes: Mapping[int, Outcome], todo: Mapping[int, Recipient], *, last: bool
+    ) -> JobRecord:
+        """
+        Write outcomes down, through conflicts and outages, until they stand or the time is up.
+
+        Raises:
+            ClaimLost: The job is no longer ours.
+            LedgerUnavailable: Until the very end; the attempt then counts as broken off.
+        """
+        told = {n: (todo[n].forward_path, outcome) for n, outcome in outcomes.items()}
+        token, attempt = record.token, record.attempts
+        wait_s = 0.05
+        while True:
+            new = queue.with_outcomes(record, told, now=self.deps.clock(), notify=self.notify, last=last)
+            try:
+                return await asyncio.to_thread(self.deps.ledger.save, new)
+            except ClaimLost:
+                fresh = await asyncio.to_thread(self.deps.ledger.load, self.job.key)
+            except LedgerUnavailable:
+                if asyncio.get_running_loop().time() + wait_s > self.deadline:
+                    raise
+                await asyncio.sleep(wait_s)
+                wait_s = min(2 * wait_s, 2.0)
+                continue
+            if fresh is None or fresh.attempts != attempt or fresh.token not in {token, ""}:
+                raise ClaimLost(f"{self.job.key} is no longer ours")
+            if fresh.token == "":
+                # Our own last write, whose answer got lost.
+                return fresh
+            # Somebody settled a report meanwhile; our outcomes go on top.
+            record = replace(fresh, recipient_count=new.recipient_count, reverse_path=new.reverse_path)
+
+    def _log(self, record: JobRecord, outcomes: Mapping[int, Outcome], todo: Mapping[int, Recipient]) -> None:
+        for n, outcome in outcomes.items():
+            self.deps.event_log.emit(
+                _RECORD_NAMES[outcome.result],
+                {
+                    "queue_id": record.key.queue_id,
+                    "recipient": todo[n].forward_path,
+                    "reverse_path": record.reverse_path,
+                    "attempt": record.attempts,
+                    "code": outcome.code,
+                    "status": outcome.status,
+                    "text": outcome.text,
+                    "command": outcome.command,
+                    "mx_host": outcome.mx_host,
+                    "address": outcome.address,
+                    "tls": outcome.tls,
+                },
+            )

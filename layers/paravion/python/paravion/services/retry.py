@@ -1,0 +1,225 @@
+"""
+Decide about time: when a job is tried again, when its sender is warned, when it is given up.
+
+Two ways in. `retry` takes what the delivery queue's dead-letter queue holds: every failure of any kind,
+and reads in the ledger what happened. `sweep` runs every minute and sends back what is due.
+
+    found in the ledger                 means                            done about it
+    ----------------------------------  -------------------------------  ---------------------------------
+    no record                           never claimed: throttle, crash   waits a little; no attempt counted
+    ready                               the same, after a sweep          waits a little; no attempt counted
+    claimed, lease running              another worker has it            looked at again when the lease ends
+    claimed, lease over                 the attempt broke off            waits a little, then tried again
+    tried, somebody deferred            a reply, or a dead host          by the schedule
+    tried, nobody deferred              our own fault stopped it         waits a little, then tried again
+    deferred                            lies in the due index already    nothing
+    done, reports owed                  the bounce queue missed it       sent there again
+    done, removed                       over                             nothing
+
+Whoever is still undelivered after `queue_return_s` is given up here, whatever kept him from it.
+What can't be handled here raises, and ends in the parked queue.
+
+Next on the message's path: services/bounce.py for what is owed, services/deliver.py for what is due.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from paravion.domain import queue, schedule
+from paravion.domain.envelope import decode_qf
+from paravion.domain.outcome import Outcome, Result
+from paravion.domain.queue import DUE_SHARDS, Job, JobRecord, Notice, NoticeKind, State
+from paravion.domain.status import ATTEMPT_BROKE_OFF, EXPIRED
+from paravion.errors import ClaimLost, LedgerUnavailable
+from paravion.ports import QueueName
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from paravion.domain.envelope import Envelope
+    from paravion.domain.queue import Received
+    from paravion.domain.schedule import Plan
+    from paravion.ports import EventLog, Ledger, Queues, Spool
+
+_CONFLICTS = 5
+"""Times that a record may change under us before we leave the item to its next reception."""
+
+_LEASE_MARGIN_S = 5.0
+_SWEEP_PAGE = 10
+"""Jobs of one shard taken at once: what one enqueueing call carries."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryDeps:
+    """
+    What `retry` needs.
+
+    Attributes:
+        plan: The retry policy.
+        sweep_grace_s: A job sent back to the queue is looked for again after this.
+        clock: Seconds since the epoch.
+        jitter: Uniform draws in [0, 1).
+    """
+
+    spool: Spool
+    queues: Queues
+    ledger: Ledger
+    event_log: EventLog
+    plan: Plan
+    sweep_grace_s: float
+    clock: Callable[[], float]
+    jitter: Callable[[], float]
+
+
+def retry(items: Sequence[Received], deps: RetryDeps) -> list[str]:
+    """
+    Decide about each item of the dead-letter queue.
+
+    Returns:
+        The item ids that could not be handled. A poison body is made visible at once, so that it is
+        parked within seconds; what failed for an outage stays hidden and is tried again later.
+    """
+    failed: list[str] = []
+    poison: list[str] = []
+    for item in items:
+        if item.job is None:
+            deps.event_log.emit("Fault", {"stage": "retry", "error": "no job in the item"})
+            failed.append(item.item_id)
+            poison.append(item.receipt)
+            continue
+        try:
+            _decide(item.job, deps)
+        except Exception as exc:  # noqa: BLE001 (law 7: whatever it is, the item stays in the queue)
+            deps.event_log.emit(
+                "Fault",
+                {"stage": "retry", "queue_id": item.job.key.queue_id, "chunk": item.job.key.chunk, "error": repr(exc)},
+            )
+            failed.append(item.item_id)
+    if poison:
+        deps.queues.release(QueueName.RETRY, poison)
+    return failed
+
+
+def sweep(deps: RetryDeps, remaining_s: Callable[[], float]) -> int:
+    """
+    Send back every job that is due, oldest first, until none is left or the time is up.
+
+    Each is taken by one conditional write before it is enqueued: two sweeps at once do not double it, and a
+    crash between the two leaves it in the index with a later due time.
+
+    Args:
+        remaining_s: Seconds that this invocation still has.
+
+    Returns:
+        How many jobs were enqueued.
+    """
+    count = 0
+    shards = list(range(DUE_SHARDS))
+    while shards and remaining_s() > _LEASE_MARGIN_S:
+        # One page of every shard in turn: a full shard does not starve the others.
+        shards = [shard for shard in shards if (taken := _sweep_page(shard, deps)) and (count := count + taken)]
+    return count
+
+
+def _sweep_page(shard: int, deps: RetryDeps) -> int:
+    now = deps.clock()
+    keys = deps.ledger.due(shard, now, _SWEEP_PAGE)
+    back: dict[str, list[Job]] = {QueueName.DELIVERY: [], QueueName.RETRY: []}
+    for key in keys:
+        record = deps.ledger.wake(key, now, now + deps.sweep_grace_s)
+        if record is not None:
+            # A claimed or tried job is here because its safety net caught it: `retry` knows what to do.
+            target = QueueName.DELIVERY if record.state is State.READY else QueueName.RETRY
+            back[target].append(Job(key, record.queued_at))
+    for name, jobs in back.items():
+        if jobs:
+            # crash here = found again after sweep_grace_s, never lost
+            deps.queues.send(name, jobs)
+    return sum(map(len, back.values()))
+
+
+def _decide(job: Job, deps: RetryDeps) -> None:
+    for _ in range(_CONFLICTS):
+        record = deps.ledger.load(job.key)
+        now = deps.clock()
+        if record is not None and record.state is State.CLAIMED and record.lease_until > now:
+            deps.ledger.watch(record, record.lease_until + _LEASE_MARGIN_S)
+            return
+        new = _next(record, job, now, deps)
+        if new is not None:
+            try:
+                new = deps.ledger.save(new)
+            except ClaimLost:
+                continue
+            _log(new, now, deps)
+        standing = new or record
+        if standing is not None and standing.owed:
+            # crash here = the item comes again, finds the report still owed and gets here again
+            deps.queues.send(QueueName.BOUNCE, [job])
+        return
+    raise LedgerUnavailable(f"{job.key} changes faster than it can be read")
+
+
+def _next(record: JobRecord | None, job: Job, now: float, deps: RetryDeps) -> JobRecord | None:
+    """Give the record to save, or None when nothing is to be changed."""
+    if record is None:
+        record = JobRecord(job.key, job.queued_at, State.READY)
+    if record.is_closed or record.state is State.DEFERRED:
+        return None
+    if schedule.is_expired(record.queued_at, now, deps.plan):
+        return _given_up(record, now, deps)
+    if record.state is State.CLAIMED:
+        record = queue.with_event(record, "broke_off", now=now, text=ATTEMPT_BROKE_OFF.text)
+    if record.state is State.TRIED and record.deferred_positions():
+        due_at = schedule.next_attempt_at(record.queued_at, now, record.attempts, deps.plan, deps.jitter())
+        record = replace(record, faults=0)
+    else:
+        record = replace(record, faults=record.faults + 1)
+        due_at = schedule.after_fault_at(now, record.faults, deps.plan, deps.jitter())
+    record = replace(record, state=State.DEFERRED, token="", lease_until=0.0, due_at=due_at)
+    if not record.warned and schedule.is_warning_due(record.queued_at, now, deps.plan):
+        record = _warned(record, deps)
+    return record
+
+
+def _warned(record: JobRecord, deps: RetryDeps) -> JobRecord:
+    """Owe the sender a word about the delay, if somebody there wants it; never about a report of ours."""
+    envelope, _ = decode_qf(deps.spool.get_envelope(record.key.queue_id))
+    waiting = record.open_positions(envelope.chunk(record.key.chunk))
+    wanted = any(queue.wants_delay_notice(envelope.recipients[n].notify) for n in waiting)
+    if envelope.kind != "mail" or not envelope.reverse_path or not wanted:
+        return replace(record, warned=True)
+    notice = Notice(NoticeKind.DELAYED, record.attempts)
+    return replace(record, warned=True, owed=(*record.owed, notice))
+
+
+def _given_up(record: JobRecord, now: float, deps: RetryDeps) -> JobRecord:
+    envelope, _ = decode_qf(deps.spool.get_envelope(record.key.queue_id))
+    chunk = envelope.chunk(record.key.chunk)
+    outcomes = {n: (chunk[n].forward_path, _expiry(record, n)) for n in record.open_positions(chunk)}
+    record = replace(record, recipient_count=len(chunk), reverse_path=envelope.reverse_path)
+    return queue.expired(record, now=now, outcomes=outcomes, notify=_notify(envelope, record))
+
+
+def _notify(envelope: Envelope, record: JobRecord) -> dict[int, tuple[str, ...]]:
+    return {n: recipient.notify for n, recipient in envelope.chunk(record.key.chunk).items()}
+
+
+def _expiry(record: JobRecord, position: int) -> Outcome:
+    """The last reply stays in the report: it says why the mail could not be delivered in all that time."""
+    state = record.recipients.get(position)
+    last = state.outcome if state else Outcome(Result.DEFERRED, "", text=EXPIRED.text)
+    return replace(last, result=Result.FAILED, status=EXPIRED.enhanced, command="EXPIRED")
+
+
+def _log(record: JobRecord, now: float, deps: RetryDeps) -> None:
+    fields = {"queue_id": record.key.queue_id, "chunk": record.key.chunk, "attempts": record.attempts}
+    if record.state is State.DEFERRED:
+        wait_s = round(record.due_at - now, 3)
+        deps.event_log.emit("Deferral", {**fields, "faults": record.faults, "wait_s": wait_s})
+        return
+    for state in record.recipients.values():
+        if state.outcome.command == "EXPIRED":
+            deps.event_log.emit("Expiration", {**fields, "recipient": state.forward_path, "text": state.outcome.text})

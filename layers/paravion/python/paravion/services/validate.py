@@ -1,0 +1,247 @@
+"""
+Take a submission: check it, complete it, keep it, and only then say yes.
+
+Every door comes here with a `Submission`, after `services/authenticate.py` said who it is. What is refused
+is refused before anything is stored. Aliases, lists and DKIM join here when they are built.
+
+Next on the message's path: services/commit.py keeps it, services/deliver.py sends it.
+RFC: 5321 4.1.1 (paths), 6409 (what a submission server may mend), 5322 3.6 (what a header must have).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from paravion.domain import ids
+from paravion.domain.address import parse_mailboxes, parse_path, split_address
+from paravion.domain.envelope import Envelope, Recipient
+from paravion.domain.message import (
+    complete,
+    control_fields,
+    header_recipients,
+    header_sender,
+    hop_count,
+    read_message,
+    received_field,
+)
+from paravion.domain.status import (
+    BAD_REQUEST,
+    NO_RECIPIENTS,
+    RECIPIENT_SYNTAX,
+    RELAY_DENIED,
+    ROUTING_LOOP,
+    SENDER_SYNTAX,
+    TOO_MANY_RECIPIENTS,
+    Rejected,
+)
+from paravion.domain.submission import Receipt, Submission
+from paravion.services.commit import CommitDeps, commit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from paravion.domain.message import Message
+    from paravion.ports import EventLog, Identities, Secrets, Uploads
+    from paravion.settings import ValidateSettings
+
+HOPS_MAX: Final = 100
+"""Received fields of a message that loops; RFC 5321 6.3 asks for at least 100."""
+
+_PROTOCOLS: Final = {"smtp": "ESMTPSA", "ses-v1": "HTTPS", "ses-v2": "HTTPS", "http": "HTTPS", "sendmail": "HTTPS"}
+
+
+@dataclass(frozen=True, slots=True)
+class ValidateDeps:
+    """
+    What `validate` needs.
+
+    Attributes:
+        clock: Seconds since the epoch.
+        entropy: Gives that many fresh random octets; asked anew for each id (a frozen random state would
+            repeat itself in every function that is restored from one snapshot).
+    """
+
+    settings: ValidateSettings
+    to_commit: CommitDeps
+    secrets: Secrets
+    identities: Identities
+    uploads: Uploads
+    event_log: EventLog
+    clock: Callable[[], float]
+    entropy: Callable[[int], bytes]
+
+
+def submit(submission: Submission, deps: ValidateDeps) -> Receipt:
+    """
+    Check, complete and keep one message.
+
+    Returns:
+        The promise; given only after the commit instant.
+
+    Raises:
+        Rejected: What is wrong with it; nothing was stored.
+        Unavailable: Nothing is promised; with an idempotency key a repeat is safe.
+    """
+    try:
+        return _submit(submission, deps)
+    except Rejected as exc:
+        fields = {"door": submission.door, "principal": submission.principal, "key": exc.status.key}
+        deps.event_log.emit("Rejection", {**fields, "status": exc.status.enhanced, "detail": exc.detail})
+        raise
+
+
+def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
+    settings = deps.settings
+    now = deps.clock()
+    message = read_message(submission.content, max_octets=settings.max_message_octets)
+    if hop_count(message) > HOPS_MAX:
+        raise Rejected(ROUTING_LOOP, f"more than {HOPS_MAX} Received fields")
+    submission = _with_control_fields(submission, message)
+    reverse_path = _reverse_path(submission, message)
+    recipients = _recipients(submission, message, settings.max_recipients_count)
+    _check_identity(reverse_path, message, deps)
+
+    queue_id = _queue_id(submission, deps)
+    client = submission.client or "localhost"
+    trace = received_field(
+        client=client,
+        hostname=settings.hostname,
+        protocol=_PROTOCOLS.get(submission.door, "HTTPS"),
+        queue_id=queue_id,
+        for_path=recipients[0].forward_path if len(recipients) == 1 else None,
+        now=now,
+    )
+    header = complete(
+        message, queue_id=queue_id, now=now, hostname=settings.hostname, trace=trace, restamp=submission.restamp
+    )
+    smtputf8 = message.header_is_utf8 or not all(path.isascii() for path in _paths(reverse_path, recipients))
+    envelope, repeated = commit(
+        Envelope(
+            queue_id=queue_id,
+            reverse_path=reverse_path,
+            recipients=recipients,
+            queued_at=now,
+            body_octets=len(message.body),
+            body_type="8BITMIME" if message.is_8bit else "7BIT",
+            smtputf8=smtputf8,
+            ret=submission.ret,
+            envid=submission.envid,
+            submitter=submission.principal,
+            door=submission.door,
+            configuration_set=submission.configuration_set,
+            tags=submission.tags,
+            digest=_digest(submission, reverse_path, recipients),
+        ),
+        header,
+        bytes(message.body),
+        deps.to_commit,
+    )
+    receipt = Receipt(envelope.queue_id, len(envelope.recipients), repeated)
+    deps.event_log.emit(
+        "Reception",
+        {
+            "queue_id": receipt.queue_id,
+            "door": submission.door,
+            "principal": submission.principal,
+            "reverse_path": envelope.reverse_path,
+            "recipients": receipt.recipient_count,
+            "octets": len(header) + envelope.body_octets,
+            "repeated": repeated,
+        },
+    )
+    return receipt
+
+
+def _with_control_fields(submission: Submission, message: Message) -> Submission:
+    """Settings of the send that travel in the header (X-SES-…); what we can't honour is refused by name."""
+    controls = control_fields(message)
+    if controls.unsupported:
+        raise Rejected(BAD_REQUEST, f"header field {controls.unsupported[0]} is not supported")
+    if controls.configuration_set:
+        raise Rejected(BAD_REQUEST, f"configuration set {controls.configuration_set} does not exist")
+    return replace(submission, tags=(*submission.tags, *controls.tags))
+
+
+def _reverse_path(submission: Submission, message: Message) -> str:
+    path = submission.reverse_path
+    if path is None:
+        path = header_sender(message)
+    if path == "":
+        return ""
+    try:
+        return parse_path(path, smtputf8=True)
+    except ValueError as exc:
+        raise Rejected(SENDER_SYNTAX, str(exc)) from exc
+
+
+def _recipients(submission: Submission, message: Message, limit: int) -> tuple[Recipient, ...]:
+    """Normalise, each forward-path once: of those that differ only in their parameters the first counts."""
+    given: Iterable[Recipient] = submission.recipients
+    if submission.recipients_from_header:
+        given = (*given, *(Recipient(address) for address in header_recipients(message)))
+    found: dict[str, Recipient] = {}
+    for recipient in given:
+        try:
+            path = parse_path(recipient.forward_path, smtputf8=True)
+        except ValueError as exc:
+            raise Rejected(RECIPIENT_SYNTAX, str(exc)) from exc
+        found.setdefault(path, replace(recipient, forward_path=path))
+    if not found:
+        raise Rejected(NO_RECIPIENTS)
+    if len(found) > limit:
+        raise Rejected(TOO_MANY_RECIPIENTS, f"{len(found)} recipients; at most {limit} are taken")
+    return tuple(found.values())
+
+
+def _check_identity(reverse_path: str, message: Message, deps: ValidateDeps) -> None:
+    """Deny by default: the reverse-path and every From and Sender address must belong to an identity."""
+    if deps.settings.identity_check == "off":
+        return
+    addresses = [reverse_path] if reverse_path else []
+    for field in message.fields:
+        if field.name.lower() in {b"from", b"sender"}:
+            addresses += [mailbox.address for mailbox in parse_mailboxes(field.value)]
+    missing = sorted({address for address in addresses if not _may_send(address, deps)})
+    if missing:
+        raise Rejected(
+            RELAY_DENIED,
+            "Email address is not verified. The following identities failed the check: " + ", ".join(missing),
+        )
+
+
+def _may_send(address: str, deps: ValidateDeps) -> bool:
+    """An address identity, or one of its domain or of a domain above it (but never a top-level one)."""
+    try:
+        address = parse_path(address, smtputf8=True)
+    except ValueError:
+        return False
+    local, domain = split_address(address)
+    labels = domain.split(".")
+    names = [f"{local}@{domain}".lower(), *(".".join(labels[n:]) for n in range(max(1, len(labels) - 1)))]
+    for name in names:
+        identity = deps.identities.get(name)
+        if identity is not None and (identity.verified or deps.settings.identity_check == "created"):
+            return True
+    return False
+
+
+def _queue_id(submission: Submission, deps: ValidateDeps) -> str:
+    if submission.idempotency_key:
+        return ids.queue_id_from(f"{submission.principal}\0{submission.idempotency_key}".encode())
+    return ids.random_queue_id(deps.entropy(16))
+
+
+def _paths(reverse_path: str, recipients: Iterable[Recipient]) -> list[str]:
+    return [reverse_path, *(recipient.forward_path for recipient in recipients)]
+
+
+def _digest(submission: Submission, reverse_path: str, recipients: Iterable[Recipient]) -> str:
+    """Tell a repeat from another message under the same key: everything that the caller decided."""
+    if not submission.idempotency_key:
+        return ""
+    told = hashlib.sha256(submission.content)
+    for part in (reverse_path, *map(repr, recipients), submission.ret, submission.envid, repr(submission.tags)):
+        told.update(b"\0" + part.encode())
+    return told.hexdigest()

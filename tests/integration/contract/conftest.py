@@ -1,0 +1,133 @@
+"""
+Every port on each of its implementations: the in-memory model, and the real adapter on moto.
+
+With PARAVION_TEST_AWS=1 the adapters talk to the account of the environment instead, in a bucket, table and
+queues that PARAVION_SPOOL, PARAVION_LEDGER and PARAVION_DELIVERY_QUEUE name.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from paravion.adapters import memory
+from paravion.adapters.dynamodb_identities import DynamoIdentities
+from paravion.adapters.dynamodb_ledger import DynamoLedger
+from paravion.adapters.s3_spool import S3Spool, S3Uploads
+from paravion.adapters.sqs_queues import SqsQueues, decode_job
+from paravion.adapters.ssm_secrets import SsmSecrets
+from paravion.domain.queue import Job
+from paravion.ports import QueueName
+
+REAL = os.environ.get("PARAVION_TEST_AWS") == "1"
+TABLE = os.environ.get("PARAVION_LEDGER", "ledger") if REAL else "ledger"
+BUCKET = os.environ.get("PARAVION_SPOOL", "spool") if REAL else "spool"
+
+
+@pytest.fixture(params=["memory", "aws"])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Which implementation; the moto backends are fresh for each test."""
+    if request.param == "memory" or REAL:
+        yield request.param
+        return
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with mock_aws():
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        boto3.client("dynamodb").create_table(
+            TableName=TABLE,
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            AttributeDefinitions=[
+                {"AttributeName": name, "AttributeType": kind}
+                for name, kind in (("pk", "S"), ("sk", "S"), ("due_shard", "S"), ("due_at", "N"))
+            ],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": "due",
+                    "KeySchema": [
+                        {"AttributeName": "due_shard", "KeyType": "HASH"},
+                        {"AttributeName": "due_at", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "KEYS_ONLY"},
+                }
+            ],
+        )
+        yield request.param
+
+
+@pytest.fixture
+def queue_id() -> str:
+    """A fresh one: a real account keeps what earlier runs left."""
+    return f"t{uuid.uuid4().hex[:25]}"
+
+
+@pytest.fixture
+def spool(engine: str) -> Any:
+    """ports.Spool."""
+    return memory.MemorySpool() if engine == "memory" else S3Spool(boto3.client("s3"), BUCKET)
+
+
+@pytest.fixture
+def uploads(engine: str) -> Any:
+    """ports.Uploads, and a way to put something there as its user would."""
+    if engine == "memory":
+        return memory.MemoryUploads()
+    client = boto3.client("s3")
+    return S3Uploads(client, client, BUCKET, time.time)
+
+
+@pytest.fixture
+def ledger(engine: str) -> Any:
+    """ports.Ledger."""
+    return memory.MemoryLedger() if engine == "memory" else DynamoLedger(boto3.client("dynamodb"), TABLE)
+
+
+@pytest.fixture
+def identities(engine: str) -> Any:
+    """ports.Identities, without a cache."""
+    if engine == "memory":
+        return memory.MemoryIdentities()
+    return DynamoIdentities(boto3.client("dynamodb"), TABLE, cache_s=0.0, clock=time.monotonic)
+
+
+@pytest.fixture
+def secret_store(engine: str) -> Any:
+    """ports.Secrets."""
+    return memory.MemorySecrets() if engine == "memory" else SsmSecrets(boto3.client("ssm"), "/t", time.monotonic)
+
+
+@dataclass
+class QueueBench:
+    """ports.Queues, and a look at what lies in the delivery queue."""
+
+    queues: Any
+    receive: Callable[[], list[tuple[str, Job | None]]]
+
+
+@pytest.fixture
+def queue_bench(engine: str) -> QueueBench:
+    """See QueueBench."""
+    if engine == "memory":
+        queues = memory.MemoryQueues(time.time)
+        return QueueBench(queues, lambda: [(r.receipt, r.job) for r in queues.receive(QueueName.DELIVERY)])
+    client = boto3.client("sqs")
+    url = os.environ["PARAVION_DELIVERY_QUEUE"] if REAL else client.create_queue(QueueName="delivery")["QueueUrl"]
+
+    def receive() -> list[tuple[str, Job | None]]:
+        answer = client.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
+        return [(m["ReceiptHandle"], decode_job(m["Body"])) for m in answer.get("Messages", [])]
+
+    return QueueBench(SqsQueues(client, {QueueName.DELIVERY: url}), receive)

@@ -1,0 +1,224 @@
+"""ports.Ledger and ports.Identities, on every implementation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paravion.adapters.dynamodb_ledger import _item, _record
+from paravion.domain.ids import shard_of
+from paravion.domain.outcome import Outcome, Result
+from paravion.domain.queue import (
+    DUE_SHARDS,
+    Job,
+    JobKey,
+    JobRecord,
+    LogEntry,
+    Notice,
+    NoticeKind,
+    RecipientState,
+    State,
+)
+from paravion.errors import ClaimLost
+from paravion.ports import Identity
+
+T0 = 1_800_000_000.25
+
+
+def _job(queue_id: str, chunk: int = 0) -> Job:
+    return Job(JobKey(queue_id, chunk), T0)
+
+
+def test_first_claim_makes_the_record(ledger: Any, queue_id: str) -> None:
+    """Submission costs no ledger write: the claim creates the item."""
+    assert ledger.load(JobKey(queue_id)) is None
+    record = ledger.claim(_job(queue_id), token="a", lease_until=T0 + 60)
+    expected = JobRecord(JobKey(queue_id), T0, State.CLAIMED, version=1, attempts=1, token="a", lease_until=T0 + 60)
+    assert record == expected == ledger.load(JobKey(queue_id))
+
+
+def test_second_claim_is_shown_what_stands_in_the_way(ledger: Any, queue_id: str) -> None:
+    """A live lease, even one that ran out, belongs to its owner until `retry` decides."""
+    held = ledger.claim(_job(queue_id), token="a", lease_until=T0 - 1000)
+    assert ledger.claim(_job(queue_id), token="b", lease_until=T0 + 60) == held
+
+
+def test_repeated_claim_by_its_owner_succeeds(ledger: Any, queue_id: str) -> None:
+    """A lost answer is no lost claim, and no second attempt."""
+    held = ledger.claim(_job(queue_id), token="a", lease_until=T0 + 60)
+    again = ledger.claim(_job(queue_id), token="a", lease_until=T0 + 60)
+    assert (again.token, again.attempts) == ("a", held.attempts)
+
+
+@pytest.mark.parametrize("state", [State.TRIED, State.DEFERRED, State.DONE, State.REMOVED])
+def test_only_ready_jobs_are_claimed(ledger: Any, queue_id: str, state: State) -> None:
+    """The state table of domain/queue.py."""
+    held = ledger.claim(_job(queue_id), token="a", lease_until=T0 + 60)
+    saved = ledger.save(replace(held, state=state, token="", lease_until=0.0))
+    assert ledger.claim(_job(queue_id), token="b", lease_until=T0 + 60) == saved
+
+
+def test_ready_job_is_claimed_and_leaves_the_index(ledger: Any, queue_id: str) -> None:
+    """A claim ends the wait and keeps what is known of the recipients."""
+    state = RecipientState("a@b.example", Outcome(Result.DEFERRED, "4.2.0", 451, "busy"), T0, 1)
+    record = JobRecord(JobKey(queue_id), T0, State.READY, due_at=T0 + 5, recipients={0: state}, attempts=3)
+    ledger.save(record)
+    claimed = ledger.claim(_job(queue_id), token="b", lease_until=T0 + 60)
+    assert (claimed.token, claimed.attempts, claimed.due_at) == ("b", 4, 0.0)
+    assert claimed.recipients == {0: state}
+    assert ledger.due(shard_of(queue_id, DUE_SHARDS), T0 + 100, 10) == []
+
+
+def test_save_counts_versions_and_refuses_stale_ones(ledger: Any, queue_id: str) -> None:
+    """Optimistic concurrency: the second of two writers from one version loses."""
+    first = ledger.save(JobRecord(JobKey(queue_id), T0, State.DEFERRED))
+    assert first.version == 1
+    second = ledger.save(replace(first, faults=2))
+    assert second.version == 2
+    with pytest.raises(ClaimLost):
+        ledger.save(replace(first, faults=9))
+    with pytest.raises(ClaimLost):
+        ledger.save(JobRecord(JobKey(queue_id), T0, State.DEFERRED))
+    assert ledger.load(JobKey(queue_id)) == second
+
+
+def test_chunks_of_a_message_are_read_in_order(ledger: Any, queue_id: str) -> None:
+    """By number, not by text."""
+    for chunk in (10, 2, 0):
+        ledger.save(JobRecord(JobKey(queue_id, chunk), T0, State.DONE))
+    assert [record.key.chunk for record in ledger.load_message(queue_id)] == [0, 2, 10]
+    assert ledger.load_message("nobody") == []
+
+
+def test_due_jobs_come_oldest_first_and_bounded(ledger: Any, queue_id: str) -> None:
+    """Of one shard, up to now, up to the limit."""
+    shard = shard_of(queue_id, DUE_SHARDS)
+    for chunk, due_at in enumerate((T0 + 3, T0 + 1, T0 + 2, T0 + 99)):
+        ledger.save(JobRecord(JobKey(queue_id, chunk), T0, State.DEFERRED, due_at=due_at))
+    assert [key.chunk for key in ledger.due(shard, T0 + 10, 10)] == [1, 2, 0]
+    assert [key.chunk for key in ledger.due(shard, T0 + 10, 2)] == [1, 2]
+    assert ledger.due((shard + 1) % DUE_SHARDS, T0 + 10, 10) == []
+
+
+@pytest.mark.parametrize("state", [State.DEFERRED, State.READY])
+def test_one_sweep_wins_a_due_job(ledger: Any, queue_id: str, state: State) -> None:
+    """It becomes ready and gets a safety net; a second sweep finds it no longer due."""
+    key = JobKey(queue_id)
+    saved = ledger.save(JobRecord(key, T0, state, due_at=T0 + 1))
+    woken = ledger.wake(key, T0 + 2, T0 + 900)
+    assert woken == replace(saved, state=State.READY, due_at=T0 + 900, version=2)
+    assert ledger.wake(key, T0 + 2, T0 + 900) is None
+
+
+@pytest.mark.parametrize("state", [State.CLAIMED, State.TRIED])
+def test_safety_net_of_a_job_at_work_is_moved_not_made_ready(ledger: Any, queue_id: str, state: State) -> None:
+    """What became of a broken attempt is for `retry` to say."""
+    key = JobKey(queue_id)
+    saved = ledger.save(JobRecord(key, T0, state, due_at=T0 + 1, token="t"))
+    assert ledger.wake(key, T0 + 2, T0 + 900) == replace(saved, due_at=T0 + 900)
+
+
+@pytest.mark.parametrize("state", [State.DONE, State.REMOVED, None])
+def test_closed_or_unknown_job_is_not_woken(ledger: Any, queue_id: str, state: State | None) -> None:
+    """Over is over."""
+    if state:
+        ledger.save(JobRecord(JobKey(queue_id), T0, state))
+    assert ledger.wake(JobKey(queue_id), T0 + 2, T0 + 900) is None
+
+
+def test_watch_sets_a_net_under_a_running_lease_only(ledger: Any, queue_id: str) -> None:
+    """Its worker's save still fits, and takes the net away."""
+    held = ledger.claim(_job(queue_id), token="a", lease_until=T0 + 60)
+    ledger.watch(held, T0 + 65)
+    watched = ledger.load(held.key)
+    assert (watched.due_at, watched.version) == (T0 + 65, held.version)
+    ledger.watch(replace(held, token="b"), T0 + 1)
+    assert ledger.load(held.key).due_at == T0 + 65
+    done = ledger.save(replace(held, state=State.DONE, token=""))
+    assert ledger.load(held.key) == done
+    assert ledger.due(shard_of(queue_id, DUE_SHARDS), T0 + 100, 10) == []
+
+
+def test_waiting_lists_deferred_jobs_soonest_first(ledger: Any, queue_id: str) -> None:
+    """What mailq shows."""
+    for chunk, due_at in enumerate((T0 + 3, 0.0, T0 + 2)):
+        ledger.save(JobRecord(JobKey(queue_id, chunk), T0, State.DEFERRED, due_at=due_at))
+    mine = [r.key.chunk for r in ledger.waiting(1000) if r.key.queue_id == queue_id]
+    assert mine == [2, 0]
+    assert len(ledger.waiting(1)) == 1
+
+
+_outcomes = st.builds(
+    Outcome,
+    st.sampled_from(Result),
+    st.text(max_size=9),
+    st.integers(0, 999),
+    st.text(max_size=50),
+    st.text(max_size=8),
+    st.text(max_size=8),
+    st.text(max_size=8),
+    st.booleans(),
+    st.text(max_size=8),
+)
+_instants = st.floats(0, 4e9)
+
+
+@given(
+    st.builds(
+        JobRecord,
+        key=st.builds(JobKey, st.text("abc234", min_size=1), st.integers(0, 9)),
+        queued_at=_instants,
+        state=st.sampled_from(State),
+        version=st.integers(0, 99),
+        attempts=st.integers(0, 99),
+        faults=st.integers(0, 99),
+        token=st.text("abc", max_size=5),
+        lease_until=_instants,
+        due_at=_instants,
+        recipient_count=st.integers(0, 100),
+        reverse_path=st.text(max_size=30),
+        recipients=st.dictionaries(
+            st.integers(0, 1000),
+            st.builds(RecipientState, st.text(max_size=30), _outcomes, _instants, st.integers(1, 99)),
+            max_size=3,
+        ),
+        owed=st.lists(st.builds(Notice, st.sampled_from(NoticeKind), st.integers(1, 9)), max_size=3).map(tuple),
+        warned=st.booleans(),
+        log=st.lists(
+            st.builds(
+                LogEntry,
+                _instants,
+                st.text(max_size=9),
+                st.integers(0, 9),
+                st.lists(st.integers(0, 99)).map(tuple),
+                st.text(max_size=30),
+            ),
+            max_size=3,
+        ).map(tuple),
+    )
+)
+def test_any_record_survives_its_item(record: JobRecord) -> None:
+    """DynamoDB's form of a record loses nothing."""
+    assert _record(_item(record)) == record
+
+
+def test_identity_is_kept_listed_and_forgotten(identities: Any) -> None:
+    """Address and domain identities; a new one never overwrites."""
+    first = Identity("a.example", False, "t1", T0)
+    assert identities.get("a.example") is None
+    assert identities.put(first, new=True)
+    assert not identities.put(Identity("a.example", True, "t2", T0), new=True)
+    assert identities.get("a.example") == first
+    verified = replace(first, verified=True)
+    assert identities.put(verified)
+    identities.put(Identity("me@b.example", True, "t3", T0))
+    assert identities.all(10) == [verified, Identity("me@b.example", True, "t3", T0)]
+    assert identities.all(1) == [verified]
+    assert [i.name for i in identities.all(10, "a.example")] == ["me@b.example"]
+    identities.delete("a.example")
+    identities.delete("a.example")
+    assert identities.get("a.example") is None

@@ -1,0 +1,387 @@
+"""Duplicates, rivals, poison, missing objects, outages: each ends as the design says, never in silence."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from paravion.domain.envelope import Recipient
+from paravion.domain.next_hop import MxHost, NextHop
+from paravion.domain.outcome import Outcome, Result
+from paravion.domain.queue import Job, JobKey, State
+from paravion.domain.status import (
+    BAD_MESSAGE,
+    BAD_REQUEST,
+    IDEMPOTENCY_CONFLICT,
+    MESSAGE_TOO_BIG,
+    NO_RECIPIENTS,
+    RECIPIENT_SYNTAX,
+    RELAY_DENIED,
+    ROUTING_LOOP,
+    SENDER_SYNTAX,
+    TOO_MANY_RECIPIENTS,
+    Rejected,
+    Status,
+)
+from paravion.errors import LedgerUnavailable, QueueUnavailable, SpoolUnavailable
+from paravion.ports import Identity, QueueName
+from paravion.services.deliver import deliver
+from tests.support.world import START, Saboteur, World
+
+BUSY = Outcome(Result.DEFERRED, "4.2.0", 451, "busy, come back", "RCPT", "mx")
+MISSING = Outcome(Result.FAILED, "5.1.1", 550, "no such user", "RCPT", "mx")
+SENDER = "me@example.org"
+
+
+def test_job_delivered_twice_by_sqs_is_sent_once() -> None:
+    """SQS is at least once: the second copy finds the job done and is dropped."""
+    world = World()
+    receipt = world.submit("you@a.example")
+    world.queues.send(QueueName.DELIVERY, [Job(JobKey(receipt.queue_id), START)])
+    world.run()
+    assert len(world.accepted_by("you@a.example")) == 1
+    assert world.queues.items[QueueName.PARKED] == []
+
+
+def test_two_workers_with_one_job_at_once_send_it_once() -> None:
+    """The ledger's lease decides; the loser's item goes the dead-letter road and is dropped there."""
+    world = World()
+    receipt = world.submit("you@a.example")
+    world.queues.send(QueueName.DELIVERY, [Job(JobKey(receipt.queue_id), START)])
+    first, second = world.queues.receive(QueueName.DELIVERY)
+
+    async def both() -> list[list[str]]:
+        return await asyncio.gather(
+            deliver([first], world.for_deliver, 60.0), deliver([second], world.for_deliver, 60.0)
+        )
+
+    failed = asyncio.run(both())
+    assert sorted(map(len, failed)) == [0, 1]
+    world.run()
+    assert len(world.accepted_by("you@a.example")) == 1
+    assert world.states(receipt.queue_id) == {"you@a.example": "delivered"}
+
+
+def test_rival_of_a_running_lease_waits_for_its_end() -> None:
+    """A copy that meets a live lease gives the job a safety net, and does not disturb its worker."""
+    world = World()
+    receipt = world.submit("you@a.example")
+    job = Job(JobKey(receipt.queue_id), START)
+    held = world.ledger.claim(job, token="other", lease_until=START + 90)
+    world.invoke(QueueName.DELIVERY)
+    world.invoke(QueueName.DELIVERY)
+    world.invoke(QueueName.RETRY)
+    record = world.ledger.load(job.key)
+    assert record is not None
+    assert (record.version, record.token, record.due_at) == (held.version, "other", START + 95)
+    # The other worker died: the sweep finds the job after its lease and it is delivered.
+    world.run()
+    assert world.states(receipt.queue_id) == {"you@a.example": "delivered"}
+
+
+@pytest.mark.parametrize("queue", [QueueName.DELIVERY, QueueName.RETRY, QueueName.BOUNCE])
+def test_poison_body_is_parked_with_a_fault_logged(queue: str) -> None:
+    """What is no job of ours ends in the parked queue, soon, and takes nothing else with it."""
+    world = World()
+    world.queues.put(queue, "{not a job")
+    receipt = world.submit("you@a.example")
+    world.run(until=START + 3600)
+    assert [item.body for item in world.queues.items[QueueName.PARKED]] == ["{not a job"]
+    assert world.now < START + 3600
+    assert world.states(receipt.queue_id) == {"you@a.example": "delivered"}
+    assert "Fault" in [event for event, _ in world.event_log.records]
+
+
+def test_missing_envelope_is_retried_then_parked() -> None:
+    """A qf that is gone defers (it might come back), and is parked once somebody would have to be told."""
+    world = World()
+    receipt = world.submit("you@a.example")
+    del world.spool.envelopes[receipt.queue_id]
+    world.run()
+    assert [item.body for item in world.queues.items[QueueName.PARKED]] == [Job(JobKey(receipt.queue_id), START)]
+    assert world.accepted_by("you@a.example") == []
+
+
+def test_missing_envelope_that_comes_back_is_delivered() -> None:
+    """Unknown trouble is transient."""
+    world = World()
+    receipt = world.submit("you@a.example")
+    qf = world.spool.envelopes.pop(receipt.queue_id)
+    world.run(until=START + 600)
+    world.spool.envelopes[receipt.queue_id] = qf
+    world.run()
+    assert len(world.accepted_by("you@a.example")) == 1
+
+
+def test_missing_body_is_deferred_and_returned_in_the_end() -> None:
+    """Without a df nothing can be sent; the sender hears of it when the time is up."""
+    world = World()
+    receipt = world.submit("you@a.example", sender=SENDER)
+    del world.spool.bodies[receipt.queue_id]
+    world.run()
+    assert world.states(receipt.queue_id) == {"you@a.example": "failed"}
+    reports = world.accepted_by(SENDER)
+    assert len(reports) == 2
+    assert b"delayed" in reports[0]
+    assert b"failed" in reports[1]
+
+
+def test_ledger_away_for_an_hour_costs_the_mail_nothing() -> None:
+    """Throttled claims are no attempts: the mail waits and goes out when the ledger is back."""
+    world = World()
+    claim = world.ledger.claim
+
+    def throttled(*_args: object, **_kwargs: object) -> None:
+        if world.now < START + 3600:
+            raise LedgerUnavailable("throttled")
+
+    world.ledger.claim = lambda *args, **kwargs: throttled() or claim(*args, **kwargs)  # type: ignore[method-assign]
+    receipt = world.submit("you@a.example")
+    world.run()
+    assert world.states(receipt.queue_id) == {"you@a.example": "delivered"}
+    (record,) = world.ledger.load_message(receipt.queue_id)
+    assert record.attempts == 1
+    assert START + 3600 <= record.recipients[0].at < START + 3600 + 1200
+
+
+@pytest.mark.parametrize(
+    ("error", "port", "call"),
+    [
+        (SpoolUnavailable, "spool", "put_body"),
+        (SpoolUnavailable, "spool", "put_envelope"),
+        (QueueUnavailable, "queues", "send"),
+    ],
+)
+def test_outage_before_the_commit_is_no_promise(error: type[Exception], port: str, call: str) -> None:
+    """The caller is told to come back, and nothing is ever sent."""
+    saboteur = Saboteur(at={"put_body": 0, "put_envelope": 1, "send": 2}[call], error=error)
+    world = World(saboteur=saboteur)
+    with pytest.raises(error):
+        world.submit("you@a.example")
+    assert saboteur.calls[-1] == f"validate:{port}.{call}"
+    world.run()
+    assert world.transport.accepted == []
+
+
+def test_repeat_with_the_same_key_is_one_message() -> None:
+    """Idempotent doors: the first answer again, one delivery."""
+    world = World()
+    first = world.submit("you@a.example", idempotency_key="order-7")
+    world.run()
+    again = world.submit("you@a.example", idempotency_key="order-7")
+    world.run()
+    assert (again.queue_id, again.repeated, first.repeated) == (first.queue_id, True, False)
+    assert len(world.accepted_by("you@a.example")) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"content": b"From: me@example.org\r\n\r\nother\r\n"},
+        {"sender": "other@example.org"},
+        {"tags": (("a", "b"),)},
+        {"envid": "x"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_same_key_for_another_message_is_refused(change: dict[str, object]) -> None:
+    """A key names one message; what differs in any way is told so, and not sent."""
+    world = World()
+    world.submit("you@a.example", idempotency_key="order-7")
+    with pytest.raises(Rejected) as refusal:
+        world.submit("you@a.example", idempotency_key="order-7", **change)
+    assert refusal.value.status is IDEMPOTENCY_CONFLICT
+    world.run()
+    assert len(world.accepted_by("you@a.example")) == 1
+
+
+def test_keys_of_two_principals_do_not_meet() -> None:
+    """A key is the principal's own."""
+    world = World()
+    first = world.submit("you@a.example", idempotency_key="k")
+    second = world.submit("you@a.example", idempotency_key="k", principal="AKIAOTHER")
+    assert first.queue_id != second.queue_id
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"recipients": ("not an address",)}, RECIPIENT_SYNTAX),
+        ({"recipients": ("a@b.example\r\nRCPT TO:<x@y>",)}, RECIPIENT_SYNTAX),
+        ({"recipients": ()}, NO_RECIPIENTS),
+        ({"recipients": tuple(f"r{n}@a.example" for n in range(1001))}, TOO_MANY_RECIPIENTS),
+        ({"sender": "@nobody"}, SENDER_SYNTAX),
+        ({"content": b"no header at all"}, BAD_MESSAGE),
+        ({"content": b"Subject: x\r\n\r\nno From\r\n"}, BAD_MESSAGE),
+        ({"content": b"From: a@b.example\r\nFrom: c@d.example\r\n\r\n"}, BAD_MESSAGE),
+        ({"content": b"From: a@b.example\r\n\r\n" + b"x" * 11_000_000}, MESSAGE_TOO_BIG),
+        ({"content": b"Received: x\r\n" * 101 + b"From: a@b.example\r\n\r\n"}, ROUTING_LOOP),
+        ({"content": b"From: a@b.example\r\nX-SES-CONFIGURATION-SET: none\r\n\r\n"}, BAD_REQUEST),
+    ],
+    ids=[
+        "recipient", "injection", "no-recipients", "1001-recipients", "sender", "no-header", "no-from", "two-froms",
+        "11-MB", "101-hops", "configuration-set",
+    ],
+)  # fmt: skip
+def test_bad_submission_is_refused_and_nothing_is_kept(fields: dict[str, object], status: Status) -> None:
+    """The right row of the taxonomy, and not a byte stored."""
+    world = World()
+    recipients = fields.pop("recipients", ("you@a.example",))
+    with pytest.raises(Rejected) as refusal:
+        world.submit(*recipients, **fields)  # type: ignore[misc]
+    assert refusal.value.status is status
+    assert (world.spool.envelopes, world.spool.bodies) == ({}, {})
+    assert world.queues.next_visible_at() is None
+    assert [event for event, _ in world.event_log.records] == ["Rejection"]
+
+
+@pytest.mark.parametrize(
+    ("check", "names", "allowed"),
+    [
+        ("off", (), True),
+        ("created", (), False),
+        ("created", ("example.org",), True),
+        ("created", ("me@example.org",), True),
+        ("created", ("org",), False),
+        ("verified", ("example.org",), False),
+        ("verified", ("+example.org",), True),
+        ("verified", ("+other.example",), False),
+    ],
+)
+def test_sender_needs_an_identity(check: str, names: tuple[str, ...], allowed: bool) -> None:
+    """Deny by default: an address, its domain or one above it; verified where that is asked for."""
+    world = World(identity_check=check)
+    for name in names:
+        world.identities.put(Identity(name.lstrip("+"), name.startswith("+"), "t", START))
+    if allowed:
+        world.submit("you@a.example")
+        return
+    with pytest.raises(Rejected, match=r"me@example\.org") as refusal:
+        world.submit("you@a.example")
+    assert refusal.value.status is RELAY_DENIED
+
+
+def test_from_of_another_is_refused_though_the_reverse_path_is_ours() -> None:
+    """What the recipient sees must be verified too, not only the envelope."""
+    world = World(identity_check="created")
+    world.identities.put(Identity("example.org", True, "t", START))
+    with pytest.raises(Rejected, match=r"ceo@bank\.example"):
+        world.submit("you@a.example", content=b"From: ceo@bank.example\r\n\r\n")
+
+
+def test_busy_for_five_days_is_warned_once_and_returned_once() -> None:
+    """queue_warn_s and queue_return_s: one delay report, then one failure, nothing afterwards."""
+    world = World({"busy@b.example": [BUSY]})
+    receipt = world.submit("busy@b.example", sender=SENDER)
+    world.run()
+    reports = world.accepted_by(SENDER)
+    assert [b"Action: delayed" in r for r in reports] == [True, False]
+    assert b"Action: failed" in reports[1]
+    assert b"busy, come back" in reports[1]
+    (record,) = world.ledger.load_message(receipt.queue_id)
+    assert (record.state, record.owed) == (State.DONE, ())
+    assert record.recipients[0].at == START + 432_000
+
+
+@pytest.mark.parametrize(
+    ("notify", "outcome", "actions"),
+    [
+        ((), MISSING, [b"failed"]),
+        (("NEVER",), MISSING, []),
+        (("SUCCESS",), MISSING, []),
+        (("FAILURE",), MISSING, [b"failed"]),
+        (("FAILURE",), BUSY, [b"failed"]),
+        (("DELAY",), BUSY, [b"delayed"]),
+        (("NEVER",), BUSY, []),
+        (("SUCCESS",), Outcome(Result.DELIVERED, "2.0.0", 250, "Ok"), [b"relayed"]),
+        (("SUCCESS",), Outcome(Result.DELIVERED, "2.0.0", 250, "Ok", relayed_dsn=True), []),
+    ],
+)
+def test_notify_decides_what_is_reported(notify: tuple[str, ...], outcome: Outcome, actions: list[bytes]) -> None:
+    """RFC 3461 4.1: NEVER stays silent, SUCCESS is reported unless the next hop took over the duty."""
+    world = World({"you@b.example": [outcome]})
+    world.submit(Recipient("you@b.example", notify), sender=SENDER)
+    world.run()
+    found = [line for report in world.accepted_by(SENDER) for line in report.splitlines() if b"Action:" in line]
+    assert [b"Action: " + action for action in actions] == found
+
+
+def test_bounce_of_a_bounce_goes_to_the_postmaster_and_no_further() -> None:
+    """Sender unknown: the report fails, the postmaster hears of it; if he is unknown too, that is the end."""
+    script = {"you@a.example": [MISSING], SENDER: [MISSING], "postmaster@example.net": [MISSING]}
+    world = World(script, postmaster="postmaster@example.net")
+    world.submit("you@a.example", sender=SENDER)
+    world.run()
+    assert world.kinds() == ["double-bounce", "dsn", "mail"]
+    assert world.transport.accepted == []
+    assert [event for event, _ in world.event_log.records].count("DoubleBounceDropped") == 1
+
+
+@pytest.mark.parametrize("sender", [SENDER, ""], ids=["sender-unknown", "null-sender"])
+def test_double_bounce_without_a_postmaster_is_dropped_with_a_record(sender: str) -> None:
+    """Nothing loops, and the log tells."""
+    world = World({"you@a.example": [MISSING], SENDER: [MISSING]})
+    world.submit("you@a.example", sender=sender)
+    world.run()
+    assert world.transport.accepted == []
+    assert [event for event, _ in world.event_log.records].count("DoubleBounceDropped") == 1
+
+
+def test_domain_without_mail_fails_for_its_recipients_only() -> None:
+    """A null MX is final for its domain; the others of the message are delivered."""
+    null_mx = Outcome(Result.FAILED, "5.1.10", 0, "Domain accepts no mail", "DNS")
+    world = World(hops={"no.example": null_mx})
+    receipt = world.submit("a@no.example", "b@yes.example")
+    world.run()
+    assert world.states(receipt.queue_id) == {"a@no.example": "failed", "b@yes.example": "delivered"}
+
+
+def test_domains_with_one_hop_share_a_transaction() -> None:
+    """Recipients of one next hop go in one transaction."""
+    hop = NextHop("mx.shared.example", (MxHost("mx.shared.example"),))
+    world = World(hops={"a.example": hop, "b.example": hop})
+    world.submit("x@a.example", "y@b.example", "z@c.example")
+    world.run()
+    assert world.transport.calls == 2
+
+
+def test_250_recipients_make_three_jobs_that_share_one_body() -> None:
+    """Chunks of at most 100; one qf, one df."""
+    world = World()
+    paths = [f"r{n}@a.example" for n in range(250)]
+    receipt = world.submit(*paths)
+    world.run()
+    assert len(world.ledger.load_message(receipt.queue_id)) == 3
+    assert (len(world.spool.envelopes), len(world.spool.bodies)) == (1, 1)
+    assert sorted(path for _, path, _, _ in world.transport.accepted) == sorted(paths)
+
+
+def test_outcome_of_one_hop_is_recorded_while_another_hangs() -> None:
+    """The RFC 1047 instant is kept small: the first hop's 250 is written before the second hop answers."""
+    world = World()
+    receipt = world.submit("fast@a.example", "slow@b.example")
+    send = world.transport.send
+    released = asyncio.Event()
+
+    async def watched(hop: NextHop, transaction: object, deadline: float) -> object:
+        if hop.name == "b.example":
+            await released.wait()
+        return await send(hop, transaction, deadline)  # type: ignore[arg-type]
+
+    world.transport.send = watched  # type: ignore[assignment,method-assign]
+    items = world.queues.receive(QueueName.DELIVERY)
+
+    async def go() -> None:
+        task = asyncio.ensure_future(deliver(items, world.for_deliver, 60.0))
+        for _ in range(1000):
+            await asyncio.sleep(0.001)
+            if world.states(receipt.queue_id) == {"fast@a.example": "delivered"}:
+                break
+        else:
+            raise AssertionError("not recorded")
+        released.set()
+        await task
+
+    asyncio.run(go())
+    assert world.states(receipt.queue_id) == {"fast@a.example": "delivered", "slow@b.example": "delivered"}
