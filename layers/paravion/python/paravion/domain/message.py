@@ -1,0 +1,441 @@
+"""
+A message as octets: read and checked once, then completed by whole fields, never rewritten.
+
+`read_message` splits the content, checks what a mail must be and refuses the rest with the place named;
+`complete` gives the header section that is sent. The body is one buffer that nobody edits. No MIME is
+parsed here (domain/mime_build.py makes it, a receiver reads it).
+
+What passes, and what becomes of it:
+
+    content                              result
+    -----------------------------------  ----------------------------------------------------------------
+    CRLF line ends                       kept octet for octet
+    bare LF                              CRLF, or refused: the caller's policy (RFC 5321 2.3.8)
+    bare CR, NUL                         refused, the line named (RFC 5321 2.3.8, 5322 2.1 and 4)
+    "From " line of an mbox at the top   dropped (RFC 4155)
+    body whose last line has no CRLF     the CRLF is added, as DATA would have to (RFC 5321 4.1.1.4)
+    header without a body                an empty body (RFC 5322 3.5: the body is optional)
+    no empty line before the body        refused at the first line that is no field, as RFC 5322 2.2 has it
+    body without a header                refused: no From, and From is never invented
+    header line over 998 octets          refused (RFC 5322 2.1.1)
+    body line over 998 octets            kept; `Message.long_line` names the first. RFC 5321 4.5.3.1 lets
+                                         hosts take more; a wrapped line would break signatures
+    octets over 127 in the header        kept if UTF-8 (RFC 6532), else refused
+    From, To, Subject, ... twice         refused (RFC 5322 3.6), whatever the case of the names
+    From without an address              refused, an empty group (RFC 6854) too: nobody's identity to check
+    several authors without a Sender     refused (RFC 5322 3.6.2): nobody could say who answers for it
+
+RFC: 5322, 6532, 6409 8 (completion), 5321 4.4 (trace), 3848 (protocols in Received).
+Next on the message's path: services/validate.py puts the header section into qf and the body into df.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from paravion.domain.address import Mailbox, parse_mailboxes, shown
+from paravion.domain.headers import MAX_LINE, Field, format_date, make_field, split_header
+from paravion.domain.status import BAD_MESSAGE, MESSAGE_TOO_BIG, RECIPIENT_SYNTAX, SENDER_SYNTAX, Rejected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+MAX_HEADER_OCTETS: Final = 512 * 1024
+"""Largest header section: thousands of recipients and signatures fit; a body without its empty line does not."""
+
+_SINGLETONS: Final = {
+    name.lower(): name.decode("ascii")
+    for name in (
+        *(b"From", b"Sender", b"Reply-To", b"To", b"Cc", b"Bcc"),
+        *(b"Message-ID", b"In-Reply-To", b"References", b"Subject", b"Date"),
+    )
+}
+"""RFC 5322 3.6: at most once."""
+
+_UNSUPPORTED_CONTROLS: Final = {
+    name.lower(): name.decode("ascii")
+    for name in (
+        *(b"X-SES-SOURCE-ARN", b"X-SES-FROM-ARN", b"X-SES-RETURN-PATH-ARN"),
+        b"X-SES-LIST-MANAGEMENT-OPTIONS",
+    )
+}
+_CONFIGURATION_SET: Final = b"x-ses-configuration-set"
+_MESSAGE_TAGS: Final = b"x-ses-message-tags"
+_OWN_PREFIX: Final = b"x-paravion-"
+
+_REMOVED: Final = frozenset(
+    {b"bcc", b"resent-bcc", b"return-path", _CONFIGURATION_SET, _MESSAGE_TAGS, *_UNSUPPORTED_CONTROLS}
+)
+
+_OBSOLETE_FROM: Final = re.compile(rb"From[ \t]*:")
+_EMPTY_LINE: Final = re.compile(rb"\n\r?\n")
+_BARE_CR: Final = re.compile(rb"\r(?!\n)")
+_BARE_LF: Final = re.compile(rb"(?<!\r)\n")
+_PIECE: Final = 1 << 18  # octets normalised at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """
+    A message that passed `read_message`.
+
+    Attributes:
+        fields: In order, octets as submitted.
+        body: CRLF line ends, one at its end unless it is empty; dots are not stuffed.
+        is_8bit: The body holds octets over 127: BODY=8BITMIME (RFC 6152).
+        header_is_utf8: The header section does: the message needs SMTPUTF8 (RFC 6531).
+        long_line: Number of the first body line over 998 octets, 0 if there is none.
+        authors: The mailboxes of From, at least one.
+    """
+
+    fields: tuple[Field, ...]
+    body: bytes = field(repr=False)
+    is_8bit: bool
+    header_is_utf8: bool
+    long_line: int
+    authors: tuple[Mailbox, ...]
+
+    def values(self, name: bytes) -> list[bytes]:
+        """Give the unfolded values of all fields of a name, in order."""
+        key = name.lower()
+        return [item.value for item in self.fields if item.key == key]
+
+
+def read_message(content: bytes, *, max_octets: int, bare_lf: str = "normalise") -> Message:
+    """
+    Split and check a message, by the module's table.
+
+    Args:
+        content: Header and body.
+        max_octets: Largest content, counted with CRLF line ends (RFC 1870 5).
+        bare_lf: "normalise" or "refuse".
+
+    Raises:
+        Rejected: BAD_MESSAGE or MESSAGE_TOO_BIG, the detail naming field or line.
+        ValueError: An unknown policy.
+
+    The body is copied once; beside it memory holds a header section and one piece of 256 KiB.
+    """
+    if bare_lf not in {"normalise", "refuse"}:
+        raise ValueError(f"bare_lf={bare_lf!r}")
+    if len(content) > max_octets:
+        raise Rejected(MESSAGE_TOO_BIG, f"{len(content)} octets, {max_octets} are allowed")
+    bare_count = _check_line_ends(content)
+    if bare_count and bare_lf == "refuse":
+        raise _bad_octet(content, _first(_BARE_LF, content), "line feed without carriage return")
+    if len(content) + bare_count > max_octets:
+        octets = len(content) + bare_count
+        raise Rejected(MESSAGE_TOO_BIG, f"{octets} octets with CRLF line ends, {max_octets} are allowed")
+
+    start = _after_mbox_line(content)
+    header_end, body_start = _split_at(content, start)
+    if header_end - start > MAX_HEADER_OCTETS:
+        raise Rejected(
+            MESSAGE_TOO_BIG,
+            f"header section of more than {MAX_HEADER_OCTETS} octets; is the empty line after it missing?",
+        )
+    section = content[start:header_end]
+    fields = tuple(split_header(_crlf(section) if bare_count else section))
+    _check_singletons(fields)
+    authors = _check_authors(fields)
+    body = _body(content, body_start, normalise=bool(bare_count))
+    return Message(
+        fields=fields,
+        body=body,
+        is_8bit=not body.isascii(),
+        header_is_utf8=not section.isascii(),
+        long_line=_first_long_line(body),
+        authors=authors,
+    )
+
+
+def _check_line_ends(content: bytes) -> int:
+    """Refuse NUL and bare CR; give the number of bare LFs. Three counts beat any pattern by far."""
+    pairs = content.count(b"\r\n")
+    if content.count(b"\r") != pairs:
+        raise _bad_octet(content, _first(_BARE_CR, content), "carriage return without line feed")
+    if (at := content.find(b"\0")) >= 0:
+        raise _bad_octet(content, at, "NUL")
+    return content.count(b"\n") - pairs
+
+
+def _first(pattern: re.Pattern[bytes], content: bytes) -> int:
+    match = pattern.search(content)
+    return match.start() if match else 0
+
+
+def _bad_octet(content: bytes, at: int, what: str) -> Rejected:
+    line = content.count(b"\n", 0, at) + 1
+    column = at - content.rfind(b"\n", 0, at)
+    return Rejected(BAD_MESSAGE, f"line {line} of the message, octet {column}: {what}")
+
+
+def _after_mbox_line(content: bytes) -> int:
+    """Give where the message begins; `From :` is an obsolete field, not an mbox line (RFC 5322 4.5)."""
+    if not content.startswith(b"From ") or _OBSOLETE_FROM.match(content):
+        return 0
+    return content.find(b"\n") + 1
+
+
+def _split_at(content: bytes, start: int) -> tuple[int, int]:
+    """Give where the header section ends, its last line end included, and where the body begins."""
+    for empty_line in (b"\r\n", b"\n"):
+        if content.startswith(empty_line, start):
+            return start, start + len(empty_line)
+    # A body of LF lines only would be searched whole for CRLF CRLF: the pattern finds either in one pass.
+    match = _EMPTY_LINE.search(content, start)
+    if match is None:
+        return len(content), len(content)
+    return match.start() + 1, match.end()
+
+
+def _body(content: bytes, start: int, *, normalise: bool) -> bytes:
+    """Copy the body out of the content, once."""
+    if start == len(content):
+        return b""
+    end = b"" if content.endswith(b"\n") else b"\r\n"
+    if not normalise:
+        return b"".join((memoryview(content)[start:], end)) if end else content[start:]
+    # Piece by piece into one buffer, which getvalue hands over without another copy.
+    buffer = io.BytesIO()
+    while start < len(content):
+        stop = start + _PIECE
+        if content[stop - 1 : stop] == b"\r":
+            stop += 1
+        buffer.write(_crlf(content[start:stop]))
+        start = stop
+    buffer.write(end)
+    return buffer.getvalue()
+
+
+def _crlf(octets: bytes) -> bytes:
+    """Make every line end CRLF; there is no bare CR."""
+    return octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+
+def _first_long_line(body: bytes) -> int:
+    """Give the number of the first line over 998 octets, or 0, in steps of up to a line's length."""
+    position = 0
+    room = MAX_LINE + 2
+    while position < len(body):
+        line_end = body.rfind(b"\n", position, position + room)
+        if line_end < 0:
+            return body.count(b"\n", 0, position) + 1
+        position = line_end + 1
+    return 0
+
+
+def _check_singletons(fields: Iterable[Field]) -> None:
+    seen: set[bytes] = set()
+    for item in fields:
+        key = item.key
+        if key in _SINGLETONS:
+            if key in seen:
+                raise Rejected(BAD_MESSAGE, f"{_SINGLETONS[key]}: field is there more than once (RFC 5322 3.6)")
+            seen.add(key)
+
+
+def _check_authors(fields: Iterable[Field]) -> tuple[Mailbox, ...]:
+    values = {item.key: item.value for item in fields if item.key in {b"from", b"sender"}}
+    if b"from" not in values:
+        raise Rejected(BAD_MESSAGE, "From: field is missing")
+    try:
+        authors = tuple(parse_mailboxes(values[b"from"]))
+    except ValueError as exc:
+        raise Rejected(BAD_MESSAGE, f"From: {exc}") from exc
+    if not authors:
+        raise Rejected(BAD_MESSAGE, "From: field has no address")
+    if len(authors) > 1 and b"sender" not in values:
+        raise Rejected(BAD_MESSAGE, f"From: {len(authors)} addresses need a Sender field (RFC 5322 3.6.2)")
+    return authors
+
+
+def complete(message: Message, *, queue_id: str, now: float, hostname: str, trace: bytes, restamp: bool) -> bytes:
+    """
+    Give the header section to send, CRLF after each field, without the empty line that ends it.
+
+    Order: `trace`, the fields as they came, and, where missing, Date and Message-ID behind the last
+    Received (RFC 5322 3.6: trace fields stay together at the top). Bcc, Return-Path and the fields that
+    steer us are left out; all others keep their octets.
+
+    Args:
+        message: As read.
+        queue_id: Becomes Message-ID's left side.
+        now: Seconds since the epoch, for Date.
+        hostname: Ours; Message-ID's right side.
+        trace: Complete fields (`received_field`) or b"".
+        restamp: Put our Date and Message-ID in the places of the original ones, as SES does.
+
+    Raises:
+        ValueError: `trace` does not end with CRLF.
+    """
+    if trace and not trace.endswith(b"\r\n"):
+        raise ValueError("trace fields end with CRLF")
+    missing: dict[bytes, Callable[[], bytes]] = {
+        b"date": lambda: make_field("Date", format_date(now)),
+        b"message-id": lambda: make_field("Message-ID", f"<{queue_id}@{hostname}>"),
+    }
+    parts = [trace]
+    missing_at = 1
+    for item in message.fields:
+        key = item.key
+        if key in _REMOVED or key.startswith(_OWN_PREFIX):
+            continue
+        stamp = missing.pop(key, None)
+        if stamp and restamp:
+            parts.append(stamp())
+            continue
+        parts += (item.raw, b"\r\n")
+        if key == b"received":
+            missing_at = len(parts)
+    parts[missing_at:missing_at] = [stamp() for stamp in missing.values()]
+    return b"".join(parts)
+
+
+_HOST: Final = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[!-Z^-~]+\])"
+_CLIENT: Final = re.compile(rf"{_HOST}(?: \([ !-'*-:<-\[\]-~]*\))?")
+_COMMENT_SPECIAL: Final = re.compile(r"[^ !-'*-:<-\[\]-~]")
+_MAX_CLIENT: Final = 255
+
+
+def received_field(
+    *, client: str, hostname: str, protocol: str, queue_id: str, for_path: str | None, now: float
+) -> bytes:
+    """
+    Make the Received field of one submission.
+
+    Args:
+        client: Host name or address literal, perhaps with a comment; "" leaves the from clause out.
+            Anything else is put into a comment, its special characters as `?`.
+        hostname: Ours.
+        protocol: "ESMTPSA", "HTTPS", ... (RFC 3848).
+        queue_id: For the id clause.
+        for_path: The forward-path if the mail has a single one; None otherwise, so that no recipient
+            learns of another (RFC 5321 7.2). UTF-8 only in a message that needs SMTPUTF8 anyway.
+        now: Seconds since the epoch.
+
+    Returns:
+        The field with CRLF at its end.
+
+    Raises:
+        ValueError: CR, LF or another control character in an argument.
+
+    RFC: 5321 4.4.
+    """
+    client = client[:_MAX_CLIENT]
+    if client and not _CLIENT.fullmatch(client):
+        client = f"unknown ({_COMMENT_SPECIAL.sub('?', client)})"
+    source = f"from {client} " if client else ""
+    target = f" for <{for_path}>" if for_path is not None else ""
+    value = f"{source}by {hostname} (paravion) with {protocol} id {queue_id}{target}; {format_date(now)}"
+    return make_field("Received", value, utf8=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """
+    What the fields that steer the send say; none of them is sent on.
+
+    Attributes:
+        configuration_set: Of X-SES-CONFIGURATION-SET, or "".
+        tags: Name and value pairs of X-SES-MESSAGE-TAGS, in order.
+        unsupported: Names of control fields that are there and that we can't obey.
+    """
+
+    configuration_set: str
+    tags: tuple[tuple[str, str], ...]
+    unsupported: tuple[str, ...]
+
+
+_CONTROL_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")  # SES's tags; its configuration sets stop at 64
+_MAX_CONFIGURATION_SET: Final = 64
+
+
+def control_fields(message: Message) -> Controls:
+    """
+    Read SES's control fields.
+
+    Raises:
+        Rejected: BAD_MESSAGE; a malformed value, two configuration sets, or a tag named twice.
+    """
+    sets: list[str] = []
+    tags: dict[str, str] = {}
+    unsupported: dict[str, None] = {}
+    for item in message.fields:
+        key = item.key
+        if not key.startswith(b"x-ses-"):
+            continue
+        if key == _CONFIGURATION_SET:
+            sets.append(_control_name("X-SES-CONFIGURATION-SET", item.value, _MAX_CONFIGURATION_SET))
+        elif key == _MESSAGE_TAGS:
+            _read_tags(item.value, tags)
+        elif key in _UNSUPPORTED_CONTROLS:
+            unsupported[_UNSUPPORTED_CONTROLS[key]] = None
+    if len(sets) > 1:
+        raise Rejected(BAD_MESSAGE, "X-SES-CONFIGURATION-SET: field is there more than once")
+    return Controls(sets[0] if sets else "", tuple(tags.items()), tuple(unsupported))
+
+
+def _control_name(field_name: str, octets: bytes, longest: int) -> str:
+    text = octets.strip(b" \t").decode("utf-8", "replace")
+    if len(text) > longest or not _CONTROL_NAME.fullmatch(text):
+        raise Rejected(
+            BAD_MESSAGE, f"{field_name}: '{shown(text)}' is not 1 to {longest} of letters, digits, '_' and '-'"
+        )
+    return text
+
+
+def _read_tags(value: bytes, tags: dict[str, str]) -> None:
+    for pair in value.split(b","):
+        if not pair.strip(b" \t"):
+            continue
+        name_octets, equals, value_octets = pair.partition(b"=")
+        if not equals:
+            raise Rejected(BAD_MESSAGE, f"X-SES-MESSAGE-TAGS: '{shown(pair.strip())}' is not of the form name=value")
+        name = _control_name("X-SES-MESSAGE-TAGS", name_octets, 256)
+        if name in tags:
+            raise Rejected(BAD_MESSAGE, f"X-SES-MESSAGE-TAGS: '{shown(name)}' is there more than once")
+        tags[name] = _control_name("X-SES-MESSAGE-TAGS", value_octets, 256)
+
+
+def hop_count(message: Message) -> int:
+    """Count the Received fields: the hops behind the message (RFC 5321 6.3)."""
+    return sum(item.key == b"received" for item in message.fields)
+
+
+def header_recipients(message: Message) -> list[str]:
+    """
+    Give the addresses of To, then Cc, then Bcc, in order, each once; [] when there is none.
+
+    Raises:
+        Rejected: RECIPIENT_SYNTAX, the detail naming the field.
+    """
+    found: dict[str, None] = {}
+    for name in (b"To", b"Cc", b"Bcc"):
+        for value in message.values(name):
+            try:
+                found.update((mailbox.address, None) for mailbox in parse_mailboxes(value))
+            except ValueError as exc:
+                raise Rejected(RECIPIENT_SYNTAX, f"{name.decode('ascii')}: {exc}") from exc
+    return list(found)
+
+
+def header_sender(message: Message) -> str:
+    """
+    Give the address of Sender if there is one, else the first of From.
+
+    Raises:
+        Rejected: SENDER_SYNTAX; Sender is not exactly one mailbox.
+    """
+    for value in message.values(b"Sender"):
+        try:
+            senders = parse_mailboxes(value)
+        except ValueError as exc:
+            raise Rejected(SENDER_SYNTAX, f"Sender: {exc}") from exc
+        if len(senders) != 1:
+            raise Rejected(SENDER_SYNTAX, f"Sender: {len(senders)} addresses, RFC 5322 3.6.2 wants one")
+        return senders[0].address
+    return message.authors[0].address

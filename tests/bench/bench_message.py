@@ -1,0 +1,96 @@
+"""
+What check and edit of a message cost, beside CPython's email parser doing the same.
+
+Run: `PYTHONPATH=layers/paravion/python python tests/bench/bench_message.py`. Prints medians and ratios;
+ratios hold on any machine, times do not. The floor parses with BytesParser(policy=SMTP), reads From, To,
+Subject and Date, and writes the message out again by BytesGenerator's `as_bytes`; for its edit it deletes
+Bcc and adds Received.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from email.parser import BytesParser
+from email.policy import SMTP
+from functools import partial
+from typing import TYPE_CHECKING
+
+from paravion.domain.message import complete, control_fields, header_recipients, read_message, received_field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NOW = 1_700_000_000.0
+QUEUE_ID = "a" * 26
+HEADER = (
+    b"Return-Path: <old@example.org>\r\n"
+    b"From: =?utf-8?q?J=C3=B6rg?= <joerg@example.org>\r\n"
+    b'To: "Doe, Jane" <jane@example.net>, bob@example.com\r\n'
+    b"Cc: team: a@example.com, b@example.com;\r\n"
+    b"Bcc: hidden@example.org\r\n"
+    b"Subject: A message of ordinary length that folds\r\n over two lines\r\n"
+    b"Date: Tue, 14 Nov 2023 22:13:20 +0000\r\n"
+    b"Message-ID: <1@example.org>\r\n"
+    b"MIME-Version: 1.0\r\n"
+    b"Content-Type: text/plain; charset=utf-8\r\n"
+    b"Content-Transfer-Encoding: 8bit\r\n"
+    b"X-SES-CONFIGURATION-SET: main\r\n"
+    b"X-SES-MESSAGE-TAGS: campaign=spring, kind=news\r\n"
+    b"List-Unsubscribe: <https://example.org/u/1>\r\n"
+)
+LINE = b"x" * 70 + "für".encode() + b"\r\n"
+
+
+def ours(content: bytes) -> bytes:
+    """Check, read what steers, complete; both parts joined, as the floor's output is one."""
+    message = read_message(content, max_octets=1 << 26)
+    control_fields(message)
+    header_recipients(message)
+    trace = received_field(
+        client="[192.0.2.7]", hostname="mx.example.org", protocol="ESMTPSA", queue_id=QUEUE_ID, for_path=None, now=NOW
+    )
+    header = complete(message, queue_id=QUEUE_ID, now=NOW, hostname="mx.example.org", trace=trace, restamp=False)
+    return b"\r\n".join((header, message.body))
+
+
+def floor(content: bytes) -> bytes:
+    """Do as much with the email package."""
+    message = BytesParser(policy=SMTP).parsebytes(content)
+    for name in ("From", "To", "Subject", "Date"):
+        str(message[name])
+    for name in ("Bcc", "Return-Path"):
+        del message[name]
+    message["Received"] = "from [192.0.2.7] by mx.example.org with ESMTPSA; Tue, 14 Nov 2023 22:13:20 +0000"
+    return message.as_bytes()
+
+
+def median_us(call: Callable[[], object], seconds: float = 1.0) -> float:
+    """Give the median of one call, from at least 5 and about `seconds` worth of them."""
+    times: list[float] = []
+    while len(times) < 5 or sum(times) < seconds:
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times) * 1e6
+
+
+def main() -> None:
+    """Print the table."""
+    print(f"{'content':>14} {'ours µs':>10} {'floor µs':>12} {'floor/ours':>11}")
+    for label, octets, end in (
+        ("1 KB", 1 << 10, b"\r\n"),
+        ("10 KB", 10 << 10, b"\r\n"),
+        ("10 KB, LF", 10 << 10, b"\n"),
+        ("1 MB", 1 << 20, b"\r\n"),
+        ("10 MB", 10 << 20, b"\r\n"),
+        ("10 MB, LF", 10 << 20, b"\n"),
+    ):
+        content = (HEADER + b"\r\n" + LINE * (octets // len(LINE))).replace(b"\r\n", end)
+        mine = median_us(partial(ours, content))
+        theirs = median_us(partial(floor, content))
+        print(f"{label:>14} {mine:>10.1f} {theirs:>12.1f} {theirs / mine:>11.1f}")
+
+
+if __name__ == "__main__":
+    main()
