@@ -1,0 +1,474 @@
+"""domain/dsn.py and domain/dsn_text.py: reports that programs parse and people understand."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from paravion.domain import dsn_text
+from paravion.domain.dsn import build_dsn
+from paravion.domain.envelope import Recipient
+from paravion.domain.outcome import Result
+from paravion.domain.queue import NoticeKind, RecipientState
+from tests.unit.golden.reports import (
+    BOB,
+    BODY,
+    DAY,
+    GREYLISTED,
+    HEADER,
+    NO_ANSWER,
+    NO_USER,
+    QUEUED_AT,
+    REPORTS,
+    TAKEN,
+    report,
+)
+
+ONE = REPORTS["failed_one"]
+
+
+def parsed(subject, policy=email.policy.default):
+    """Parse a report as its recipient's program would."""
+    header, body = build_dsn(subject)
+    return email.message_from_bytes(header + b"\r\n" + body, policy=policy)
+
+
+def blocks(message):
+    """Give the delivery-status part: per-message fields, then a block for each recipient."""
+    return message.get_payload(1).get_payload()
+
+
+def words(subject):
+    """Give the text for people, unwrapped: runs of white space are one space."""
+    return " ".join(dsn_text.explain(subject)[1].split())
+
+
+def with_outcome(outcome, *, kind=NoticeKind.FAILED, recipient=BOB, **more):
+    """Give a report about one recipient."""
+    return report(kind, (recipient, outcome), now=QUEUED_AT + 5, recipients=1, **more)
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_report_has_three_parts(name):
+    """RFC 6522 3: multipart/report of text, message/delivery-status and the original."""
+    message = parsed(REPORTS[name])
+    whole = REPORTS[name].original_body is not None
+    assert message.get_content_type() == "multipart/report"
+    assert message.get_param("report-type") == "delivery-status"
+    assert ["text/plain", "message/delivery-status", "message/rfc822" if whole else "text/rfc822-headers"] == [
+        part.get_content_type() for part in message.iter_parts()
+    ]
+    assert [defect for part in message.walk() for defect in part.defects] == []
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_header_says_that_a_program_wrote_it(name):
+    """RFC 3834 5: Auto-Submitted; and RFC 5322 3.6: From, Date, Message-ID, and what it is about."""
+    message = parsed(REPORTS[name])
+    assert message["From"] == "Mail Delivery System <MAILER-DAEMON@mail.paravion.example>"
+    assert message["To"] == "joerg@sender.example"
+    assert message["Auto-Submitted"] == "auto-replied"
+    assert message["Message-ID"] == f"<{'b' * 26}@mail.paravion.example>"
+    assert message["In-Reply-To"] == message["References"] == "<20261122085958.4711@sender.example>"
+    assert message["Precedence"] is None
+    assert ONE.from_ == "MAILER-DAEMON@mail.paravion.example"
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome", "action", "status"),
+    [
+        pytest.param(NoticeKind.FAILED, NO_USER, "failed", "5.1.1", id="failed"),
+        pytest.param(NoticeKind.FAILED, replace(NO_USER, status="4.1.1"), "failed", "5.1.1", id="failed-4"),
+        pytest.param(NoticeKind.EXPIRED, replace(NO_ANSWER, command="EXPIRED"), "failed", "5.4.1", id="expired"),
+        pytest.param(NoticeKind.DELAYED, GREYLISTED, "delayed", "4.7.1", id="delayed"),
+        pytest.param(NoticeKind.RELAYED, TAKEN, "relayed", "2.0.0", id="relayed"),
+        pytest.param(NoticeKind.FAILED, replace(NO_USER, status="5.1"), "failed", "5.0.0", id="no-status"),
+        pytest.param(NoticeKind.DELAYED, TAKEN, "delayed", "4.0.0", id="delivered-meanwhile"),
+        pytest.param(NoticeKind.DELAYED, NO_USER, "delayed", "4.0.0", id="failed-meanwhile"),
+    ],
+)
+def test_class_of_status_follows_from_the_action(kind, outcome, action, status):
+    """RFC 3463 2: class 5 for failed and expired, 4 for delayed, 2 for relayed, whatever the reply's class was."""
+    block = blocks(parsed(with_outcome(outcome, kind=kind)))[1]
+    assert (action, status) == (block["Action"], block["Status"])
+
+
+def test_delay_that_ended_meanwhile_is_not_explained():
+    """A delayed notice whose recipient got its mail since quotes no reply: it would contradict the report."""
+    subject = with_outcome(TAKEN, kind=NoticeKind.DELAYED)
+    block = blocks(parsed(subject))[1]
+    assert block["Diagnostic-Code"] is block["Remote-MTA"] is None
+    assert "queued as" not in words(subject)
+    assert "When we last tried" not in words(subject)
+
+
+def test_message_fields():
+    """RFC 3464 2.2: envelope id decoded from xtext, reporting MTA, arrival date."""
+    expected = [
+        ("Original-Envelope-Id", "QQ314159+x"),
+        ("Reporting-MTA", "dns; mail.paravion.example"),
+        ("Arrival-Date", "Sun, 22 Nov 2026 09:00:00 +0000"),
+    ]
+    assert expected == blocks(parsed(ONE))[0].items()
+
+
+def test_recipient_fields_of_a_delay():
+    """RFC 3464 2.3: all fields, in its order, with Will-Retry-Until (2.3.9)."""
+    expected = [
+        ("Original-Recipient", "rfc822; bob@example.org"),
+        ("Final-Recipient", "rfc822; bob@example.org"),
+        ("Action", "delayed"),
+        ("Status", "4.7.1"),
+        ("Remote-MTA", "dns; mx1.example.org"),
+        ("Diagnostic-Code", "smtp; 451 4.7.1 Greylisted, please come back in 5 minutes"),
+        ("Last-Attempt-Date", "Sun, 22 Nov 2026 12:59:58 +0000"),
+        ("Will-Retry-Until", "Fri, 27 Nov 2026 09:00:00 +0000"),
+    ]
+    assert expected == blocks(parsed(REPORTS["delayed"]))[1].items()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        pytest.param(replace(NO_USER, text="gone"), "smtp; 550 5.1.1 gone", id="reply"),
+        pytest.param(replace(NO_USER, text="5.1.1 gone"), "smtp; 550 5.1.1 gone", id="status-not-twice"),
+        pytest.param(replace(NO_USER, text=""), "smtp; 550 5.1.1", id="empty"),
+        pytest.param(replace(NO_USER, code=452, text="full"), "smtp; 452 full", id="status-of-another-class"),
+        pytest.param(replace(NO_USER, code=0, text="no host"), "x-paravion; no host", id="no-reply"),
+        pytest.param(replace(NO_USER, code=0, text=""), None, id="nothing-known"),
+        pytest.param(
+            replace(NO_USER, text="a\nFinal-Recipient: rfc822; x@y\r\n\r\nb"),
+            "smtp; 550 5.1.1 a Final-Recipient: rfc822; x@y b",
+            id="injection",
+        ),
+        pytest.param(replace(NO_USER, text="\x1b[31m\0é"), r"smtp; 550 5.1.1 \x{1B}[31m\x{0}\x{E9}", id="escaped"),
+        pytest.param(replace(NO_USER, text="x" * 1000), f"smtp; 550 5.1.1 {'x' * 490} [...]", id="cut"),
+    ],
+)
+def test_diagnostic_code(outcome, expected):
+    """RFC 3464 2.3.6: type smtp only for a real reply; printable ASCII, one field, cut after 500."""
+    message = parsed(with_outcome(outcome), email.policy.compat32)
+    value = blocks(message)[1]["Diagnostic-Code"]
+    assert expected == (value and re.sub(r"\r\n[ \t]", " ", value).removeprefix(" "))
+
+
+@pytest.mark.parametrize(
+    ("recipient", "original", "final"),
+    [
+        pytest.param(Recipient("a@b.example"), None, "rfc822; a@b.example", id="no-orcpt"),
+        pytest.param(
+            Recipient("a@b.example", orcpt="rfc822;x+2By+3D@c.example"),
+            "rfc822; x+y=@c.example",
+            "rfc822; a@b.example",
+            id="xtext",
+        ),
+        pytest.param(
+            Recipient("jörg@b.example", orcpt=r"utf-8;j\x{F6}rg@b.example"),
+            r"utf-8; j\x{F6}rg@b.example",
+            r"utf-8; j\x{F6}rg@b.example",
+            id="international",
+        ),
+        pytest.param(
+            Recipient("a@b.example", orcpt="rfc822;bad+0D+0Axtext"),
+            "rfc822; bad+0D+0Axtext",
+            "rfc822; a@b.example",
+            id="hidden-crlf",
+        ),
+        pytest.param(Recipient("a@b.example", orcpt="x y;z"), None, "rfc822; a@b.example", id="bad-type"),
+    ],
+)
+def test_original_and_final_recipient(recipient, original, final):
+    """RFC 3461 6.3 (c): ORCPT comes back decoded; RFC 6533 3: addresses beyond ASCII have type utf-8."""
+    block = blocks(parsed(with_outcome(NO_USER, recipient=recipient)))[1]
+    assert (original, final) == (block["Original-Recipient"], block["Final-Recipient"])
+
+
+def test_mail_without_envelope_id():
+    """RFC 3464 2.2.1: no Original-Envelope-Id where no ENVID was given."""
+    assert "Original-Envelope-Id" not in blocks(parsed(replace(ONE, envelope=replace(ONE.envelope, envid=""))))[0]
+
+
+def test_envelope_id_that_is_no_xtext_is_shown_as_it_came():
+    """A broken ENVID must not keep a report from its sender."""
+    subject = replace(ONE, envelope=replace(ONE.envelope, envid="a+GG"))
+    assert blocks(parsed(subject))[0]["Original-Envelope-Id"] == "a+GG"
+
+
+def test_whole_original_comes_back_octet_for_octet():
+    """RFC 6522 3: message/rfc822, 8bit when it is; the report then needs 8BITMIME."""
+    message = parsed(ONE, email.policy.compat32)
+    header, body = build_dsn(ONE)
+    assert b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + HEADER + b"\r\n" + BODY in body
+    assert message["Content-Transfer-Encoding"] == "8bit"
+    assert not body.isascii()
+    assert header.isascii()
+
+
+def test_whole_original_in_ascii_needs_no_8bitmime():
+    """RFC 6152: body type 8BITMIME only where octets above 127 are."""
+    _, body = build_dsn(replace(ONE, original_body=b"plain\r\n"))
+    assert body.isascii()
+    assert parsed(replace(ONE, original_body=b"plain\r\n"))["Content-Transfer-Encoding"] is None
+
+
+def test_empty_original_body_is_still_the_whole_message():
+    """None returns headers; an empty body returns a message."""
+    assert parsed(replace(ONE, original_body=b"")).get_payload(2).get_content_type() == "message/rfc822"
+
+
+@pytest.mark.parametrize(
+    ("smtputf8", "body", "content_type", "encoding"),
+    [
+        (False, None, "text/rfc822-headers", "quoted-printable"),
+        (True, None, "message/global-headers", "quoted-printable"),
+        (False, b"x", "message/rfc822", "8bit"),
+        (True, b"x", "message/global", "8bit"),
+    ],
+    ids=["stray-headers", "international-headers", "stray-whole", "international-whole"],
+)
+def test_original_header_beyond_ascii(smtputf8, body, content_type, encoding):
+    """RFC 6533 5: message/global for internationalised mail; RFC 6522 3: stray octets are encoded."""
+    header = HEADER + "X-Name: Jörg\r\n".encode()
+    subject = replace(
+        ONE, original_header=header, original_body=body, envelope=replace(ONE.envelope, smtputf8=smtputf8)
+    )
+    part = parsed(subject, email.policy.compat32).get_payload(2)
+    assert (content_type, encoding) == (part.get_content_type(), part["Content-Transfer-Encoding"])
+    if encoding == "quoted-printable":
+        # The parser reads message/global-headers as a message; what matters is that all is ASCII.
+        assert build_dsn(subject)[1].isascii()
+
+
+def test_international_sender_is_named_in_utf8():
+    """RFC 6532: the report to a UTF-8 address needs SMTPUTF8 itself, and its header shows it."""
+    header, _ = build_dsn(replace(ONE, to="jörg@sender.example"))
+    assert "To: jörg@sender.example\r\n".encode() in header
+
+
+@pytest.mark.parametrize("change", [{"to": ""}, {"members": ()}], ids=["nobody-to-tell", "nothing-to-tell"])
+def test_report_without_addressee_or_members_is_a_bug(change):
+    """A null reverse-path is never told (RFC 5321 4.5.5); the caller sees to that."""
+    with pytest.raises(ValueError, match="addressee"):
+        build_dsn(replace(ONE, **change))
+
+
+def test_expiry_names_no_last_attempt():
+    """RFC 3464 2.3.7: the ledger's instant of an expiry is not that of an attempt; the text says what it is."""
+    assert "Last-Attempt-Date" not in blocks(parsed(REPORTS["expired"]))[1]
+    assert "given up on Fri, 27 Nov 2026 09:00:58 +0000" in words(REPORTS["expired"])
+
+
+def test_original_without_message_id():
+    """Without the original's Message-ID there is nothing to refer to."""
+    message = parsed(replace(ONE, original_header=b"Subject: x\r\n"))
+    assert message["In-Reply-To"] is message["References"] is None
+
+
+def test_original_header_that_can_not_be_read_hinders_nothing():
+    """The sender hears of the failure even when the header is garbage (Postfix: best notification effort)."""
+    message = parsed(replace(ONE, original_header=b"no header at all\r\n", original_body=None))
+    assert blocks(message)[1]["Action"] == "failed"
+    assert message["In-Reply-To"] is None
+
+
+def test_same_report_gives_the_same_octets():
+    """A repeated report is one message."""
+    assert build_dsn(ONE) == build_dsn(replace(ONE))
+
+
+def test_boundary_that_occurs_in_the_original_is_passed_over():
+    """RFC 2046 5.1.1: the boundary delimiter must not appear in a part; the original may be a report of ours."""
+    _, body = build_dsn(ONE)
+    assert [len(parsed(replace(ONE, original_body=body)).get_payload())] == [3]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        pytest.param(NO_USER, "this address does not exist", id="5.1.1"),
+        pytest.param(replace(NO_USER, status="5.1.2", code=0), "there is no mail system", id="5.1.2"),
+        pytest.param(replace(NO_USER, status="5.1.9"), "something wrong with this address", id="5.1.other"),
+        pytest.param(replace(NO_USER, status="5.1.10"), "takes no mail at all", id="5.1.10"),
+        pytest.param(replace(NO_USER, status="5.2.2"), "mailbox is full", id="5.2.2"),
+        pytest.param(replace(NO_USER, status="5.3.4"), "larger than the recipient's mail system", id="5.3.4"),
+        pytest.param(replace(NO_USER, status="5.3.4", code=0), "your mail is too large", id="5.3.4-ours"),
+        pytest.param(replace(NO_USER, status="5.4.6"), "in circles", id="5.4.6"),
+        pytest.param(replace(NO_USER, status="5.6.7"), "letters", id="5.6.7"),
+        pytest.param(replace(NO_USER, status="5.7.1"), "by a rule of its own", id="5.7.1"),
+        pytest.param(replace(NO_USER, status="5.7.1", code=0), "a rule of our own", id="5.7.1-ours"),
+        pytest.param(replace(NO_USER, status="5.7.26"), "really comes from your address", id="5.7.26"),
+        pytest.param(replace(NO_USER, status="5.0.0"), "refused your mail; what it said stands below", id="5.0.0"),
+        pytest.param(replace(NO_USER, status="5.0.0", code=0), "our mail system could not send it", id="5.0.0-ours"),
+    ],
+)
+def test_reason_is_told_in_plain_words(outcome, said):
+    """The sender learns why and what to do, by the status, and reads the host's own words below."""
+    text = words(with_outcome(outcome))
+    assert f"Why: {said}" in text or said in text.partition("Why:")[2]
+    assert "What you can do:" in text
+    assert text.index("User unknown in table") > text.index("Technical details")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        pytest.param(NO_ANSWER, "could not be reached", id="4.4.1"),
+        pytest.param(GREYLISTED, "wanted us to wait", id="4.7.1"),
+        pytest.param(replace(GREYLISTED, status="4.2.2"), "mailbox was full", id="4.2.2"),
+        pytest.param(replace(GREYLISTED, status="4.3.2"), "was taking no mail", id="4.3.2"),
+        pytest.param(replace(NO_ANSWER, status="4.3.0"), "fault of our own", id="4.3.0-ours"),
+        pytest.param(replace(NO_ANSWER, status="4.7.0"), "no secure connection", id="4.7.0-ours"),
+        pytest.param(replace(GREYLISTED, status="4.0.0"), "asked us to try again later", id="4.0.0"),
+    ],
+)
+@pytest.mark.parametrize("kind", [NoticeKind.DELAYED, NoticeKind.EXPIRED])
+def test_what_stood_in_the_way_is_told(kind, outcome, said):
+    """A delay and an expiry tell the last attempt's trouble."""
+    reason = words(with_outcome(outcome, kind=kind)).partition("When we last tried, ")[2].partition(".")[0]
+    assert said in reason
+
+
+def test_delay_asks_nothing_of_the_sender():
+    """RFC 3464 2.3.3: delayed is a warning; the text says so, until when, and not to send it again."""
+    text = words(REPORTS["delayed"])
+    assert "You need do nothing." in text
+    assert "for 4 hours" in text
+    assert "until Friday 27 November 2026, 09:00 UTC" in text
+    assert "Please do not send it again" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "1 second"),
+        (90, "90 seconds"),
+        (120, "2 minutes"),
+        (7_199, "120 minutes"),
+        (7_200, "2 hours"),
+        (1.5 * DAY, "36 hours"),
+        (5 * DAY, "5 days"),
+    ],
+)
+def test_expiry_says_how_long_we_tried(seconds, said):
+    """The sender reads for how long, in the largest unit of which there are two."""
+    state = RecipientState(BOB.forward_path, replace(NO_ANSWER, result=Result.FAILED), QUEUED_AT + seconds, 9)
+    subject = replace(REPORTS["expired"], members=((BOB, state),))
+    assert f"We kept trying for {said} and have now given up" in words(subject)
+
+
+@pytest.mark.parametrize(
+    ("recipient", "listed"),
+    [
+        (Recipient("a@b.example"), "a@b.example"),
+        (Recipient("a@b.example", orcpt="rfc822;A@B.example"), "A@B.example"),
+        (Recipient("a@b.example", orcpt="rfc822;c@d.example"), "c@d.example (forwarded to a@b.example)"),
+        (Recipient("a@b.example", origin="staff@d.example"), "staff@d.example (forwarded to a@b.example)"),
+        (Recipient("a@b.example", orcpt="x400;c=de", origin=""), "a@b.example"),
+        (Recipient("a@b.example", orcpt="rfc822;bad+GG", origin=""), "a@b.example"),
+    ],
+    ids=["plain", "other-case", "orcpt", "alias", "other-type", "broken-orcpt"],
+)
+def test_recipient_is_called_what_the_sender_called_it(recipient, listed):
+    """RFC 3461 6.3: a sender knows the address that he wrote, not the one behind an alias."""
+    assert f"\n    {listed}\n" in dsn_text.explain(with_outcome(NO_USER, recipient=recipient))[1]
+
+
+@pytest.mark.parametrize(
+    ("field", "shown"),
+    [
+        (b"=?utf-8?q?Gr=C3=BC=C3=9Fe?= to all", "Grüße to all"),
+        (b"=?utf-8?b?R3LDvMOf?=\r\n =?utf-8?q?e_!?=", "Grüße !"),
+        (b"=?iso-8859-1*de?Q?Gr=FC=DFe?=", "Grüße"),
+        (b"=?klingon?q?abc?=", "=?klingon?q?abc?="),
+        (b"=?utf-8?q?=1B=5B31m?=", r"\x{1B}[31m"),
+        ("Grüße".encode(), "Grüße"),
+        (b"x" * 300, "x" * 200 + " [...]"),
+    ],
+    ids=["q", "b-then-q", "latin-1-with-language", "unknown-charset", "controls", "utf-8", "long"],
+)
+def test_subject_of_the_original_is_readable(field, shown):
+    """RFC 2047 6: encoded words are decoded for the reader, white space between two is dropped."""
+    subject = replace(ONE, original_header=b"Subject: " + field + b"\r\n")
+    assert f"    Subject: {shown}\n" in dsn_text.explain(subject)[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "intro"),
+    [
+        ({}, "mx1.example.org [198.51.100.25] answered RCPT:"),
+        ({"command": "DOT"}, "mx1.example.org [198.51.100.25] answered the end of the mail:"),
+        ({"command": "EXPIRED"}, "mx1.example.org [198.51.100.25] answered:"),
+        ({"mx_host": "", "address": ""}, "The mail system answered RCPT:"),
+        ({"code": 0}, "tried mx1.example.org [198.51.100.25]:"),
+        ({"code": 0, "mx_host": "", "address": ""}, "what happened:"),
+    ],
+    ids=["reply", "dot", "expired", "no-host", "fault-at-host", "fault"],
+)
+def test_technical_details_name_host_and_command(change, intro):
+    """The people who look after mail find who said what to which command."""
+    assert f"    {intro}\n" in dsn_text.explain(with_outcome(replace(NO_USER, **change)))[1]
+
+
+def test_details_without_any_text():
+    """An outcome without words says so."""
+    assert "        no further details\n" in dsn_text.explain(with_outcome(replace(NO_USER, code=0, text="")))[1]
+
+
+def test_long_reply_is_cut_in_the_details():
+    """A reply of 1,000 characters is cut, and shows it."""
+    assert "x [...]" in words(with_outcome(replace(NO_USER, text="x y " * 300)))
+
+
+def test_report_about_a_report_is_written_for_the_postmaster():
+    """A double bounce does not tell the postmaster that mail of his has failed, nor what a sender could do."""
+    subject = replace(ONE, envelope=replace(ONE.envelope, kind="dsn"))
+    title, text = dsn_text.explain(subject)
+    assert title == "Not delivered: a report to bob@example.org"
+    assert text.startswith("To the postmaster:")
+    assert "Your mail" not in text
+    assert "What you can do" not in text
+
+
+def test_lines_of_the_text_are_short():
+    """RFC 5322 2.1.1: lines of at most 78 characters, where words permit."""
+    assert [line for name in REPORTS for line in dsn_text.explain(REPORTS[name])[1].split("\n") if len(line) > 78] == []
+
+
+HOSTILE = st.one_of(
+    st.binary(max_size=1000).map(lambda octets: octets.decode("latin-1")),
+    st.text(max_size=300),
+    st.text(alphabet=st.sampled_from("\r\n\t\0 -=_:;<>().ab\x85\u2028\ud800\u202e"), max_size=300),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(text=HOSTILE, host=HOSTILE, code=st.sampled_from([0, 421, 550]), kind=st.sampled_from(NoticeKind))
+def test_foreign_text_never_breaks_the_structure(text, host, code, kind):
+    """Whatever a remote host says, the report keeps its three parts and its fields."""
+    outcome = replace(NO_USER, text=text, mx_host=host[:250], code=code, command=host[:10])
+    subject = with_outcome(outcome, kind=kind, original_body=None)
+    header, body = build_dsn(subject)
+    message = parsed(subject, email.policy.compat32)
+    assert (header + body).isascii()
+    assert body.count(b"\n") == body.count(b"\r\n") == body.count(b"\r")
+    assert max(map(len, body.split(b"\r\n"))) <= 998
+    assert [defect for part in message.walk() for defect in part.defects] == []
+    assert [len(message.get_payload()), len(blocks(message))] == [3, 2]
+    allowed = {"Final-Recipient", "Action", "Status", "Last-Attempt-Date", "Original-Recipient", "Will-Retry-Until"}
+    assert set(blocks(message)[1].keys()) <= allowed | {"Remote-MTA", "Diagnostic-Code"}
+    assert HEADER.decode().replace("\r\n", "\n") == message.get_payload(2).get_payload().replace("\r\n", "\n")
+
+
+@settings(max_examples=100, deadline=None)
+@given(octets=st.binary(max_size=500))
+def test_foreign_header_never_breaks_the_structure(octets):
+    """An original with any header that could be stored comes back in the third part."""
+    header = b"X: " + re.sub(rb"[\r\n]+", b"\r\n ", octets) + b"\r\n"
+    message = parsed(replace(ONE, original_header=header, original_body=None), email.policy.compat32)
+    assert len(message.get_payload()) == 3

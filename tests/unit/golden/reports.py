@@ -1,0 +1,133 @@
+"""The reports whose octets are kept beside this file, with a fixed clock and fixed ids."""
+
+from __future__ import annotations
+
+import pathlib
+from dataclasses import replace
+
+from paravion.domain.dsn import Report, build_dsn
+from paravion.domain.envelope import Envelope, Recipient
+from paravion.domain.outcome import Outcome, Result
+from paravion.domain.queue import NoticeKind, RecipientState
+
+QUEUED_AT = 1_795_338_000.0  # Sun, 22 Nov 2026 09:00:00 +0000
+DAY = 86_400.0
+
+HEADER = (
+    b"Received: from [192.0.2.7] by mail.paravion.example with ESMTPSA id aaaaaaaaaaaaaaaaaaaaaaaaaa;\r\n"
+    b" Sun, 22 Nov 2026 09:00:00 +0000\r\n"
+    b"From: =?utf-8?q?J=C3=B6rg?= Example <joerg@sender.example>\r\n"
+    b"To: Bob <bob@example.org>, Sales <sales@corp.example>\r\n"
+    b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?= and the quarterly figures\r\n"
+    b"Date: Sun, 22 Nov 2026 09:59:58 +0100\r\n"
+    b"Message-ID: <20261122085958.4711@sender.example>\r\n"
+    b"MIME-Version: 1.0\r\n"
+    b"Content-Type: text/plain; charset=utf-8\r\n"
+    b"Content-Transfer-Encoding: 8bit\r\n"
+)
+BODY = "Dear Bob,\r\n\r\nhere are the figures. Schöne Grüße\r\nJörg\r\n".encode()
+
+
+def outcome(result: Result, status: str, code: int, text: str, **more: str) -> Outcome:
+    """Give an outcome of an RCPT at mx1.example.org unless `more` says otherwise."""
+    place = {"command": "RCPT", "mx_host": "mx1.example.org", "address": "198.51.100.25", "tls": "TLSv1.3"}
+    return Outcome(result, status, code, text, **{**place, **more})
+
+
+NO_USER = outcome(Result.FAILED, "5.1.1", 550, "<bob@example.org>: Recipient address rejected:\nUser unknown in table")
+FULL = outcome(Result.FAILED, "5.2.2", 552, "Mailbox full", mx_host="mx.corp.example", address="203.0.113.9")
+SPAM = outcome(
+    Result.FAILED,
+    "5.7.1",
+    554,
+    "Message rejected as spam by content filtering; see https://postmaster.example.net/why?id=4711",
+    mx_host="mx.example.net",
+    address="2001:db8::25",
+    command="DOT",
+)
+NO_DOMAIN = outcome(
+    Result.FAILED, "5.1.2", 0, "DNS: exampel.com does not exist", command="DNS", mx_host="", address="", tls=""
+)
+GREYLISTED = outcome(Result.DEFERRED, "4.7.1", 451, "Greylisted, please come back in 5 minutes")
+NO_ANSWER = outcome(
+    Result.DEFERRED, "4.4.1", 0, "No answer from any mail exchanger within 30 s", command="CONNECT", tls=""
+)
+TAKEN = outcome(Result.DELIVERED, "2.0.0", 250, "Ok: queued as 4XyZ", command="DOT")
+
+BOB = Recipient("bob@example.org", orcpt="rfc822;bob@example.org")
+FRED = Recipient("fred@mail.corp.example", ("FAILURE", "DELAY"), orcpt="rfc822;sales+2Bnorth@corp.example")
+DORA = Recipient("dora@exampel.com")
+EVE = Recipient("eve@example.net", origin="staff@sender.example")
+
+
+def report(
+    kind: NoticeKind, *members: tuple[Recipient, Outcome], now: float, recipients: int, **more: object
+) -> Report:
+    """Give a report about a mail with that many recipients."""
+    crowd = tuple(Recipient(f"other{n}@example.com") for n in range(recipients - len(members)))
+    envelope = Envelope(
+        queue_id="a" * 26,
+        reverse_path="joerg@sender.example",
+        recipients=(*(recipient for recipient, _ in members), *crowd),
+        queued_at=QUEUED_AT,
+        body_octets=len(BODY),
+        body_type="8BITMIME",
+        envid="QQ314159+2Bx",
+    )
+    base = Report(
+        queue_id="b" * 26,
+        hostname="mail.paravion.example",
+        now=now,
+        to="joerg@sender.example",
+        kind=kind,
+        envelope=envelope,
+        members=tuple((r, RecipientState(r.forward_path, o, now - 2, 1)) for r, o in members),
+        original_header=HEADER,
+        original_body=BODY,
+        return_at=QUEUED_AT + 5 * DAY,
+    )
+    return replace(base, **more)
+
+
+REPORTS = {
+    "failed_one": report(NoticeKind.FAILED, (BOB, NO_USER), now=QUEUED_AT + 5, recipients=1),
+    "failed_many": report(
+        NoticeKind.FAILED,
+        (BOB, NO_USER),
+        (FRED, FULL),
+        (DORA, NO_DOMAIN),
+        (EVE, SPAM),
+        (Recipient("robert@example.org"), replace(NO_USER, text="<robert@example.org>: User unknown in table")),
+        now=QUEUED_AT + 5,
+        recipients=12,
+        original_body=None,
+    ),
+    "expired": report(
+        NoticeKind.EXPIRED,
+        (BOB, replace(NO_ANSWER, result=Result.FAILED, status="5.4.1", command="EXPIRED")),
+        (FRED, replace(FULL, status="5.2.2", code=452, text="4.2.2 Mailbox full", command="EXPIRED")),
+        now=QUEUED_AT + 5 * DAY + 60,
+        recipients=3,
+    ),
+    "delayed": report(
+        NoticeKind.DELAYED, (BOB, GREYLISTED), now=QUEUED_AT + 4 * 3600, recipients=1, original_body=None
+    ),
+    "relayed": report(NoticeKind.RELAYED, (BOB, TAKEN), now=QUEUED_AT + 3, recipients=1, original_body=None),
+}
+"""By the name of the golden file."""
+
+
+def octets(name: str) -> bytes:
+    """Give the whole message of one report."""
+    header, body = build_dsn(REPORTS[name])
+    return header + b"\r\n" + body
+
+
+def write() -> None:
+    """Write every golden file anew: `PYTHONPATH=layers/paravion/python python -m tests.unit.golden.reports`."""
+    for name in REPORTS:
+        pathlib.Path(__file__).with_name(f"{name}.eml").write_bytes(octets(name))
+
+
+if __name__ == "__main__":
+    write()
