@@ -1,0 +1,689 @@
+"""
+The Transport over the network: connections, time and flow control around domain/smtp_dialogue.py.
+
+What to say and what an answer means is decided in the domain. Here: which host and address next, which
+connection, how long to wait, and the body's way from the spool to the socket, a bounded piece at a time.
+
+Connections are kept between transactions, jobs and warm invocations, on the one loop that the caller
+keeps. One that died meanwhile costs a reconnect and nothing else: whatever goes wrong over a kept
+connection before the final dot is repeated over a fresh one. After the final dot nothing is repeated.
+
+TLS is opportunistic (RFC 7435): used where offered, certificates unverified, in clear where the handshake
+fails, since refusing would only send the same mail unencrypted through somebody else's. On port 465 TLS
+comes first and there is no clear (RFC 8314).
+
+RFC: 5321 4.5.3.2, 4.5.4.1, 5.1; 3207.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from paravion.domain import budget, status
+from paravion.domain.envelope import CHUNK_RECIPIENTS
+from paravion.domain.next_hop import SMTPS_PORT, is_refused
+from paravion.domain.outcome import Outcome, Result
+from paravion.domain.reply import ReplyParser, printable
+from paravion.domain.smtp_dialogue import (
+    Content,
+    Request,
+    Session,
+    StartTls,
+    Step,
+    TlsUp,
+    Transacted,
+    introduce,
+    transact,
+)
+from paravion.domain.verdict import Fault, FaultKind, Peer, Scope, Stage, Verdict, combine, judge, our_outcome, ours
+from paravion.errors import SpoolMissing, SpoolUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Generator, Mapping
+    from typing import Any
+
+    from paravion.domain.next_hop import MxHost, NextHop
+    from paravion.domain.verdict import Answer
+    from paravion.ports import Body, Resolver, Transaction
+
+MAX_ADDRESSES: Final = 5
+"""Connections tried for one transaction; with MAX_SESSIONS Postfix's smtp_mx_address_limit and _session_limit."""
+
+MAX_SESSIONS: Final = 2
+"""Hosts that heard of the message and put it off before we do; RFC 5321 5.1 asks for at least two."""
+
+_WRITE_OCTETS: Final = 131_072  # one piece handed to the socket; what it can't take is copied once
+_REUSE_MESSAGES: Final = 100  # then a fresh connection, so that hosts may balance their load
+_TRUSTED_IDLE_S: Final = 1.0  # nothing forgets a connection sooner
+_DNS: Final = "DNS"
+_LOCAL: Final = "LOCAL"
+
+T = TypeVar("T")
+
+
+@cache
+def _tls_context() -> ssl.SSLContext:
+    """TLS without verification: opportunistic TLS authenticates nobody (RFC 7435 3)."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class _Connection(asyncio.Protocol):
+    """One TCP connection: answers in, octets out. All waiting is bounded; nothing raises for the network."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, name: str) -> None:
+        self.name = name
+        self.session: Session | None = None
+        self.reset = False  # the next transaction must begin with RSET
+        self.used = 0  # transactions so far
+        self.fresh_at = 0.0  # end of the last transaction
+        self.home: _HostState | None = None  # where it lies idle
+        self.timer: asyncio.TimerHandle | None = None  # ends its idleness, or its leave-taking
+        self.closed: asyncio.Future[None] = loop.create_future()
+        self._loop = loop
+        self._transport: asyncio.Transport = None  # type: ignore[assignment]  # set before anything else happens
+        self._parser = ReplyParser()
+        self._answers: deque[Answer] = deque()
+        self._lost: Fault | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._paused = False
+        self._quitting = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport; called once, before TLS if any."""
+        self._transport = transport  # type: ignore[assignment]  # a TCP transport is one
+        self._transport.set_write_buffer_limits(high=2 * _WRITE_OCTETS)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, wake who waits."""
+        if self._quitting:
+            self._transport.close()
+            return
+        self._answers.extend(self._parser.feed(data))
+        if self._answers:
+            self._wake()
+
+    def eof_received(self) -> bool:
+        """Count the end of the stream as the end of the connection, both ways."""
+        self._lose(Fault(FaultKind.LOST))
+        return False
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Note the end."""
+        self._lose(Fault(FaultKind.LOST, _reason(exc) if exc else ""))
+        if self.timer is not None:
+            self.timer.cancel()
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def pause_writing(self) -> None:
+        """Stop the flow."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """Let it flow again."""
+        self._paused = False
+        self._wake()
+
+    @property
+    def is_usable(self) -> bool:
+        """Open, and nothing was said that nobody asked for (a 421 before closing, mostly)."""
+        return self._lost is None and not self._answers and self._parser.is_empty and not self._transport.is_closing()
+
+    def write(self, octets: bytes) -> None:
+        """Send, or drop if the connection is gone: the next answer tells."""
+        if self._lost is None:
+            self._transport.write(octets)
+
+    async def answer(self, seconds: float) -> Answer:
+        """Give the next answer; what came before the end of the connection comes first."""
+        if not self._answers and self._lost is None:
+            await self._wait(seconds)
+        if self._answers:
+            return self._answers.popleft()
+        return self._lost or Fault(FaultKind.TIMED_OUT)
+
+    async def drain(self, seconds: float) -> Answer | None:
+        """Wait until more may be written: None; or give what came up instead."""
+        if self._paused and not self._answers and self._lost is None:
+            await self._wait(seconds)
+        if self._answers:
+            return self._answers.popleft()
+        if self._lost is not None:
+            return self._lost
+        return Fault(FaultKind.TIMED_OUT) if self._paused else None
+
+    def is_worn_out(self, session: Session) -> bool:
+        """It carried as many messages as its host allows, or as we think fit."""
+        return self.used >= min(_REUSE_MESSAGES, session.extensions.mail_max or _REUSE_MESSAGES)
+
+    async def start_tls(self, seconds: float) -> TlsUp | Fault:
+        """Make the handshake, forgetting what was received in clear beyond the last reply (RFC 3207 5)."""
+        self._answers.clear()
+        self._parser = ReplyParser()
+        if self._lost is not None:
+            return self._lost
+        if seconds <= 0:
+            return Fault(FaultKind.TIMED_OUT)
+        plain = self._transport
+        try:
+            secured = await self._loop.start_tls(
+                plain, self, _tls_context(), server_hostname=self.name or None, ssl_handshake_timeout=seconds
+            )
+        except (OSError, ValueError) as exc:  # an SSLError is an OSError; a name unfit for SNI a ValueError
+            plain.abort()
+            self.connection_lost(exc)
+            return Fault(FaultKind.TLS, _reason(exc))
+        if secured is None:  # closed under the handshake
+            self.connection_lost(None)
+            return Fault(FaultKind.TLS)
+        self._transport = secured
+        self._transport.set_write_buffer_limits(high=2 * _WRITE_OCTETS)
+        self._answers.clear()
+        return TlsUp(self.tls_version)
+
+    @property
+    def tls_version(self) -> str:
+        """TLS version in use, "" for none."""
+        secured = self._transport.get_extra_info("ssl_object")
+        return (secured.version() or "") if secured is not None else ""
+
+    def quit(self) -> None:
+        """Take leave without waiting: QUIT, and close when the host answers or after two seconds."""
+        if self._lost is not None or self._transport.is_closing():
+            self.abort()
+            return
+        self._quitting = True
+        self._transport.write(b"QUIT\r\n")
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = self._loop.call_later(budget.TIMEOUTS_S[Stage.QUIT], self.abort)
+
+    def abort(self) -> None:
+        """Close at once, whatever is still unsent."""
+        self._transport.abort()
+
+    async def _wait(self, seconds: float) -> None:
+        if seconds <= 0:
+            return
+        waiter = self._waiter = self._loop.create_future()
+        timer = self._loop.call_later(seconds, self._wake)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _lose(self, fault: Fault) -> None:
+        if self._lost is None:
+            self._lost = fault
+        self._wake()
+
+
+@dataclass(slots=True)
+class _HostState:
+    """What is shared between all transactions to one host."""
+
+    key: tuple[str, int, bool]
+    slots: asyncio.Semaphore
+    users: int = 0
+    idle: list[_Connection] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One `send` under way."""
+
+    transaction: Transaction
+    deadline: float
+    pending: dict[int, tuple[str, tuple[str, ...], str]]
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    put_off: dict[int, Outcome] = field(default_factory=dict)
+    addresses_left: int = MAX_ADDRESSES
+    sessions_left: int = MAX_SESSIONS
+
+    def settle(self, verdicts: Mapping[int, Verdict]) -> None:
+        """Write verdicts down: final ones, and those that the next host may still overrule."""
+        for position, verdict in verdicts.items():
+            if verdict.tries_next:
+                self.put_off[position] = combine(self.put_off.get(position), verdict.outcome)
+            else:
+                self.outcomes[position] = verdict.outcome
+                del self.pending[position]
+
+    def goes_on(self) -> bool:
+        """Somebody is pending, and limits and deadline allow one more connection."""
+        if not self.pending or not self.addresses_left or not self.sessions_left:
+            return False
+        return budget.may_begin(asyncio.get_running_loop().time(), self.deadline)
+
+    def settle_all(self, verdict: Verdict) -> None:
+        """Write one verdict down for everybody who is pending."""
+        self.settle(dict.fromkeys(self.pending, verdict))
+
+
+class SmtpTransport:
+    """
+    Transport by SMTP, for one event loop.
+
+    Args:
+        hostname: Our name in EHLO; a host reached by MX that bears it is a loop.
+        resolver: For hosts whose addresses the hop does not name.
+        connect_timeout_s: Longest wait for a connection to open.
+        connections_per_host: At once; who comes later waits for its turn until its deadline.
+        idle_limit_s: An unused connection is given up after this.
+        max_idle: Unused connections kept in all.
+        starttls: Use TLS where it is offered.
+    """
+
+    def __init__(
+        self,
+        hostname: str,
+        resolver: Resolver,
+        *,
+        connect_timeout_s: float = 30.0,
+        connections_per_host: int = 20,
+        idle_limit_s: float = 30.0,
+        max_idle: int = 200,
+        starttls: bool = True,
+    ) -> None:
+        self._hostname = hostname
+        self._resolver = resolver
+        self._connect_timeout_s = connect_timeout_s
+        self._connections_per_host = connections_per_host
+        self._idle_limit_s = idle_limit_s
+        self._max_idle = max_idle
+        self._starttls = starttls
+        self._hosts: dict[tuple[str, int, bool], _HostState] = {}
+        self._idle_count = 0
+        self._leaving: set[_Connection] = set()
+
+    async def send(self, hop: NextHop, transaction: Transaction, deadline: float) -> dict[int, Outcome]:
+        """See ports.Transport."""
+        attempt = _Attempt(transaction, deadline, dict(transaction.recipients))
+        try:
+            await self._try_hosts(hop, attempt)
+        except (SpoolMissing, SpoolUnavailable):
+            if not attempt.outcomes:
+                raise
+            # Some recipients are settled, maybe delivered: that must be told, and the others wait.
+            attempt.settle_all(ours(status.ATTEMPT_BROKE_OFF, "", _LOCAL, Peer(), Scope.HOST))
+        for position in attempt.pending:
+            attempt.outcomes[position] = attempt.put_off.get(position) or our_outcome(
+                status.NO_ANSWER, f"No time was left to try {hop.name}", Stage.CONNECT
+            )
+        return attempt.outcomes
+
+    async def close(self) -> None:
+        """Take leave of every kept connection; waits for the hosts' answers at most two seconds."""
+        for state in list(self._hosts.values()):
+            for connection in list(state.idle):
+                self._quit(self._take(connection, state))
+            self._forget(state)
+        if self._leaving:
+            await asyncio.wait([connection.closed for connection in self._leaving])
+
+    @asynccontextmanager
+    async def _slot(self, host: MxHost, deadline: float) -> AsyncIterator[_HostState | None]:
+        """Wait for one of the host's slots; None if the deadline comes first."""
+        key = (host.name, host.port, host.allow_private)
+        state = self._hosts.get(key)
+        if state is None:
+            state = self._hosts[key] = _HostState(key, asyncio.Semaphore(self._connections_per_host))
+        state.users += 1
+        try:
+            if state.slots.locked():
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        await state.slots.acquire()
+                except TimeoutError:
+                    yield None
+                    return
+            else:
+                await state.slots.acquire()
+            try:
+                yield state
+            finally:
+                state.slots.release()
+        finally:
+            state.users -= 1
+            self._forget(state)
+
+    async def _try_hosts(self, hop: NextHop, attempt: _Attempt) -> None:
+        for host in hop.hosts:
+            if not attempt.goes_on():
+                return
+            async with self._slot(host, attempt.deadline) as state:
+                if state is None:
+                    text = f"No free connection to {host.name} in time"
+                    attempt.settle_all(ours(status.SYSTEM_BUSY, text, _LOCAL, Peer(host.name), Scope.HOST))
+                else:
+                    await self._try_host(host, state, attempt)
+
+    def _forget(self, state: _HostState) -> None:
+        """Drop the state of a host that nobody uses and no connection leads to."""
+        if not state.users and not state.idle:
+            self._hosts.pop(state.key, None)
+
+    async def _try_host(self, host: MxHost, state: _HostState, attempt: _Attempt) -> None:
+        """Try a kept connection, then the host's addresses, until one session has decided for the host."""
+        kept = self._take_idle(state)
+        if kept is not None and not await self._use(kept, state, attempt):
+            attempt.sessions_left -= 1
+            return
+        for address in await self._addresses(host, attempt):
+            if not attempt.goes_on():
+                return
+            attempt.addresses_left -= 1
+            opened = await self._open(host, address, attempt.deadline)
+            if isinstance(opened, Verdict):
+                attempt.settle_all(opened)
+                continue
+            attempt.sessions_left -= 1
+            if not await self._use(opened, state, attempt):
+                return
+
+    async def _addresses(self, host: MxHost, attempt: _Attempt) -> list[str]:
+        """Give the addresses that may be connected to; with none, everybody who is pending is settled."""
+        found: tuple[str, ...] | Outcome = host.addresses
+        if not found:
+            try:
+                async with asyncio.timeout_at(attempt.deadline):
+                    found = await self._resolver.addresses(host.name)
+            except TimeoutError:
+                found = our_outcome(status.DNS_TEMPFAIL, "", _DNS)
+        if isinstance(found, Outcome):
+            if host.allow_private and found.result is Result.FAILED:
+                # A route that names a host which does not exist is our own mistake: mail waits for its correction.
+                found = our_outcome(status.DNS_TEMPFAIL, found.text, _DNS)
+            attempt.settle_all(Verdict(replace(found, mx_host=host.name), Scope.HOST))
+            return []
+        # Asked of the very addresses that are connected to: a name that changes its mind gains nothing.
+        allowed = [address for address in found if host.allow_private or not is_refused(address)]
+        if not allowed:
+            text = f"{host.name} has no public address ({', '.join(found)})"
+            attempt.settle_all(ours(status.NEXT_HOP_REFUSED, text, _LOCAL, Peer(host.name), Scope.HOST))
+        return allowed
+
+    async def _open(self, host: MxHost, address: str, deadline: float) -> _Connection | Verdict:
+        """Connect and introduce ourselves; in clear if TLS turns out to be broken."""
+        starttls = self._starttls and host.port != SMTPS_PORT
+        while True:
+            connection = await self._connect(host, address, deadline)
+            if isinstance(connection, Verdict):
+                return connection
+            try:
+                peer = Peer(host.name, address, connection.tls_version)
+                dialogue = introduce(self._hostname, peer, starttls=starttls, refuse_own_name=not host.allow_private)
+                result = await _drive(connection, dialogue, deadline)
+            except BaseException:
+                connection.abort()
+                raise
+            if isinstance(result, Session):
+                connection.session = result
+                return connection
+            self._quit(connection)
+            if not (starttls and result.tls_broken and budget.may_begin(asyncio.get_running_loop().time(), deadline)):
+                return result.verdict
+            starttls = False
+
+    async def _connect(self, host: MxHost, address: str, deadline: float) -> _Connection | Verdict:
+        loop = asyncio.get_running_loop()
+        peer = Peer(host.name, address)
+        seconds = min(self._connect_timeout_s, deadline - loop.time())
+        try:
+            async with asyncio.timeout(max(0.0, seconds)):
+                _, connection = await loop.create_connection(lambda: _Connection(loop, host.name), address, host.port)
+        except TimeoutError:
+            return judge(Stage.CONNECT, Fault(FaultKind.TIMED_OUT), peer)
+        except OSError as exc:
+            return judge(Stage.CONNECT, Fault(FaultKind.REFUSED, _reason(exc)), peer)
+        connection.closed.add_done_callback(lambda _: self._gone(connection))
+        if host.port == SMTPS_PORT:
+            try:
+                secured = await connection.start_tls(budget.wait_s(Stage.TLS, loop.time(), deadline))
+            except BaseException:
+                connection.abort()
+                raise
+            if isinstance(secured, Fault):
+                connection.abort()
+                return judge(Stage.TLS, secured, peer)
+        return connection
+
+    async def _use(self, connection: _Connection, state: _HostState, attempt: _Attempt) -> bool:
+        """
+        Send what is pending over an open connection, in as many transactions as that takes.
+
+        Returns:
+            True if another connection to the same host may do better, because this one ended. Nothing is put
+            off for a kept one: it died of age, or its host had enough of it.
+        """
+        session = connection.session
+        assert session is not None  # noqa: S101 (only introduced connections come here)
+        kept = connection.used > 0
+        limit = min(CHUNK_RECIPIENTS, session.extensions.rcpt_max or CHUNK_RECIPIENTS)
+        todo = list(attempt.pending)
+        ended = False
+        try:
+            while todo and not ended:
+                group = {position: attempt.pending[position] for position in todo[:limit]}
+                todo = todo[limit:]
+                result = await self._transact(connection, session, group, attempt, kept=kept)
+                verdicts = result.verdicts
+                if kept and not result.intact:
+                    verdicts = {n: verdict for n, verdict in verdicts.items() if verdict.scope is not Scope.HOST}
+                    ended = len(verdicts) < len(group)
+                connection.used += 1
+                connection.reset = result.reset
+                connection.fresh_at = asyncio.get_running_loop().time()
+                kept = kept and ended
+                attempt.settle(verdicts)
+                if any(verdict.outcome.result is Result.DELIVERED for verdict in verdicts.values()):
+                    todo += [n for n, verdict in verdicts.items() if verdict.scope is Scope.TRANSACTION]
+                shared = None if ended else _shared(result)
+                if shared is not None:
+                    attempt.settle(dict.fromkeys(todo, shared))
+                    todo = []
+                    ended = shared.scope is Scope.HOST
+                if not result.intact:
+                    return ended
+                if connection.is_worn_out(session):
+                    ended = bool(todo)
+                    break
+            if ended:
+                self._quit(connection)
+            else:
+                self._keep(connection, state)
+            return ended
+        finally:
+            if connection.home is None and connection not in self._leaving:
+                connection.abort()
+
+    async def _transact(
+        self,
+        connection: _Connection,
+        session: Session,
+        group: Mapping[int, tuple[str, tuple[str, ...], str]],
+        attempt: _Attempt,
+        *,
+        kept: bool,
+    ) -> Transacted:
+        transaction = attempt.transaction
+        request = Request(
+            transaction.reverse_path,
+            group,
+            transaction.header,
+            transaction.body.octets,
+            transaction.body_type,
+            transaction.smtputf8,
+            transaction.ret,
+            transaction.envid,
+        )
+        dialogue = transact(session, request, reset=connection.reset)
+        idle_s = asyncio.get_running_loop().time() - connection.fresh_at
+        first_s = budget.REUSED_ANSWER_S if kept and idle_s > _TRUSTED_IDLE_S else None
+        return await _drive(connection, dialogue, attempt.deadline, transaction.body, first_s)
+
+    def _take_idle(self, state: _HostState) -> _Connection | None:
+        """Give the connection that was used last, if one is still good."""
+        now = asyncio.get_running_loop().time()
+        while state.idle:
+            connection = self._take(state.idle[-1], state)
+            # The timer may be late: the loop stood still while the function was frozen.
+            if connection.is_usable and now - connection.fresh_at <= self._idle_limit_s:
+                return connection
+            self._quit(connection)
+        return None
+
+    def _take(self, connection: _Connection, state: _HostState) -> _Connection:
+        state.idle.remove(connection)
+        self._idle_count -= 1
+        connection.home = None
+        if connection.timer is not None:
+            connection.timer.cancel()
+        return connection
+
+    def _keep(self, connection: _Connection, state: _HostState) -> None:
+        """Keep a connection for the next transaction, or take leave of it."""
+        session = connection.session
+        if (
+            session is None
+            or not connection.is_usable
+            or connection.is_worn_out(session)
+            or self._idle_count >= self._max_idle
+        ):
+            self._quit(connection)
+            return
+        loop = asyncio.get_running_loop()
+        state.idle.append(connection)
+        self._idle_count += 1
+        connection.home = state
+        connection.timer = loop.call_later(self._idle_limit_s, self._retire, connection)
+
+    def _retire(self, connection: _Connection) -> None:
+        state = connection.home
+        if state is not None:
+            self._quit(self._take(connection, state))
+            self._forget(state)
+
+    def _quit(self, connection: _Connection) -> None:
+        if not connection.closed.done():
+            self._leaving.add(connection)
+        connection.quit()
+
+    def _gone(self, connection: _Connection) -> None:
+        """Forget a connection that closed."""
+        self._leaving.discard(connection)
+        state = connection.home
+        if state is not None:
+            self._take(connection, state)
+            self._forget(state)
+
+
+async def _drive(
+    connection: _Connection,
+    dialogue: Generator[Any, Any, T],
+    deadline: float,
+    body: Body | None = None,
+    first_s: float | None = None,
+) -> T:
+    """
+    Do what a dialogue asks for until it returns.
+
+    `first_s` bounds the wait for the first answer. Once the deadline is past every answer is a time-out.
+    """
+    clock = asyncio.get_running_loop().time
+    answer: Answer | TlsUp | None = None
+    try:
+        while True:
+            step = dialogue.send(answer)
+            if isinstance(step, Step):
+                if step.octets:
+                    connection.write(step.octets)
+                seconds = budget.wait_s(step.stage, clock(), deadline)
+                answer = await connection.answer(seconds if first_s is None else min(seconds, first_s))
+            elif isinstance(step, Content):
+                assert body is not None  # noqa: S101 (only `transact` yields Content)
+                answer = await _send_content(connection, step, body, deadline)
+            elif isinstance(step, StartTls):
+                answer = await connection.start_tls(budget.wait_s(Stage.TLS, clock(), deadline))
+            first_s = None
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+async def _send_content(connection: _Connection, content: Content, body: Body, deadline: float) -> Answer:
+    """
+    Stream the message, and give the answer to its final dot or whatever came up before that.
+
+    Raises:
+        SpoolMissing, SpoolUnavailable: The body can't be read, or not all of it; no final dot was sent.
+    """
+    clock = asyncio.get_running_loop().time
+    chunks = body.chunks()
+    waiting = [content.start()]
+    size = len(waiting[0])
+    octets = 0
+    try:
+        async with asyncio.timeout_at(deadline):
+            async for chunk in chunks:
+                octets += len(chunk)
+                for at in range(0, len(chunk), _WRITE_OCTETS):
+                    waiting.append(content.feed(chunk[at : at + _WRITE_OCTETS]))
+                    size += len(waiting[-1])
+                    if size >= _WRITE_OCTETS:
+                        connection.write(b"".join(waiting))
+                        waiting.clear()
+                        size = 0
+                        answer = await connection.drain(budget.wait_s(Stage.CONTENT, clock(), deadline))
+                        if answer is not None:
+                            return answer
+    except TimeoutError:
+        return Fault(FaultKind.TIMED_OUT)
+    finally:
+        end = getattr(chunks, "aclose", None)
+        if end is not None:
+            await end()
+    if octets != body.octets:
+        raise SpoolUnavailable(f"body has {octets} octets, not {body.octets}")
+    answer = await connection.drain(budget.wait_s(Stage.CONTENT, clock(), deadline))
+    if answer is not None:
+        return answer
+    if clock() >= deadline:
+        # Without time to hear the answer, a dot would leave everybody in doubt.
+        return Fault(FaultKind.TIMED_OUT)
+    waiting.append(content.end())
+    connection.write(b"".join(waiting))
+    return await connection.answer(budget.wait_s(Stage.DOT, clock(), deadline))
+
+
+def _shared(result: Transacted) -> Verdict | None:
+    """Give the verdict that recipients who wait for a further transaction share without one."""
+    for verdict in result.verdicts.values():
+        if verdict.outcome.result is Result.DELIVERED:
+            continue
+        if verdict.scope is Scope.DESTINATION:
+            # Only those of the transaction may have been delivered; the others never were in doubt.
+            return Verdict(verdict.outcome, Scope.HOST)
+        if verdict.scope in (Scope.MESSAGE, Scope.HOST):
+            return verdict
+    return None
+
+
+def _reason(exc: BaseException) -> str:
+    """Say what an exception of the network says, printable."""
+    text = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc) or type(exc).__name__
+    return printable(text.encode("utf-8", "replace"))[:200]

@@ -1,0 +1,115 @@
+"""
+Where a recipient's mail goes before any name is looked up, and which addresses are never connected to.
+
+Looks nothing up (adapters/dns_resolver.py) and connects to nothing (adapters/smtp_client.py).
+
+RFC: 5321 4.1.3 (address literals) and 5.1; 6890 (special-purpose addresses), 6052 (NAT64), 3056 (6to4).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Final
+
+SMTP_PORT: Final = 25
+SMTPS_PORT: Final = 465
+"""The port on which TLS comes first (RFC 8314 3.3)."""
+
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_PORTS: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class MxHost:
+    """
+    One host to try.
+
+    Attributes:
+        name: Host name in A-labels or address literal without brackets; for TLS and the record.
+        port: TCP port.
+        addresses: To try in this order; empty: look them up when its turn comes.
+        allow_private: A route names it on purpose; otherwise private addresses are refused.
+    """
+
+    name: str
+    port: int = SMTP_PORT
+    addresses: tuple[str, ...] = ()
+    allow_private: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NextHop:
+    """Where a set of recipients goes: hosts in the order of trying. `name` groups recipients of one hop."""
+
+    name: str
+    hosts: tuple[MxHost, ...]
+
+
+def route(relay: str) -> NextHop | None:
+    """
+    Read the setting `relay`: the smarthost that takes all mail, or None when each domain's MX decides.
+
+    A smarthost may have a private address: the operator named it.
+
+    Args:
+        relay: `mx` or `HOST:PORT`; an IPv6 address in brackets.
+
+    Raises:
+        ValueError: Neither; settings.py refuses it earlier.
+    """
+    if relay == "mx":
+        return None
+    name, colon, port = relay.rpartition(":")
+    if not colon or not name or not (port.isascii() and port.isdecimal()) or not 0 < int(port) < _PORTS:
+        raise ValueError("must be mx or HOST:PORT")
+    if is_literal(name):
+        name = name[1:-1].removeprefix("IPv6:")
+    try:
+        addresses: tuple[str, ...] = (str(ipaddress.ip_address(name)),)
+    except ValueError:
+        addresses = ()
+    return NextHop(relay, (MxHost(name, int(port), addresses, allow_private=True),))
+
+
+def is_literal(domain: str) -> bool:
+    """Say whether a domain has the brackets of an address literal."""
+    return domain.startswith("[") and domain.endswith("]")
+
+
+def literal_address(domain: str) -> str | None:
+    """
+    Give the IP address in an address literal, `[192.0.2.1]` or `[IPv6:2001:db8::1]`, or None if it holds none.
+
+    RFC: 5321 4.1.3.
+    """
+    inner = domain[1:-1]
+    try:
+        if inner[:5].lower() == "ipv6:":
+            return str(ipaddress.IPv6Address(inner[5:]))
+        return str(ipaddress.IPv4Address(inner))
+    except ValueError:
+        return None
+
+
+def is_refused(address: str) -> bool:
+    """
+    Say whether mail is never sent to this address unless a route names it.
+
+    Refused is everything that is not a global unicast address: loopback, private, link-local (with the
+    metadata service), shared, documentation, reserved, multicast; the same wrapped in IPv6 (mapped, NAT64,
+    6to4); and whatever is no IP address at all.
+    """
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return True
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.scope_id is not None:
+            return True
+        inner = parsed.ipv4_mapped or parsed.sixtofour
+        if inner is None and parsed in _NAT64:
+            inner = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_refused(str(inner))
+    return not parsed.is_global or parsed.is_multicast or parsed.is_reserved or parsed.is_unspecified

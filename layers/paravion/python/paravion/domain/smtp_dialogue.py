@@ -1,0 +1,459 @@
+"""
+The SMTP client's side of the protocol, without any I/O.
+
+Two generators say what to do and are sent what came back. They yield
+`Step` (write these octets, then give the next answer), `StartTls` (make the handshake) or `Content`
+(stream the message), and are sent an `Answer`; their return value is the result. They own no clock, no
+socket and no body: adapters/smtp_client.py drives them and the tests drive them from tables.
+
+    introduce   greeting → EHLO (→ HELO) → STARTTLS → EHLO         returns Session or Refusal
+    transact    [RSET] MAIL RCPT… DATA content DOT                 returns Transacted
+
+With PIPELINING everything up to DATA leaves in one write, otherwise each command waits for its reply.
+No content is sent before a 354, and none reaches the wire behind a refused recipient list: a 354 in
+spite of that is answered by a lone dot.
+
+A message of BODY type 8BITMIME for a host without that extension is sent as it is, without the parameter,
+as most do ("just send 8"): RFC 6152 3 wants it converted or returned, but hosts that are not 8-bit clean
+have died out, and a conversion here would break its signature.
+
+RFC: 5321 3.1-3.3, 4.1, 4.5.2; 2920 (PIPELINING), 1870 (SIZE), 6152 (8BITMIME), 6531 (SMTPUTF8), 3461 (DSN), 3207
+(STARTTLS), 9422 (LIMITS). Noted for later only: AUTH, CHUNKING.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from paravion.domain import status
+from paravion.domain.reply import Reply
+from paravion.domain.verdict import Peer, Scope, Stage, Verdict, ends_connection, is_positive, judge, ours
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+
+    from paravion.domain.verdict import Answer
+
+_NOTHING: Final = b""
+_LONE_DOT: Final = b".\r\n"
+_LOCAL: Final = "LOCAL"
+_UNCLEAN: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_DELIMITER: Final = re.compile("[<> ]")
+
+
+@dataclass(frozen=True, slots=True)
+class Extensions:
+    """
+    What a host offered in its EHLO reply.
+
+    Attributes:
+        name: The host's name for itself, lower case, "" if it gave none.
+        keywords: Every keyword (upper case) with its parameters.
+        size: Largest message in octets, 0 if there is no fixed limit (RFC 1870 4).
+        rcpt_max, mail_max: LIMITS: recipients of a transaction, transactions of a connection; 0 unknown.
+    """
+
+    name: str = ""
+    keywords: Mapping[str, str] = field(default_factory=dict)
+    pipelining: bool = False
+    size: int = 0
+    eight_bit: bool = False
+    smtputf8: bool = False
+    dsn: bool = False
+    starttls: bool = False
+    rcpt_max: int = 0
+    mail_max: int = 0
+
+    @property
+    def has_size(self) -> bool:
+        """SIZE is offered, with or without a limit."""
+        return "SIZE" in self.keywords
+
+
+def parse_ehlo(reply: Reply) -> Extensions:
+    """Read a positive EHLO (or HELO) reply; what is not understood is kept in `keywords` only."""
+    keywords: dict[str, str] = {}
+    for line in reply.lines[1:]:
+        keyword, _, parameters = line.strip().partition(" ")
+        if keyword[:5].upper() == "AUTH=":  # the form of a draft that some hosts still add
+            keyword, parameters = "AUTH", f"{keyword[5:]} {parameters}".strip()
+        keyword = keyword.upper()
+        if keyword and not keywords.get(keyword):
+            keywords[keyword] = parameters.strip()
+    limits = dict(word.upper().partition("=")[::2] for word in keywords.get("LIMITS", "").split())
+    return Extensions(
+        name=reply.lines[0].strip().partition(" ")[0].lower(),
+        keywords=keywords,
+        pipelining="PIPELINING" in keywords,
+        size=_number(keywords.get("SIZE", "")),
+        eight_bit="8BITMIME" in keywords,
+        smtputf8="SMTPUTF8" in keywords,
+        dsn="DSN" in keywords,
+        starttls="STARTTLS" in keywords,
+        rcpt_max=_number(limits.get("RCPTMAX", "")),
+        mail_max=_number(limits.get("MAILMAX", "")),
+    )
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 20 else 0  # noqa: PLR2004 (RFC 1870 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Write these octets (maybe none), then give the next answer; wait for it as `stage` allows."""
+
+    octets: bytes
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
+class StartTls:
+    """Forget what was received beyond the last reply, make the handshake, answer a TlsUp or a Fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsUp:
+    """The handshake succeeded; `version` as the library names it, e.g. TLSv1.3."""
+
+    version: str
+
+
+class Content:
+    """
+    The message's way onto the wire: dot-stuffed piece by piece, whatever the pieces' borders.
+
+    Write `start()`, `feed()` of each chunk of the body, and `end()`; then give the answer that followed.
+    An answer that comes before the end is given at once, and `end()` never called. A CR or LF that
+    stands alone goes out as CRLF: no host may see the end of the message where we see none.
+
+    RFC: 5321 4.5.2 (transparency), 2.3.8 (no bare CR or LF).
+    """
+
+    __slots__ = ("_at_line_start", "_held", "ended", "header")
+
+    def __init__(self, header: bytes) -> None:
+        self.header = header
+        self.ended = False
+        self._at_line_start = True
+        self._held = b""  # a CR at the end of a chunk, until it is known what follows
+
+    def start(self) -> bytes:
+        """Give the header section and the empty line that ends it."""
+        return self.feed(self.header) + self._end_line() + b"\r\n"
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Give the chunk as it goes over the wire."""
+        if not chunk:
+            return chunk
+        ends = chunk.count(b"\r\n")
+        if self._held or ends != chunk.count(b"\n") or ends != chunk.count(b"\r"):
+            chunk = self._even(chunk)
+            if not chunk:
+                return chunk
+        stuffed = chunk.replace(b"\r\n.", b"\r\n..")
+        if self._at_line_start and chunk.startswith(b"."):
+            stuffed = b"." + stuffed
+        self._at_line_start = chunk.endswith(b"\n")
+        return stuffed
+
+    def end(self) -> bytes:
+        """
+        Give the end of the message.
+
+        From here on the host may have taken the message, whether we hear of it or not: the one instant
+        in which a duplicate is made (RFC 1047).
+        """
+        self.ended = True
+        return self._end_line() + b".\r\n"
+
+    def _end_line(self) -> bytes:
+        """Give the line end that is still owed, if any."""
+        owed = b"\r\n" if self._held or not self._at_line_start else b""
+        self._held = b""
+        self._at_line_start = True
+        return owed
+
+    def _even(self, chunk: bytes) -> bytes:
+        """Make every line end in the chunk a whole CRLF; a CR at its end is held back."""
+        chunk = self._held + chunk
+        self._held = b"\r" if chunk.endswith(b"\r") else b""
+        chunk = chunk.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return chunk.replace(b"\n", b"\r\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An introduction that succeeded: who, and what it offers now (after TLS, if any)."""
+
+    peer: Peer
+    extensions: Extensions
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An introduction that failed; with `tls_broken` a connection in clear may do better."""
+
+    verdict: Verdict
+    tls_broken: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """
+    What one transaction sends.
+
+    Attributes:
+        recipients: By position: forward-path, NOTIFY tuple, ORCPT; at most what the host takes.
+        header: Header section, CRLF line ends, without the empty line.
+        body_octets: Before dot-stuffing.
+    """
+
+    reverse_path: str
+    recipients: Mapping[int, tuple[str, tuple[str, ...], str]]
+    header: bytes
+    body_octets: int
+    body_type: str = "7BIT"
+    smtputf8: bool = False
+    ret: str = ""
+    envid: str = ""
+
+    @property
+    def octets(self) -> int:
+        """The message's size as SIZE counts it: with the empty line, without stuffing (RFC 1870 3)."""
+        return len(self.header) + 2 + self.body_octets
+
+
+@dataclass(frozen=True, slots=True)
+class Transacted:
+    """
+    What a transaction came to.
+
+    Attributes:
+        verdicts: One for each position of the request.
+        intact: The connection is in step and open, as far as we know.
+        reset: The next transaction must begin with RSET: this one was not ended by its final dot.
+    """
+
+    verdicts: dict[int, Verdict]
+    intact: bool
+    reset: bool
+
+
+def introduce(  # noqa: PLR0911 (one exit for each command that may be refused)
+    hostname: str, peer: Peer, *, starttls: bool, refuse_own_name: bool
+) -> Generator[Step | StartTls, Answer | TlsUp, Session | Refusal]:
+    """
+    Open a session.
+
+    Args:
+        hostname: Our name for EHLO.
+        peer: Who is at the other end, in clear.
+        starttls: Use TLS if the host offers it; a refusal of it is no obstacle.
+        refuse_own_name: A host that bears our name is ourselves: a loop (RFC 5321 6.3).
+    """
+    answer = yield from _ask(_NOTHING, Stage.GREETING)
+    if not is_positive(Stage.GREETING, answer):
+        return Refusal(judge(Stage.GREETING, answer, peer))
+    introduced = yield from _hello(hostname, peer)
+    if isinstance(introduced, Refusal):
+        return introduced
+    if refuse_own_name and introduced.name == hostname.lower():
+        text = f"{peer.name} calls itself {hostname}, which is our own name"
+        return Refusal(ours(status.ROUTING_LOOP, text, Stage.EHLO, peer, Scope.DESTINATION))
+    if not (starttls and introduced.starttls):
+        return Session(peer, introduced)
+    answer = yield from _ask(b"STARTTLS\r\n", Stage.STARTTLS)
+    if not is_positive(Stage.STARTTLS, answer):
+        if ends_connection(Stage.STARTTLS, answer):
+            # A host that breaks off here breaks off at TLS; one that closes with a reply means it.
+            return Refusal(judge(Stage.STARTTLS, answer, peer), tls_broken=not isinstance(answer, Reply))
+        return Session(peer, introduced)
+    handshake = yield StartTls()
+    if not isinstance(handshake, TlsUp):
+        return Refusal(judge(Stage.TLS, handshake, peer), tls_broken=True)
+    # RFC 3207 4.2: what was learned in clear is forgotten.
+    peer = Peer(peer.name, peer.address, handshake.version)
+    introduced = yield from _hello(hostname, peer)
+    if isinstance(introduced, Refusal):
+        # With TLS 1.3 a host's refusal of our half of the handshake arrives only now.
+        return Refusal(introduced.verdict, tls_broken=not introduced.verdict.outcome.is_reply)
+    return Session(peer, introduced)
+
+
+def _hello(hostname: str, peer: Peer) -> Generator[Step, Answer | TlsUp, Extensions | Refusal]:
+    """Say EHLO, and HELO to a host that does not know it."""
+    answer = yield from _ask(f"EHLO {hostname}\r\n".encode("ascii"), Stage.EHLO)
+    if is_positive(Stage.EHLO, answer):
+        return parse_ehlo(answer)  # type: ignore[arg-type]  # positive: a Reply
+    if not isinstance(answer, Reply) or answer.severity != 5:  # noqa: PLR2004 (5yz)
+        return Refusal(judge(Stage.EHLO, answer, peer))
+    answer = yield from _ask(f"HELO {hostname}\r\n".encode("ascii"), Stage.HELO)
+    if is_positive(Stage.HELO, answer):
+        return Extensions(name=parse_ehlo(answer).name)  # type: ignore[arg-type]  # positive: a Reply
+    return Refusal(judge(Stage.HELO, answer, peer))
+
+
+def _ask(octets: bytes, stage: Stage) -> Generator[Step, Answer | TlsUp, Answer]:
+    """Yield one step; only StartTls may be answered by TlsUp."""
+    answer = yield Step(octets, stage)
+    if isinstance(answer, TlsUp):
+        raise TypeError("a handshake that nobody asked for")
+    return answer
+
+
+def transact(  # noqa: C901, PLR0911, PLR0912 (the order of the wire, told once)
+    session: Session, request: Request, *, reset: bool = False
+) -> Generator[Step | Content, Answer, Transacted]:
+    """
+    Send one message to some recipients over a session.
+
+    Args:
+        session: What the introduction came to.
+        request: The message and who gets it.
+        reset: Begin with RSET, because of what the connection was used for before.
+    """
+    peer, extensions = session.peer, session.extensions
+    unfit = _unfit(request, session)
+    if unfit is not None:
+        return Transacted(dict.fromkeys(request.recipients, unfit), intact=True, reset=reset)
+    verdicts: dict[int, Verdict] = {}
+    commands: dict[int, bytes] = {}
+    for position, recipient in request.recipients.items():
+        command = _rcpt(recipient, extensions)
+        if isinstance(command, bytes):
+            commands[position] = command
+        else:
+            verdicts[position] = ours(command, "", _LOCAL, peer, Scope.RECIPIENT)
+    if not commands:
+        return Transacted(verdicts, intact=True, reset=reset)
+
+    mail = _mail(request, extensions)
+    pipelined = extensions.pipelining
+    # With PIPELINING the first step carries everything (RFC 2920 3.1: RSET, MAIL, RCPT, and DATA last).
+    group = b"".join((b"RSET\r\n" if reset else b"", mail, *commands.values(), b"DATA\r\n")) if pipelined else b""
+
+    def finish(stage: Stage, answer: Answer) -> Transacted:
+        """Give everybody who has no verdict yet this one, over a connection that is finished."""
+        verdict = judge(stage, answer, peer)
+        return Transacted({**dict.fromkeys(request.recipients, verdict), **verdicts}, intact=False, reset=True)
+
+    if reset:
+        answer = yield Step(group or b"RSET\r\n", Stage.RSET)
+        if not is_positive(Stage.RSET, answer):
+            return finish(Stage.RSET, answer)
+
+    answer = yield Step(b"" if pipelined and reset else group or mail, Stage.MAIL)
+    if ends_connection(Stage.MAIL, answer):
+        return finish(Stage.MAIL, answer)
+    sender_taken = is_positive(Stage.MAIL, answer)
+    if not sender_taken:
+        verdicts = {**dict.fromkeys(commands, judge(Stage.MAIL, answer, peer)), **verdicts}
+        if not pipelined:
+            return Transacted(verdicts, intact=True, reset=True)
+
+    taken: list[int] = []
+    for position, command in commands.items():
+        answer = yield Step(b"" if pipelined else command, Stage.RCPT)
+        if ends_connection(Stage.RCPT, answer):
+            return finish(Stage.RCPT, answer)
+        if not sender_taken:
+            continue
+        if is_positive(Stage.RCPT, answer):
+            taken.append(position)
+        else:
+            verdicts[position] = judge(Stage.RCPT, answer, peer)
+    if not taken and not pipelined:
+        return Transacted(verdicts, intact=True, reset=True)
+
+    answer = yield Step(b"" if pipelined else b"DATA\r\n", Stage.DATA)
+    if ends_connection(Stage.DATA, answer):
+        return finish(Stage.DATA, answer)
+    if not is_positive(Stage.DATA, answer):
+        verdict = judge(Stage.DATA, answer, peer)
+        return Transacted({**dict.fromkeys(taken, verdict), **verdicts}, intact=True, reset=True)
+    if not taken:
+        # RFC 2920 3.1: the host waits for a message to nobody; give it an empty one, whatever it answers.
+        answer = yield Step(_LONE_DOT, Stage.DOT)
+        return Transacted(verdicts, intact=not ends_connection(Stage.DOT, answer), reset=True)
+
+    content = Content(request.header)
+    answer = yield content
+    if not content.ended:
+        # A reply in the middle of the message can only be a refusal; the rest of it would be read as commands.
+        return finish(Stage.CONTENT, answer)
+    verdict = judge(Stage.DOT, answer, peer, relayed_dsn=extensions.dsn)
+    for position in taken:
+        verdicts[position] = verdict
+    intact = not ends_connection(Stage.DOT, answer)
+    return Transacted(verdicts, intact=intact, reset=not is_positive(Stage.DOT, answer))
+
+
+def _unfit(request: Request, session: Session) -> Verdict | None:
+    """Say why the host can't take the message at all, before it is asked."""
+    extensions = session.extensions
+    row = None
+    text = ""
+    if not _is_clean(request.reverse_path):
+        row = status.SENDER_SYNTAX
+    elif not _is_parameter(request.envid) or not _is_parameter(request.ret):
+        row, text = status.BAD_REQUEST, "ENVID or RET is malformed"
+    elif (request.smtputf8 or not request.reverse_path.isascii()) and not extensions.smtputf8:
+        row = status.SMTPUTF8_NEEDED
+    elif 0 < extensions.size < request.octets:
+        row = status.MESSAGE_TOO_BIG
+        text = f"Message has {request.octets} octets, {session.peer.name} takes {extensions.size}"
+    return None if row is None else ours(row, text, _LOCAL, session.peer, Scope.MESSAGE)
+
+
+def _mail(request: Request, extensions: Extensions) -> bytes:
+    words = [f"MAIL FROM:<{request.reverse_path}>"]
+    if extensions.has_size:
+        words.append(f"SIZE={request.octets}")
+    if extensions.eight_bit and request.body_type == "8BITMIME":
+        words.append("BODY=8BITMIME")
+    if extensions.smtputf8 and (
+        request.smtputf8
+        or not request.reverse_path.isascii()
+        or not all(forward_path.isascii() for forward_path, _, _ in request.recipients.values())
+    ):
+        words.append("SMTPUTF8")
+    if extensions.dsn:
+        if request.ret:
+            words.append(f"RET={request.ret}")
+        if request.envid:
+            words.append(f"ENVID={request.envid}")
+    return " ".join(words).encode() + b"\r\n"
+
+
+def _rcpt(recipient: tuple[str, tuple[str, ...], str], extensions: Extensions) -> bytes | status.Status:
+    """Give the RCPT command, or the row that says why there can be none."""
+    forward_path, notify, orcpt = recipient
+    if not forward_path or not _is_clean(forward_path):
+        return status.RECIPIENT_SYNTAX
+    if not forward_path.isascii() and not extensions.smtputf8:
+        return status.SMTPUTF8_NEEDED
+    command = f"RCPT TO:<{forward_path}>"
+    if extensions.dsn:
+        if not all(map(_is_parameter, (*notify, orcpt))):
+            return status.BAD_REQUEST
+        if notify:
+            command += " NOTIFY=" + ",".join(notify)
+        if orcpt:
+            command += " ORCPT=" + orcpt
+    return command.encode() + b"\r\n"
+
+
+def _is_clean(path: str) -> bool:
+    """No control characters and no surrogates: whatever it is, it is one path in one command line."""
+    if _UNCLEAN.search(path):
+        return False
+    quoted, _, rest = path.rpartition('"')
+    return (not quoted or path.startswith('"')) and _DELIMITER.search(rest) is None
+
+
+def _is_parameter(value: str) -> bool:
+    """RFC 5321 4.1.2 esmtp-value, which also takes xtext; "" counts as absent."""
+    return not value or (value.isascii() and value.isprintable() and " " not in value)
