@@ -1,0 +1,14 @@
+"""The doors of `admin`: everything that manages. Importing it registers their operations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from paravion.api import ses_v2_admin  # noqa: F401 (registers its operations)
+from paravion.api.native_admin import ADMIN_DOOR
+from paravion.api.ses_rest_json import SesV2Door
+
+if TYPE_CHECKING:
+    from paravion.api.doors import Door
+
+ADMIN_DOORS: Final[tuple[Door, ...]] = (SesV2Door(), ADMIN_DOOR)

@@ -1,0 +1,100 @@
+"""Native resources of `admin`: messages, the queue, identities, one's own credential, health."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from paravion import __version__
+from paravion.api.http_event import HttpAnswer, json_answer
+from paravion.api.native import NativeDoor, read_count, refuse_unknown, timestamped
+from paravion.domain.status import BAD_REQUEST, Rejected
+from paravion.services import admin
+
+if TYPE_CHECKING:
+    from paravion.api.doors import Call
+    from paravion.ports import Identity
+    from paravion.services.admin import AdminDeps
+
+ADMIN_DOOR: Final = NativeDoor()
+
+_JOBS: Final = 100
+_JOBS_MAX: Final = 1000
+_IDENTITIES: Final = 100
+_IDENTITIES_MAX: Final = 1000
+
+
+@ADMIN_DOOR.route("GET", "/v1/health", is_open=True)
+def health(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
+    """Say that we are there."""
+    return json_answer(HTTPStatus.OK, {"status": "ok", "version": __version__})
+
+
+@ADMIN_DOOR.route("GET", "/v1/credentials/self")
+def own_credential(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
+    """Say whose credential it is; being here proves that it is good."""
+    return json_answer(HTTPStatus.OK, {"access_key": call.principal.access_key})
+
+
+@ADMIN_DOOR.route("GET", "/v1/messages/{queue_id}")
+def message(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
+    """Tell where a message stands. Raises Rejected, Unavailable."""
+    return json_answer(HTTPStatus.OK, timestamped(admin.show_message(labels["queue_id"], call.principal, call.deps)))
+
+
+@ADMIN_DOOR.route("GET", "/v1/queue")
+def queue(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
+    """List waiting jobs. Raises Rejected, Unavailable."""
+    parameters = call.request.parameters()
+    refuse_unknown(parameters, frozenset({"limit"}), "query parameter")
+    limit = read_count(parameters.get("limit"), "limit", default=_JOBS, high=_JOBS_MAX)
+    return json_answer(HTTPStatus.OK, timestamped(admin.show_queue(limit, call.principal, call.deps)))
+
+
+@ADMIN_DOOR.route("GET", "/v1/identities")
+def identities(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
+    """List identities by name. Raises Rejected, Unavailable."""
+    parameters = call.request.parameters()
+    refuse_unknown(parameters, frozenset({"limit", "after"}), "query parameter")
+    limit = read_count(parameters.get("limit"), "limit", default=_IDENTITIES, high=_IDENTITIES_MAX)
+    after = parameters.get("after", [""])
+    if len(after) > 1:
+        raise Rejected(BAD_REQUEST, "after is given more than once")
+    page, go_on = admin.list_identities(limit, after[0], call.deps)
+    return json_answer(
+        HTTPStatus.OK, {"identities": [_identity(identity, call.deps) for identity in page], "after": go_on or None}
+    )
+
+
+@ADMIN_DOOR.route("PUT", "/v1/identities/{name}")
+def put_identity(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
+    """Make an identity; one that exists stays as it is. Raises Rejected, Unavailable."""
+    if call.request.body.strip() not in {b"", b"{}"}:
+        raise Rejected(BAD_REQUEST, "an identity has nothing to set: the body must be empty")
+    identity, is_new = admin.ensure_identity(labels["name"], call.deps)
+    return json_answer(HTTPStatus.CREATED if is_new else HTTPStatus.OK, _identity(identity, call.deps))
+
+
+@ADMIN_DOOR.route("GET", "/v1/identities/{name}")
+def get_identity(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
+    """Show an identity; an unverified one is checked first. Raises Rejected, Unavailable."""
+    return json_answer(HTTPStatus.OK, _identity(admin.find_identity(labels["name"], call.deps), call.deps))
+
+
+@ADMIN_DOOR.route("DELETE", "/v1/identities/{name}")
+def delete_identity(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
+    """Remove an identity. Raises Rejected, Unavailable."""
+    admin.delete_identity(labels["name"], call.deps)
+    return HttpAnswer(HTTPStatus.NO_CONTENT)
+
+
+def _identity(identity: Identity, deps: AdminDeps) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "name": identity.name,
+        "verified": identity.verified,
+        "may_send": admin.may_send(identity, deps),
+        "created_at": identity.created_at,
+    }
+    if not admin.is_address(identity.name):
+        shown["record"] = {"type": "TXT", "name": admin.txt_name(identity.name), "value": identity.token}
+    return dict(timestamped(shown))

@@ -1,0 +1,238 @@
+"""
+Native resources of `validate`: `POST /v1/messages` in both its forms, and `POST /v1/uploads`.
+
+Only shapes are checked here; what a value means is services/validate.py's.
+
+RFC: 3461 4 (NOTIFY, ORCPT, RET, ENVID), 6152 (body type), 6531 (SMTPUTF8).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from paravion.api.http_event import json_answer
+from paravion.api.native import NativeDoor, read_json, refuse_unknown, timestamped
+from paravion.api.ses_sending import client_literal
+from paravion.domain import ids
+from paravion.domain.address import shown
+from paravion.domain.envelope import Recipient
+from paravion.domain.status import BAD_REQUEST, MESSAGE_TOO_BIG, NOT_FOUND, QUEUED, Rejected
+from paravion.domain.submission import Submission
+from paravion.errors import SpoolConflict, SpoolMissing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from paravion.api.doors import Call
+    from paravion.api.http_event import HttpAnswer
+    from paravion.services.validate import ValidateDeps
+
+VALIDATE_DOOR: Final = NativeDoor()
+
+_ENVELOPE_KEYS: Final = frozenset({
+    "reverse_path", "recipients_from_header", "body_type", "smtputf8", "ret", "envid", "configuration_set", "door",
+    "client",
+})  # fmt: skip
+_JSON_KEYS: Final = _ENVELOPE_KEYS | {"recipients", "content", "upload_id", "tags"}
+_QUERY_KEYS: Final = _ENVELOPE_KEYS | {"recipient", "notify"}
+_RECIPIENT_KEYS: Final = frozenset({"forward_path", "notify", "orcpt"})
+_NOTIFY: Final = frozenset({"SUCCESS", "FAILURE", "DELAY"})
+_DOORS: Final = ("http", "smtp", "sendmail")
+_KEY: Final = re.compile(r"[ -~]{1,128}")
+_TAG: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
+_CLIENT: Final = re.compile(r"[ -~]{0,255}")
+# Printable ASCII without what would end a parameter on the wire (RFC 3461 4.2, 4.4).
+_WIRE_WORD: Final = re.compile(r"[!-~]{0,500}")
+
+
+class _Form(NamedTuple):
+    """What both forms of a submission come to: values by key of the JSON form, recipients, content."""
+
+    values: Mapping[str, Any]
+    recipients: tuple[Recipient, ...]
+    content: bytes
+    upload_id: str
+
+
+@VALIDATE_DOOR.route("POST", "/v1/messages")
+def submit_message(call: Call[ValidateDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
+    """Take one message. Raises Rejected, Unavailable."""
+    form = _rfc822_form(call) if call.request.content_type == "message/rfc822" else _json_form(call)
+    key = _idempotency_key(call)
+    receipt = call.send(_submission(form, key, call))
+    # A caller with a key may repeat and then needs the upload again; what stays vanishes after a day.
+    if form.upload_id and not key:
+        call.deps.uploads.delete(form.upload_id)
+    answer = {"queue_id": receipt.queue_id, "recipients": receipt.recipient_count, "repeated": receipt.repeated}
+    return json_answer(QUEUED.http, answer)
+
+
+@VALIDATE_DOOR.route("POST", "/v1/uploads")
+def create_upload(call: Call[ValidateDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
+    """Allow one PUT of a message that is too large for a request. Raises Rejected."""
+    given = read_json(call.request)
+    refuse_unknown(given, frozenset({"octets"}), "key")
+    octets, limit = given.get("octets"), call.deps.settings.max_message_octets
+    if not isinstance(octets, int) or isinstance(octets, bool) or octets < 1:
+        raise Rejected(BAD_REQUEST, "octets must be the message's length, 1 or more")
+    if octets > limit:
+        raise Rejected(MESSAGE_TOO_BIG, f"{octets} octets; at most {limit} are taken")
+    upload_id = ids.random_queue_id(call.deps.entropy(16))
+    ticket = call.deps.uploads.create(upload_id, octets)
+    answer = {
+        "upload_id": upload_id,
+        "url": ticket.url,
+        "method": "PUT",
+        "headers": dict(ticket.headers),
+        "expires_at": ticket.expires_at,
+        "max_octets": limit,
+    }
+    return json_answer(HTTPStatus.CREATED, timestamped(answer))
+
+
+def _json_form(call: Call[ValidateDeps]) -> _Form:
+    given = read_json(call.request)
+    refuse_unknown(given, _JSON_KEYS, "key")
+    values = {name: value for name, value in given.items() if value is not None}
+    items = values.pop("recipients", [])
+    if not isinstance(items, list):
+        raise Rejected(BAD_REQUEST, "recipients must be a list")
+    recipients = tuple(_recipient(item, number) for number, item in enumerate(items))
+    content, upload_id = values.pop("content", None), values.pop("upload_id", "")
+    if (content is None) == (upload_id == ""):
+        raise Rejected(BAD_REQUEST, "either content or upload_id must be given")
+    if upload_id:
+        return _Form(values, recipients, _read_upload(upload_id, call), upload_id)
+    if not isinstance(content, str):
+        raise Rejected(BAD_REQUEST, "content must be base64")
+    try:
+        return _Form(values, recipients, base64.b64decode(content, validate=True), "")
+    except (binascii.Error, ValueError) as exc:
+        raise Rejected(BAD_REQUEST, "content is not base64") from exc
+
+
+def _rfc822_form(call: Call[ValidateDeps]) -> _Form:
+    parameters = call.request.parameters()
+    refuse_unknown(parameters, _QUERY_KEYS, "query parameter")
+    forward_paths = parameters.pop("recipient", [])
+    notify = [word for value in parameters.pop("notify", []) for word in value.split(",")]
+    values: dict[str, Any] = {}
+    for name, texts in parameters.items():
+        if len(texts) > 1:
+            raise Rejected(BAD_REQUEST, f"{name} is given more than once")
+        values[name] = _flag(name, texts[0]) if name in {"recipients_from_header", "smtputf8"} else texts[0]
+    if not forward_paths:
+        values.setdefault("recipients_from_header", True)
+    recipients = tuple(Recipient(path, _notify(notify, "notify")) for path in forward_paths)
+    return _Form(values, recipients, call.request.body, "")
+
+
+def _submission(form: _Form, key: str, call: Call[ValidateDeps]) -> Submission:
+    values = form.values
+    reverse_path = values.get("reverse_path")
+    if reverse_path is not None and not isinstance(reverse_path, str):
+        raise Rejected(BAD_REQUEST, "reverse_path must be text")
+    client = _text(values, "client", _CLIENT, "up to 255 printable ASCII characters")
+    if _text(values, "configuration_set", _WIRE_WORD, "printable ASCII"):
+        raise Rejected(NOT_FOUND, f"configuration set {values['configuration_set']} does not exist")
+    return Submission(
+        principal=call.principal.access_key,
+        door=_choice(values, "door", _DOORS) or "http",
+        reverse_path=reverse_path,
+        recipients=form.recipients,
+        content=form.content,
+        recipients_from_header=_boolean(values, "recipients_from_header"),
+        body_type=_choice(values, "body_type", ("7BIT", "8BITMIME")),
+        smtputf8=_boolean(values, "smtputf8"),
+        ret=_choice(values, "ret", ("FULL", "HDRS")),
+        envid=_text(values, "envid", _WIRE_WORD, "xtext"),
+        idempotency_key=key,
+        tags=_tags(values.get("tags", {})),
+        client=client or client_literal(call.request.client_address),
+    )
+
+
+def _recipient(item: object, number: int) -> Recipient:
+    where = f"recipients[{number}]"
+    if isinstance(item, str):
+        return Recipient(item)
+    if not isinstance(item, dict):
+        raise Rejected(BAD_REQUEST, f"{where} must be an address or an object")
+    refuse_unknown(item, _RECIPIENT_KEYS, f"key in {where}:")
+    forward_path, notify = item.get("forward_path"), item.get("notify") or []
+    if not isinstance(forward_path, str):
+        raise Rejected(BAD_REQUEST, f"{where}.forward_path must be text")
+    orcpt = item.get("orcpt") or ""
+    if not isinstance(orcpt, str) or not _WIRE_WORD.fullmatch(orcpt) or (orcpt and ";" not in orcpt):
+        raise Rejected(BAD_REQUEST, f"{where}.orcpt must be 'addr-type;xtext'")
+    return Recipient(forward_path, _notify(notify, f"{where}.notify"), orcpt)
+
+
+def _notify(words: object, where: str) -> tuple[str, ...]:
+    """RFC 3461 4.1: any of three, or NEVER alone."""
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise Rejected(BAD_REQUEST, f"{where} must be a list of words")
+    if words != ["NEVER"] and not _NOTIFY.issuperset(words):
+        raise Rejected(BAD_REQUEST, f"{where} takes SUCCESS, FAILURE and DELAY, or NEVER alone")
+    return tuple(dict.fromkeys(words))
+
+
+def _read_upload(upload_id: object, call: Call[ValidateDeps]) -> bytes:
+    if not isinstance(upload_id, str) or not ids.is_queue_id(upload_id):
+        raise Rejected(NOT_FOUND, "no such upload")
+    limit = call.deps.settings.max_message_octets
+    try:
+        return call.deps.uploads.read(upload_id, limit)
+    except SpoolMissing as exc:
+        raise Rejected(NOT_FOUND, "no such upload, or nothing was put there yet") from exc
+    except SpoolConflict as exc:
+        raise Rejected(MESSAGE_TOO_BIG, f"at most {limit} octets are taken") from exc
+
+
+def _idempotency_key(call: Call[ValidateDeps]) -> str:
+    key = call.request.headers.get("idempotency-key")
+    if key is None:
+        return ""
+    if not _KEY.fullmatch(key):
+        raise Rejected(BAD_REQUEST, "Idempotency-Key must be 1 to 128 printable ASCII characters")
+    return key
+
+
+def _text(values: Mapping[str, Any], name: str, pattern: re.Pattern[str], what: str) -> str:
+    value = values.get(name, "")
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise Rejected(BAD_REQUEST, f"{name} must be {what}")
+    return value
+
+
+def _choice(values: Mapping[str, Any], name: str, choices: tuple[str, ...]) -> str:
+    value = values.get(name, "")
+    if value != "" and value not in choices:
+        raise Rejected(BAD_REQUEST, f"{name} must be one of {', '.join(choices)}")
+    return str(value)
+
+
+def _boolean(values: Mapping[str, Any], name: str) -> bool:
+    value = values.get(name, False)
+    if not isinstance(value, bool):
+        raise Rejected(BAD_REQUEST, f"{name} must be true or false")
+    return value
+
+
+def _flag(name: str, text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise Rejected(BAD_REQUEST, f"{name} must be true or false")
+    return text == "true"
+
+
+def _tags(value: object) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise Rejected(BAD_REQUEST, "tags must be an object of texts")
+    for word in (word for pair in value.items() for word in pair):
+        if not _TAG.fullmatch(word):
+            raise Rejected(BAD_REQUEST, f"tag {shown(word)}: 1 to 256 of A-Z, a-z, 0-9, '_' and '-' are allowed")
+    return tuple(value.items())

@@ -1,0 +1,100 @@
+"""
+SES's own errors: those that a service model names and that the mail taxonomy has no row for.
+
+`SesFault` is raised by operations; what is a `Rejected` gets its SES name from domain/status.py. Both end as an
+`ErrorForm`, which each protocol writes in its way. The HTTP status is the service model's where it has the
+error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from paravion.domain.sigv4 import IncompleteSignature
+from paravion.domain.status import BAD_REQUEST, NOT_FOUND, NOT_OFFERED, Rejected, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+_INCOMPLETE: Final = "IncompleteSignature"
+
+_COARSER: Final[dict[int, int]] = {
+    HTTPStatus.UNPROCESSABLE_ENTITY: HTTPStatus.BAD_REQUEST,
+    HTTPStatus.UNAUTHORIZED: HTTPStatus.FORBIDDEN,
+}
+"""What is finer in the taxonomy (and in the native API) than in AWS's answers."""
+
+
+class SesFault(Rejected):
+    """
+    An error by its SES name.
+
+    Args:
+        name: A shape of the service model, e.g. `NotFoundException`, or a common error's name.
+        text: What SES says, or we in its place.
+    """
+
+    def __init__(self, name: str, text: str, status: Status = BAD_REQUEST) -> None:
+        super().__init__(status, text)
+        self.name = name
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorForm:
+    """An error as a protocol writes it; `text` is for the caller."""
+
+    name: str
+    http: int
+    text: str
+    is_senders_fault: bool
+
+
+def bad_request(text: str) -> SesFault:
+    """Refuse input, in v2's words; v1 has its own name for the same."""
+    return SesFault("BadRequestException", text)
+
+
+def refuse_unsupported(given: Mapping[str, Any], names: Iterable[str]) -> None:
+    """
+    Refuse members that the service model has and we have not built: never ignored.
+
+    Raises:
+        SesFault: BadRequestException, naming the first.
+    """
+    for name in names:
+        if name in given:
+            raise bad_request(f"{name} is not supported by paravion yet.")
+
+
+def not_offered(operation: str) -> SesFault:
+    """Refuse an operation that SES has and we have not built."""
+    return SesFault(NOT_OFFERED.ses, f"Operation {operation} is known, but not offered by paravion yet.", NOT_OFFERED)
+
+
+def not_found(text: str) -> SesFault:
+    """Refuse the name of a thing that does not exist."""
+    return SesFault(NOT_FOUND.ses, text, NOT_FOUND)
+
+
+def error_form(rejected: Rejected, names: Mapping[str, str], model_http: Mapping[str, int]) -> ErrorForm:
+    """
+    Give an error its name and HTTP status.
+
+    Args:
+        rejected: What was raised.
+        names: This protocol's names for v2's.
+        model_http: HTTP status by shape name, of the errors that the service model has.
+    """
+    if isinstance(rejected, SesFault):
+        name = rejected.name
+    elif isinstance(rejected, IncompleteSignature):
+        name = _INCOMPLETE
+    else:
+        name = rejected.status.ses
+    status = rejected.status
+    http = model_http.get(name, status.http)
+    http = _COARSER.get(http, http)
+    return ErrorForm(names.get(name, name), int(http), rejected.detail or status.text, not status.is_transient)

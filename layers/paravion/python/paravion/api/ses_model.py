@@ -1,0 +1,128 @@
+"""
+SES's operations, read from botocore's own service models, and the functions that we have for them.
+
+Adding an operation is adding one function:
+
+    @SES_V2.operation("GetAccount")
+    def get_account(given: dict[str, Any], call: Call[AdminDeps]) -> dict[str, Any]: ...
+
+`given` is the operation's input as boto3 takes it, already checked against the model (api/ses_shapes.py); what
+it returns is the output as boto3 gives it. The model is loaded at the first SES request, not at import.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from botocore.model import OperationModel, ServiceModel
+
+    from paravion.api.doors import Call
+
+    Operation = Callable[[dict[str, Any], Call[Any]], Mapping[str, Any]]
+
+
+class Service:
+    """
+    One service model and our operations of it.
+
+    Args:
+        path: botocore's name of the model: service and API version.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._functions: dict[str, Operation] = {}
+
+    def operation(self, name: str) -> Callable[[Operation], Operation]:
+        """Register the function for an operation."""
+
+        def register(function: Operation) -> Operation:
+            self._functions[name] = function
+            return function
+
+        return register
+
+    def function(self, name: str) -> Operation | None:
+        """Give the registered function, or None: not offered."""
+        return self._functions.get(name)
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """Names of the operations that are registered in this process."""
+        return tuple(sorted(self._functions))
+
+    @cached_property
+    def model(self) -> ServiceModel:
+        """The service model; loaded once, which costs tens of milliseconds."""
+        from botocore.loaders import Loader
+        from botocore.model import ServiceModel
+
+        # By its path: load_service_model lists every service first, a thousand file look-ups.
+        return ServiceModel(Loader().load_data(self.path), self.path.partition("/")[0])
+
+    @cached_property
+    def error_http(self) -> dict[str, int]:
+        """HTTP status by name of every error shape."""
+        return {
+            shape.name: int(shape.metadata["error"]["httpStatusCode"])
+            for shape in self.model.error_shapes
+            if "httpStatusCode" in shape.metadata.get("error", {})
+        }
+
+    @cached_property
+    def error_codes(self) -> dict[str, str]:
+        """The wire's code by shape name, where the two differ."""
+        return {
+            shape.name: shape.metadata["error"]["code"]
+            for shape in self.model.error_shapes
+            if "code" in shape.metadata.get("error", {})
+        }
+
+    def named(self, name: str) -> OperationModel | None:
+        """Find an operation by its name."""
+        return self.model.operation_model(name) if name in self._names else None
+
+    def routed(self, method: str, path: str) -> tuple[OperationModel, dict[str, str]] | None:
+        """
+        Find an operation by method and path.
+
+        Returns:
+            The operation and its labels' values by their name in the template, decoded; None: no such route.
+        """
+        segments = path.split("/")[1:]
+        for template, name in self._routes.get((method, len(segments)), ()):
+            labels: dict[str, str] = {}
+            for expected, segment in zip(template, segments, strict=True):
+                if expected.startswith("{"):
+                    labels[expected[1:-1]] = unquote(segment)
+                elif expected != segment:
+                    break
+            else:
+                if all(labels.values()):
+                    return self.model.operation_model(name), labels
+        return None
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(self.model.operation_names)
+
+    @cached_property
+    def _routes(self) -> dict[tuple[str, int], list[tuple[list[str], str]]]:
+        """By method and number of segments: templates, those with the most literal segments first."""
+        routes: dict[tuple[str, int], list[tuple[list[str], str]]] = {}
+        for name in self.model.operation_names:
+            http = self.model.operation_model(name).http
+            template = http["requestUri"].partition("?")[0].split("/")[1:]
+            routes.setdefault((http["method"], len(template)), []).append((template, name))
+        for candidates in routes.values():
+            candidates.sort(key=lambda route: sum(segment.startswith("{") for segment in route[0]))
+        return routes
+
+
+SES_V2: Final = Service("sesv2/2019-09-27/service-2")
+SES_V1: Final = Service("ses/2010-12-01/service-2")

@@ -1,0 +1,187 @@
+"""
+What SES's sending operations of both versions share: addresses, limits, tags, and the way to a submission.
+
+Next on the message's path: services/validate.py.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from paravion.api.ses_faults import bad_request
+from paravion.domain.address import parse_mailboxes, shown
+from paravion.domain.envelope import Recipient
+from paravion.domain.mime_build import Attachment, SimpleMail, TextPart, build_simple
+from paravion.domain.submission import Submission
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from paravion.api.doors import Call
+    from paravion.domain.submission import Receipt
+    from paravion.services.validate import ValidateDeps
+
+RECIPIENTS_MAX: Final = 50
+"""SES's limit of To, Cc and Bcc together, or of Destinations."""
+
+_TAG: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
+_INVOCATION: Final = re.compile(r"[!-~]{1,120}")
+_DESTINATION: Final = ("ToAddresses", "CcAddresses", "BccAddresses")
+
+
+def address_of(entry: str, where: str) -> str:
+    """
+    Give the address of one mailbox, display name or not.
+
+    Raises:
+        SesFault: BadRequestException: not exactly one mailbox.
+    """
+    try:
+        if any(character in entry for character in "\r\n\0"):
+            raise ValueError("holds CR, LF or NUL")  # noqa: TRY301
+        mailboxes = parse_mailboxes(entry.encode("utf-8"))
+        if len(mailboxes) != 1:
+            raise ValueError("must be one address")  # noqa: TRY301
+    except ValueError as exc:
+        raise bad_request(f"{where}: {shown(entry)}: {shown(str(exc), 200)}") from exc
+    return mailboxes[0].address
+
+
+def recipients_of(entries: Sequence[str], where: str) -> tuple[Recipient, ...]:
+    """
+    Give the recipients of a list of mailboxes, in order.
+
+    Raises:
+        SesFault: BadRequestException: too many, or one that is no mailbox.
+    """
+    if len(entries) > RECIPIENTS_MAX:
+        raise bad_request(f"Recipient count exceeds {RECIPIENTS_MAX}.")
+    return tuple(Recipient(address_of(entry, where)) for entry in entries)
+
+
+def destination(given: Mapping[str, Any]) -> tuple[Recipient, ...]:
+    """Give To, Cc and Bcc of a Destination. Raises as `recipients_of`."""
+    value: Mapping[str, Sequence[str]] = given.get("Destination", {})
+    return recipients_of([entry for name in _DESTINATION for entry in value.get(name, ())], "Destination")
+
+
+def tags_of(tags: Iterable[Mapping[str, str]]) -> tuple[tuple[str, str], ...]:
+    """
+    Give the message tags.
+
+    Raises:
+        SesFault: BadRequestException: characters or lengths that SES does not take, a name given twice.
+    """
+    found: dict[str, str] = {}
+    for tag in tags:
+        for word in (tag["Name"], tag["Value"]):
+            if not _TAG.fullmatch(word):
+                raise bad_request(f"Invalid tag: {shown(word)}: 1 to 256 of A-Z, a-z, 0-9, '_' and '-' are allowed.")
+        if tag["Name"] in found:
+            raise bad_request(f"Duplicate tag name: {tag['Name']}.")
+        found[tag["Name"]] = tag["Value"]
+    return tuple(found.items())
+
+
+def simple_content(
+    given: Mapping[str, Any], message: Mapping[str, Any], *, from_: str, call: Call[ValidateDeps]
+) -> bytes:
+    """
+    Build the content of a message that came in pieces; Bcc is nowhere in it.
+
+    Args:
+        given: With Destination and ReplyToAddresses.
+        message: v2's Simple or v1's Message.
+        from_: The From field's mailbox.
+        call: Whose SDK may have named it (see `send`).
+
+    Raises:
+        Rejected: As domain/mime_build.py.
+        SesFault: No recipient.
+    """
+    target: Mapping[str, Sequence[str]] = given.get("Destination", {})
+    if not any(target.get(name) for name in _DESTINATION):
+        raise bad_request("Destination must have at least one address in ToAddresses, CcAddresses or BccAddresses.")
+    for entry in given.get("ReplyToAddresses", ()):
+        address_of(entry, "ReplyToAddresses")
+    subject = message["Subject"]
+    mail = SimpleMail(
+        from_=from_,
+        to=tuple(target.get("ToAddresses", ())),
+        cc=tuple(target.get("CcAddresses", ())),
+        reply_to=tuple(given.get("ReplyToAddresses", ())),
+        subject=subject["Data"],
+        subject_charset=subject.get("Charset", ""),
+        text=_text(message["Body"].get("Text")),
+        html=_text(message["Body"].get("Html")),
+        attachments=tuple(_attachment(item) for item in message.get("Attachments", ())),
+        headers=tuple((item["Name"], item["Value"]) for item in message.get("Headers", ())),
+    )
+    # The same seed for an SDK's repeat of one call: the content, and so the message, is the same then.
+    return build_simple(mail, boundary_seed=_invocation(call) or call.deps.entropy(16).hex())
+
+
+def send(
+    call: Call[ValidateDeps],
+    *,
+    door: str,
+    reverse_path: str | None,
+    recipients: tuple[Recipient, ...],
+    content: bytes,
+    tags: tuple[tuple[str, str], ...],
+) -> Receipt:
+    """
+    Submit what an SES operation made.
+
+    Without recipients they are the header's, and without reverse-path so is that. An SDK's name for the call
+    becomes the idempotency key: an SDK that repeats it after a lost answer sends one message.
+
+    Raises:
+        Rejected, Unavailable: As services/validate.py.
+    """
+    invocation = _invocation(call)
+    address = call.request.client_address
+    return call.send(
+        Submission(
+            principal=call.principal.access_key,
+            door=door,
+            reverse_path=reverse_path,
+            recipients=recipients,
+            content=content,
+            recipients_from_header=not recipients,
+            restamp=True,
+            idempotency_key=f"sdk:{invocation}" if invocation else "",
+            tags=tags,
+            client=client_literal(address),
+        )
+    )
+
+
+def client_literal(address: str) -> str:
+    """Give an IP address as an address literal (RFC 5321 4.1.3), "" for none."""
+    if not address:
+        return ""
+    return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
+
+
+def _invocation(call: Call[Any]) -> str:
+    """An SDK's name for one call, the same in all its repeats of it; "" if there is none."""
+    text = call.request.headers.get("amz-sdk-invocation-id", "")
+    return text if _INVOCATION.fullmatch(text) else ""
+
+
+def _text(part: Mapping[str, str] | None) -> TextPart | None:
+    return None if part is None else TextPart(part["Data"], part.get("Charset", ""))
+
+
+def _attachment(item: Mapping[str, Any]) -> Attachment:
+    return Attachment(
+        file_name=item["FileName"],
+        content=item["RawContent"],
+        content_type=item.get("ContentType", ""),
+        disposition=item.get("ContentDisposition", "ATTACHMENT"),
+        content_id=item.get("ContentId", ""),
+        description=item.get("ContentDescription", ""),
+        transfer_encoding=item.get("ContentTransferEncoding", ""),
+    )

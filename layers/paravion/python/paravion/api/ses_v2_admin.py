@@ -1,0 +1,103 @@
+"""
+SES v2 operations of `admin`: GetAccount and the email identities.
+
+A domain is verified by our own TXT record, not by DKIM tokens; SES's answers have no member for it, so its
+value is told by the native `GET /v1/identities/{name}`. DKIM, tags, policies and configuration sets of an
+identity are not built: refused or left out, never invented.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, Any, Final
+
+from paravion.api.ses_faults import SesFault, not_found, refuse_unsupported
+from paravion.api.ses_model import SES_V2
+from paravion.services import admin
+
+if TYPE_CHECKING:
+    from paravion.api.doors import Call
+    from paravion.ports import Identity
+    from paravion.services.admin import AdminDeps
+
+_PAGE: Final = 100
+_PAGE_MAX: Final = 1000
+"""SES's own limit of PageSize."""
+
+
+@SES_V2.operation("GetAccount")
+def get_account(given: dict[str, Any], call: Call[AdminDeps]) -> dict[str, Any]:  # noqa: ARG001
+    """Tell that mail is taken. No sending quota is enforced, so none is told."""
+    return {"SendingEnabled": True, "ProductionAccessEnabled": True, "DedicatedIpAutoWarmupEnabled": False}
+
+
+@SES_V2.operation("CreateEmailIdentity")
+def create_email_identity(given: dict[str, Any], call: Call[AdminDeps]) -> dict[str, Any]:
+    """Make an identity. Raises SesFault, Rejected, Unavailable."""
+    refuse_unsupported(given, ("Tags", "DkimSigningAttributes"))
+    if given.get("ConfigurationSetName"):
+        raise not_found(f"Configuration set <{ascii(given['ConfigurationSetName'])[1:-1][:64]}> does not exist.")
+    identity = admin.create_identity(given["EmailIdentity"], call.deps)
+    return {"IdentityType": _kind(identity), "VerifiedForSendingStatus": admin.may_send(identity, call.deps)}
+
+
+@SES_V2.operation("GetEmailIdentity")
+def get_email_identity(given: dict[str, Any], call: Call[AdminDeps]) -> dict[str, Any]:
+    """Show an identity; an unverified one is checked first. Raises Rejected, Unavailable."""
+    identity = admin.find_identity(given["EmailIdentity"], call.deps)
+    return {
+        "IdentityType": _kind(identity),
+        # Reports of failure always go to the reverse-path.
+        "FeedbackForwardingStatus": True,
+        "VerifiedForSendingStatus": admin.may_send(identity, call.deps),
+        "VerificationStatus": _status(identity, call.deps),
+        "Policies": {},
+        "Tags": [],
+    }
+
+
+@SES_V2.operation("ListEmailIdentities")
+def list_email_identities(given: dict[str, Any], call: Call[AdminDeps]) -> dict[str, Any]:
+    """List identities by name. Raises SesFault, Unavailable."""
+    refuse_unsupported(given, ("Filter",))
+    limit = given.get("PageSize", _PAGE)
+    if not 0 <= limit <= _PAGE_MAX:
+        raise SesFault("BadRequestException", f"PageSize must be 0 to {_PAGE_MAX}.")
+    page, go_on = admin.list_identities(limit or _PAGE, _after(given.get("NextToken", "")), call.deps)
+    return {
+        "EmailIdentities": [
+            {
+                "IdentityType": _kind(identity),
+                "IdentityName": identity.name,
+                "SendingEnabled": admin.may_send(identity, call.deps),
+                "VerificationStatus": _status(identity, call.deps),
+            }
+            for identity in page
+        ],
+        "NextToken": base64.urlsafe_b64encode(go_on.encode()).decode() if go_on else None,
+    }
+
+
+@SES_V2.operation("DeleteEmailIdentity")
+def delete_email_identity(given: dict[str, Any], call: Call[AdminDeps]) -> dict[str, Any]:
+    """Remove an identity. Raises Rejected, Unavailable."""
+    admin.delete_identity(given["EmailIdentity"], call.deps)
+    return {}
+
+
+def _after(token: str) -> str:
+    try:
+        return base64.urlsafe_b64decode(token.encode("ascii")).decode()
+    except (ValueError, binascii.Error) as exc:
+        raise SesFault(
+            "InvalidNextTokenException", "The specified request includes an invalid or expired token."
+        ) from exc
+
+
+def _kind(identity: Identity) -> str:
+    return "EMAIL_ADDRESS" if admin.is_address(identity.name) else "DOMAIN"
+
+
+def _status(identity: Identity, deps: AdminDeps) -> str:
+    return "SUCCESS" if admin.may_send(identity, deps) else "PENDING"

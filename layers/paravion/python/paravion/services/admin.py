@@ -1,0 +1,335 @@
+"""
+What `admin` answers: where a message stands, what waits in the queue, and which identities may send.
+
+Reads of messages and of the queue show a credential its own messages; an operator's credential sees all. A
+message that somebody else submitted is not found, as one that never was. Instants are seconds since the epoch.
+
+Next: services/validate.py, which asks whether an identity may send; the job's states are domain/queue.py's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from paravion.domain import ids
+from paravion.domain.address import parse_path, shown
+from paravion.domain.envelope import decode_qf
+from paravion.domain.queue import State
+from paravion.domain.status import ALREADY_EXISTS, BAD_REQUEST, NOT_FOUND, Rejected
+from paravion.errors import SpoolMissing
+from paravion.ports import Identity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from paravion.domain.envelope import Envelope
+    from paravion.domain.queue import JobRecord, RecipientState
+    from paravion.ports import EventLog, Identities, Ledger, Secrets, Spool
+    from paravion.services.authenticate import Principal
+    from paravion.settings import AdminSettings
+
+QUEUED: Final = "queued"
+"""State of a job or a recipient that no attempt has touched."""
+
+TXT_LABEL: Final = "_paravion"
+"""Where a domain's owner shows the token."""
+
+_ORDER: Final = (State.CLAIMED, State.TRIED, State.READY, State.DEFERRED, QUEUED, State.DONE, State.REMOVED)
+"""A message is in the first of these states that a job of it is in."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdminDeps:
+    """
+    What `admin` needs.
+
+    Attributes:
+        resolver_txt: TXT strings at a name, [] if none or if the name service does not answer.
+        clock: Seconds since the epoch.
+        new_token: An unguessable text of letters and digits, anew at each call.
+    """
+
+    settings: AdminSettings
+    spool: Spool
+    ledger: Ledger
+    secrets: Secrets
+    identities: Identities
+    resolver_txt: Callable[[str], list[str]]
+    event_log: EventLog
+    clock: Callable[[], float]
+    new_token: Callable[[], str]
+
+
+def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[str, Any]:
+    """
+    Tell where a message stands, recipient by recipient, and how it came there.
+
+    Raises:
+        Rejected: not_found: none of that id, or somebody else's.
+        Unavailable
+    """
+    if not ids.is_queue_id(queue_id):
+        raise Rejected(NOT_FOUND, "no such message")
+    try:
+        envelope, header = decode_qf(deps.spool.get_envelope(queue_id))
+    except SpoolMissing as exc:
+        raise Rejected(NOT_FOUND, "no such message") from exc
+    if not _may_see(envelope, principal):
+        raise Rejected(NOT_FOUND, "no such message")
+    records = deps.ledger.load_message(queue_id)
+    states = {position: state for record in records for position, state in record.recipients.items()}
+    due = [record.due_at for record in records if record.state in {State.DEFERRED, State.READY} and record.due_at]
+    return {
+        "queue_id": envelope.queue_id,
+        "state": _message_state(envelope, records),
+        "reverse_path": envelope.reverse_path,
+        "kind": envelope.kind,
+        "door": envelope.door,
+        "queued_at": envelope.queued_at,
+        # The empty line between header and body counts with them.
+        "octets": len(header) + 2 + envelope.body_octets,
+        "recipients": [
+            _recipient(recipient.forward_path, states.get(position))
+            for position, recipient in enumerate(envelope.recipients)
+        ],
+        "timeline": _timeline(envelope, records),
+        "notices_owed": [
+            {"kind": notice.kind.value, "attempt": notice.attempt, "chunk": record.key.chunk}
+            for record in records
+            for notice in record.owed
+        ],
+        "due_at": min(due, default=None),
+    }
+
+
+def show_queue(limit: int, principal: Principal, deps: AdminDeps) -> dict[str, Any]:
+    """
+    List jobs that wait for their next attempt, soonest first, of the `limit` (>= 1) that the ledger gives.
+
+    A credential that is no operator's sees its own among them, at the cost of one read each.
+
+    Raises:
+        Unavailable
+    """
+    waiting = [record for record in deps.ledger.waiting(limit) if record.state in {State.DEFERRED, State.READY}]
+    if not principal.is_operator:
+        ours: dict[str, bool] = {}
+        for record in waiting:
+            queue_id = record.key.queue_id
+            if queue_id not in ours:
+                ours[queue_id] = _is_visible(queue_id, principal, deps)
+        waiting = [record for record in waiting if ours[record.key.queue_id]]
+    return {"jobs": [_job(record) for record in waiting]}
+
+
+def create_identity(name: str, deps: AdminDeps) -> Identity:
+    """
+    Make an identity of a domain or an address, in any case.
+
+    Raises:
+        Rejected: already_exists; bad_request: no domain or address, or an address while owners must prove
+            themselves (no confirmation mail is built).
+        LedgerUnavailable
+    """
+    name = identity_name(name)
+    if deps.settings.identity_check == "verified" and is_address(name):
+        raise Rejected(
+            BAD_REQUEST,
+            "address identities need a confirmation mail, which is not built yet: create the domain's identity",
+        )
+    # Stored as proved only by proof, also where none is asked for (`may_send`): the setting may be tightened.
+    identity = Identity(name, verified=False, token=deps.new_token(), created_at=deps.clock())
+    if not deps.identities.put(identity, new=True):
+        raise Rejected(ALREADY_EXISTS, f"identity {name} exists already")
+    deps.event_log.emit("IdentityCreated", {"identity": name})
+    return identity
+
+
+def ensure_identity(name: str, deps: AdminDeps) -> tuple[Identity, bool]:
+    """
+    Make an identity, or give the one that there is.
+
+    Returns:
+        It, and whether it is new.
+
+    Raises:
+        Rejected, LedgerUnavailable: As `create_identity`, but not already_exists.
+    """
+    existing = deps.identities.get(identity_name(name))
+    if existing is not None:
+        return existing, False
+    try:
+        return create_identity(name, deps), True
+    except Rejected as exc:
+        if exc.status is not ALREADY_EXISTS:
+            raise
+        return find_identity(name, deps), False
+
+
+def find_identity(name: str, deps: AdminDeps) -> Identity:
+    """
+    Give an identity; one that is not verified is checked in the DNS now.
+
+    Raises:
+        Rejected: not_found.
+        LedgerUnavailable
+    """
+    name = identity_name(name)
+    identity = deps.identities.get(name)
+    if identity is None:
+        raise Rejected(NOT_FOUND, f"identity {name} does not exist")
+    if identity.verified or is_address(name) or identity.token not in deps.resolver_txt(txt_name(name)):
+        return identity
+    identity = replace(identity, verified=True)
+    deps.identities.put(identity)
+    deps.event_log.emit("IdentityVerified", {"identity": name})
+    return identity
+
+
+def list_identities(limit: int, after: str, deps: AdminDeps) -> tuple[list[Identity], str]:
+    """
+    Give one page of identities in order of name.
+
+    The page has at most `limit` (>= 1) and begins behind the name `after` ("": at the first).
+
+    Returns:
+        The page, and the name to go on after, "" when there is no more.
+    """
+    found = deps.identities.all(limit + 1, after)
+    page = found[:limit]
+    return page, page[-1].name if len(found) > limit else ""
+
+
+def delete_identity(name: str, deps: AdminDeps) -> None:
+    """
+    Remove an identity.
+
+    Raises:
+        Rejected: not_found.
+        LedgerUnavailable
+    """
+    name = identity_name(name)
+    if deps.identities.get(name) is None:
+        raise Rejected(NOT_FOUND, f"identity {name} does not exist")
+    deps.identities.delete(name)
+    deps.event_log.emit("IdentityDeleted", {"identity": name})
+
+
+def identity_name(name: str) -> str:
+    """
+    Give an identity's name as it is stored: lower case, its domain in A-labels.
+
+    Raises:
+        Rejected: bad_request: neither a domain nor an address.
+    """
+    try:
+        path = parse_path(name if "@" in name else f"postmaster@{name}").lower()
+    except ValueError as exc:
+        raise Rejected(BAD_REQUEST, f"identity {shown(name)}: {shown(str(exc), 200)}") from exc
+    domain = path.rpartition("@")[2]
+    if domain.startswith("[") or "." not in domain:
+        raise Rejected(BAD_REQUEST, f"identity {shown(name)}: not a domain below a top-level one")
+    return path if "@" in name else domain
+
+
+def is_address(name: str) -> bool:
+    """Say whether an identity is an address, not a domain."""
+    return "@" in name
+
+
+def txt_name(domain: str) -> str:
+    """Give the name of the TXT record that proves a domain."""
+    return f"{TXT_LABEL}.{domain}"
+
+
+def may_send(identity: Identity, deps: AdminDeps) -> bool:
+    """Say whether mail from the identity is taken now: it is proved, or no proof is asked for."""
+    return identity.verified or deps.settings.identity_check != "verified"
+
+
+def _may_see(envelope: Envelope, principal: Principal) -> bool:
+    return principal.is_operator or envelope.submitter == principal.access_key
+
+
+def _is_visible(queue_id: str, principal: Principal, deps: AdminDeps) -> bool:
+    try:
+        envelope, _ = decode_qf(deps.spool.get_envelope(queue_id))
+    except SpoolMissing:
+        return False
+    return _may_see(envelope, principal)
+
+
+def _message_state(envelope: Envelope, records: Iterable[JobRecord]) -> str:
+    states: dict[int, str] = dict.fromkeys(range(envelope.chunk_count), QUEUED)
+    states |= {record.key.chunk: record.state.value for record in records}
+    return next(str(state) for state in _ORDER if state in states.values())
+
+
+def _recipient(forward_path: str, state: RecipientState | None) -> dict[str, Any]:
+    if state is None:
+        return {
+            "forward_path": forward_path,
+            "state": QUEUED,
+            "status": "",
+            "code": 0,
+            "text": "",
+            "command": "",
+            "mx_host": "",
+            "tls": "",
+            "attempts": 0,
+            "at": None,
+        }
+    outcome = state.outcome
+    return {
+        "forward_path": forward_path,
+        "state": outcome.result.value,
+        "status": outcome.status,
+        "code": outcome.code,
+        "text": outcome.text,
+        "command": outcome.command,
+        "mx_host": outcome.mx_host,
+        "tls": outcome.tls,
+        "attempts": state.attempt,
+        "at": state.at,
+    }
+
+
+def _timeline(envelope: Envelope, records: Iterable[JobRecord]) -> list[dict[str, Any]]:
+    lines: list[tuple[float, str, int, tuple[int, ...], str]] = [(envelope.queued_at, QUEUED, 0, (), "")]
+    lines += [
+        (entry.at, entry.event, entry.attempt, entry.recipients, entry.text)
+        for record in records
+        for entry in record.log
+    ]  # fmt: skip
+    paths = [recipient.forward_path for recipient in envelope.recipients]
+    return [
+        {
+            "at": at,
+            "event": event,
+            "attempt": attempt,
+            "recipients": [paths[position] for position in positions if position < len(paths)],
+            "text": text,
+        }
+        for at, event, attempt, positions, text in sorted(lines, key=lambda line: line[0])
+    ]
+
+
+def _job(record: JobRecord) -> dict[str, Any]:
+    return {
+        "queue_id": record.key.queue_id,
+        "chunk": record.key.chunk,
+        "state": record.state.value,
+        "reverse_path": record.reverse_path,
+        "attempts": record.attempts,
+        "queued_at": record.queued_at,
+        "due_at": record.due_at,
+        "recipients": [
+            {
+                "forward_path": state.forward_path,
+                "state": state.outcome.result.value,
+                "text": state.outcome.text,
+            }
+            for _, state in sorted(record.recipients.items())
+        ],
+    }

@@ -1,0 +1,109 @@
+"""
+Who asks: SigV4 with a credential's secret key, or HTTP Basic with the SES SMTP password derived from it.
+
+A credential is the secret `credentials/<access key>`, JSON `{"secret_key", "enabled", "operator"}`;
+`operator` (absent: false) lets it see every message, not only its own. The Basic password is the one of the
+setting credential_region and no other region's: one credential, one password.
+
+An unknown key costs the same work as a known one. For Basic an unknown key, a wrong password and a disabled
+credential are one error; SigV4 tells an unknown or disabled key from a wrong signature, as AWS does.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import json
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from paravion.domain import sigv4
+from paravion.domain.ses_smtp_password import smtp_password
+from paravion.domain.status import AUTH_INVALID, Rejected
+from paravion.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from paravion.ports import Secrets
+
+_ACCESS_KEY: Final = re.compile(r"[A-Za-z0-9_-]{4,128}", re.ASCII)
+"""What may stand in a secret's name; dots and slashes would name other secrets."""
+
+_NOBODYS_SECRET: Final = "nobody has this secret key; it makes an unknown key cost what a known one does"  # noqa: S105 (the opposite of one)
+_UNKNOWN_KEY: Final = "The security token included in the request is invalid."
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """
+    The authenticated credential.
+
+    Attributes:
+        is_operator: May see what others submitted.
+    """
+
+    access_key: str
+    is_operator: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Credential:
+    secret_key: str
+    principal: Principal
+
+
+def authenticate(request: sigv4.SignedRequest, secrets: Secrets, *, now: float, credential_region: str) -> Principal:
+    """
+    Say who signed the request, `now` being seconds since the epoch.
+
+    `credential_region` is the region of the Basic password's derivation.
+
+    Raises:
+        Rejected: auth_required, auth_invalid, signature_invalid or request_expired.
+        SecretsUnavailable: Nothing can be said.
+        Misconfigured: The credential is stored in a form that can't be read.
+    """
+    scheme, _, value = request.headers.get("authorization", "").strip().partition(" ")
+    if scheme.lower() == "basic":
+        return _by_password(value, secrets, credential_region)
+    claim = sigv4.parse_claim(request)
+    credential = _credential(claim.access_key, secrets)
+    if credential is None:
+        with suppress(Rejected):
+            sigv4.verify(request, claim, _NOBODYS_SECRET, now=now)
+        raise Rejected(AUTH_INVALID, _UNKNOWN_KEY)
+    sigv4.verify(request, claim, credential.secret_key, now=now)
+    return credential.principal
+
+
+def _by_password(value: str, secrets: Secrets, region: str) -> Principal:
+    try:
+        access_key, colon, password = base64.b64decode(value.strip(), validate=True).partition(b":")
+        name = access_key.decode("ascii")
+    except (binascii.Error, UnicodeDecodeError, ValueError) as exc:
+        raise Rejected(AUTH_INVALID) from exc
+    credential = _credential(name, secrets) if colon else None
+    expected = smtp_password(credential.secret_key if credential else _NOBODYS_SECRET, region)
+    if not hmac.compare_digest(expected.encode(), password) or credential is None:
+        raise Rejected(AUTH_INVALID)
+    return credential.principal
+
+
+def _credential(access_key: str, secrets: Secrets) -> _Credential | None:
+    """Read a credential; None when there is none of that name or it is disabled."""
+    if not _ACCESS_KEY.fullmatch(access_key):
+        return None
+    name = f"credentials/{access_key}"
+    text = secrets.get(name)
+    if text is None:
+        return None
+    try:
+        fields = json.loads(text)
+        secret_key, enabled, operator = fields["secret_key"], fields.get("enabled", True), fields.get("operator", False)
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise Misconfigured([f"secret {name}: no credential in it"]) from exc
+    if not (isinstance(secret_key, str) and secret_key and isinstance(enabled, bool) and isinstance(operator, bool)):
+        raise Misconfigured([f"secret {name}: secret_key must be text, enabled and operator true or false"])
+    return _Credential(secret_key, Principal(access_key, operator)) if enabled else None

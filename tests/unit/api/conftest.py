@@ -1,0 +1,140 @@
+"""A small HTTP server that does as API Gateway does, in front of a handler with fakes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+from urllib.parse import unquote
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from paravion.adapters.memory import (
+    MemoryEventLog,
+    MemoryIdentities,
+    MemoryLedger,
+    MemorySecrets,
+    MemorySpool,
+    MemoryUploads,
+)
+from paravion.api.admin_doors import ADMIN_DOORS
+from paravion.api.doors import serve
+from paravion.api.validate_doors import VALIDATE_DOORS
+from paravion.domain.submission import Receipt
+from paravion.services.admin import AdminDeps
+
+ACCESS_KEY, SECRET_KEY = "AKIATEST", "test-secret"
+SUBMITTED = {("POST", "/"), ("POST", "/v2/email/outbound-emails"), ("POST", "/v1/messages"), ("POST", "/v1/uploads")}
+
+
+@dataclass
+class World:
+    """The fakes behind the doors; `refusal` is raised by the next submissions."""
+
+    submissions: list = field(default_factory=list)
+    refusal: Exception | None = None
+    clock_shift_s: float = 0.0
+    txt: dict = field(default_factory=dict)
+    requests: list = field(default_factory=list)
+    url: str = ""
+
+    def __post_init__(self):
+        self.secrets = MemorySecrets()
+        self.secrets.put(f"credentials/{ACCESS_KEY}", json.dumps({"secret_key": SECRET_KEY, "enabled": True}))
+        self.event_log = MemoryEventLog()
+        self.uploads = MemoryUploads()
+        self.spool, self.ledger, self.identities = MemorySpool(), MemoryLedger(), MemoryIdentities()
+        self.settings = SimpleNamespace(
+            credential_region="us-east-1",
+            max_message_octets=100_000,
+            identity_check="verified",
+            max_recipients_count=1000,
+        )
+        self.clock = lambda: time.time() + self.clock_shift_s
+        self.entropy = lambda count: bytes(range(count))
+
+    @property
+    def admin_deps(self):
+        return AdminDeps(
+            self.settings, self.spool, self.ledger, self.secrets, self.identities,
+            lambda name: self.txt.get(name, []), self.event_log, self.clock, lambda: "t0ken",
+        )  # fmt: skip
+
+    def submit(self, submission):
+        self.submissions.append(submission)
+        if self.refusal is not None:
+            raise self.refusal
+        return Receipt("q" * 26, max(1, len(submission.recipients)))
+
+    def answer(self, event):
+        """As API Gateway routes it."""
+        http = event["requestContext"]["http"]
+        if (http["method"], event["rawPath"]) in SUBMITTED:
+            return serve(event, self, VALIDATE_DOORS, self.submit).to_event()
+        return serve(event, self.admin_deps, ADMIN_DOORS).to_event()
+
+    def client(self, service, *, key=ACCESS_KEY, secret=SECRET_KEY, token=None, attempts=1):
+        return boto3.session.Session().client(
+            service, endpoint_url=self.url, region_name="eu-west-1", aws_access_key_id=key, aws_secret_access_key=secret,
+            aws_session_token=token, config=Config(retries={"total_max_attempts": attempts, "mode": "standard"}),
+        )  # fmt: skip
+
+
+def to_event(method, target, headers, body, *, text=False):
+    """An event as API Gateway makes it: the path decoded, the query not."""
+    path, _, query = target.partition("?")
+    return {
+        "version": "2.0",
+        "rawPath": unquote(path),
+        "rawQueryString": query,
+        "headers": {name.lower(): value for name, value in headers.items()},
+        "requestContext": {"http": {"method": method, "sourceIp": "192.0.2.7"}, "requestId": "r-1"},
+        "body": body.decode() if text else base64.b64encode(body).decode(),
+        "isBase64Encoded": not text,
+    }
+
+
+@pytest.fixture
+def world():
+    """Fakes, and a good credential."""
+    return World()
+
+
+@pytest.fixture
+def served(world):
+    """The world behind HTTP, for real clients."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do(self):
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            event = to_event(self.command, self.path, self.headers, body)
+            world.requests.append(event)
+            answer = world.answer(event)
+            octets = answer["body"].encode()
+            self.send_response(answer["statusCode"])
+            for name, value in answer["headers"].items():
+                self.send_header(name, value)
+            self.send_header("content-length", str(len(octets)))
+            self.end_headers()
+            self.wfile.write(octets)
+
+        do_GET = do_POST = do_PUT = do_DELETE = do  # noqa: N815 (http.server's names)
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    world.url = f"http://127.0.0.1:{server.server_port}"
+    yield world
+    server.shutdown()
+    thread.join()
+    server.server_close()

@@ -1,0 +1,304 @@
+"""The native API, event by event."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from paravion.api.http_event import HttpRequest
+from paravion.domain import sigv4
+from paravion.domain.envelope import Recipient
+from paravion.domain.ses_smtp_password import smtp_password
+from paravion.domain.sigv4 import SignedRequest
+from paravion.errors import LedgerUnavailable, SecretsUnavailable
+
+BASIC = "Basic " + base64.b64encode(f"AKIATEST:{smtp_password('test-secret', 'us-east-1')}".encode()).decode()
+CONTENT = b"From: a@example.org\r\n\r\n\xff\r\n"
+BASE64 = base64.b64encode(CONTENT).decode()
+
+
+def asked(world, method, path, body=b"", *, query="", is_text=False, **headers):
+    """Ask as API Gateway would, by Basic unless told otherwise; give the status and the JSON."""
+    if not isinstance(body, bytes):
+        body = json.dumps(body).encode()
+    named = {"authorization": BASIC, "content-type": "application/json"}
+    named |= {name.replace("_", "-"): value for name, value in headers.items()}
+    event = {
+        "version": "2.0",
+        "rawPath": path,
+        "rawQueryString": query,
+        "headers": named,
+        "requestContext": {"http": {"method": method, "sourceIp": "192.0.2.7"}, "requestId": "r-1"},
+        "body": body.decode() if is_text else base64.b64encode(body).decode(),
+        "isBase64Encoded": not is_text,
+    }
+    answer = world.answer(event)
+    return answer["statusCode"], json.loads(answer["body"] or "null")
+
+
+@pytest.mark.parametrize("is_text", [False, True], ids=["base64", "text"])
+def test_json_form_with_everything(world, is_text):
+    """Every key of the contract arrives in the submission, in either encoding of the event."""
+    code, answer = asked(
+        world, "POST", "/v1/messages",
+        {
+            "reverse_path": "a@example.org",
+            "recipients": ["b@example.org", {"forward_path": "c@example.org", "notify": ["SUCCESS", "FAILURE"], "orcpt": "rfc822;c@example.org"}],
+            "content": BASE64, "recipients_from_header": True, "body_type": "8BITMIME", "smtputf8": True, "ret": "HDRS",
+            "envid": "e1", "tags": {"k": "v"}, "door": "smtp", "client": "host.example.org [192.0.2.9]", "configuration_set": "",
+        },
+        is_text=is_text, idempotency_key="key 1",
+    )  # fmt: skip
+    assert (code, answer) == (202, {"queue_id": "q" * 26, "recipients": 2, "repeated": False})
+    [submission] = world.submissions
+    assert (
+        Recipient("b@example.org"),
+        Recipient("c@example.org", ("SUCCESS", "FAILURE"), "rfc822;c@example.org"),
+    ) == submission.recipients
+    fields = ("reverse_path", "content", "recipients_from_header", "body_type", "smtputf8", "ret", "envid", "tags", "door",
+              "client", "idempotency_key", "principal", "restamp")  # fmt: skip
+    assert tuple(getattr(submission, f) for f in fields) == ("a@example.org", CONTENT, True, "8BITMIME", True, "HDRS", "e1", (("k", "v"),), "smtp",
+            "host.example.org [192.0.2.9]", "key 1", "AKIATEST", False)  # fmt: skip
+
+
+def test_json_form_with_little(world):
+    """Content and recipients are enough; the reverse-path then comes from the header."""
+    assert asked(world, "POST", "/v1/messages", {"recipients": ["b@example.org"], "content": BASE64})[0] == 202
+    [submission] = world.submissions
+    assert (
+        submission.reverse_path, submission.door, submission.client, submission.idempotency_key,
+    ) == (None, "http", "[192.0.2.7]", "")  # fmt: skip
+
+
+def test_null_reverse_path_is_not_an_absent_one(world):
+    """RFC 5321 4.5.5: "" is the null reverse-path."""
+    asked(world, "POST", "/v1/messages", {"reverse_path": "", "recipients": ["b@example.org"], "content": BASE64})
+    assert world.submissions[0].reverse_path == ""
+
+
+def test_rfc822_form(world):
+    """The body is the message; parameters repeat."""
+    query = "recipient=b%2Bx%40example.org&recipient=c+y@example.org&reverse_path=a@example.org&ret=FULL&envid=e&notify=SUCCESS,DELAY"
+    code, _ = asked(world, "POST", "/v1/messages", CONTENT, query=query, content_type="message/rfc822")
+    [submission] = world.submissions
+    assert code == 202
+    assert submission.content == CONTENT
+    assert [r.forward_path for r in submission.recipients] == ["b+x@example.org", "c+y@example.org"]
+    assert submission.recipients[1].notify == ("SUCCESS", "DELAY")
+    assert (
+        submission.reverse_path, submission.ret, submission.envid, submission.recipients_from_header,
+    ) == ("a@example.org", "FULL", "e", False)  # fmt: skip
+
+
+def test_rfc822_form_without_recipients_takes_the_headers(world):
+    """Sendmail -t over HTTP."""
+    asked(world, "POST", "/v1/messages", CONTENT, content_type="message/rfc822; charset=x")
+    assert world.submissions[0].recipients_from_header
+
+
+GOOD = {"recipients": ["b@example.org"], "content": BASE64}
+BAD = {
+    "unknown key": ({**GOOD, "recipient": ["x"]}, "unknown key recipient"),
+    "no content": ({"recipients": []}, "either content or upload_id"),
+    "both contents": ({**GOOD, "upload_id": "a" * 26}, "either content or upload_id"),
+    "no base64": ({**GOOD, "content": "*"}, "not base64"),
+    "content of a wrong type": ({**GOOD, "content": 1}, "must be base64"),
+    "recipients of a wrong type": ({**GOOD, "recipients": "b@example.org"}, "recipients must be a list"),
+    "recipient of a wrong type": ({**GOOD, "recipients": [1]}, "recipients[0]"),
+    "recipient's unknown key": ({**GOOD, "recipients": [{"forward_path": "b@example.org", "x": 1}]}, "recipients[0]"),
+    "no forward-path": ({**GOOD, "recipients": [{}]}, "forward_path must be text"),
+    "bad notify": ({**GOOD, "recipients": [{"forward_path": "b@example.org", "notify": ["NEVER", "DELAY"]}]}, "NEVER alone"),
+    "bad orcpt": ({**GOOD, "recipients": [{"forward_path": "b@example.org", "orcpt": "a b;c"}]}, "orcpt"),
+    "bad ret": ({**GOOD, "ret": "ALL"}, "ret must be one of"),
+    "bad envid": ({**GOOD, "envid": "a b"}, "envid"),
+    "CRLF in the client": ({**GOOD, "client": "a\r\nb"}, "client"),
+    "bad door": ({**GOOD, "door": "ses-v2"}, "door must be one of"),
+    "bad flag": ({**GOOD, "smtputf8": "yes"}, "smtputf8 must be true or false"),
+    "bad tag": ({**GOOD, "tags": {"a b": "c"}}, "tag a b"),
+    "reverse-path of a wrong type": ({**GOOD, "reverse_path": 1}, "reverse_path must be text"),
+    "no object": ([], "must be a JSON object"),
+    "no JSON": (b"{", "not JSON"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "text"), BAD.values(), ids=BAD)
+def test_bad_submissions_are_refused_by_name(world, body, text):
+    """400 in the taxonomy's form; nothing is submitted; the log has a Rejection."""
+    code, answer = asked(world, "POST", "/v1/messages", body)
+    assert (
+        code, answer["error"]["key"], answer["error"]["status"], answer["error"]["smtp"],
+    ) == (400, "bad_request", "5.5.4", 501)  # fmt: skip
+    assert text in answer["error"]["detail"]
+    assert world.submissions == []
+    assert [name for name, _ in world.event_log.records] == ["Rejection"]
+
+
+@pytest.mark.parametrize(
+    "query", ["x=1", "ret=FULL&ret=HDRS", "smtputf8=1", "notify=OFTEN&recipient=b@example.org", "envid=%ff"]
+)
+def test_bad_queries_are_refused(world, query):
+    """Unknown, repeated, misspelt, not UTF-8."""
+    assert asked(world, "POST", "/v1/messages", CONTENT, query=query, content_type="message/rfc822")[0] == 400
+    assert world.submissions == []
+
+
+@pytest.mark.parametrize("key", ["", "x" * 129, "é"])
+def test_bad_idempotency_keys_are_refused(world, key):
+    """1 to 128 printable ASCII characters: a key that is cut would join different messages."""
+    assert asked(world, "POST", "/v1/messages", GOOD, idempotency_key=key)[0] == 400
+
+
+def test_configuration_sets_are_not_there(world):
+    """Named, so not ignored."""
+    assert asked(world, "POST", "/v1/messages", {**GOOD, "configuration_set": "main"})[1]["error"]["key"] == "not_found"
+
+
+def test_upload_and_submit(world):
+    """A ticket, a PUT, a submission by upload id; the upload goes unless a key allows repeats."""
+    code, ticket = asked(world, "POST", "/v1/uploads", {"octets": len(CONTENT)})
+    assert (code, ticket["method"], ticket["max_octets"]) == (201, "PUT", 100_000)
+    datetime.fromisoformat(ticket["expires_at"])
+    assert (
+        asked(world, "POST", "/v1/messages", {"recipients": ["b@example.org"], "upload_id": ticket["upload_id"]})[0]
+        == 404
+    )
+    world.uploads.read = lambda upload_id, limit: CONTENT
+    deleted = []
+    world.uploads.delete = deleted.append
+    body = {"recipients": ["b@example.org"], "upload_id": ticket["upload_id"]}
+    assert asked(world, "POST", "/v1/messages", body, idempotency_key="k")[0] == 202
+    assert deleted == []
+    assert asked(world, "POST", "/v1/messages", body)[0] == 202
+    assert [ticket["upload_id"]] == deleted
+    assert world.submissions[0].content == CONTENT
+
+
+@pytest.mark.parametrize("upload_id", ["../qf/x", "A" * 26, 1, ["x"]])
+def test_upload_ids_can_name_nothing_else(world, upload_id):
+    """An id that is none never becomes a key of the spool."""
+    code, _ = asked(world, "POST", "/v1/messages", {"recipients": ["b@example.org"], "upload_id": upload_id})
+    assert code == 404
+
+
+@pytest.mark.parametrize(
+    ("octets", "code"), [(0, 400), ("1", 400), (True, 400), (None, 400), (100_001, 413), (100_000, 201)]
+)
+def test_uploads_have_a_limit(world, octets, code):
+    """max_message_octets holds for uploads too."""
+    assert code == asked(world, "POST", "/v1/uploads", {"octets": octets})[0]
+
+
+def test_health_needs_no_credential(world):
+    """A load balancer has none."""
+    code, answer = asked(world, "GET", "/v1/health", authorization="")
+    assert (code, answer["status"]) == (200, "ok")
+
+
+def test_own_credential(world):
+    """How the front door checks AUTH: with Basic and with SigV4."""
+    assert asked(world, "GET", "/v1/credentials/self") == (200, {"access_key": "AKIATEST"})
+    request = SignedRequest("GET", "/v1/credentials/self", "", {"host": "h.example"}, b"")
+    signed = sigv4.sign(request, "AKIATEST", "test-secret", "eu-north-1", now=world.clock())
+    code, _ = asked(
+        world, "GET", "/v1/credentials/self", host="h.example",
+        authorization=signed["Authorization"], x_amz_date=signed["X-Amz-Date"],
+    )  # fmt: skip
+    assert code == 200
+
+
+@pytest.mark.parametrize(
+    ("authorization", "code", "key"),
+    [
+        ("", 401, "auth_required"),
+        ("Basic " + base64.b64encode(b"AKIATEST:wrong").decode(), 403, "auth_invalid"),
+        ("Basic " + base64.b64encode(b"AKIANOBODY:wrong").decode(), 403, "auth_invalid"),
+        ("Basic *", 403, "auth_invalid"),
+        ("Basic " + base64.b64encode(b"AKIATEST").decode(), 403, "auth_invalid"),
+        ("Bearer x", 403, "signature_invalid"),
+    ],
+    ids=["none", "wrong password", "unknown", "no base64", "no colon", "other scheme"],
+)
+def test_who_is_not_known_is_refused(world, authorization, code, key):
+    """In the taxonomy's form."""
+    http, answer = asked(world, "GET", "/v1/credentials/self", authorization=authorization)
+    assert (code, key) == (http, answer["error"]["key"])
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/"), ("GET", "/v1/nothing"), ("DELETE", "/v1/queue"), ("GET", "/favicon.ico")]
+)
+def test_unknown_routes(world, method, path):
+    """404, after authentication."""
+    code, answer = asked(world, method, path)
+    assert (code, answer["error"]["key"]) == (404, "unknown_operation")
+    assert asked(world, method, path, authorization="")[0] == 401
+
+
+def test_identities(world):
+    """PUT twice is one; GET checks the DNS; DELETE removes; addresses need mode created."""
+    code, made = asked(world, "PUT", "/v1/identities/Example.org")
+    assert (code, made["verified"], made["may_send"]) == (201, False, False)
+    assert made["record"] == {"type": "TXT", "name": "_paravion.example.org", "value": "t0ken"}
+    assert (200, made) == asked(world, "PUT", "/v1/identities/example.org", {})
+    world.txt["_paravion.example.org"] = ["t0ken"]
+    assert asked(world, "GET", "/v1/identities/example.org")[1]["verified"]
+    code, listed = asked(world, "GET", "/v1/identities", query="limit=1")
+    assert ([item["name"] for item in listed["identities"]], listed["after"]) == (["example.org"], None)
+    assert asked(world, "DELETE", "/v1/identities/example.org") == (204, None)
+    assert asked(world, "DELETE", "/v1/identities/example.org")[0] == 404
+    assert asked(world, "GET", "/v1/identities/example.org")[0] == 404
+    for name in ("a@example.org", "localhost", "a..b", "[192.0.2.1]"):
+        assert asked(world, "PUT", f"/v1/identities/{name}")[0] == 400
+    assert asked(world, "PUT", "/v1/identities/example.org", {"verified": True})[0] == 400
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=x", "limit=1&limit=2", "limit=1001", "x=1"])
+def test_bad_limits(world, query):
+    """Refused, not bent."""
+    assert asked(world, "GET", "/v1/queue", query=query)[0] == 400
+    assert asked(world, "GET", "/v1/identities", query=query)[0] == 400
+
+
+@pytest.mark.parametrize("fault", [LedgerUnavailable("x"), SecretsUnavailable("x")], ids=["ledger", "secrets"])
+def test_unavailable_is_transient(world, fault):
+    """503 with Retry-After: the client may come again."""
+
+    def fail(*args):
+        raise fault
+
+    if isinstance(fault, SecretsUnavailable):
+        world.secrets.get = fail
+    else:
+        world.ledger.waiting = fail
+    code, answer = asked(world, "GET", "/v1/queue")
+    assert (code, answer["error"]["key"], answer["error"]["status"]) == (503, "system_busy", "4.3.2")
+    [(name, fields)] = world.event_log.records
+    assert ("Fault", type(fault).__name__) == (name, fields["fault"])
+
+
+def test_broken_base64_of_the_gateway(world):
+    """A body that is not what the event says is a bad request."""
+    event = {"rawPath": "/v1/messages", "headers": {"authorization": BASIC}, "body": "*", "isBase64Encoded": True,
+             "requestContext": {"http": {"method": "POST"}}}  # fmt: skip
+    assert world.answer(event)["statusCode"] == 400
+
+
+def test_an_empty_event_is_a_request():
+    """What the gateway leaves out is empty."""
+    request = HttpRequest.from_event({})
+    assert (
+        request.method,
+        request.path,
+        request.query,
+        request.body,
+        request.client_address,
+    ) == ("GET", "/", "", b"", "")
+
+
+def test_instants_are_rfc_3339(world):
+    """UTC, to the millisecond, Z."""
+    world.clock = lambda: datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC).timestamp()
+    assert asked(world, "PUT", "/v1/identities/example.org")[1]["created_at"] == "2026-01-02T03:04:05.678Z"
