@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 # The Lambda runtime's Python, where it is installed: by its name, or by pyenv.
 PYTHON313 := $(shell .ci/find-python 3.13)
 SAM := .venv-sam/bin/sam
+export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test test-313 lint type bench build deploy pr clean

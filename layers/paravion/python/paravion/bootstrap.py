@@ -4,8 +4,8 @@ The composition root: reads the environment once and gives each function its dep
 The only module that knows both ports and adapters. Handlers wrap these in `functools.cache`, so that each
 execution environment builds them once; `warm` does it in Lambda's init phase, where the CPU is largest.
 
-botocore's session makes the clients: boto3 adds resources and transfers that nothing here uses, and half
-as much again to the cold start (docs/decisions.md).
+botocore's session makes the clients: boto3 adds resources and transfers that nothing here uses, and and its
+own imports to the cold start (docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ _CONFIG: Final = Config(
     retries={"mode": "standard", "total_max_attempts": 4},
     max_pool_connections=_THREADS,
     tcp_keepalive=True,
+    # Presigned uploads: botocore would sign their URLs by version 2 in the oldest regions.
+    signature_version="v4",
 )
 
 

@@ -9,6 +9,7 @@ environment is an argument, and every bad value is reported at once.
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -83,6 +84,19 @@ def _text(text: str) -> str:
     return text
 
 
+_NAME_OCTETS: Final = 253
+"""Longest host name as text; RFC 1035 2.3.4 counts 255 on the wire."""
+
+
+def _hostname(text: str) -> str:
+    labels = text.split(".")
+    if len(text) > _NAME_OCTETS or not all(
+        re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", label) for label in labels
+    ):
+        raise ValueError("must be a host name of letters, digits, hyphens and dots")
+    return text.lower()
+
+
 def _networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
     return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
 
@@ -105,7 +119,7 @@ SETTINGS: Final = (
     Setting("retry_queue", _text, None, "", "URL of the retry queue, the delivery queue's dead-letter queue."),
     Setting("bounce_queue", _text, None, "", "URL of the bounce queue."),
     Setting("secrets", _text, None, "", "Path under which secrets are kept, with a leading slash."),
-    Setting("hostname", _text, "paravion.invalid", "", "Our name in EHLO, Received, Message-ID and reports."),
+    Setting("hostname", _hostname, "paravion.invalid", "", "Our name in EHLO, Received, Message-ID and reports."),
     Setting("log_level", _choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "", "Lowest level that is logged."),
     Setting("max_message_octets", _count(1024, 40 * MEBI), str(10 * MEBI), "octets", "Largest message taken."),
     Setting("max_recipients_count", _count(1, 1000), "1000", "recipients", "Most recipients of one submission."),

@@ -172,7 +172,7 @@ def _send_report(
             queued_at=deps.clock(),
             body_octets=len(body),
             body_type="7BIT" if body.isascii() else "8BITMIME",
-            smtputf8=envelope.smtputf8,
+            smtputf8=not report_header.isascii(),
             kind=kind,
             submitter=envelope.submitter,
             door="bounce",

@@ -211,7 +211,9 @@ def _expiry(record: JobRecord, position: int) -> Outcome:
     """The last reply stays in the report: it says why the mail could not be delivered in all that time."""
     state = record.recipients.get(position)
     last = state.outcome if state else Outcome(Result.DEFERRED, "", text=EXPIRED.text)
-    return replace(last, result=Result.FAILED, status=EXPIRED.enhanced, command="EXPIRED")
+    # The reply's own enhanced status goes into its text: what the host said is not rewritten.
+    text = f"{last.status} {last.text}" if last.is_reply else last.text
+    return replace(last, result=Result.FAILED, status=EXPIRED.enhanced, text=text, command="EXPIRED")
 
 
 def _log(record: JobRecord, now: float, deps: RetryDeps) -> None:

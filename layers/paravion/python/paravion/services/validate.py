@@ -124,7 +124,7 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
             recipients=recipients,
             queued_at=now,
             body_octets=len(message.body),
-            body_type="8BITMIME" if message.is_8bit else "7BIT",
+            body_type="8BITMIME" if message.is_8bit or message.header_is_utf8 else "7BIT",
             smtputf8=smtputf8,
             ret=submission.ret,
             envid=submission.envid,

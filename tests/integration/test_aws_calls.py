@@ -1,0 +1,146 @@
+"""
+What one mail costs: AWS calls from submission to delivered, batch of ten, steady state, counted on the wire.
+
+Real handlers, real botocore, moto behind it, a real SMTP sink.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import importlib.util
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import botocore.client
+import pytest
+from moto import mock_aws
+
+from infra.local.inbox import Inbox, InboxServer
+from paravion.domain.ses_smtp_password import smtp_password
+
+ROOT = Path(__file__).resolve().parents[2]
+MAILS = 10
+CONTEXT = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000, aws_request_id="r", function_name="f")
+
+
+@pytest.fixture
+def sink() -> Iterator[tuple[Inbox, int]]:
+    """A next hop on a loop of its own."""
+    inbox, loop = Inbox(), asyncio.new_event_loop()
+    server = InboxServer(inbox)
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
+    yield inbox, server.port
+    asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+    loop.close()
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Count every API call that any botocore client makes."""
+    counter: Counter[str] = Counter()
+    original = botocore.client.BaseClient._make_api_call
+
+    def counting(self: Any, operation: str, fields: Any) -> Any:
+        counter[f"{self.meta.service_model.service_name}.{operation}"] += 1
+        return original(self, operation, fields)
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", counting)
+    return counter
+
+
+def _handler(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(f"counted_{name}", ROOT / f"functions/{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.handler
+
+
+def test_a_mail_costs_what_the_design_allows(
+    monkeypatch: pytest.MonkeyPatch, sink: tuple[Inbox, int], calls: Counter[str]
+) -> None:
+    """2 S3 PUT, 2 S3 GET, 1 SQS send, 0.2 receive and delete, 2 ledger writes; secrets and settings cached."""
+    inbox, port = sink
+    environ = {
+        "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1",
+        "PARAVION_SPOOL": "spool", "PARAVION_LEDGER": "ledger", "PARAVION_SECRETS": "/p",
+        "PARAVION_HOSTNAME": "mail.example.net", "PARAVION_IDENTITY_CHECK": "off",
+        "PARAVION_RELAY": f"127.0.0.1:{port}",
+    }  # fmt: skip
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    with mock_aws():
+        sqs = boto3.client("sqs")
+        url = sqs.create_queue(QueueName="delivery")["QueueUrl"]
+        monkeypatch.setenv("PARAVION_DELIVERY_QUEUE", url)
+        monkeypatch.setenv("PARAVION_BOUNCE_QUEUE", sqs.create_queue(QueueName="bounce")["QueueUrl"])
+        boto3.client("s3").create_bucket(Bucket="spool")
+        keys = [{"AttributeName": n, "KeyType": k} for n, k in (("pk", "HASH"), ("sk", "RANGE"))]
+        types = [{"AttributeName": n, "AttributeType": "S"} for n in ("pk", "sk")]
+        boto3.client("dynamodb").create_table(
+            TableName="ledger", BillingMode="PAY_PER_REQUEST", KeySchema=keys, AttributeDefinitions=types
+        )
+        secret = json.dumps({"secret_key": "s3cret", "enabled": True})
+        boto3.client("ssm").put_parameter(Name="/p/credentials/AKIATESTTESTTEST", Value=secret, Type="SecureString")
+        validate, deliver = _handler("validate"), _handler("deliver")
+
+        def submit(number: int) -> None:
+            answer = validate(_post(f"r{number}@example.com"), CONTEXT)
+            assert answer["statusCode"] == 202, answer
+
+        def drain() -> None:
+            received = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
+            records = [{"messageId": m["MessageId"], "receiptHandle": m["ReceiptHandle"], "body": m["Body"]} for m in received]
+            assert deliver({"Records": records}, CONTEXT) == {"batchItemFailures": []}
+            entries = [{"Id": m["MessageId"], "ReceiptHandle": m["ReceiptHandle"]} for m in received]
+            sqs.delete_message_batch(QueueUrl=url, Entries=entries)
+
+        submit(0)
+        drain()
+        calls.clear()
+        for number in range(1, MAILS + 1):
+            submit(number)
+        drain()
+    assert len(inbox.messages()) == MAILS + 1
+    assert dict(calls) == {
+        "s3.PutObject": 2 * MAILS,
+        "s3.GetObject": 2 * MAILS,
+        "sqs.SendMessage": MAILS,
+        "sqs.ReceiveMessage": 1,
+        "sqs.DeleteMessageBatch": 1,
+        "dynamodb.UpdateItem": MAILS,
+        "dynamodb.PutItem": MAILS,
+    }
+
+
+def _post(recipient: str) -> dict[str, Any]:
+    """An API Gateway event of a native submission."""
+    password = smtp_password("s3cret", "us-east-1")
+    token = base64.b64encode(f"AKIATESTTESTTEST:{password}".encode()).decode()
+    content = base64.b64encode(b"From: me@example.org\r\nSubject: x\r\n\r\nbody\r\n").decode()
+    body = {"reverse_path": "me@example.org", "recipients": [recipient], "content": content}
+    return {
+        "version": "2.0",
+        "routeKey": "POST /v1/messages",
+        "rawPath": "/v1/messages",
+        "rawQueryString": "",
+        "headers": {"authorization": f"Basic {token}", "content-type": "application/json", "host": "h"},
+        "requestContext": {
+            "http": {"method": "POST", "path": "/v1/messages", "sourceIp": "192.0.2.1", "userAgent": "t"},
+            "requestId": "r",
+        },
+        "body": json.dumps(body),
+        "isBase64Encoded": False,
+    }

@@ -1,0 +1,54 @@
+"""The documents say what the code says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from paravion.domain.queue import State
+from paravion.settings import SETTINGS, Setting
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_setting_is_documented_with_its_default(setting: Setting) -> None:
+    """A heading of its own, the default that the code has, and the variable."""
+    page = (ROOT / "docs/settings.md").read_text()
+    (section,) = re.findall(rf"^## {setting.name}\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)
+    default = {None: "must be set", "": "empty"}.get(setting.default, f"`{setting.default}`")
+    assert f"Default: {default}" in section
+    assert f"`{setting.variable}`" in section
+    assert setting.help in section
+
+
+def test_no_setting_is_documented_that_does_not_exist() -> None:
+    """What was removed from the code leaves the page too."""
+    headings = re.findall(r"^## (.+)$", (ROOT / "docs/settings.md").read_text(), re.MULTILINE)
+    assert headings == [setting.name for setting in SETTINGS]
+
+
+def test_every_job_state_stands_in_the_architecture() -> None:
+    """The state table is complete."""
+    page = (ROOT / "docs/architecture.md").read_text()
+    for state in State:
+        assert f"| {state} |" in page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_to_our_own_files_lead_somewhere(page: Path) -> None:
+    """A relative link names a file that is there."""
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_paths_named_in_documents_exist(page: Path) -> None:
+    """`tests/…`, `docs/…`, `functions/…` in backquotes are real."""
+    for name in re.findall(r"`((?:tests|docs|functions|infra|layers)/[\w./-]+\.\w+)`", page.read_text()):
+        assert (ROOT / name).exists(), name
+    for name in re.findall(r"`((?:domain|services|adapters|api|cli)/\w+\.py)`", page.read_text()):
+        assert (ROOT / "layers/paravion/python/paravion" / name).exists(), name
