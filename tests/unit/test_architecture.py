@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -77,6 +78,29 @@ def test_services_know_no_cloud(path: Path) -> None:
     """AWS, DNS and sockets stay in adapters."""
     roots = {name.split(".")[0] for name in _imports(path)}
     assert roots & {"boto3", "botocore", "dns", "socket", "ssl", "aws_lambda_powertools"} == set()
+
+
+# Who may write reply lines, and why: the front door's dialogue (all that is no outcome of a message), and the
+# inbox, which plays a remote host.
+REPLY_TABLES = {"infra/front_door/replies.py", "infra/local/inbox.py"}
+WITH_REPLIES = [
+    path
+    for folder in (PACKAGE, ROOT / "functions", ROOT / "infra")
+    for path in sorted(folder.rglob("*.py"))
+    if path.relative_to(ROOT).as_posix() not in REPLY_TABLES
+]
+
+
+@pytest.mark.parametrize("path", WITH_REPLIES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_reply_lines_are_written_in_one_place(path: Path) -> None:
+    """domain/status.py knows every reply; nobody else types one."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
+            text = node.value.decode("latin-1") if isinstance(node.value, bytes) else node.value
+            if re.match(r"[2345]\d\d[ -]", text):
+                found.append(text)
+    assert found == []
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "functions").glob("*.py")), ids=lambda path: path.name)

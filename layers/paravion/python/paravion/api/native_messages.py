@@ -35,13 +35,14 @@ VALIDATE_DOOR: Final = NativeDoor()
 
 _ENVELOPE_KEYS: Final = frozenset({
     "reverse_path", "recipients_from_header", "body_type", "smtputf8", "ret", "envid", "configuration_set", "door",
-    "client",
+    "client", "protocol",
 })  # fmt: skip
 _JSON_KEYS: Final = _ENVELOPE_KEYS | {"recipients", "content", "upload_id", "tags"}
 _QUERY_KEYS: Final = _ENVELOPE_KEYS | {"recipient", "notify"}
 _RECIPIENT_KEYS: Final = frozenset({"forward_path", "notify", "orcpt"})
 _NOTIFY: Final = frozenset({"SUCCESS", "FAILURE", "DELAY"})
 _DOORS: Final = ("http", "smtp", "sendmail")
+_PROTOCOLS: Final = ("SMTP", "ESMTP", "ESMTPA", "ESMTPS", "ESMTPSA")
 _KEY: Final = re.compile(r"[ -~]{1,128}")
 _TAG: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _CLIENT: Final = re.compile(r"[ -~]{0,255}")
@@ -153,6 +154,7 @@ def _submission(form: _Form, key: str, call: Call[ValidateDeps]) -> Submission:
         idempotency_key=key,
         tags=_tags(values.get("tags", {})),
         client=client or client_literal(call.request.client_address),
+        protocol=_choice(values, "protocol", _PROTOCOLS),
     )
 
 

@@ -28,6 +28,7 @@ class Submission:
             without a destination).
         restamp: Replace Message-ID and Date by our own, as SES does at its doors.
         idempotency_key: Repeats under one key by one principal are one message; "" for none.
+        protocol: With which the door received it, in RFC 3848's words; "" where the door says it all.
         client: What stands in the Received field's from clause, printable ASCII, e.g. `[192.0.2.7]`.
     """
 
@@ -46,6 +47,7 @@ class Submission:
     configuration_set: str = ""
     tags: tuple[tuple[str, str], ...] = field(default=())
     client: str = ""
+    protocol: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 HOPS_MAX: Final = 100
 """Received fields of a message that loops; RFC 5321 6.3 asks for at least 100."""
 
-_PROTOCOLS: Final = {"smtp": "ESMTPSA", "ses-v1": "HTTPS", "ses-v2": "HTTPS", "http": "HTTPS", "sendmail": "HTTPS"}
+_API_PROTOCOL: Final = "HTTPS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
     trace = received_field(
         client=client,
         hostname=settings.hostname,
-        protocol=_PROTOCOLS.get(submission.door, "HTTPS"),
+        protocol=submission.protocol or _API_PROTOCOL,
         queue_id=queue_id,
         for_path=recipients[0].forward_path if len(recipients) == 1 else None,
         now=now,

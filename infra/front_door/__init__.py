@@ -1,0 +1,16 @@
+"""
+The SMTP front door: a mail client's SMTP on one side, the native HTTP API on the other.
+
+    settings.py     what it is told
+    server.py       FrontDoor: listeners, limits, a stop that drains
+    session.py      one connection: the commands of RFC 5321 and its extensions
+    commands.py     the arguments of MAIL and RCPT
+    content.py      DATA: where it ends, what is refused
+    replies.py      the dialogue's own replies
+    api.py          the native API, asynchronously
+    credentials.py  AUTH, asked of the API and remembered for a minute
+    certificate.py  a self-signed certificate for who has none
+    command.py      `paravion smtpd` and `python -m infra.front_door`
+
+It keeps no state and holds no secret but its TLS key: what it answers 250 to, the API has committed.
+"""

@@ -1,0 +1,275 @@
+"""
+The native API as the front door speaks it: asynchronous, kept-alive connections, one submission one key.
+
+A lost answer is asked for again under the same idempotency key, so a repeat is the same message. Every
+way that the API can fail ends in a reply that is true: permanent only when the API itself said so.
+
+Next on a message's path: api/native.py, behind POST /v1/messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import json
+import ssl
+import time
+from collections import deque
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from infra.front_door import replies
+from paravion.cli import http1
+from paravion.domain import status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from infra.front_door.settings import FrontDoorSettings
+
+INLINE_OCTETS: Final = 3_500_000
+"""Larger messages are uploaded first: base64 and JSON of more than this pass Lambda's 6 MB."""
+
+RETRY_WAITS_S: Final = (0.1, 1.0)
+_CONNECT_TIMEOUT_S: Final = 10.0
+_IDLE_S: Final = 15.0
+"""Below the idle time-outs of servers and gateways, so that a kept connection is seldom dead."""
+
+_LOST_ANSWERS: Final = (HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT)
+"""A gateway's word that *it* got no answer: as good as none."""
+
+_TRANSIENT: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
+_AUTH_KEYS: Final = tuple(
+    row.key for row in (status.AUTH_REQUIRED, status.AUTH_INVALID, status.SIGNATURE_INVALID, status.REQUEST_EXPIRED)
+)
+
+
+class Away(Exception):
+    """No answer was had."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """
+    What a submission came to.
+
+    Attributes:
+        reply: The whole reply line.
+        queue_id: "" unless accepted.
+        refused_credential: The API did not take the credential.
+    """
+
+    reply: str
+    queue_id: str = ""
+    refused_credential: bool = False
+
+
+class Api:
+    """
+    A pool of connections to one API; lives in one event loop.
+
+    Args:
+        settings: Of the front door.
+    """
+
+    def __init__(self, settings: FrontDoorSettings) -> None:
+        self._target = http1.Target(settings.api_url.rstrip("/"))
+        self._settings = settings
+        self._places = asyncio.Semaphore(settings.max_api_connections_count)
+        self._idle: deque[tuple[asyncio.StreamReader, asyncio.StreamWriter, float]] = deque()
+        self._ssl = ssl.create_default_context() if self._target.secure else None
+        self._closed = False
+
+    async def close(self) -> None:
+        """Drop the kept connections."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop()[1].close()
+        await asyncio.sleep(0)  # the transports close in the loop's next round
+
+    async def knows(self, authorization: str) -> bool:
+        """
+        Ask whether a credential is good.
+
+        Args:
+            authorization: Value of the Authorization field.
+
+        Raises:
+            Away: It can't be said now.
+        """
+        headers = {"Authorization": authorization}
+        response = await self._repeat("GET", "/v1/credentials/self", headers, b"")
+        if response.status == HTTPStatus.OK:
+            return True
+        if response.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} and _error(response) is not None:
+            return False
+        # A 4xx that is not of our API's form is a gateway's or a wrong URL: nothing about the credential.
+        raise Away(f"HTTP {response.status}")
+
+    async def submit(self, authorization: str, fields: Mapping[str, Any], content: bytes, key: str) -> Answer:
+        """
+        Hand a message in and give the reply for the client; never raises but for cancellation.
+
+        Args:
+            authorization: Value of the Authorization field.
+            fields: The request of POST /v1/messages without its content.
+            content: The message.
+            key: Idempotency key, new for each transaction.
+        """
+        try:
+            async with asyncio.timeout(self._settings.submit_timeout_s):
+                return await self._submit(authorization, fields, content, key)
+        except Away as exc:
+            return Answer(replies.of_status(status.NO_ANSWER, str(exc)))
+        except TimeoutError:
+            return Answer(replies.of_status(status.NO_ANSWER, "the API takes too long"))
+
+    async def _submit(self, authorization: str, fields: Mapping[str, Any], content: bytes, key: str) -> Answer:
+        headers = {"Authorization": authorization, "Content-Type": "application/json"}
+        if len(content) > INLINE_OCTETS:
+            uploaded = await self._upload(headers, content)
+            if isinstance(uploaded, Answer):
+                return uploaded
+            body = json.dumps({**fields, "upload_id": uploaded}).encode()
+        else:
+            head = json.dumps(fields, separators=(",", ":")).encode()
+            body = b"".join((head[:-1], b',"content":"', binascii.b2a_base64(content, newline=False), b'"}'))
+        response = await self._repeat("POST", "/v1/messages", {**headers, "Idempotency-Key": key}, body)
+        if not _is_success(response):
+            return _refusal(response)
+        queue_id = _fields(response).get("queue_id")
+        if not isinstance(queue_id, str) or not queue_id.isalnum() or not queue_id.isascii():
+            return Answer(replies.of_status(status.NO_ANSWER, "the API's answer can't be read"))
+        return Answer(replies.of_status(status.QUEUED) + f" {queue_id}", queue_id)
+
+    async def _upload(self, headers: Mapping[str, str], content: bytes) -> str | Answer:
+        """Put a large message where the API says; gives the upload's id, or what went wrong."""
+        body = json.dumps({"octets": len(content)}).encode()
+        response = await self._repeat("POST", "/v1/uploads", headers, body)
+        if not _is_success(response):
+            return _refusal(response)
+        ticket = _fields(response)
+        try:
+            target = http1.Target(ticket["url"])
+            upload_headers = {str(name): str(value) for name, value in ticket["headers"].items()}
+            method, upload_id = str(ticket["method"]), str(ticket["upload_id"])
+        except (KeyError, ValueError, AttributeError, TypeError) as exc:
+            raise Away("the API's answer can't be read") from exc
+        uploaded = await self._repeat(method, target.path or "/", upload_headers, content, target)
+        if not _is_success(uploaded):
+            raise Away(f"the upload was refused with HTTP {uploaded.status}")
+        return upload_id
+
+    async def _repeat(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, target: http1.Target | None = None
+    ) -> http1.ResponseParser:
+        """Try until an answer comes, with the same octets each time."""
+        fault = ""
+        for wait in (*RETRY_WAITS_S, None):
+            try:
+                response = await self._attempt(method, path, headers, body, target)
+            except TimeoutError:
+                fault = "no answer in time"
+            except (OSError, http1.BadResponse):
+                fault = "no answer"
+            else:
+                if response.status not in _LOST_ANSWERS:
+                    return response
+                fault = f"HTTP {response.status}"
+            if wait is not None:
+                await asyncio.sleep(wait)
+        raise Away(fault)
+
+    async def _attempt(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, target: http1.Target | None
+    ) -> http1.ResponseParser:
+        to = target or self._target
+        head = http1.encode_request(
+            method, path if target else self._target.path + path, {"Host": to.netloc, **headers}, len(body)
+        )
+        async with self._places, asyncio.timeout(self._settings.api_timeout_s):
+            while target is None and (kept := self._kept()) is not None:
+                try:
+                    return await self._exchange(*kept, head, body, keep=True)
+                except (ConnectionError, http1.BadResponse):
+                    # The server may have closed it meanwhile; the key makes the repeat harmless.
+                    continue
+            context = (ssl.create_default_context() if to.secure else None) if target else self._ssl
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                opened = await asyncio.open_connection(to.host, to.port, ssl=context)
+            return await self._exchange(*opened, head, body, keep=target is None)
+
+    def _kept(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        while self._idle:
+            reader, writer, since = self._idle.pop()
+            if time.monotonic() - since < _IDLE_S and not reader.at_eof() and not writer.is_closing():
+                return reader, writer
+            writer.close()
+        return None
+
+    async def _exchange(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes, body: bytes, *, keep: bool
+    ) -> http1.ResponseParser:
+        done = False
+        parser = http1.ResponseParser()
+        try:
+            writer.write(head + body if len(body) < 1 << 16 else head)
+            if len(body) >= 1 << 16:
+                writer.write(body)
+            await writer.drain()
+            while not done:
+                octets = await reader.read(1 << 16)
+                if not octets:
+                    parser.end()
+                    break
+                done = parser.feed(octets)
+        finally:
+            if done and keep and parser.keep_alive and not self._closed:
+                self._idle.append((reader, writer, time.monotonic()))
+            else:
+                writer.close()
+        return parser
+
+
+def _is_success(response: http1.ResponseParser) -> bool:
+    return HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES
+
+
+def _fields(response: http1.ResponseParser) -> dict[str, Any]:
+    try:
+        fields = json.loads(response.body)
+    except ValueError:
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _error(response: http1.ResponseParser) -> tuple[str, int, str, str] | None:
+    """Key, reply code, enhanced status and text of an error of our API's form, else None."""
+    error = _fields(response).get("error")
+    if not isinstance(error, dict):
+        return None
+    key, code, enhanced = error.get("key"), error.get("smtp"), error.get("status")
+    if not (isinstance(key, str) and isinstance(code, int) and isinstance(enhanced, str)):
+        return None
+    digit, _, detail = enhanced.partition(".")
+    if digit != str(code // 100) or digit not in {"4", "5"} or not detail.replace(".", "").isdecimal():
+        return None
+    message, more = str(error.get("message") or ""), str(error.get("detail") or "")
+    return key, code, detail, f"{message}: {more}" if more else message
+
+
+def _refusal(response: http1.ResponseParser) -> Answer:
+    """Turn an answer that is no 2xx into a reply; what we do not understand is transient."""
+    error = _error(response)
+    is_client_fault = HTTPStatus.BAD_REQUEST <= response.status < HTTPStatus.INTERNAL_SERVER_ERROR
+    if error is not None:
+        key, code, detail, text = error
+        permanent = str(code).startswith("5")
+        if permanent == (is_client_fault and response.status not in _TRANSIENT):
+            return Answer(replies.reply(code, detail, text), refused_credential=key in _AUTH_KEYS)
+    if response.status == status.MESSAGE_TOO_BIG.http:
+        return Answer(replies.of_status(status.MESSAGE_TOO_BIG))
+    if response.status == status.RATE_LIMITED.http:
+        return Answer(replies.of_status(status.RATE_LIMITED))
+    return Answer(replies.of_status(status.INTERNAL, f"HTTP {response.status} from the API"))

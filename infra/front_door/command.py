@@ -1,0 +1,143 @@
+"""
+`paravion smtpd` and `python -m infra.front_door`: the front door as a process of its own.
+
+Ends cleanly on SIGINT and SIGTERM. Logs one line of JSON for each transaction on standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Final
+
+from infra.front_door.server import FrontDoor
+from infra.front_door.settings import FrontDoorSettings
+from paravion.cli.client import EX_CONFIG, EX_OK, EX_UNAVAILABLE
+from paravion.domain.ses_smtp_password import smtp_password
+from paravion.settings import BY_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_PORTS: Final = 1 << 16
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """
+    Declare the options; each has its variable, which the option beats.
+
+    Args:
+        parser: Of the command.
+    """
+    env = os.environ
+    parser.add_argument("--api", metavar="URL", default=env.get("PARAVION_API"), help="base URL of the native API")
+    smtp = env.get("PARAVION_SMTP", "127.0.0.1:2525")
+    parser.add_argument("--listen", metavar="HOST:PORT", default=smtp,
+                        help="where STARTTLS is offered (%(default)s)")  # fmt: skip
+    parser.add_argument("--tls-listen", metavar="HOST:PORT", default=env.get("PARAVION_SMTPS"),
+                        help="where TLS comes first; none by default")  # fmt: skip
+    parser.add_argument("--cert", metavar="PEM", default=env.get("PARAVION_TLS_CERT"),
+                        help="certificate chain; a self-signed one is made if there is none")  # fmt: skip
+    parser.add_argument("--key", metavar="PEM", default=env.get("PARAVION_TLS_KEY"), help="its key, if not in it")
+    parser.add_argument("--hostname", default=_setting("hostname", env), help="our name (%(default)s)")
+    parser.add_argument("--max-message-octets", type=int, default=int(_setting("max_message_octets", env)),
+                        help="largest message (%(default)s)")  # fmt: skip
+    parser.add_argument("--trusted-networks", default=_setting("trusted_networks", env), metavar="CIDR,…",
+                        help="may submit without AUTH, under PARAVION_ACCESS_KEY and PARAVION_SECRET_KEY")  # fmt: skip
+    parser.add_argument("--auth-cleartext-loopback", action="store_true",
+                        help="offer AUTH without TLS to clients on this machine")  # fmt: skip
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    Run until a signal comes.
+
+    Args:
+        arguments: As `add_arguments` declared them.
+
+    Returns:
+        The sysexits code.
+    """
+    try:
+        settings = _settings(arguments, os.environ)
+    except ValueError as exc:
+        print(f"smtpd: {exc}", file=sys.stderr)  # noqa: T201 (a command's answer)
+        return EX_CONFIG
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd's own: a line for each connection
+    try:
+        asyncio.run(_serve(settings))
+    except (OSError, ValueError) as exc:
+        print(f"smtpd: {exc}", file=sys.stderr)  # noqa: T201 (a command's answer)
+        return EX_UNAVAILABLE if isinstance(exc, OSError) else EX_CONFIG
+    return EX_OK
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `python -m infra.front_door`."""
+    parser = argparse.ArgumentParser(prog="smtpd", description="SMTP front door before a paravion API.")
+    add_arguments(parser)
+    return run(parser.parse_args(argv))
+
+
+async def _serve(settings: FrontDoorSettings) -> None:
+    door = FrontDoor(settings)
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows
+            loop.add_signal_handler(number, stopped.set)
+    await door.start()
+    host, port = door.address
+    tls = f" smtps={door.tls_address[0]}:{door.tls_address[1]}" if door.tls_address else ""
+    print(f"smtpd ready smtp={host}:{port}{tls} api={settings.api_url}", flush=True)  # noqa: T201 (for who waits for it)
+    try:
+        await stopped.wait()
+    finally:
+        await door.stop()
+
+
+def _settings(arguments: argparse.Namespace, environ: Mapping[str, str]) -> FrontDoorSettings:
+    if not arguments.api:
+        raise ValueError("no API: pass --api URL or set PARAVION_API")
+    host, port = _host_port(arguments.listen)
+    tls_host, tls_port = _host_port(arguments.tls_listen) if arguments.tls_listen else ("", None)
+    networks = tuple(
+        ipaddress.ip_network(part.strip()) for part in arguments.trusted_networks.split(",") if part.strip()
+    )
+    access_key, secret_key = environ.get("PARAVION_ACCESS_KEY", ""), environ.get("PARAVION_SECRET_KEY", "")
+    if networks and not (access_key and secret_key):
+        raise ValueError("trusted networks need PARAVION_ACCESS_KEY and PARAVION_SECRET_KEY")
+    region = _setting("credential_region", environ)
+    return FrontDoorSettings(
+        api_url=arguments.api if "://" in arguments.api else f"http://{arguments.api}",
+        host=host,
+        port=port,
+        tls_host=tls_host,
+        tls_port=tls_port,
+        certfile=arguments.cert,
+        keyfile=arguments.key,
+        hostname=arguments.hostname,
+        max_message_octets=BY_NAME["max_message_octets"].parse(str(arguments.max_message_octets)),
+        trusted_networks=networks,
+        credential=(access_key, smtp_password(secret_key, region)) if networks else None,
+        auth_cleartext_loopback=arguments.auth_cleartext_loopback,
+    )
+
+
+def _setting(name: str, environ: Mapping[str, str]) -> str:
+    setting = BY_NAME[name]
+    return environ.get(setting.variable, setting.default or "")
+
+
+def _host_port(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) >= _PORTS:
+        raise ValueError(f"{text!r} must be HOST:PORT")
+    return host.strip("[]"), int(port)

@@ -1,0 +1,31 @@
+"""
+Addresses as people write them for `sendmail`: `root`, `a@x, b@y`, `"Doe, J." <c@z>`, `team: d@z, e@z;`.
+
+What is plain is split here; whatever has quotes, brackets or comments goes to domain/address.py, whose
+import costs more than the rest of a call and is seldom needed. The API checks every forward-path.
+"""
+
+from __future__ import annotations
+
+_SPECIALS = frozenset('"(<>:;[]\\)')
+
+
+def split_addresses(text: str, hostname: str) -> list[str]:
+    """
+    Give the addr-specs of an address list in their order, without display names, comments and groups.
+
+    Args:
+        text: The list.
+        hostname: What a bare local part is qualified with, as sendmail does it. Such a name must be plain.
+
+    Raises:
+        ValueError: What is wrong, in printable ASCII.
+    """
+    text = text.strip().removeprefix("\\")  # `\root` means no aliasing, and there is none
+    if _SPECIALS.isdisjoint(text):
+        parts = [part.strip() for part in text.split(",")]
+        if not any(" " in part or "\t" in part for part in parts):
+            return [part if "@" in part else f"{part}@{hostname}" for part in parts if part]
+    from paravion.domain.address import parse_mailboxes
+
+    return [mailbox.address for mailbox in parse_mailboxes(text.encode("utf-8", "surrogateescape"))]

@@ -1,0 +1,160 @@
+"""
+`paravion`: up, smtpd, show, queue, credentials, version.
+
+A command's own work stands in its module, which is imported only when it is called.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from paravion import __version__
+from paravion.cli.client import EX_CONFIG, EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, ApiAway, ApiError, Client
+from paravion.cli.config import BadConfig, load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the console script's entry. Gives a sysexits code."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words[:1] == ["up"]:
+        from paravion.cli import up  # only this command needs it, and it parses its own words
+
+        return up.main(words[1:])
+    parser = _parser(words[0] if words else "")
+    try:
+        arguments = parser.parse_args(words)
+    except SystemExit as exc:  # argparse exits 2 for bad usage, 0 after --help
+        return EX_USAGE if exc.code else EX_OK
+    run: Callable[[argparse.Namespace], int] = arguments.run
+    try:
+        return run(arguments)
+    except BadConfig as exc:
+        return _fail(str(exc), EX_CONFIG)
+    except ApiAway as exc:
+        return _fail(str(exc), EX_TEMPFAIL)
+    except ApiError as exc:
+        return _fail(exc.text, exc.exit)
+
+
+def _parser(command: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="paravion", description="A serverless sendmail.")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    commands.add_parser("up", help="run the whole system on this machine", add_help=False)
+
+    smtpd = commands.add_parser("smtpd", help="run the SMTP front door before an API")
+    if command == "smtpd":
+        _add_smtpd(smtpd)
+
+    show = commands.add_parser("show", help="show one message: its recipients and its timeline")
+    show.add_argument("queue_id")
+    show.set_defaults(run=_show)
+
+    queue = commands.add_parser("queue", help="show what waits, as mailq does")
+    queue.add_argument("-v", action="store_true", help="show also when each job is due")
+    queue.set_defaults(run=_queue)
+
+    credentials = commands.add_parser("credentials", help="access keys and SMTP passwords")
+    actions = credentials.add_subparsers(metavar="ACTION", required=True)
+    create = actions.add_parser("create", help="make an access key and show its secrets, once")
+    where = create.add_mutually_exclusive_group(required=True)
+    where.add_argument("--stack", help="name of the deployed stack")
+    where.add_argument("--prefix", help="path of its secrets, if it is not /paravion/STACK")
+    create.add_argument("--region", default="us-east-1", help="region of the SMTP password's derivation")
+    create.add_argument("--operator", action="store_true", help="the key may see what others submitted")
+    create.set_defaults(run=_create_credential)
+
+    password = actions.add_parser("smtp-password", help="derive the SMTP password of the configured secret key")
+    password.add_argument("--region", default="us-east-1", help="region of the derivation")
+    password.set_defaults(run=_smtp_password)
+
+    version = commands.add_parser("version", help="print the version")
+    version.set_defaults(run=_version)
+    return parser
+
+
+def _add_smtpd(parser: argparse.ArgumentParser) -> None:
+    _find_infra()
+    try:
+        from infra.front_door import command
+    except ImportError as exc:
+        parser.set_defaults(run=_not_installed(str(exc), "paravion[door]"))
+        return
+    command.add_arguments(parser)
+    parser.set_defaults(run=command.run)
+
+
+def _find_infra() -> None:
+    """Make `infra` importable when we run from a checkout (pip install -e): it is not part of the package."""
+    root = Path(__file__).resolve().parents[5]
+    if (root / "infra" / "__init__.py").is_file() and str(root) not in sys.path:
+        sys.path.append(str(root))
+
+
+def _not_installed(fault: str, extra: str) -> Callable[[argparse.Namespace], int]:
+    return lambda _: _fail(f"{fault}: this command runs from a checkout with {extra} installed", EX_UNAVAILABLE)
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from paravion.cli import show
+
+    queue_id: str = arguments.queue_id
+    if not queue_id.isascii() or not queue_id.isalnum():
+        return _fail(f"{queue_id!r} is not a queue id", EX_USAGE)
+    for line in show.render(Client(load(os.environ)).get(f"/v1/messages/{queue_id}")):
+        print(line)
+    return EX_OK
+
+
+def _queue(arguments: argparse.Namespace) -> int:
+    from paravion.cli import mailq
+
+    return mailq.main(["-v"] if arguments.v else [])
+
+
+def _create_credential(arguments: argparse.Namespace) -> int:
+    from paravion.cli import credentials
+    from paravion.errors import SecretsUnavailable
+
+    prefix: str = arguments.prefix or f"/paravion/{arguments.stack}"
+    if not prefix.startswith("/") or prefix.endswith("/"):
+        return _fail(f"{prefix!r}: a prefix begins with a slash and does not end in one", EX_USAGE)
+    try:
+        store = credentials.ssm_store(prefix)
+        made = credentials.create(store, region=arguments.region, operator=arguments.operator)
+    except SecretsUnavailable as exc:
+        return _fail(f"the secret store refused: {exc}", EX_UNAVAILABLE)
+    print(f"access key    {made['access_key']}")
+    print(f"secret key    {made['secret_key']}")
+    print(f"SMTP password {made['smtp_password']}")
+    print("The SMTP user is the access key. These are shown only now.", file=sys.stderr)
+    return EX_OK
+
+
+def _smtp_password(arguments: argparse.Namespace) -> int:
+    from paravion.domain.ses_smtp_password import smtp_password
+
+    print(smtp_password(load(os.environ).secret_key, arguments.region))
+    return EX_OK
+
+
+def _version(_: argparse.Namespace) -> int:
+    print(f"paravion {__version__}")
+    return EX_OK
+
+
+def _fail(text: str, exit_code: int) -> int:
+    line = "".join(char if char.isprintable() else "?" for char in text)
+    print(f"paravion: {line}", file=sys.stderr)
+    return exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

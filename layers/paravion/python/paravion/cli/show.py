@@ -1,0 +1,50 @@
+"""`paravion show ID`: one message's recipients and its timeline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from paravion.cli.mailq import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+def render(message: Mapping[str, Any]) -> Iterator[str]:
+    """Give the lines for the answer of GET /v1/messages/{queue_id}."""
+    yield f"{plain(message.get('queue_id'))}  {plain(message.get('state'))}"
+    yield f"  from   {plain(message.get('reverse_path')) or '<>'}"
+    yield (
+        f"  came   {plain(message.get('queued_at'))}, by {plain(message.get('door'))}, "
+        f"{plain(message.get('octets'))} octets, kind {plain(message.get('kind'))}"
+    )
+    if message.get("due_at"):
+        yield f"  due    {plain(message.get('due_at'))}"
+    if message.get("notices_owed"):
+        yield f"  owed   {plain(', '.join(map(str, message['notices_owed'])))}"
+    for recipient in message.get("recipients", []):
+        yield from _recipient(recipient)
+    yield "  timeline"
+    for entry in message.get("timeline", []):
+        attempt = f" (attempt {plain(entry['attempt'])})" if entry.get("attempt") else ""
+        whom = plain(", ".join(map(str, entry.get("recipients") or [])))
+        text = plain(entry.get("text"))
+        tail = "  ".join(part for part in (whom, text) if part)
+        yield f"    {plain(entry.get('at'))}  {plain(entry.get('event'))}{attempt}" + (f"  {tail}" if tail else "")
+
+
+def _recipient(recipient: Mapping[str, Any]) -> Iterator[str]:
+    yield f"  to     {plain(recipient.get('forward_path'))}  {plain(recipient.get('state'))}"
+    # The text may carry the code and the enhanced status already, as a remote host's reply does.
+    code, status, text = (plain(recipient.get(name) or "") for name in ("code", "status", "text"))
+    if code and not text.startswith(code):
+        text = " ".join(part for part in (code, "" if status in text else status, text) if part)
+    if text:
+        yield f"         {text}"
+    host = plain(recipient.get("mx_host"))
+    about = [f"host {host}"] if host else []
+    about += [f"in answer to {plain(recipient['command'])}"] if recipient.get("command") else []
+    about += [f"TLS {plain(recipient['tls'])}"] if recipient.get("tls") else []
+    about += [f"attempts {plain(recipient['attempts'])}"] if recipient.get("attempts") else []
+    if about:
+        yield f"         {', '.join(about)}"

@@ -1,0 +1,23 @@
+"""Run every bench of this folder, or those named: `python tests/bench/run.py cold_start message`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+def main() -> int:
+    """Run them one after the other; the machine is theirs."""
+    names = sys.argv[1:] or sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py"))
+    failed = 0
+    for name in names:
+        print(f"\n== {name}", flush=True)
+        failed += subprocess.run([sys.executable, HERE / f"bench_{name}.py"], cwd=HERE.parents[1], check=False).returncode != 0  # noqa: S603
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""cli/main.py, mailq, newaliases, show and credentials."""
+
+import json
+
+import pytest
+
+from paravion import __version__
+from paravion.adapters.memory import MemorySecrets
+from paravion.cli import credentials, mailq, main, newaliases, show
+from paravion.domain.ses_smtp_password import smtp_password
+from tests.unit.cli.fake_api import FakeApi, error
+
+JOB = {
+    "queue_id": "a" * 26, "chunk": 0, "state": "deferred", "reverse_path": "a@x.example", "attempts": 2,
+    "queued_at": "2025-11-03T10:00:00.000Z", "due_at": "2025-11-03T10:10:00.000Z",
+    "recipients": [
+        {"forward_path": "b@y.example", "state": "deferred", "text": "450 4.2.0 Try \x1b[31mlater"},
+        {"forward_path": "c@y.example", "state": "deferred", "text": "450 4.2.0 Try \x1b[31mlater"},
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def api(monkeypatch):
+    """An API that the environment names."""
+    with FakeApi() as api:
+        monkeypatch.setenv("PARAVION_API", api.url)
+        monkeypatch.setenv("PARAVION_ACCESS_KEY", "AKIATEST")
+        monkeypatch.setenv("PARAVION_SECRET_KEY", "secret")
+        yield api
+
+
+@pytest.mark.parametrize("command", [lambda: mailq.main([]), lambda: main.main(["queue"])], ids=["mailq", "queue"])
+def test_mailq_prints_sendmails_columns(api, capsys, command):
+    """Id, tries, arrival, sender, then the reason once and each recipient; nothing steers the terminal."""
+    api.answers["/v1/queue?limit=1000"] = {"jobs": [JOB, {**JOB, "reverse_path": ""}]}
+    assert 0 == command()
+    lines = capsys.readouterr().out.splitlines()
+    assert "a" * 26 + "       2 2025-11-03 10:00:00 a@x.example" == lines[1]
+    assert " " * 17 + "(450 4.2.0 Try ?[31mlater)" == lines[2]
+    assert ["b@y.example", "c@y.example"] == [line.strip() for line in lines[3:5]]
+    assert lines[5].endswith(" <>")
+    assert "Total jobs: 2" == lines[-1].strip()
+    assert len({line.index("b@y.example") for line in lines if "b@y.example" in line}) == 1
+
+
+def test_mailq_says_empty(api, capsys):
+    """As sendmail does."""
+    api.answers["/v1/queue?limit=1000"] = {"jobs": []}
+    assert 0 == mailq.main([])
+    assert "Mail queue is empty\n" == capsys.readouterr().out
+
+
+def test_mailq_v_says_when(api, capsys):
+    """-v."""
+    api.answers["/v1/queue?limit=1000"] = {"jobs": [JOB]}
+    assert 0 == mailq.main(["-v"])
+    assert "(due 2025-11-03T10:10:00.000Z, deferred)" in capsys.readouterr().out
+
+
+def test_mailq_exit_codes(api, capsys, monkeypatch):
+    """64 usage, 77 refused, 78 not configured."""
+    assert 64 == mailq.main(["-x"])
+    api.script.append(error(403, "auth_invalid", 535, "5.7.8"))
+    assert 77 == mailq.main([])
+    monkeypatch.delenv("PARAVION_API")
+    assert 78 == mailq.main([])
+    assert 3 == capsys.readouterr().err.count("\n")
+
+
+def test_newaliases_says_that_there_are_none(capsys):
+    """Exit 69: no script takes it for done."""
+    assert 69 == newaliases.main([])
+    assert "not built yet" in capsys.readouterr().err
+    assert 64 == newaliases.main(["x"])
+
+
+MESSAGE = {
+    "queue_id": "a" * 26, "state": "done", "reverse_path": "", "kind": "mail", "door": "smtp",
+    "queued_at": "2025-11-03T10:00:00.000Z", "octets": 1234, "notices_owed": [], "due_at": None,
+    "recipients": [
+        {"forward_path": "b@y.example", "state": "delivered", "status": "2.0.0", "code": 250, "text": "Ok queued",
+         "command": "DATA", "mx_host": "mx.y.example", "tls": "TLSv1.3", "attempts": 2, "at": "2025-11-03T10:05:00.000Z"},
+        {"forward_path": "c@y.example", "state": "queued", "status": "", "code": 0, "text": "", "command": "",
+         "mx_host": "", "tls": "", "attempts": 0, "at": None},
+    ],
+    "timeline": [
+        {"at": "2025-11-03T10:00:00.000Z", "event": "Reception", "attempt": 0, "recipients": ["b@y.example"], "text": ""},
+        {"at": "2025-11-03T10:05:00.000Z", "event": "Delivery", "attempt": 2, "recipients": ["b@y.example"], "text": "Ok"},
+    ],
+}  # fmt: skip
+
+
+def test_show_prints_the_timeline(api, capsys):
+    """State, envelope, each recipient with the last reply, then what happened."""
+    api.answers["/v1/messages/" + "a" * 26] = MESSAGE
+    assert 0 == main.main(["show", "a" * 26])
+    assert [
+        "a" * 26 + "  done",
+        "  from   <>",
+        "  came   2025-11-03T10:00:00.000Z, by smtp, 1234 octets, kind mail",
+        "  to     b@y.example  delivered",
+        "         250 2.0.0 Ok queued",
+        "         host mx.y.example, in answer to DATA, TLS TLSv1.3, attempts 2",
+        "  to     c@y.example  queued",
+        "  timeline",
+        "    2025-11-03T10:00:00.000Z  Reception  b@y.example",
+        "    2025-11-03T10:05:00.000Z  Delivery (attempt 2)  b@y.example  Ok",
+    ] == capsys.readouterr().out.splitlines()
+
+
+def test_show_knows_ids(api, capsys):
+    """An id that is none is not asked for; one that is unknown is reported."""
+    assert 64 == main.main(["show", "../x"])
+    assert [] == api.requests
+    api.script.append(error(404, "not_found", 550, "5.5.1", "No such thing"))
+    assert 65 == main.main(["show", "b" * 26])
+    assert "paravion: No such thing\n" in capsys.readouterr().err
+
+
+def test_show_prints_what_it_gets():
+    """Missing fields are blanks, not tracebacks."""
+    assert list(show.render({}))
+
+
+def test_a_credential_is_made_and_stored():
+    """Access key AKIA + 16, secret of 40, SES's SMTP password; stored as services/authenticate.py reads it."""
+    store = MemorySecrets()
+    made = credentials.create(store, region="us-east-1", operator=False)
+    assert made["access_key"].startswith("AKIA")
+    assert (20, 40, 44) == tuple(len(made[name]) for name in ("access_key", "secret_key", "smtp_password"))
+    assert smtp_password(made["secret_key"], "us-east-1") == made["smtp_password"]
+    stored = json.loads(store.get(f"credentials/{made['access_key']}"))
+    assert {"secret_key": made["secret_key"], "enabled": True, "operator": False} == stored
+
+
+def test_credentials_create_prints_once(monkeypatch, capsys):
+    """To standard output, for who redirects it."""
+    store = MemorySecrets()
+    prefixes = []
+    monkeypatch.setattr(credentials, "ssm_store", lambda prefix: prefixes.append(prefix) or store)
+    assert 0 == main.main(["credentials", "create", "--stack", "mail"])
+    assert ["/paravion/mail"] == prefixes
+    lines = capsys.readouterr().out.splitlines()
+    assert ["access key", "secret key", "SMTP password"] == [line[:13].strip() for line in lines]
+    assert 64 == main.main(["credentials", "create", "--prefix", "x/"])
+
+
+def test_version_and_usage(capsys):
+    """0 and 64."""
+    assert 0 == main.main(["version"])
+    assert f"paravion {__version__}\n" == capsys.readouterr().out
+    assert 64 == main.main([])
+    assert 64 == main.main(["nonsense"])
+    assert 0 == main.main(["--help"])
+
+
+def test_smtpd_wants_an_api(capsys, monkeypatch):
+    """78, with words; the other options are parsed."""
+    for name in ("PARAVION_API", "PARAVION_ACCESS_KEY", "PARAVION_SECRET_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    assert 78 == main.main(["smtpd"])
+    assert 78 == main.main(["smtpd", "--api", "http://127.0.0.1:9", "--trusted-networks", "127.0.0.0/8"])
+    assert 78 == main.main(["smtpd", "--api", "http://127.0.0.1:9", "--listen", "nonsense"])
+    assert 3 == capsys.readouterr().err.count("smtpd: ")

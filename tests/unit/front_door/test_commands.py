@@ -1,0 +1,102 @@
+"""infra/front_door/commands.py: the arguments of MAIL and RCPT."""
+
+import pytest
+
+from infra.front_door.commands import Refusal, parse_mail, parse_rcpt
+
+MAIL = {
+    "plain": ("FROM:<a@x.example>", "a@x.example", {}),
+    "null": ("FROM:<>", "", {}),
+    "blank after the colon": ("from: <a@x.example>", "a@x.example", {}),
+    "source route": ("FROM:<@r.example,@s.example:a@x.example>", "a@x.example", {}),
+    "quoted with a bracket": ('FROM:<"a>b"@x.example>', '"a>b"@x.example', {}),
+    "all parameters": (
+        "FROM:<a@x.example> SIZE=10 BODY=8bitmime RET=hdrs ENVID=Ab+2B1 AUTH=<> SMTPUTF8",
+        "a@x.example",
+        {"body_type": "8BITMIME", "ret": "HDRS", "envid": "Ab+2B1", "smtputf8": True},
+    ),
+    "utf-8": ("FROM:<ä@x.example> SMTPUTF8", "ä@x.example", {"smtputf8": True}),
+}
+
+
+@pytest.mark.parametrize(("argument", "path", "options"), MAIL.values(), ids=MAIL)
+def test_mail_is_read(argument, path, options):
+    """Path and parameters, whose values keep their case (RFC 3461 4.4)."""
+    transaction = parse_mail(argument, max_message_octets=100, extended=True)
+    assert (path, options) == (transaction.reverse_path, transaction.options)
+
+
+BAD_MAIL = {
+    "no brackets": ("FROM:a@x.example", "501 5.1.7"),
+    "no keyword": ("<a@x.example>", "501 5.5.4"),
+    "no domain": ("FROM:<a>", "501 5.1.7"),
+    "two paths": ("FROM:<a@x.example><b@x.example>", "501 5.1.7"),
+    "bad parameter": ("FROM:<a@x.example> =x", "501 5.5.4"),
+    "unknown parameter": ("FROM:<a@x.example> XYZ=1", "555 5.5.4"),
+    "parameter of RCPT": ("FROM:<a@x.example> NOTIFY=NEVER", "555 5.5.4"),
+    "twice": ("FROM:<a@x.example> SIZE=1 size=1", "501 5.5.4"),
+    "size no number": ("FROM:<a@x.example> SIZE=-1", "501 5.5.4"),
+    "size not ASCII digits": ("FROM:<a@x.example> SIZE=٣", "501 5.5.4"),
+    "size over the limit": ("FROM:<a@x.example> SIZE=101", "552 5.3.4"),
+    "body unknown": ("FROM:<a@x.example> BODY=BINARYMIME", "501 5.5.4"),
+    "ret unknown": ("FROM:<a@x.example> RET=SOME", "501 5.5.4"),
+    "envid no xtext": ("FROM:<a@x.example> ENVID=a+zz", "501 5.5.4"),
+    "envid empty": ("FROM:<a@x.example> ENVID", "501 5.5.4"),
+    "envid too long": ("FROM:<a@x.example> ENVID=" + "a" * 101, "501 5.5.4"),
+    "smtputf8 with value": ("FROM:<a@x.example> SMTPUTF8=1", "501 5.5.4"),
+    "utf-8 without SMTPUTF8": ("FROM:<ä@x.example>", "553 5.6.7"),
+}
+
+
+@pytest.mark.parametrize(("argument", "reply"), BAD_MAIL.values(), ids=BAD_MAIL)
+def test_bad_mail_is_refused_by_what_is_wrong(argument, reply):
+    """Each refusal carries the enhanced status of its cause (RFC 3463)."""
+    with pytest.raises(Refusal) as refusal:
+        parse_mail(argument, max_message_octets=100, extended=True)
+    assert refusal.value.reply.startswith(reply + " ")
+
+
+RCPT = {
+    "plain": ("TO:<b@y.example>", "b@y.example"),
+    "postmaster at a domain": ("TO:<Postmaster@y.example>", "Postmaster@y.example"),
+    "notify": (
+        "TO:<b@y.example> NOTIFY=delay,success",
+        {"forward_path": "b@y.example", "notify": ("SUCCESS", "DELAY")},
+    ),
+    "never": ("TO:<b@y.example> NOTIFY=NEVER", {"forward_path": "b@y.example", "notify": ("NEVER",)}),
+    "orcpt": (
+        "TO:<b@y.example> ORCPT=rfc822;Bob+2Bx@y.example",
+        {"forward_path": "b@y.example", "orcpt": "rfc822;Bob+2Bx@y.example"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("argument", "recipient"), RCPT.values(), ids=RCPT)
+def test_rcpt_is_read(argument, recipient):
+    """A recipient in the form of POST /v1/messages."""
+    assert recipient == parse_rcpt(argument, smtputf8=False, extended=True)
+
+
+BAD_RCPT = {
+    "null": ("TO:<>", "501 5.1.3"),
+    "no domain": ("TO:<postmaster>", "501 5.1.3"),
+    "never with another": ("TO:<b@y.example> NOTIFY=NEVER,DELAY", "501 5.5.4"),
+    "notify unknown": ("TO:<b@y.example> NOTIFY=OFTEN", "501 5.5.4"),
+    "orcpt without type": ("TO:<b@y.example> ORCPT=b@y.example", "501 5.5.4"),
+    "parameter of MAIL": ("TO:<b@y.example> SIZE=1", "555 5.5.4"),
+    "control character": ("TO:<b\x01@y.example>", "501 5.1.3"),
+}
+
+
+@pytest.mark.parametrize(("argument", "reply"), BAD_RCPT.values(), ids=BAD_RCPT)
+def test_bad_rcpt_is_refused_by_what_is_wrong(argument, reply):
+    """As for MAIL."""
+    with pytest.raises(Refusal) as refusal:
+        parse_rcpt(argument, smtputf8=False, extended=True)
+    assert refusal.value.reply.startswith(reply + " ")
+
+
+def test_parameters_are_for_ehlo():
+    """A client that said HELO knows no parameters (RFC 5321 2.2.1)."""
+    with pytest.raises(Refusal):
+        parse_mail("FROM:<a@x.example> SIZE=1", max_message_octets=100, extended=False)
