@@ -54,7 +54,7 @@ HANDLER = "import runpy\nrunpy.run_path({path!r})['handler']"
 
 def measure(python: str, code: str) -> tuple[float, float]:
     """Run code in a fresh process; gives CPU and wall milliseconds."""
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [python, "-c", TIMED.format(code=code)], env=ENVIRON, capture_output=True, text=True, check=True, timeout=120
     )
     cpu, wall = done.stdout.split()
@@ -64,7 +64,7 @@ def measure(python: str, code: str) -> tuple[float, float]:
 def main() -> int:
     """Print the table."""
     python = os.environ.get("PARAVION_PYTHON313") or sys.executable
-    version = subprocess.run([python, "-V"], capture_output=True, text=True, check=True)  # noqa: S603
+    version = subprocess.run([python, "-V"], capture_output=True, text=True, check=True)
     print(f"cold start: import and init, {version.stdout.strip()}, median of {RUNS} fresh processes, ms")
     print(f"  {'function':10} {'CPU':>6} {'boto3':>6} {'ratio':>6}   {'wall':>6} {'boto3':>6} {'ratio':>6}")
     for function, clients in CLIENTS.items():

@@ -15,7 +15,10 @@ def main() -> int:
     failed = 0
     for name in names:
         print(f"\n== {name}", flush=True)
-        failed += subprocess.run([sys.executable, HERE / f"bench_{name}.py"], cwd=HERE.parents[1], check=False).returncode != 0  # noqa: S603
+        failed += (
+            subprocess.run([sys.executable, HERE / f"bench_{name}.py"], cwd=HERE.parents[1], check=False).returncode
+            != 0
+        )
     return 1 if failed else 0
 
 

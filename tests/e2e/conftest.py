@@ -107,4 +107,3 @@ def house(request: pytest.FixtureRequest) -> Iterator[House]:
     log = io.StringIO()
     with LocalEngine(options, log) as engine:
         yield House(engine, options, log)
-

@@ -102,7 +102,9 @@ def test_a_mail_costs_what_the_design_allows(
 
         def drain() -> None:
             received = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
-            records = [{"messageId": m["MessageId"], "receiptHandle": m["ReceiptHandle"], "body": m["Body"]} for m in received]
+            records = [
+                {"messageId": m["MessageId"], "receiptHandle": m["ReceiptHandle"], "body": m["Body"]} for m in received
+            ]
             assert deliver({"Records": records}, CONTEXT) == {"batchItemFailures": []}
             entries = [{"Id": m["MessageId"], "ReceiptHandle": m["ReceiptHandle"]} for m in received]
             sqs.delete_message_batch(QueueUrl=url, Entries=entries)

@@ -32,6 +32,7 @@ from paravion.domain.queue import NoticeKind
 from paravion.domain.status import Rejected
 from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing
 from paravion.ports import QueueName
+from paravion.services.batch import work_through
 from paravion.services.commit import CommitDeps, commit
 
 if TYPE_CHECKING:
@@ -72,25 +73,15 @@ def bounce(items: Sequence[Received], deps: BounceDeps) -> list[str]:
     Send the reports that each item's job owes.
 
     Returns:
-        The item ids that could not be handled; a poison body is made visible at once, to be parked soon.
+        The item ids that could not be handled; see services/batch.py.
     """
-    failed: list[str] = []
-    poison: list[str] = []
-    for item in items:
-        if item.job is None:
-            deps.event_log.emit("Fault", {"stage": "bounce", "error": "no job in the item"})
-            failed.append(item.item_id)
-            poison.append(item.receipt)
-            continue
-        try:
-            _tell(item.job, deps)
-        except Exception as exc:  # noqa: BLE001 (law 7: whatever it is, the item stays in the queue)
-            fields = {"stage": "bounce", "queue_id": item.job.key.queue_id, "chunk": item.job.key.chunk}
-            deps.event_log.emit("Fault", {**fields, "error": repr(exc)})
-            failed.append(item.item_id)
-    if poison:
-        deps.to_commit.queues.release(QueueName.BOUNCE, poison)
-    return failed
+    return work_through(
+        items,
+        lambda job: _tell(job, deps),
+        queue=QueueName.BOUNCE,
+        queues=deps.to_commit.queues,
+        event_log=deps.event_log,
+    )
 
 
 def _tell(job: Job, deps: BounceDeps) -> None:

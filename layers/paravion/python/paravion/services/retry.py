@@ -34,6 +34,7 @@ from paravion.domain.queue import DUE_SHARDS, Job, JobRecord, Notice, NoticeKind
 from paravion.domain.status import ATTEMPT_BROKE_OFF, EXPIRED
 from paravion.errors import ClaimLost, LedgerUnavailable
 from paravion.ports import QueueName
+from paravion.services.batch import work_through
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,28 +79,15 @@ def retry(items: Sequence[Received], deps: RetryDeps) -> list[str]:
     Decide about each item of the dead-letter queue.
 
     Returns:
-        The item ids that could not be handled. A poison body is made visible at once, so that it is
-        parked within seconds; what failed for an outage stays hidden and is tried again later.
+        The item ids that could not be handled; see services/batch.py.
     """
-    failed: list[str] = []
-    poison: list[str] = []
-    for item in items:
-        if item.job is None:
-            deps.event_log.emit("Fault", {"stage": "retry", "error": "no job in the item"})
-            failed.append(item.item_id)
-            poison.append(item.receipt)
-            continue
-        try:
-            _decide(item.job, deps)
-        except Exception as exc:  # noqa: BLE001 (law 7: whatever it is, the item stays in the queue)
-            deps.event_log.emit(
-                "Fault",
-                {"stage": "retry", "queue_id": item.job.key.queue_id, "chunk": item.job.key.chunk, "error": repr(exc)},
-            )
-            failed.append(item.item_id)
-    if poison:
-        deps.queues.release(QueueName.RETRY, poison)
-    return failed
+    return work_through(
+        items,
+        lambda job: _decide(job, deps),
+        queue=QueueName.RETRY,
+        queues=deps.queues,
+        event_log=deps.event_log,
+    )
 
 
 def sweep(deps: RetryDeps, remaining_s: Callable[[], float]) -> int:
