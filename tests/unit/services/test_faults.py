@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from paravion.domain.envelope import Recipient
+from paravion.domain.envelope import Recipient, decode_qf
 from paravion.domain.next_hop import MxHost, NextHop
 from paravion.domain.outcome import Outcome, Result
-from paravion.domain.queue import Job, JobKey, State
+from paravion.domain.queue import Job, JobKey, JobRecord, Notice, NoticeKind, State
 from paravion.domain.status import (
     BAD_MESSAGE,
     BAD_REQUEST,
@@ -24,7 +25,7 @@ from paravion.domain.status import (
     Rejected,
     Status,
 )
-from paravion.errors import LedgerUnavailable, QueueUnavailable, SpoolUnavailable
+from paravion.errors import ClaimLost, LedgerUnavailable, QueueUnavailable, SpoolUnavailable
 from paravion.ports import Identity, QueueName
 from paravion.services.deliver import deliver
 from tests.support.world import START, Saboteur, World
@@ -385,3 +386,175 @@ def test_outcome_of_one_hop_is_recorded_while_another_hangs() -> None:
 
     asyncio.run(go())
     assert world.states(receipt.queue_id) == {"fast@a.example": "delivered", "slow@b.example": "delivered"}
+
+
+def test_smarthost_takes_all_mail_in_one_transaction() -> None:
+    """With a relay no name is looked up."""
+    world = World()
+    hop = NextHop("smart:587", (MxHost("smart", 587, allow_private=True),))
+    world.for_deliver = replace(world.for_deliver, smarthost=hop)
+    receipt = world.submit("x@a.example", "y@b.example")
+    world.run()
+    assert world.transport.calls == 1
+    assert world.states(receipt.queue_id) == {"x@a.example": "delivered", "y@b.example": "delivered"}
+
+
+def test_report_settled_meanwhile_does_not_lose_the_workers_outcome() -> None:
+    """The bounce of an earlier failure changes the record under a worker; its 250 goes on top."""
+    world = World({"busy@b.example": [BUSY, Outcome(Result.DELIVERED, "2.0.0", 250, "Ok")]})
+    receipt = world.submit("busy@b.example", "missing@c.example", sender=SENDER)
+    key = JobKey(receipt.queue_id)
+    world.transport.script["missing@c.example"] = [MISSING]
+    world.invoke(QueueName.DELIVERY)
+    world.invoke(QueueName.DELIVERY)
+    world.invoke(QueueName.RETRY)
+    world.now += 400
+    world.sweep()
+    send = world.transport.send
+
+    async def interrupted(*args: object) -> object:
+        outcomes = await send(*args)  # type: ignore[arg-type]
+        assert world.invoke(QueueName.BOUNCE)
+        return outcomes
+
+    world.transport.send = interrupted  # type: ignore[assignment,method-assign]
+    record = world.ledger.load(key)
+    assert record is not None
+    assert record.owed
+    world.invoke(QueueName.DELIVERY)
+    after = world.ledger.load(key)
+    assert after is not None
+    assert (after.state, after.owed) == (State.DONE, ())
+    world.transport.send = send  # type: ignore[method-assign]
+    world.run()
+    assert len(world.accepted_by("busy@b.example")) == 1
+    assert len(world.accepted_by(SENDER)) == 1
+
+
+def test_worker_that_lost_its_claim_writes_nothing() -> None:
+    """Somebody else's record is not overwritten; the item goes the dead-letter road."""
+    world = World()
+    receipt = world.submit("you@a.example")
+    key = JobKey(receipt.queue_id)
+    send = world.transport.send
+
+    async def stolen(*args: object) -> object:
+        outcomes = await send(*args)  # type: ignore[arg-type]
+        record = world.ledger.records[key]
+        world.ledger.records[key] = replace(record, token="thief", version=record.version + 1)
+        return outcomes
+
+    world.transport.send = stolen  # type: ignore[assignment,method-assign]
+    items = world.queues.receive(QueueName.DELIVERY)
+    assert asyncio.run(deliver(items, world.for_deliver, 60.0)) == [items[0].item_id]
+    assert world.ledger.records[key].token == "thief"
+
+
+def test_ledger_gone_until_the_end_counts_as_broken_off() -> None:
+    """The outcome could not be written in all the time there was: the attempt broke off, the mail comes back."""
+    world = World()
+    receipt = world.submit("you@a.example")
+
+    def refuse(_record: object) -> None:
+        raise LedgerUnavailable("throttled")
+
+    save, world.ledger.save = world.ledger.save, refuse  # type: ignore[assignment,method-assign]
+    items = world.queues.receive(QueueName.DELIVERY)
+    assert asyncio.run(deliver(items, world.for_deliver, 0.2)) == [items[0].item_id]
+    world.ledger.save = save  # type: ignore[method-assign]
+    world.run()
+    # The instant of RFC 1047, stretched over the outage: a second copy, never a lost mail.
+    assert len(world.accepted_by("you@a.example")) == 2
+    assert world.states(receipt.queue_id) == {"you@a.example": "delivered"}
+
+
+def test_job_done_that_owes_a_report_is_told_to_the_bounce_queue_again() -> None:
+    """SQS brings a done job back: what it owes is sent to the bounce queue once more, and reported once."""
+    world = World({"you@a.example": [MISSING]})
+    receipt = world.submit("you@a.example", sender=SENDER)
+    world.invoke(QueueName.DELIVERY)
+    world.queues.items[QueueName.BOUNCE].clear()
+    world.queues.send(QueueName.DELIVERY, [Job(JobKey(receipt.queue_id), START)])
+    world.run()
+    assert len(world.accepted_by(SENDER)) == 1
+
+
+def test_bounce_job_without_a_record_is_parked() -> None:
+    """It can't be: so somebody must look at it."""
+    world = World()
+    world.queues.send(QueueName.BOUNCE, [Job(JobKey("q" * 26), START)])
+    world.run()
+    assert len(world.queues.items[QueueName.PARKED]) == 1
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["body alone", "whole report"])
+def test_report_id_that_is_taken_by_other_octets(whole: bool) -> None:
+    """A body left by a crash makes the report take its next id; a whole report there is enqueued, not doubled."""
+    world = World({"you@a.example": [MISSING]})
+    world.submit("you@a.example", sender=SENDER)
+    world.invoke(QueueName.DELIVERY)
+    world.invoke(QueueName.BOUNCE)
+    (report_id,) = [
+        queue_id for queue_id in world.spool.envelopes if b"auto-replied" in world.spool.envelopes[queue_id]
+    ]
+    world.spool.bodies[report_id] = b"other octets\r\n"
+    if not whole:
+        del world.spool.envelopes[report_id]
+    world.queues.items[QueueName.DELIVERY].clear()
+    key = next(iter(world.ledger.records))
+    record = world.ledger.records[key]
+    world.ledger.records[key] = replace(record, owed=(Notice(NoticeKind.FAILED, 1),))
+    world.queues.send(QueueName.BOUNCE, [Job(key, START)])
+    world.run()
+    assert len(world.accepted_by(SENDER)) == 1
+    assert len([q for q in world.spool.envelopes if b"auto-replied" in world.spool.envelopes[q]]) == 1
+
+
+def test_body_that_is_gone_is_left_out_of_the_report() -> None:
+    """The sender hears of the failure even if the content can't be returned."""
+    world = World({"you@a.example": [MISSING]})
+    receipt = world.submit("you@a.example", sender=SENDER)
+    world.invoke(QueueName.DELIVERY)
+    del world.spool.bodies[receipt.queue_id]
+    world.run()
+    (report,) = world.accepted_by(SENDER)
+    assert b"text/rfc822-headers" in report
+
+
+@pytest.mark.parametrize("queue", [QueueName.RETRY, QueueName.BOUNCE])
+def test_record_that_keeps_changing_leaves_the_item_for_later(queue: str) -> None:
+    """After some tries the item stays hidden and comes again; nothing is overwritten."""
+    world = World({"you@a.example": [BUSY] if queue == QueueName.RETRY else [MISSING]})
+    receipt = world.submit("you@a.example", sender=SENDER)
+    world.invoke(QueueName.DELIVERY)
+    world.invoke(QueueName.DELIVERY)
+    save = world.ledger.save
+
+    def always_late(record: JobRecord) -> JobRecord:
+        raise ClaimLost(str(record.key))
+
+    world.ledger.save = always_late  # type: ignore[method-assign]
+    world.invoke(queue)
+    assert [item.receives for item in world.queues.items[queue]] == [1]
+    world.ledger.save = save  # type: ignore[method-assign]
+    world.run()
+    assert len(world.accepted_by(SENDER)) >= 1
+    assert world.states(receipt.queue_id) == {"you@a.example": "failed"}
+
+
+def test_control_field_that_we_cannot_obey_is_refused_by_name() -> None:
+    """Never ignored."""
+    world = World()
+    content = b"From: a@b.example\r\nX-SES-SOURCE-ARN: arn:x\r\n\r\n"
+    with pytest.raises(Rejected, match="X-SES-SOURCE-ARN"):
+        world.submit("you@a.example", content=content)
+
+
+def test_tags_of_the_header_join_those_of_the_call() -> None:
+    """X-SES-MESSAGE-TAGS is a setting of the send, and does not travel."""
+    world = World()
+    content = b"From: a@b.example\r\nX-SES-MESSAGE-TAGS: a=1, b=2\r\n\r\n"
+    receipt = world.submit("you@a.example", content=content, tags=(("c", "3"),))
+    envelope, header = decode_qf(world.spool.envelopes[receipt.queue_id])
+    assert envelope.tags == (("c", "3"), ("a", "1"), ("b", "2"))
+    assert b"X-SES" not in header

@@ -1,0 +1,145 @@
+"""The job's state machine, transition by transition."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paravion.domain import queue
+from paravion.domain.outcome import Outcome, Result
+from paravion.domain.queue import LOG_ENTRIES, Job, JobKey, JobRecord, LogEntry, Notice, NoticeKind, State
+
+KEY = JobKey("q" * 26)
+OK = Outcome(Result.DELIVERED, "2.0.0", 250, "Ok", "DOT", "mx")
+BUSY = Outcome(Result.DEFERRED, "4.2.0", 451, "busy", "RCPT", "mx")
+GONE = Outcome(Result.FAILED, "5.1.1", 550, "gone", "RCPT", "mx")
+
+
+def _claimed(count: int = 2, **fields: object) -> JobRecord:
+    record = queue.claimed(None, Job(KEY, 1.0), token="t", lease_until=90.0)
+    return replace(record, recipient_count=count, **fields)  # type: ignore[arg-type]
+
+
+def _with(
+    record: JobRecord, outcomes: dict[int, Outcome], *, last: bool = True, **notify: tuple[str, ...]
+) -> JobRecord:
+    told = {n: (f"r{n}@a.example", outcome) for n, outcome in outcomes.items()}
+    wishes = {int(name[1:]): words for name, words in notify.items()}
+    return queue.with_outcomes(record, told, now=5.0, notify=wishes, last=last)
+
+
+@pytest.mark.parametrize("state", State)
+def test_only_untouched_and_ready_jobs_are_claimed(state: State) -> None:
+    """A claimed job stays its worker's even when the lease is over: `retry` decides."""
+    assert queue.can_claim(None)
+    assert queue.can_claim(JobRecord(KEY, 0.0, state)) is (state is State.READY)
+
+
+def test_claim_counts_attempts_and_keeps_what_is_known() -> None:
+    """A claim after a sweep goes on where the job stood."""
+    tried = replace(_with(_claimed(), {0: OK, 1: BUSY}), state=State.READY, due_at=99.0)
+    again = queue.claimed(tried, Job(KEY, 7.0), token="u", lease_until=200.0)
+    assert (again.state, again.attempts, again.token, again.due_at) == (State.CLAIMED, 2, "u", 0.0)
+    assert again.queued_at == 1.0
+    assert again.open_positions([0, 1]) == [1]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "state"),
+    [
+        ({0: OK, 1: OK}, State.DONE),
+        ({0: OK, 1: GONE}, State.DONE),
+        ({0: OK, 1: BUSY}, State.TRIED),
+        ({0: BUSY, 1: BUSY}, State.TRIED),
+        ({0: OK}, State.TRIED),
+        ({}, State.TRIED),
+    ],
+    ids=["delivered", "one failed", "one deferred", "all deferred", "one untold", "nothing told"],
+)
+def test_attempt_ends_done_only_when_everybody_is_final(outcomes: dict[int, Outcome], state: State) -> None:
+    """A recipient that nobody spoke of is not done."""
+    record = _with(_claimed(), outcomes)
+    assert (record.state, record.token, record.lease_until) == (state, "", 0.0)
+
+
+def test_outcome_under_way_keeps_the_lease() -> None:
+    """The first hop's outcome is recorded while the second hop is still talking."""
+    record = _with(_claimed(), {0: OK}, last=False)
+    assert (record.state, record.token) == (State.CLAIMED, "t")
+
+
+@pytest.mark.parametrize("later", [OK, BUSY, GONE])
+@pytest.mark.parametrize("first", [OK, GONE])
+def test_final_is_final(first: Outcome, later: Outcome) -> None:
+    """Whatever is told later of a recipient that is delivered or failed, nothing changes, nothing is owed anew."""
+    record = _with(_claimed(1), {0: first}, last=False)
+    again = _with(record, {0: later})
+    assert again.recipients == record.recipients
+    assert again.owed == record.owed
+    told = {0: ("r0@a.example", replace(GONE, command="EXPIRED"))}
+    assert queue.expired(record, now=9.0, outcomes=told, notify={}).recipients == record.recipients
+
+
+def test_failures_of_one_attempt_share_a_notice() -> None:
+    """One report for all recipients that failed together; those of a later attempt get their own."""
+    record = _with(_claimed(3), {0: GONE, 1: GONE, 2: BUSY})
+    assert record.owed == (Notice(NoticeKind.FAILED, 1),)
+    later = queue.claimed(replace(record, state=State.READY), Job(KEY, 1.0), token="u", lease_until=9.0)
+    later = _with(later, {2: GONE})
+    first, second = later.owed
+    assert sorted(queue.members(later, first)) == [0, 1]
+    assert sorted(queue.members(later, second)) == [2]
+
+
+def test_expiry_is_told_apart_from_failures_of_the_same_attempt() -> None:
+    """Who failed at once and who was given up get different reports."""
+    record = _with(_claimed(), {0: GONE, 1: BUSY})
+    told = {1: ("r1@a.example", replace(BUSY, result=Result.FAILED, status="5.4.7", command="EXPIRED"))}
+    over = queue.expired(record, now=99.0, outcomes=told, notify={})
+    assert over.state is State.DONE
+    assert [sorted(queue.members(over, notice)) for notice in over.owed] == [[0], [1]]
+
+
+@pytest.mark.parametrize(
+    ("notify", "delay"), [((), True), (("DELAY",), True), (("FAILURE",), False), (("NEVER",), False)]
+)
+def test_delay_is_told_to_those_who_want_it(notify: tuple[str, ...], delay: bool) -> None:
+    """RFC 3461 4.1: without NOTIFY a delay is reported at our choice."""
+    assert queue.wants_delay_notice(notify) is delay
+
+
+def test_delay_notice_speaks_of_those_who_waited() -> None:
+    """Those final before the notice are not in it; those final after it are."""
+    record = _with(_claimed(3), {0: OK, 1: BUSY, 2: BUSY})
+    notice = Notice(NoticeKind.DELAYED, 1)
+    again = queue.claimed(replace(record, state=State.READY), Job(KEY, 1.0), token="u", lease_until=9.0)
+    again = _with(again, {1: OK, 2: BUSY})
+    assert sorted(queue.members(again, notice)) == [1, 2]
+
+
+def test_event_of_the_job_is_logged() -> None:
+    """A line without recipients."""
+    record = queue.with_event(_claimed(), "broke_off", now=3.0, text="x")
+    assert record.log[-1] == LogEntry(3.0, "broke_off", 1, (), "x")
+
+
+@given(st.lists(st.sampled_from([OK, BUSY, GONE]), max_size=200))
+def test_history_is_bounded_and_keeps_its_ends(outcomes: list[Outcome]) -> None:
+    """However long a job is tried, its record stays small; the beginning and the end are kept."""
+    record = _claimed(1000)
+    for n, outcome in enumerate(outcomes):
+        record = queue.with_event(record, f"{n}", now=float(n), text=outcome.text)
+    assert len(record.log) <= LOG_ENTRIES
+    if outcomes:
+        assert (record.log[0].event, record.log[-1].event) == ("0", str(len(outcomes) - 1))
+
+
+@given(st.dictionaries(st.integers(0, 9), st.sampled_from([OK, BUSY, GONE])))
+def test_every_outcome_is_in_the_history_once(outcomes: dict[int, Outcome]) -> None:
+    """Same words share a line; every recipient stands in one."""
+    record = _with(_claimed(10), outcomes)
+    assert sorted(n for entry in record.log for n in entry.recipients) == sorted(outcomes)
+    assert len(record.log) == len(set(outcomes.values()))
