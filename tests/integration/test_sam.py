@@ -2,7 +2,8 @@
 `sam validate` and `sam build` on the real template, and the handlers imported from nothing but what was built.
 
 `PARAVION_SAM` names the sam command; without it the one on PATH is used, and without any the tests are skipped.
-A build downloads the layer's wheels by pip and needs python3.13 on PATH, as template.yaml's runtime says.
+A build downloads the layer's wheels by pip and needs python3.13, as template.yaml's runtime says:
+`PARAVION_PYTHON313` names it, or it is on PATH.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SAM = os.environ.get("PARAVION_SAM") or shutil.which("sam")
-PYTHON = shutil.which("python3.13")
+PYTHON = os.environ.get("PARAVION_PYTHON313") or shutil.which("python3.13")
 FUNCTIONS = ("Validate", "Deliver", "Retry", "Bounce", "Admin")
 
 pytestmark = pytest.mark.skipif(SAM is None, reason="no sam command (PARAVION_SAM or PATH)")
-needs_python = pytest.mark.skipif(PYTHON is None, reason="no python3.13 on PATH")
+needs_python = pytest.mark.skipif(PYTHON is None, reason="no python3.13 (PARAVION_PYTHON313 or PATH)")
 
 # An import in Lambda's init phase: sys.path as Lambda has it, then the handler's deps without any call to AWS.
 IMPORT = """
@@ -44,6 +45,9 @@ print(json.dumps({
 def _sam(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     environ = os.environ | {"SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "us-east-1"}
     environ.pop("PYTHONPATH", None)
+    if PYTHON:
+        # sam looks for the runtime's Python by its name.
+        environ["PATH"] = f"{Path(PYTHON).parent}{os.pathsep}{environ['PATH']}"
     return subprocess.run(
         [SAM, *arguments], cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=300
     )

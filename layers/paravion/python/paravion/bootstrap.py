@@ -14,6 +14,7 @@ import asyncio
 import os
 import secrets
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -68,7 +69,10 @@ def new_runner() -> asyncio.Runner:
     Its threads are for the blocking AWS calls of a batch.
     """
     runner = asyncio.Runner()
-    runner.get_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
+    loop = runner.get_loop()
+    loop.set_default_executor(ThreadPoolExecutor(_THREADS))
+    # Lambda ends the process; local mode drops the environment, and its loop goes with it.
+    weakref.finalize(runner, loop.close)
     return runner
 
 

@@ -1,0 +1,1 @@
+"""What runs outside the functions: local mode and the SMTP front door."""
