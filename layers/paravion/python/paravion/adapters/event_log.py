@@ -21,7 +21,8 @@ class PowertoolsEventLog:
     """ports.EventLog on standard output, where Lambda collects it."""
 
     def __init__(self, service: str, level: str) -> None:
-        self._logger = Logger(service=service, level=level)
+        # The line in this file that logs says nothing, and logs are paid for by the octet.
+        self._logger = Logger(service=service, level=level, location=None)
 
     def emit(self, event: str, fields: Mapping[str, object]) -> None:
         """See ports.EventLog."""
