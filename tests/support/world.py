@@ -178,6 +178,7 @@ class World:
             event_log=self.event_log,
             plan=plan,
             sweep_grace_s=900,
+            in_parallel=in_turn,
             clock=clock,
             jitter=lambda: 0.5,
         )

@@ -14,6 +14,7 @@ from paravion.domain.ids import shard_of
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import (
     DUE_SHARDS,
+    DueJob,
     Job,
     JobKey,
     JobRecord,
@@ -95,12 +96,14 @@ def test_chunks_of_a_message_are_read_in_order(ledger: Any, queue_id: str) -> No
 
 
 def test_due_jobs_come_oldest_first_and_bounded(ledger: Any, queue_id: str) -> None:
-    """Of one shard, up to now, up to the limit."""
+    """Of one shard, up to now, up to the limit, and on from where a page ended."""
     shard = shard_of(queue_id, DUE_SHARDS)
     for chunk, due_at in enumerate((T0 + 3, T0 + 1, T0 + 2, T0 + 99)):
         ledger.save(JobRecord(JobKey(queue_id, chunk), T0, State.DEFERRED, due_at=due_at))
-    assert [key.chunk for key in ledger.due(shard, T0 + 10, 10)] == [1, 2, 0]
-    assert [key.chunk for key in ledger.due(shard, T0 + 10, 2)] == [1, 2]
+    assert [job.key.chunk for job in ledger.due(shard, T0 + 10, 10)] == [1, 2, 0]
+    page = ledger.due(shard, T0 + 10, 2)
+    assert page == [DueJob(JobKey(queue_id, 1), T0 + 1), DueJob(JobKey(queue_id, 2), T0 + 2)]
+    assert [job.key.chunk for job in ledger.due(shard, T0 + 10, 2, page[-1])] == [0]
     assert ledger.due((shard + 1) % DUE_SHARDS, T0 + 10, 10) == []
 
 

@@ -10,7 +10,7 @@ import pytest
 from paravion.domain.envelope import Recipient, decode_qf
 from paravion.domain.next_hop import MxHost, NextHop
 from paravion.domain.outcome import Outcome, Result
-from paravion.domain.queue import Job, JobKey, JobRecord, Notice, NoticeKind, State
+from paravion.domain.queue import DUE_SHARDS, DueJob, Job, JobKey, JobRecord, Notice, NoticeKind, State
 from paravion.domain.status import (
     BAD_MESSAGE,
     BAD_REQUEST,
@@ -28,6 +28,7 @@ from paravion.domain.status import (
 from paravion.errors import ClaimLost, LedgerUnavailable, QueueUnavailable, SpoolUnavailable
 from paravion.ports import Identity, QueueName
 from paravion.services.deliver import deliver
+from paravion.services.retry import sweep
 from tests.support.world import START, Saboteur, World
 
 BUSY = Outcome(Result.DEFERRED, "4.2.0", 451, "busy, come back", "RCPT", "mx")
@@ -558,3 +559,33 @@ def test_tags_of_the_header_join_those_of_the_call() -> None:
     envelope, header = decode_qf(world.spool.envelopes[receipt.queue_id])
     assert envelope.tags == (("c", "3"), ("a", "1"), ("b", "2"))
     assert b"X-SES" not in header
+
+
+def test_sweep_pages_through_a_long_index_whose_copy_lags() -> None:
+    """An index that still shows what was woken (it is eventually consistent) does not hold up the rest."""
+    world = World()
+    for n in range(2500):
+        key = JobKey(f"q{n}")
+        world.ledger.save(JobRecord(key, START, State.DEFERRED, due_at=START + n / 1000))
+    world.now = START + 10
+    shown = {shard: world.ledger.due(shard, world.now, 10_000) for shard in range(DUE_SHARDS)}
+
+    def lagging(shard: int, _now: float, limit: int, after: DueJob | None = None) -> list[DueJob]:
+        first = shown[shard].index(after) + 1 if after else 0
+        return shown[shard][first : first + limit]
+
+    world.ledger.due = lagging  # type: ignore[method-assign]
+    assert world.sweep() == 2500
+    assert world.sweep() == 0
+    assert len(world.queues.items[QueueName.DELIVERY]) == 2500
+
+
+def test_sweep_ends_when_its_time_is_up() -> None:
+    """What is left is found by the next one."""
+    world = World()
+    for n in range(500):
+        world.ledger.save(JobRecord(JobKey(f"q{n}"), START, State.DEFERRED, due_at=START))
+    times = iter([60.0, 4.0])
+    count = sweep(world.for_retry, lambda: next(times))
+    assert 0 < count <= 500
+    assert count + world.sweep() == 500

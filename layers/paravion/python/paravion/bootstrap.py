@@ -146,6 +146,7 @@ def retry() -> RetryDeps:
             own.retry_intervals_s, own.retry_jitter_ratio, own.queue_warn_s, own.queue_return_s, own.fault_backoff_s
         ),
         sweep_grace_s=own.sweep_grace_s,
+        in_parallel=_InParallel(_THREADS),
         clock=time.time,
         jitter=draws.random,
     )
@@ -214,14 +215,14 @@ class _Clients:
 
 
 def _commit_deps(spool: S3Spool, queues: SqsQueues) -> CommitDeps:
-    return CommitDeps(spool, queues, _InParallel())
+    return CommitDeps(spool, queues, _InParallel(4))
 
 
 class _InParallel:
     """Call functions at once, in threads that live as long as the environment."""
 
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(4)
+    def __init__(self, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(threads)
 
     def __call__(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
         futures = [self._pool.submit(call) for call in calls]

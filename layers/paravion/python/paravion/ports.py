@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
-    from paravion.domain.queue import Job, JobKey, JobRecord
+    from paravion.domain.queue import DueJob, Job, JobKey, JobRecord
 
 
 class Body(Protocol):
@@ -176,9 +176,12 @@ class Ledger(Protocol):
         """
         ...
 
-    def due(self, shard: int, now: float, limit: int) -> list[JobKey]:
+    def due(self, shard: int, now: float, limit: int, after: DueJob | None = None) -> list[DueJob]:
         """
-        Give up to `limit` jobs of a shard whose due time is past, oldest first. May lag by seconds.
+        Give up to `limit` jobs of a shard whose due time is past, oldest first, from behind `after` on.
+
+        May lag by seconds: jobs that were woken already may still be shown, so that a reader pages on
+        instead of reading the beginning again.
 
         Raises:
             LedgerUnavailable

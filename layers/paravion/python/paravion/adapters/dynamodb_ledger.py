@@ -31,6 +31,7 @@ from paravion.domain.ids import shard_of
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import (
     DUE_SHARDS,
+    DueJob,
     JobKey,
     JobRecord,
     LogEntry,
@@ -146,8 +147,15 @@ class DynamoLedger:
             names={"#token": "token"},
         )
 
-    def due(self, shard: int, now: float, limit: int) -> list[JobKey]:
+    def due(self, shard: int, now: float, limit: int, after: DueJob | None = None) -> list[DueJob]:
         """See ports.Ledger."""
+        start: dict[str, Any] = {}
+        if after is not None:
+            start["ExclusiveStartKey"] = {
+                **_key(after.key),
+                "due_shard": _shard(after.key),
+                "due_at": _number(after.due_at),
+            }
         with as_unavailable(LedgerUnavailable, "due"):
             answer: Any = self._client.query(
                 TableName=self._table,
@@ -155,8 +163,9 @@ class DynamoLedger:
                 KeyConditionExpression="due_shard = :shard AND due_at <= :now",
                 ExpressionAttributeValues={":shard": {"S": str(shard)}, ":now": _number(now)},
                 Limit=limit,
+                **start,
             )
-        return [_job_key(item) for item in answer["Items"]]
+        return [DueJob(_job_key(item), float(item["due_at"]["N"])) for item in answer["Items"]]
 
     def wake(self, key: JobKey, now: float, due_at: float) -> JobRecord | None:
         """See ports.Ledger."""

@@ -15,7 +15,7 @@ from paravion.domain import queue
 from paravion.domain.ids import shard_of
 from paravion.domain.next_hop import MxHost, NextHop
 from paravion.domain.outcome import Outcome, Result
-from paravion.domain.queue import DUE_SHARDS, Job, JobKey, JobRecord, Received, State
+from paravion.domain.queue import DUE_SHARDS, DueJob, Job, JobKey, JobRecord, Received, State
 from paravion.errors import ClaimLost, SpoolConflict, SpoolMissing
 from paravion.ports import Identity, QueueName, UploadTicket
 
@@ -208,12 +208,12 @@ class MemoryLedger:
             if stored and stored.state is State.CLAIMED and stored.token == record.token:
                 self.records[record.key] = replace(stored, due_at=due_at)
 
-    def due(self, shard: int, now: float, limit: int) -> list[JobKey]:
+    def due(self, shard: int, now: float, limit: int, after: DueJob | None = None) -> list[DueJob]:
         """See ports.Ledger."""
         with self._lock:
-            due = [r for r in self.records.values() if 0 < r.due_at <= now]
-        due.sort(key=lambda record: record.due_at)
-        return [r.key for r in due if shard_of(r.key.queue_id, DUE_SHARDS) == shard][:limit]
+            due = [DueJob(r.key, r.due_at) for r in self.records.values() if 0 < r.due_at <= now]
+        due = sorted((job for job in due if shard_of(job.key.queue_id, DUE_SHARDS) == shard), key=_by_due)
+        return [job for job in due if after is None or _by_due(job) > _by_due(after)][:limit]
 
     def wake(self, key: JobKey, now: float, due_at: float) -> JobRecord | None:
         """See ports.Ledger."""
@@ -234,6 +234,10 @@ class MemoryLedger:
 
 def _by_chunk(key: JobKey) -> int:
     return key.chunk
+
+
+def _by_due(job: DueJob) -> tuple[float, str, int]:
+    return job.due_at, job.key.queue_id, job.key.chunk
 
 
 class MemoryIdentities:

@@ -78,6 +78,14 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class DueJob:
+    """A job as the due index shows it; also the place to go on reading after."""
+
+    key: JobKey
+    due_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Received:
     """
     An item as a worker received it from a queue.

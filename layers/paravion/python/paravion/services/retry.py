@@ -25,7 +25,8 @@ Next on the message's path: services/bounce.py for what is owed, services/delive
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from paravion.domain import queue, schedule
 from paravion.domain.envelope import decode_qf
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from paravion.domain.envelope import Envelope
-    from paravion.domain.queue import Received
+    from paravion.domain.queue import DueJob, JobKey, Received
     from paravion.domain.schedule import Plan
     from paravion.ports import EventLog, Ledger, Queues, Spool
 
@@ -48,8 +49,8 @@ _CONFLICTS = 5
 """Times that a record may change under us before we leave the item to its next reception."""
 
 _LEASE_MARGIN_S = 5.0
-_SWEEP_PAGE = 10
-"""Jobs of one shard taken at once: what one enqueueing call carries."""
+_SWEEP_PAGE = 100
+"""Jobs of one shard read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class RetryDeps:
     Attributes:
         plan: The retry policy.
         sweep_grace_s: A job sent back to the queue is looked for again after this.
+        in_parallel: See services/commit.py.
         clock: Seconds since the epoch.
         jitter: Uniform draws in [0, 1).
     """
@@ -70,6 +72,7 @@ class RetryDeps:
     event_log: EventLog
     plan: Plan
     sweep_grace_s: float
+    in_parallel: Callable[[Sequence[Callable[[], Any]]], list[Any]]
     clock: Callable[[], float]
     jitter: Callable[[], float]
 
@@ -104,23 +107,28 @@ def sweep(deps: RetryDeps, remaining_s: Callable[[], float]) -> int:
         How many jobs were enqueued.
     """
     count = 0
-    shards = list(range(DUE_SHARDS))
-    while shards and remaining_s() > _LEASE_MARGIN_S:
-        # One page of every shard in turn: a full shard does not starve the others.
-        shards = [shard for shard in shards if (taken := _sweep_page(shard, deps)) and (count := count + taken)]
+    places: dict[int, DueJob | None] = dict.fromkeys(range(DUE_SHARDS))
+    # One page of every shard in turn: a full shard does not starve the others.
+    while places and remaining_s() > _LEASE_MARGIN_S:
+        for shard in list(places):
+            page = deps.ledger.due(shard, deps.clock(), _SWEEP_PAGE, places[shard])
+            count += _send_back([job.key for job in page], deps)
+            if len(page) < _SWEEP_PAGE:
+                del places[shard]
+            else:
+                places[shard] = page[-1]
     return count
 
 
-def _sweep_page(shard: int, deps: RetryDeps) -> int:
+def _send_back(keys: Sequence[JobKey], deps: RetryDeps) -> int:
     now = deps.clock()
-    keys = deps.ledger.due(shard, now, _SWEEP_PAGE)
+    woken = deps.in_parallel([partial(deps.ledger.wake, key, now, now + deps.sweep_grace_s) for key in keys])
     back: dict[str, list[Job]] = {QueueName.DELIVERY: [], QueueName.RETRY: []}
-    for key in keys:
-        record = deps.ledger.wake(key, now, now + deps.sweep_grace_s)
+    for record in woken:
         if record is not None:
             # A claimed or tried job is here because its safety net caught it: `retry` knows what to do.
             target = QueueName.DELIVERY if record.state is State.READY else QueueName.RETRY
-            back[target].append(Job(key, record.queued_at))
+            back[target].append(Job(record.key, record.queued_at))
     for name, jobs in back.items():
         if jobs:
             # crash here = found again after sweep_grace_s, never lost
