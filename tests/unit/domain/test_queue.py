@@ -90,8 +90,8 @@ def test_failures_of_one_attempt_share_a_notice() -> None:
     later = queue.claimed(replace(record, state=State.READY), Job(KEY, 1.0), token="u", lease_until=9.0)
     later = _with(later, {2: GONE})
     first, second = later.owed
-    assert sorted(queue.members(later, first)) == [0, 1]
-    assert sorted(queue.members(later, second)) == [2]
+    assert sorted(queue.members(later, first, {})) == [0, 1]
+    assert sorted(queue.members(later, second, {})) == [2]
 
 
 def test_expiry_is_told_apart_from_failures_of_the_same_attempt() -> None:
@@ -100,7 +100,7 @@ def test_expiry_is_told_apart_from_failures_of_the_same_attempt() -> None:
     told = {1: ("r1@a.example", replace(BUSY, result=Result.FAILED, status="5.4.7", command="EXPIRED"))}
     over = queue.expired(record, now=99.0, outcomes=told, notify={})
     assert over.state is State.DONE
-    assert [sorted(queue.members(over, notice)) for notice in over.owed] == [[0], [1]]
+    assert [sorted(queue.members(over, notice, {})) for notice in over.owed] == [[0], [1]]
 
 
 @pytest.mark.parametrize(
@@ -112,12 +112,12 @@ def test_delay_is_told_to_those_who_want_it(notify: tuple[str, ...], delay: bool
 
 
 def test_delay_notice_speaks_of_those_who_waited() -> None:
-    """Those final before the notice are not in it; those final after it are."""
+    """Who has the mail by the time that the report is built is not called late."""
     record = _with(_claimed(3), {0: OK, 1: BUSY, 2: BUSY})
     notice = Notice(NoticeKind.DELAYED, 1)
     again = queue.claimed(replace(record, state=State.READY), Job(KEY, 1.0), token="u", lease_until=9.0)
     again = _with(again, {1: OK, 2: BUSY})
-    assert sorted(queue.members(again, notice)) == [1, 2]
+    assert sorted(queue.members(again, notice, {})) == [2]
 
 
 def test_event_of_the_job_is_logged() -> None:
@@ -143,3 +143,19 @@ def test_every_outcome_is_in_the_history_once(outcomes: dict[int, Outcome]) -> N
     record = _with(_claimed(10), outcomes)
     assert sorted(n for entry in record.log for n in entry.recipients) == sorted(outcomes)
     assert len(record.log) == len(set(outcomes.values()))
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome", "wish"),
+    [(NoticeKind.FAILED, GONE, "FAILURE"), (NoticeKind.DELAYED, BUSY, "DELAY"), (NoticeKind.RELAYED, OK, "SUCCESS")],
+)
+def test_notice_leaves_out_who_asked_for_none(kind: NoticeKind, outcome: Outcome, wish: str) -> None:
+    """RFC 3461 4.1: NEVER stays silent also beside others that failed in the same attempt."""
+    record = _with(_claimed(2), {0: outcome, 1: outcome}, n0=(wish,), n1=("NEVER",))
+    assert sorted(queue.members(record, Notice(kind, 1), {0: (wish,), 1: ("NEVER",)})) == [0]
+
+
+def test_next_hop_that_took_over_the_duty_is_not_reported_for() -> None:
+    """RFC 3461 5.2.2: a host with DSN reports itself; beside it one without is reported by us."""
+    record = _with(_claimed(2), {0: replace(OK, relayed_dsn=True), 1: OK}, n0=("SUCCESS",), n1=("SUCCESS",))
+    assert sorted(queue.members(record, record.owed[0], {0: ("SUCCESS",), 1: ("SUCCESS",)})) == [1]

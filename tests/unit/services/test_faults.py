@@ -29,7 +29,7 @@ from paravion.errors import ClaimLost, LedgerUnavailable, QueueUnavailable, Spoo
 from paravion.ports import Identity, QueueName
 from paravion.services.deliver import deliver
 from paravion.services.retry import sweep
-from tests.support.world import START, Saboteur, World
+from tests.support.world import PLAN, START, Saboteur, World
 
 BUSY = Outcome(Result.DEFERRED, "4.2.0", 451, "busy, come back", "RCPT", "mx")
 MISSING = Outcome(Result.FAILED, "5.1.1", 550, "no such user", "RCPT", "mx")
@@ -589,3 +589,39 @@ def test_sweep_ends_when_its_time_is_up() -> None:
     count = sweep(world.for_retry, lambda: next(times))
     assert 0 < count <= 500
     assert count + world.sweep() == 500
+
+
+def test_who_said_never_is_not_named_in_the_report_of_another() -> None:
+    """RFC 3461 4.1, in the report itself."""
+    world = World({"a@b.example": [MISSING], "c@d.example": [MISSING]})
+    world.submit(Recipient("a@b.example", ("NEVER",)), "c@d.example", sender=SENDER)
+    world.run()
+    (report,) = world.accepted_by(SENDER)
+    assert b"c@d.example" in report
+    assert b"rfc822; a@b.example" not in report
+
+
+def test_delay_that_is_over_when_its_report_is_due_is_not_reported() -> None:
+    """The bounce queue was late: everybody has the mail by now."""
+    world = World(
+        {"you@a.example": [BUSY, Outcome(Result.DELIVERED, "2.0.0", 250, "Ok")]}, plan=replace(PLAN, warn_s=0)
+    )
+    world.submit("you@a.example", sender=SENDER)
+    world.invoke(QueueName.DELIVERY)
+    world.invoke(QueueName.DELIVERY)
+    world.invoke(QueueName.RETRY)
+    (late,) = world.queues.items[QueueName.BOUNCE]
+    late.visible_at = START + 4000
+    world.run()
+    key = next(iter(world.ledger.records))
+    assert world.ledger.records[key].owed == ()
+    assert world.accepted_by(SENDER) == []
+
+
+def test_from_that_is_no_address_is_nobodys_identity() -> None:
+    """With the check on, what can't be parsed can't be verified."""
+    world = World(identity_check="created")
+    world.identities.put(Identity("example.org", True, "t", START))
+    with pytest.raises(Rejected) as refusal:
+        world.submit("you@a.example", content=b"From: x@[999.1.1.1]\r\n\r\n")
+    assert refusal.value.status in {RELAY_DENIED, BAD_MESSAGE}

@@ -293,18 +293,40 @@ def expired(record: JobRecord, *, now: float, outcomes: Mapping[int, tuple[str, 
     )
 
 
-def members(record: JobRecord, notice: Notice) -> dict[int, RecipientState]:
-    """Give the recipients that a notice speaks of; immutable once the notice is owed."""
-    if notice.kind is NoticeKind.DELAYED:
-        return {n: s for n, s in record.recipients.items() if not s.is_final or s.attempt > notice.attempt}
-    wanted = Result.DELIVERED if notice.kind is NoticeKind.RELAYED else Result.FAILED
+_WISH: Final = {
+    NoticeKind.FAILED: "FAILURE",
+    NoticeKind.EXPIRED: "FAILURE",
+    NoticeKind.DELAYED: "DELAY",
+    NoticeKind.RELAYED: "SUCCESS",
+}
+
+
+def members(record: JobRecord, notice: Notice, notify: Mapping[int, tuple[str, ...]]) -> dict[int, RecipientState]:
+    """
+    Give the recipients that a notice speaks of; but for delays immutable once the notice is owed.
+
+    Args:
+        notify: By position: RFC 3461 NOTIFY. Who shares an attempt with somebody that is reported, but asked
+            for no such report, stays out of it.
+    """
     return {
-        n: s
-        for n, s in record.recipients.items()
-        if s.outcome.result is wanted
-        and s.attempt == notice.attempt
-        and (s.outcome.command == "EXPIRED") is (notice.kind is NoticeKind.EXPIRED)
+        n: state
+        for n, state in record.recipients.items()
+        if _wants(notify.get(n, ()), _WISH[notice.kind]) and _is_member(state, notice)
     }
+
+
+def _is_member(state: RecipientState, notice: Notice) -> bool:
+    if notice.kind is NoticeKind.DELAYED:
+        # Who has it by now, or never will, is no longer delayed.
+        return not state.is_final
+    wanted = Result.DELIVERED if notice.kind is NoticeKind.RELAYED else Result.FAILED
+    return (
+        state.outcome.result is wanted
+        and state.attempt == notice.attempt
+        and (state.outcome.command == "EXPIRED") is (notice.kind is NoticeKind.EXPIRED)
+        and not state.outcome.relayed_dsn
+    )
 
 
 def _wants(notify: tuple[str, ...], what: str) -> bool:

@@ -36,9 +36,9 @@ from paravion.services.batch import work_through
 from paravion.services.commit import CommitDeps, commit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from paravion.domain.queue import Job, JobRecord, Notice, Received
+    from paravion.domain.queue import Job, JobRecord, Notice, Received, RecipientState
     from paravion.ports import EventLog, Ledger
 
 RETURN_CONTENT_OCTETS: Final = 50_000
@@ -96,10 +96,12 @@ def _tell(job: Job, deps: BounceDeps) -> None:
 
 def _report(record: JobRecord, notice: Notice, deps: BounceDeps) -> None:
     envelope, header = decode_qf(deps.to_commit.spool.get_envelope(record.key.queue_id))
-    states = queue.members(record, notice)
+    notify = {n: recipient.notify for n, recipient in envelope.chunk(record.key.chunk).items()}
+    states = queue.members(record, notice, notify)
     to, kind = _addressee(envelope, notice, deps.postmaster)
     fields = {"queue_id": envelope.queue_id, "notice": notice.kind.value, "recipients": len(states)}
     if not states:
+        # Those who were late when the report came due need none any more.
         return
     if not to:
         deps.event_log.emit("DoubleBounceDropped", fields)
@@ -107,7 +109,7 @@ def _report(record: JobRecord, notice: Notice, deps: BounceDeps) -> None:
     for variant in range(_VARIANTS):
         report_id = queue_id_from(f"{kind}\0{record.key}\0{notice}\0{variant}".encode())
         try:
-            _send_report(report_id, record, notice, envelope, header, to, kind, deps)
+            _send_report(report_id, states, record, notice, envelope, header, to, kind, deps)
         except Rejected:
             # A crash between the body and the envelope left a body that this one differs from (a delay
             # report tells of the latest reply): nothing was promised under that id, take the next.
@@ -130,6 +132,7 @@ def _addressee(envelope: Envelope, notice: Notice, postmaster: str) -> tuple[str
 
 def _send_report(
     report_id: str,
+    states: Mapping[int, RecipientState],
     record: JobRecord,
     notice: Notice,
     envelope: Envelope,
@@ -138,7 +141,6 @@ def _send_report(
     kind: str,
     deps: BounceDeps,
 ) -> None:
-    states = queue.members(record, notice)
     # The report is dated by what it reports, so that a repeat after a crash builds the same octets.
     now = max(state.at for state in states.values())
     report_header, body = build_dsn(
