@@ -36,9 +36,6 @@ _CONNECT_TIMEOUT_S: Final = 10.0
 _IDLE_S: Final = 15.0
 """Below the idle time-outs of servers and gateways, so that a kept connection is seldom dead."""
 
-_LOST_ANSWERS: Final = (HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT)
-"""A gateway's word that *it* got no answer: as good as none."""
-
 _TRANSIENT: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
 _AUTH_KEYS: Final = tuple(
     row.key for row in (status.AUTH_REQUIRED, status.AUTH_INVALID, status.SIGNATURE_INVALID, status.REQUEST_EXPIRED)
@@ -174,7 +171,8 @@ class Api:
             except (OSError, http1.BadResponse):
                 fault = "no answer"
             else:
-                if response.status not in _LOST_ANSWERS:
+                # A 5xx without our API's error form is a gateway's word that *it* got no answer: as good as none.
+                if response.status < HTTPStatus.INTERNAL_SERVER_ERROR or _error(response) is not None:
                     return response
                 fault = f"HTTP {response.status}"
             if wait is not None:

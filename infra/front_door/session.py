@@ -63,6 +63,7 @@ _PACE_GRACE_S: Final = 600.0
 HANDSHAKE_TIMEOUT_S: Final = 30
 """asyncio's own 60 s is long for somebody who has not even said what he wants."""
 
+_USER: Final = re.compile(rb"[A-Za-z0-9_-]+")
 _HELO: Final = re.compile(r"[A-Za-z0-9_.:\[\]-]{1,255}", re.ASCII)
 _FOREIGN: Final = frozenset({"GET", "POST", "PUT", "CONNECT", "OPTIONS"})
 """A browser talks to us: what follows is not meant as commands."""
@@ -469,7 +470,7 @@ class Session(SMTP):
     async def _check_credential(self, user: bytes, password: bytes) -> None:
         good = False
         # A colon can't stand in Basic's user; no access key has one.
-        if user and password and user.isalnum() and b"\0" not in password:
+        if _USER.fullmatch(user) and password and b"\0" not in password:
             authorization = basic(user, password)
             self._set_deadline(None)
             try:

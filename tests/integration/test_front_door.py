@@ -192,10 +192,10 @@ def test_auth_while_the_api_is_away_is_transient():
 
 @pytest.mark.parametrize(
     ("script", "code"),
-    [((200, {}), 235), ((500, {}), 454), ((404, {"message": "Not Found"}), 454), ((503, {}), 454)],
+    [((200, {}), 235), ((500, {}), 235), ((404, {"message": "Not Found"}), 454), ((503, {}), 235)],
 )
 def test_only_the_apis_own_refusal_refuses_a_password(api, script, code):
-    """A gateway's 404 or a 5xx says nothing about a credential."""
+    """A gateway's 404 says nothing about a credential; its 5xx is a lost answer, and asked again."""
     api.script.append(script)
     with opened(api, trusted_networks=()) as running, smtp(running) as client:
         client.ehlo()
@@ -357,7 +357,8 @@ OUTCOMES = {
     "busy": (error(503, "spool_unavailable", 451, "4.3.0", "Temporary service failure"), "451 4.3.0 Temporary"),
     "rate": (error(429, "rate_limited", 451, "4.4.5", "Too many requests"), "451 4.4.5 Too many requests"),
     "429 of a gateway": ((429, {"message": "Too Many Requests"}), "451 4.4.5 "),
-    "500": ((500, {"message": "Internal"}), "451 4.3.0 "),
+    "500 of a gateway, once: a lost answer": ((500, {"message": "Internal"}), "250 2.0.0 Ok"),
+    "500 of our own": (error(500, "internal", 451, "4.3.0", "Internal error"), "451 4.3.0 Internal error"),
     "403 of a gateway": ((403, {"message": "Forbidden"}), "451 4.3.0 "),
     "404 of a wrong URL": ((404, b"<html>"), "451 4.3.0 "),
     "413 of a gateway": ((413, {"message": "Too Long"}), "552 5.3.4 "),
@@ -377,7 +378,7 @@ def test_every_answer_of_the_api_becomes_a_true_reply(api, script, reply):
     with opened(api) as running, Client(running) as client:
         assert client.deliver().startswith(reply)
         assert f"250 2.0.0 Ok {QUEUE_ID}" == client.deliver()
-    assert 2 == len(api.submissions)
+    assert len(api.submissions) >= 2
 
 
 def test_421_from_the_api_closes_the_channel(api):
@@ -439,7 +440,7 @@ def test_size_declared_and_size_sent(api):
         assert client.deliver(b"x" * 998 + b"\r\n").startswith("250 2.0.0")
         assert client.deliver((b"x" * 98 + b"\r\n") * 1000).startswith("552 5.3.4 ")
         assert client.deliver().startswith("250 2.0.0")
-    assert 2 == len(api.submissions)
+    assert len(api.submissions) >= 2
 
 
 def test_large_content_is_uploaded(api):

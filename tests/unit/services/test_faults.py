@@ -10,7 +10,18 @@ import pytest
 from paravion.domain.envelope import Recipient, decode_qf
 from paravion.domain.next_hop import MxHost, NextHop
 from paravion.domain.outcome import Outcome, Result
-from paravion.domain.queue import DUE_SHARDS, DueJob, Job, JobKey, JobRecord, Notice, NoticeKind, State
+from paravion.domain.queue import (
+    DUE_SHARDS,
+    DueJob,
+    Job,
+    JobKey,
+    JobRecord,
+    Notice,
+    NoticeKind,
+    State,
+    claimed,
+    with_outcomes,
+)
 from paravion.domain.status import (
     BAD_MESSAGE,
     BAD_REQUEST,
@@ -26,7 +37,7 @@ from paravion.domain.status import (
     Status,
 )
 from paravion.errors import ClaimLost, LedgerUnavailable, QueueUnavailable, SpoolUnavailable
-from paravion.ports import Identity, QueueName
+from paravion.ports import Identity, QueueName, Transaction
 from paravion.services.deliver import deliver
 from paravion.services.retry import sweep
 from tests.support.world import PLAN, START, Saboteur, World
@@ -625,3 +636,136 @@ def test_from_that_is_no_address_is_nobodys_identity() -> None:
     with pytest.raises(Rejected) as refusal:
         world.submit("you@a.example", content=b"From: x@[999.1.1.1]\r\n\r\n")
     assert refusal.value.status in {RELAY_DENIED, BAD_MESSAGE}
+
+
+def test_failure_found_late_in_an_attempt_is_reported_though_bounce_ran_meanwhile() -> None:
+    """A report of the attempt under way waits for its end: its members still come in."""
+    later = [BUSY, MISSING]
+    world = World({"a@one.example": [MISSING], "b@two.example": list(later), "c@three.example": list(later)})
+    inner, under_way = world.transport.send, [False]
+
+    async def send(hop: NextHop, transaction: object, deadline: float) -> object:
+        if under_way[0] and hop.name == "three.example":
+            for _ in range(200):
+                await asyncio.sleep(0.005)
+                if any(notice.attempt == 2 for record in world.ledger.records.values() for notice in record.owed):
+                    break
+            # An older item of the bounce queue turns up again while this hop is still talking.
+            world.now += 1100
+            await asyncio.to_thread(world.invoke, QueueName.BOUNCE)
+        return await inner(hop, transaction, deadline)  # type: ignore[arg-type]
+
+    world.transport.send = send  # type: ignore[assignment,method-assign]
+    world.submit("a@one.example", "b@two.example", "c@three.example", sender=SENDER)
+    for queue in (QueueName.DELIVERY, QueueName.DELIVERY, QueueName.RETRY):
+        world.invoke(queue)
+    world.queues.receive(QueueName.BOUNCE)
+    world.now += 320
+    world.sweep()
+    under_way[0] = True
+    world.invoke(QueueName.DELIVERY)
+    world.run()
+    reports = b"".join(world.accepted_by(SENDER))
+    for path in (b"a@one.example", b"b@two.example", b"c@three.example"):
+        assert reports.count(b"Final-Recipient: rfc822; " + path) == 1
+
+
+def test_key_used_again_after_the_spool_expired_is_a_new_message() -> None:
+    """The ledger's record outlives the spool, and speaks of the earlier message only."""
+    world = World()
+    world.submit("a@one.example", idempotency_key="weekly")
+    world.run()
+    world.spool.envelopes.clear()
+    world.spool.bodies.clear()
+    world.now += 17 * 86_400
+    again = world.submit("a@one.example", idempotency_key="weekly", content=b"From: me@example.org\r\n\r\nnew\r\n")
+    assert not again.repeated
+    world.run()
+    assert len(world.accepted_by("a@one.example")) == 2
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_one_batch_does_not_open_a_thousand_connections(large: bool) -> None:
+    """Memory and descriptors are the function's, whatever its jobs name."""
+    world = World(max_message_octets="10000000")
+    open_now, most = [0], [0]
+
+    async def send(hop: NextHop, transaction: Transaction, _deadline: float) -> dict[int, Outcome]:
+        open_now[0] += 1
+        most[0] = max(most[0], open_now[0])
+        await asyncio.sleep(0.002)
+        open_now[0] -= 1
+        return {n: Outcome(Result.DELIVERED, "2.0.0", 250, "ok", "DOT", hop.name) for n in transaction.recipients}
+
+    world.transport.send = send  # type: ignore[assignment,method-assign]
+    body = b"x\r\n" * (400_000 if large else 1)
+    world.submit(*[f"u@d{n}.example" for n in range(1000)], content=b"From: me@example.org\r\n\r\n" + body)
+    world.invoke(QueueName.DELIVERY)
+    assert most[0] == (20 if large else 100)
+    assert world.queues.items[QueueName.DELIVERY] == []
+
+
+def test_record_of_a_chunk_fits_an_item_whatever_a_host_answers() -> None:
+    """DynamoDB refuses items over 400 KB: a verbose host must not keep other hosts' outcomes from being written."""
+    from paravion.adapters.dynamodb_ledger import _item
+
+    text = "\U0001f6ab" * 1000
+    record = replace(claimed(None, Job(JobKey("a" * 26), START), token="t", lease_until=START), recipient_count=100)
+    told = {n: (f"user{n}@{'h' * 60}.example", replace(MISSING, text=text)) for n in range(100)}
+    record = with_outcomes(record, told, now=START, notify={}, last=False)
+    size = sum(len(name) + len(next(iter(value.values())).encode()) for name, value in _item(record).items())
+    assert size < 400 * 1024
+
+
+def test_one_throttled_wake_neither_strands_its_page_nor_ends_the_sweep() -> None:
+    """The others of the page go out; the throttled one waits for the next minute."""
+    world = World()
+    for n in range(800):
+        key = JobKey(f"q{n}")
+        world.ledger.records[key] = JobRecord(key, START, State.DEFERRED, version=1, due_at=START - 10)
+    wake, calls = world.ledger.wake, [0]
+
+    def throttled(key: JobKey, now: float, due_at: float) -> JobRecord | None:
+        calls[0] += 1
+        if calls[0] == 50:
+            raise LedgerUnavailable("throttled")
+        return wake(key, now, due_at)
+
+    world.ledger.wake = throttled  # type: ignore[method-assign]
+    assert (world.sweep(), world.sweep()) == (799, 1)
+    assert len(world.queues.items[QueueName.DELIVERY]) == 800
+
+
+def test_ledger_away_for_hours_parks_nothing() -> None:
+    """Rule 6: our own outage defers mail; nobody has to move it by hand afterwards."""
+    world = World()
+    world.queues.visibility_s = 360
+    world.submit("a@one.example")
+
+    class Down:
+        def __getattr__(self, name: str) -> object:
+            def call(*_args: object, **_kwargs: object) -> None:
+                raise LedgerUnavailable(name)
+
+            return call
+
+    up = world.for_deliver, world.for_retry
+    world.for_deliver = replace(world.for_deliver, ledger=Down())  # type: ignore[arg-type]
+    world.for_retry = replace(world.for_retry, ledger=Down())  # type: ignore[arg-type]
+    while world.now < START + 12 * 3600:
+        world.invoke(QueueName.DELIVERY)
+        world.invoke(QueueName.RETRY)
+        world.now += 60
+    world.for_deliver, world.for_retry = up
+    world.run()
+    assert world.queues.items[QueueName.PARKED] == []
+    assert len(world.accepted_by("a@one.example")) == 1
+
+
+def test_recipients_address_in_utf8_asks_nothing_of_the_others() -> None:
+    """RFC 6531 3.4: the header decides for all; each path decides at its own host."""
+    world = World()
+    receipt = world.submit("plain@old.example", "\u00fcser@new.example")
+    envelope, header = decode_qf(world.spool.envelopes[receipt.queue_id])
+    assert header.isascii()
+    assert not envelope.smtputf8

@@ -51,9 +51,14 @@ _CONFIG: Final = Config(
     retries={"mode": "standard", "total_max_attempts": 4},
     max_pool_connections=_THREADS,
     tcp_keepalive=True,
-    # Presigned uploads: botocore would sign their URLs by version 2 in the oldest regions.
+    # Presigned uploads: botocore would sign their URLs by version 2 in the oldest regions, and name the global
+    # endpoint, which newer regions refuse.
     signature_version="v4",
+    s3={"addressing_style": "virtual"},
 )
+
+_LEDGER_CONFIG: Final = _CONFIG.merge(Config(connect_timeout=1, read_timeout=2))
+"""An outcome must be written, and written again, within what is kept of the invocation for it."""
 
 
 def warm(deps: Callable[[], object]) -> None:
@@ -138,6 +143,7 @@ def retry() -> RetryDeps:
                 QueueName.DELIVERY: own.delivery_queue,
                 QueueName.RETRY: own.retry_queue,
                 QueueName.BOUNCE: own.bounce_queue,
+                QueueName.PARKED: own.parked_queue,
             },
         ),
         ledger=DynamoLedger(clients.make("dynamodb"), own.ledger),
@@ -162,7 +168,7 @@ def bounce() -> BounceDeps:
         to_commit=_commit_deps(
             S3Spool(clients.make("s3"), own.spool),
             SqsQueues(
-                clients.make("sqs"), {QueueName.DELIVERY: own.delivery_queue, QueueName.BOUNCE: own.bounce_queue}
+                clients.make("sqs"), {QueueName.DELIVERY: own.delivery_queue, QueueName.PARKED: own.parked_queue}
             ),
         ),
         ledger=DynamoLedger(clients.make("dynamodb"), own.ledger),
@@ -207,11 +213,14 @@ class _Clients:
         self._session = botocore.session.get_session()
 
     def make(self, service: str) -> Any:
-        return self._session.create_client(service, config=_CONFIG)
+        return self._session.create_client(service, config=_LEDGER_CONFIG if service == "dynamodb" else _CONFIG)
 
     def presigning(self, endpoint: str) -> Any | None:
         """A client for presigned URLs at another endpoint than the spool's own; it makes no calls."""
-        return self._session.create_client("s3", config=_CONFIG, endpoint_url=endpoint) if endpoint else None
+        if not endpoint:
+            return None
+        config = _CONFIG.merge(Config(s3={"addressing_style": "path"}))
+        return self._session.create_client("s3", config=config, endpoint_url=endpoint)
 
 
 def _commit_deps(spool: S3Spool, queues: SqsQueues) -> CommitDeps:

@@ -108,6 +108,15 @@ class Queues(Protocol):
         """
         ...
 
+    def park(self, bodies: Sequence[str]) -> None:
+        """
+        Put items that are no jobs where an operator looks at them: the parked queue.
+
+        Raises:
+            QueueUnavailable
+        """
+        ...
+
     def release(self, queue: str, receipts: Sequence[str]) -> None:
         """
         Make received items visible at once, so that they go on their way (to the dead-letter queue).

@@ -118,6 +118,7 @@ SETTINGS: Final = (
     Setting("delivery_queue", _text, None, "", "URL of the delivery queue."),
     Setting("retry_queue", _text, None, "", "URL of the retry queue, the delivery queue's dead-letter queue."),
     Setting("bounce_queue", _text, None, "", "URL of the bounce queue."),
+    Setting("parked_queue", _text, None, "", "URL of the parked queue, where what nobody can handle is kept."),
     Setting("secrets", _text, None, "", "Path under which secrets are kept, with a leading slash."),
     Setting("hostname", _hostname, "paravion.invalid", "", "Our name in EHLO, Received, Message-ID and reports."),
     Setting("log_level", _choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "", "Lowest level that is logged."),
@@ -141,8 +142,8 @@ SETTINGS: Final = (
     Setting("fault_backoff_s", _seconds(0.1, 900), "30", "seconds", "First wait after a fault of our own; doubles."),
     Setting(
         "sweep_grace_s",
-        _seconds(1, 3600),
-        "900",
+        _seconds(1, 21_600),
+        "3600",
         "seconds",
         "A job sent back to the queue is looked for again then.",
     ),
@@ -247,6 +248,7 @@ class RetrySettings:
     delivery_queue: str
     retry_queue: str
     bounce_queue: str
+    parked_queue: str
     log_level: str
     retry_intervals_s: tuple[float, ...]
     retry_jitter_ratio: float
@@ -263,7 +265,7 @@ class BounceSettings:
     spool: str
     ledger: str
     delivery_queue: str
-    bounce_queue: str
+    parked_queue: str
     hostname: str
     log_level: str
     postmaster: str

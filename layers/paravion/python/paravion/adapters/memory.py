@@ -112,8 +112,8 @@ class MemoryQueues:
     redrive: Mapping[str, tuple[str, int]] = field(
         default_factory=lambda: {
             QueueName.DELIVERY: (QueueName.RETRY, 1),
-            QueueName.RETRY: (QueueName.PARKED, 10),
-            QueueName.BOUNCE: (QueueName.PARKED, 10),
+            QueueName.RETRY: (QueueName.PARKED, 300),
+            QueueName.BOUNCE: (QueueName.PARKED, 300),
         }
     )
     visibility_s: float = 1080.0
@@ -128,6 +128,11 @@ class MemoryQueues:
         """See ports.Queues."""
         for job in jobs:
             self.put(queue, job)
+
+    def park(self, bodies: Sequence[str]) -> None:
+        """See ports.Queues."""
+        for body in bodies:
+            self.put(QueueName.PARKED, body)
 
     def put(self, queue: str, body: Job | str) -> None:
         """Enqueue a job, or a text that is none."""
@@ -154,7 +159,8 @@ class MemoryQueues:
             item.receives += 1
             item.receipt = f"r{next(self.serial)}"
             item.visible_at = now + self.visibility_s
-            batch.append(Received(item.item_id, item.receipt, item.body if isinstance(item.body, Job) else None))
+            job = item.body if isinstance(item.body, Job) else None
+            batch.append(Received(item.item_id, item.receipt, job, str(item.body)))
         return batch
 
     def delete(self, queue: str, receipts: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ The queues in SQS, and the wire form of a job and of a batch: ids only, never co
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -12,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from paravion.adapters.aws_errors import as_unavailable
 from paravion.domain.queue import Job, JobKey, Received
 from paravion.errors import QueueUnavailable
+from paravion.ports import QueueName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
 _BATCH: Final = 10
 """Entries of one SQS call."""
 
-_TRIES: Final = 3
-"""Calls made for entries that SQS alone refused, one by one, inside an accepted batch."""
+_WAITS_S: Final = (0.0, 0.1, 0.3, 0.9)
+"""Before each call for entries that SQS refused one by one inside an accepted batch: others of it are enqueued."""
 
 
 class SqsQueues:
@@ -46,9 +48,15 @@ class SqsQueues:
         for first in range(0, len(bodies), _BATCH):
             self._send_batch(queue, url, bodies[first : first + _BATCH])
 
+    def park(self, bodies: Sequence[str]) -> None:
+        """See ports.Queues."""
+        for first in range(0, len(bodies), _BATCH):
+            self._send_batch(QueueName.PARKED, self._urls[QueueName.PARKED], list(bodies[first : first + _BATCH]))
+
     def _send_batch(self, queue: str, url: str, bodies: list[str]) -> None:
         left = {str(n): body for n, body in enumerate(bodies)}
-        for _ in range(_TRIES):
+        for wait_s in _WAITS_S:
+            time.sleep(wait_s)
             with as_unavailable(QueueUnavailable, queue):
                 answer = self._client.send_message_batch(
                     QueueUrl=url, Entries=[{"Id": n, "MessageBody": body} for n, body in left.items()]
@@ -95,7 +103,7 @@ def decode_job(text: str) -> Job | None:
 def read_batch(event: Mapping[str, Any]) -> list[Received]:
     """Turn an SQS event of a Lambda function into what was received."""
     return [
-        Received(record["messageId"], record["receiptHandle"], decode_job(record["body"]))
+        Received(record["messageId"], record["receiptHandle"], decode_job(record["body"]), record["body"])
         for record in event["Records"]
     ]
 

@@ -50,13 +50,20 @@ class SsmSecrets:
             value = answer["Parameter"]["Value"]
         except ClientError as exc:
             if error_code(exc) != "ParameterNotFound":
-                raise SecretsUnavailable(f"{name}: {error_code(exc)}") from exc
+                return self._stale(name, now, cached, error_code(exc), exc)
         except BotoCoreError as exc:
-            raise SecretsUnavailable(f"{name}: {type(exc).__name__}") from exc
+            return self._stale(name, now, cached, type(exc).__name__, exc)
         if len(self._cache) >= _ENTRIES:
             self._cache.clear()
         self._cache[name] = (now + (MISSING_S if value is None else FOUND_S), value)
         return value
+
+    def _stale(self, name: str, now: float, cached: str | None, fault: str, exc: Exception) -> str:
+        """Stale beats shut: SSM's rate is the whole account's, and strangers with unknown keys can use it up."""
+        if cached is None:
+            raise SecretsUnavailable(f"{name}: {fault}") from exc
+        self._cache[name] = (now + MISSING_S, cached)
+        return cached
 
     def put(self, name: str, value: str) -> None:
         """See ports.Secrets."""

@@ -40,8 +40,6 @@ GIVE_UP_AFTER_S = 60.0
 RETRY_WAITS_S = (0.5, 1.0, 2.0, 4.0)
 INLINE_OCTETS = 3_500_000
 """Larger messages are uploaded first: base64 and JSON of more than this pass Lambda's 6 MB."""
-_LOST_ANSWERS = ("502", "504")
-"""A gateway's word that *it* got no answer: as good as none."""
 
 
 class ApiAway(Exception):
@@ -214,7 +212,7 @@ class Client:
             except (OSError, http1.BadResponse) as exc:
                 fault = f"{what}: {_reason(exc)}"
             else:
-                if str(response.status) not in _LOST_ANSWERS:
+                if not _is_lost(response):
                     return response
                 fault = f"{what}: HTTP {response.status}"
             wait = next(waits, None)
@@ -230,6 +228,11 @@ class Client:
         config = self._config
         signature = sigv4.sign(request, config.access_key, config.secret_key, config.region, now=time.time())
         return {"Host": host, "Connection": "close", **headers, **signature}
+
+
+def _is_lost(response: http1.ResponseParser) -> bool:
+    """A 5xx without our API's error form is a gateway's word that *it* got no answer: as good as none."""
+    return str(response.status).startswith("5") and b'"error"' not in response.body
 
 
 def new_idempotency_key(door: str) -> str:

@@ -16,6 +16,12 @@ SMTP_PORT: Final = 25
 SMTPS_PORT: Final = 465
 """The port on which TLS comes first (RFC 8314 3.3)."""
 
+# Special-purpose networks that some of the Pythons we run on call global (RFC 6890, 7526, 9637).
+_SPECIAL: Final = (
+    ipaddress.ip_network("192.0.0.0/24"),
+    ipaddress.ip_network("192.88.99.0/24"),
+    ipaddress.ip_network("3fff::/20"),
+)
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _PORTS: Final = 65_536
 
@@ -112,4 +118,8 @@ def is_refused(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
         if inner is not None:
             return is_refused(str(inner))
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.is_site_local:
+        return True
+    if any(parsed in network for network in _SPECIAL):
+        return True
     return not parsed.is_global or parsed.is_multicast or parsed.is_reserved or parsed.is_unspecified

@@ -94,11 +94,13 @@ class Received:
         item_id: Names it in the batch's answer.
         receipt: Names this reception of it.
         job: None when its body is no job of ours (a poison item).
+        body: The item's text as it lay in the queue.
     """
 
     item_id: str
     receipt: str
     job: Job | None
+    body: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,11 @@ class JobRecord:
         return [n for n, state in self.recipients.items() if not state.is_final]
 
 
+def is_of_earlier_message(record: JobRecord, job: Job) -> bool:
+    """Say whether a closed record speaks of a message whose spool expired and whose key was used again."""
+    return record.is_closed and job.queued_at > record.queued_at
+
+
 def can_claim(record: JobRecord | None) -> bool:
     """
     Say whether a worker may take the job: untouched, or made ready by the sweep.
@@ -238,7 +245,7 @@ def with_outcomes(
     for position, (forward_path, outcome) in outcomes.items():
         if position in states and states[position].is_final:
             continue
-        states[position] = RecipientState(forward_path, outcome, now, record.attempts)
+        states[position] = RecipientState(forward_path, _short(outcome), now, record.attempts)
         kind = _notice_for(outcome, notify.get(position, ()))
         notice = kind and Notice(kind, record.attempts)
         if notice and notice not in owed:
@@ -362,6 +369,11 @@ def _logged(
         groups.setdefault((outcome.result.value, text), []).append(position)
     entries = [LogEntry(now, event, attempt, tuple(positions), text) for (event, text), positions in groups.items()]
     return _bounded((*log, *entries))
+
+
+def _short(outcome: Outcome) -> Outcome:
+    """A hundred of these and the log stay below DynamoDB's 400 KB, whatever characters a host answers with."""
+    return replace(outcome, text=outcome.text.encode()[:1000].decode(errors="ignore"))
 
 
 def _bounded(log: tuple[LogEntry, ...]) -> tuple[LogEntry, ...]:

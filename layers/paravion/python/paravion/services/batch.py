@@ -21,8 +21,7 @@ def work_through(
     """
     Handle each item's job; whatever it raises, the item stays in its queue.
 
-    A poison body is made visible at once, so that it is parked within seconds; what failed for an outage
-    stays hidden and comes again later.
+    A poison body is parked at once; what failed for an outage stays hidden and comes again later.
 
     Args:
         queue: The queue that the items came from; names the stage in the log.
@@ -31,19 +30,16 @@ def work_through(
         The item ids that could not be handled.
     """
     failed: list[str] = []
-    poison: list[str] = []
     for item in items:
-        if item.job is None:
-            event_log.emit("Fault", {"stage": queue, "error": "no job in the item"})
-            failed.append(item.item_id)
-            poison.append(item.receipt)
-            continue
         try:
-            handle(item.job)
+            if item.job is None:
+                event_log.emit("Fault", {"stage": queue, "error": "no job in the item: parked"})
+                queues.park([item.body])
+            else:
+                handle(item.job)
         except Exception as exc:  # noqa: BLE001 (law 7: unknown trouble is transient)
-            fields = {"stage": queue, "queue_id": item.job.key.queue_id, "chunk": item.job.key.chunk}
+            key = item.job.key if item.job else None
+            fields = {"stage": queue, "queue_id": key.queue_id, "chunk": key.chunk} if key else {"stage": queue}
             event_log.emit("Fault", {**fields, "error": repr(exc)})
             failed.append(item.item_id)
-    if poison:
-        queues.release(queue, poison)
     return failed

@@ -89,6 +89,9 @@ def _tell(job: Job, deps: BounceDeps) -> None:
     if record is None:
         raise LedgerUnavailable(f"{job.key} owes a report, but has no record")
     for notice in record.owed:
+        if record.state is queue.State.CLAIMED and notice.attempt == record.attempts:
+            # The attempt is under way: its members still come in. Whoever ends it asks for the report again.
+            continue
         _report(record, notice, deps)
         # crash here = reported again under the same queue id, which is one message
         _settle(record, notice, deps)

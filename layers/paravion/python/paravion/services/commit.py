@@ -54,7 +54,8 @@ def commit(envelope: Envelope, header: bytes, body: bytes, deps: CommitDeps) -> 
 
     Raises:
         Rejected: idempotency_conflict: the queue id belongs to another message.
-        Unavailable: Nothing is promised; a repeat under the same queue id is safe.
+        Unavailable: Nothing is promised; a repeat under the same queue id is safe. Of a message of several
+            jobs some may be enqueued all the same: a caller who repeats without an idempotency key doubles those.
     """
     try:
         _, existing = deps.in_parallel(

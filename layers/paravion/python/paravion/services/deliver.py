@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 LEASE_MARGIN_S: Final = 30.0
 """A lease outlives its invocation by this: clocks differ, and a frozen function may not wake into its own lease."""
 
+LARGE_BODY_OCTETS: Final = 1 << 20
+"""A larger body is streamed for each next hop (adapters/s3_spool.py)."""
+
 _RECORDING_S: Final = 10.0
 """Kept free at the invocation's end for writing down what the hosts said."""
 
@@ -84,7 +87,8 @@ async def deliver(items: Sequence[Received], deps: DeliverDeps, remaining_s: flo
         The item ids that must go on to the dead-letter queue; they have been made visible at once.
     """
     deadline = asyncio.get_running_loop().time() + remaining_s
-    tasks = [asyncio.ensure_future(_one(item, deps, deadline, deps.clock() + remaining_s)) for item in items]
+    gates = _Gates()
+    tasks = [asyncio.ensure_future(_one(item, deps, deadline, deps.clock() + remaining_s, gates)) for item in items]
     try:
         done = await asyncio.gather(*tasks)
     finally:
@@ -96,13 +100,23 @@ async def deliver(items: Sequence[Received], deps: DeliverDeps, remaining_s: flo
     return [item.item_id for item in failed]
 
 
-async def _one(item: Received, deps: DeliverDeps, deadline: float, ends_at: float) -> bool:
+class _Gates:
+    """What a batch may have open at once: its memory and descriptors are the function's, whatever its jobs name."""
+
+    def __init__(self) -> None:
+        self.hops = asyncio.Semaphore(100)
+        # A large body is streamed: each of its streams holds a few pieces, here and in the socket.
+        self.large_bodies = asyncio.Semaphore(20)
+        self.look_ups = asyncio.Semaphore(50)
+
+
+async def _one(item: Received, deps: DeliverDeps, deadline: float, ends_at: float, gates: _Gates) -> bool:
     """Try one job; True when its item may be deleted."""
     if item.job is None:
         deps.event_log.emit("Fault", {"stage": "deliver", "error": "no job in the item"})
         return False
     try:
-        return await _Attempt(item.job, deps, deadline, ends_at).run()
+        return await _Attempt(item.job, deps, deadline, ends_at, gates).run()
     except Exception as exc:  # noqa: BLE001 (law 7: our own faults defer, and the batch goes on)
         fields = {"stage": "deliver", "queue_id": item.job.key.queue_id, "chunk": item.job.key.chunk}
         deps.event_log.emit("Fault", {**fields, "error": repr(exc)})
@@ -112,8 +126,9 @@ async def _one(item: Received, deps: DeliverDeps, deadline: float, ends_at: floa
 class _Attempt:
     """One job's attempt; holds the record as last saved."""
 
-    def __init__(self, job: Job, deps: DeliverDeps, deadline: float, ends_at: float) -> None:
+    def __init__(self, job: Job, deps: DeliverDeps, deadline: float, ends_at: float, gates: _Gates) -> None:
         self.job = job
+        self.gates = gates
         self.deps = deps
         self.deadline = deadline
         self.ends_at = ends_at
@@ -125,6 +140,13 @@ class _Attempt:
         record = await asyncio.to_thread(
             deps.ledger.claim, self.job, token=token, lease_until=self.ends_at + LEASE_MARGIN_S
         )
+        if record.token != token and queue.is_of_earlier_message(record, self.job):
+            # crash here = ready, as after a sweep: whoever gets the job next claims it
+            fresh = queue.JobRecord(self.job.key, self.job.queued_at, State.READY, version=record.version)
+            await asyncio.to_thread(deps.ledger.save, fresh)
+            record = await asyncio.to_thread(
+                deps.ledger.claim, self.job, token=token, lease_until=self.ends_at + LEASE_MARGIN_S
+            )
         if record.token != token:
             return await self._not_ours(record)
         try:
@@ -205,7 +227,7 @@ class _Attempt:
         by_domain: dict[str, list[int]] = {}
         for n, recipient in todo.items():
             by_domain.setdefault(split_address(recipient.forward_path)[1], []).append(n)
-        found = await asyncio.gather(*(self.deps.resolver.next_hop(domain) for domain in by_domain))
+        found = await asyncio.gather(*map(self._next_hop, by_domain))
         outcomes: dict[int, Outcome] = {}
         hops: dict[str, tuple[NextHop, list[int]]] = {}
         for hop, positions in zip(found, by_domain.values(), strict=True):
@@ -215,9 +237,15 @@ class _Attempt:
                 hops.setdefault(hop.name, (hop, []))[1].extend(positions)
         return outcomes, list(hops.values())
 
+    async def _next_hop(self, domain: str) -> NextHop | Outcome:
+        async with self.gates.look_ups:
+            return await self.deps.resolver.next_hop(domain)
+
     async def _send(self, hop: NextHop, transaction: Transaction) -> dict[int, Outcome]:
+        large = transaction.body.octets > LARGE_BODY_OCTETS
         try:
-            return await self.deps.transport.send(hop, transaction, self.deadline - _RECORDING_S)
+            async with self.gates.large_bodies if large else self.gates.hops:
+                return await self.deps.transport.send(hop, transaction, self.deadline - _RECORDING_S)
         except (SpoolMissing, Unavailable) as exc:
             # The body could not be read; the transport has sent no final dot.
             self.deps.event_log.emit(

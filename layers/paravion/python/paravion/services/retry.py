@@ -122,7 +122,7 @@ def sweep(deps: RetryDeps, remaining_s: Callable[[], float]) -> int:
 
 def _send_back(keys: Sequence[JobKey], deps: RetryDeps) -> int:
     now = deps.clock()
-    woken = deps.in_parallel([partial(deps.ledger.wake, key, now, now + deps.sweep_grace_s) for key in keys])
+    woken = deps.in_parallel([partial(_wake, key, now, deps) for key in keys])
     back: dict[str, list[Job]] = {QueueName.DELIVERY: [], QueueName.RETRY: []}
     for record in woken:
         if record is not None:
@@ -134,6 +134,16 @@ def _send_back(keys: Sequence[JobKey], deps: RetryDeps) -> int:
             # crash here = found again after sweep_grace_s, never lost
             deps.queues.send(name, jobs)
     return sum(map(len, back.values()))
+
+
+def _wake(key: JobKey, now: float, deps: RetryDeps) -> JobRecord | None:
+    """Take one due job; a throttle spares it for the next sweep, and the others of its page go out."""
+    try:
+        return deps.ledger.wake(key, now, now + deps.sweep_grace_s)
+    except LedgerUnavailable as exc:
+        fields = {"stage": "sweep", "queue_id": key.queue_id, "chunk": key.chunk}
+        deps.event_log.emit("Fault", {**fields, "error": repr(exc)})
+        return None
 
 
 def _decide(job: Job, deps: RetryDeps) -> None:
@@ -160,8 +170,8 @@ def _decide(job: Job, deps: RetryDeps) -> None:
 
 def _next(record: JobRecord | None, job: Job, now: float, deps: RetryDeps) -> JobRecord | None:
     """Give the record to save, or None when nothing is to be changed."""
-    if record is None:
-        record = JobRecord(job.key, job.queued_at, State.READY)
+    if record is None or queue.is_of_earlier_message(record, job):
+        record = JobRecord(job.key, job.queued_at, State.READY, version=record.version if record else 0)
     if record.is_closed or record.state is State.DEFERRED:
         return None
     if schedule.is_expired(record.queued_at, now, deps.plan):

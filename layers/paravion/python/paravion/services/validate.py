@@ -116,7 +116,8 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
     header = complete(
         message, queue_id=queue_id, now=now, hostname=settings.hostname, trace=trace, restamp=submission.restamp
     )
-    smtputf8 = message.header_is_utf8 or not all(path.isascii() for path in _paths(reverse_path, recipients))
+    # Paths speak for themselves at each host (domain/smtp_dialogue.py); only the header binds every recipient.
+    smtputf8 = not header.isascii()
     envelope, repeated = commit(
         Envelope(
             queue_id=queue_id,
