@@ -95,7 +95,7 @@ def submit(submission: Submission, deps: ValidateDeps) -> Receipt:
 def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
     settings = deps.settings
     now = deps.clock()
-    message = read_message(submission.content, max_octets=settings.max_message_octets)
+    message = read_message(submission.content, max_octets=settings.max_message_octets, bare_lf=settings.bare_lf)
     if hop_count(message) > HOPS_MAX:
         raise Rejected(ROUTING_LOOP, f"more than {HOPS_MAX} Received fields")
     submission = _with_control_fields(submission, message)
