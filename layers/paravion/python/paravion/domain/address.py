@@ -266,8 +266,10 @@ def parse_mailboxes(value: bytes) -> list[Mailbox]:
             obsolete spacing are dropped (RFC 5322 4.4).
 
     Raises:
-        ValueError: What is wrong, and at which octet of the unfolded value. A display name that holds
-            an @ must be quoted: `a@x <b@y>` could be read as either.
+        ValueError: What is wrong, and at which octet of the unfolded value.
+
+    A display name may hold `@`, `[` and `]` without quotes, as in `a@x <a@x>` and `[List] A <a@x>`: RFC 5322
+    forbids it, mail is full of it, and the angle brackets say which address is meant.
 
     Time and memory are linear in the length of the value.
     """
@@ -367,9 +369,10 @@ class _ListReader:
         self._flush()
 
     def _open_group(self, token: _Token) -> None:
-        if self._in_group or not self._words:
+        # A group's name is a strict phrase: with `@` before the colon it may as well be a route.
+        odd = any(word.kind == _LITERAL or word.mark not in {b"", b"."} for word in self._words)
+        if self._in_group or not self._words or odd:
             raise ValueError(f"':' at position {token.at} opens no group")
-        _display(self._words)  # a group's name is a phrase as well
         self._words, self._in_group = [], True
 
     def _take(self) -> _Token | None:
@@ -398,13 +401,14 @@ class _ListReader:
 
 
 def _display(words: list[_Token]) -> bytes:
-    """Join a phrase (RFC 5322 3.2.5, dots as in 4.1) without its quoting."""
+    """Join a phrase (RFC 5322 3.2.5, dots as in 4.1) without its quoting; specials that end nothing pass."""
     parts = []
     for n, word in enumerate(words):
-        if word.kind == _LITERAL or word.mark not in {b"", b"."}:
-            what = "[" if word.kind == _LITERAL else shown(word.text)
-            raise ValueError(f"'{what}' at position {word.at} of a display name must be quoted")
-        text = _QUOTED_PAIR.sub(rb"\1", word.text) if word.kind == _QUOTED else word.text
+        text = word.text
+        if word.kind == _QUOTED:
+            text = _QUOTED_PAIR.sub(rb"\1", text)
+        elif word.kind == _LITERAL:
+            text = b"[" + text + b"]"
         parts.append(b" " + text if n and word.spaced else text)
     return b"".join(parts)
 
