@@ -477,3 +477,10 @@ def test_shown_text_is_harmless(text: str | bytes) -> None:
     assert result.isascii()
     assert result == "" or result.isprintable()
     assert len(result) <= 20 * 10 + 3
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\u0085", "\x0b", "\x0c", "\x1c"])
+def test_line_separator_in_a_local_part_is_refused(separator: str) -> None:
+    """Found by fuzzing: RFC 6531 admits U+2028, and whoever splits a log or a list into lines would see two."""
+    with pytest.raises(ValueError, match="control character"):
+        parse_path(f"a{separator}b@x.example", smtputf8=True)

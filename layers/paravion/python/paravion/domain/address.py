@@ -50,8 +50,8 @@ _DOT_STRING: Final = re.compile(rf"[^.{_NO_ATEXT}]+(?:\.[^.{_NO_ATEXT}]+)*")
 _LOCAL_CHARACTER: Final = re.compile(rf"[^{_NO_ATEXT}]")
 _QUOTED_STRING: Final = re.compile(r'"(?:[^\x00-\x1f"\\\x7f]|\\[ -~])*+"')
 _LABEL: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?")
-# RFC 6531 admits all of UTF-8; C1 controls and surrogates are in no script and only serve tricks.
-_NO_TEXT: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# RFC 6531 admits all of UTF-8; C1 controls, line separators and surrogates are in no script and only serve tricks.
+_NO_TEXT: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _LABEL_DOTS: Final = re.compile("[.\u3002\uff0e\uff61]")  # RFC 3490 3.1
 
 _DEVIATIONS: Final = {
