@@ -764,6 +764,16 @@ def test_8_bit_mail_goes_as_it_is_where_it_may(header, extensions):
     assert server.messages[0].octets == header + b"\r\n" + GREETING.encode()
 
 
+def test_report_that_cannot_be_converted_is_sent_as_it_is():
+    """It quotes a signed message; returned it would reach nobody."""
+    body = b"Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n\xc3\xbc\r\n--b--\r\n"
+    header = HEADER + b"Content-Type: message/rfc822\r\n"
+    server = SmtpServer(extensions=SEVEN_BIT)
+    report = replace(mail(content=body, body_type="8BITMIME"), header=header, reverse_path="")
+    assert asyncio.run(send_once(server, report))[0].result is OK
+    assert server.messages[0].octets == header + b"\r\n" + body
+
+
 def test_conversion_is_made_once_for_many_transactions():
     """A host that takes one recipient at a time gets the same octets each time; the body is read once."""
     body = FakeBody(GREETING.encode())

@@ -281,7 +281,7 @@ class _Attempt:
             if not seven_bit.is_wanted(sent.header):
                 return sent
             if sent.body.octets > seven_bit.MAX_OCTETS:
-                return f"it has more than {seven_bit.MAX_OCTETS} octets"
+                return f"it has more than {seven_bit.MAX_OCTETS} octets" if sent.reverse_path else sent
             try:
                 async with asyncio.timeout_at(self.deadline):
                     octets = b"".join([chunk async for chunk in sent.body.chunks()])
@@ -292,7 +292,8 @@ class _Attempt:
             try:
                 header, octets = await asyncio.to_thread(seven_bit.to_seven_bit, sent.header, octets)
             except seven_bit.NotConvertible as exc:
-                return str(exc)
+                # A report that can't be converted, for what it quotes, must not be lost: there is nobody to tell.
+                return str(exc) if sent.reverse_path else sent
             self.converted = replace(sent, header=header, body=_Held(octets, len(octets)), body_type="7BIT")
         return self.converted
 
