@@ -244,6 +244,8 @@ def test_path_parser_raises_nothing_but_value_error(text: str, smtputf8: bool) -
         pytest.param("Jörg <jörg@bücher.de>".encode(), [("Jörg".encode(), "jörg@xn--bcher-kva.de")], id="utf8"),
         pytest.param(b"J\xf6rg <a@b.c>", [(b"J\xf6rg", "a@b.c")], id="latin1_display"),
         pytest.param(b'"" <a@b.c>', [(b"", "a@b.c")], id="empty_display"),
+        pytest.param(b"undisclosed-recipients: ", [], id="empty_group_without_end"),
+        pytest.param(b"a@x.y, nobody:", [(b"", "a@x.y")], id="empty_group_without_end_after_another"),
         pytest.param(b"a@x.y <b@z.w>", [(b"a@x.y", "b@z.w")], id="at_in_display"),
         pytest.param(b"a@x.y, c@d.e <b@z.w>", [(b"", "a@x.y"), (b"c@d.e", "b@z.w")], id="comma_ends_a_display"),
         pytest.param(b"[x] y <b@z.w>", [(b"[x] y", "b@z.w")], id="bracket_in_display"),

@@ -269,7 +269,8 @@ def parse_mailboxes(value: bytes) -> list[Mailbox]:
         ValueError: What is wrong, and at which octet of the unfolded value.
 
     A display name may hold `@`, `[` and `]` without quotes, as in `a@x <a@x>` and `[List] A <a@x>`: RFC 5322
-    forbids it, mail is full of it, and the angle brackets say which address is meant.
+    forbids it, mail is full of it, and the angle brackets say which address is meant. An empty group that ends
+    the value needs no semicolon.
 
     Time and memory are linear in the length of the value.
     """
@@ -331,6 +332,7 @@ class _ListReader:
         self._found: list[Mailbox] = []
         self._words: list[_Token] = []  # of the element under way
         self._in_group = False
+        self._group_begins = 0  # how many were found before it
 
     def mailboxes(self) -> list[Mailbox]:
         complete = False  # a mailbox or a group ended: a separator must come
@@ -351,7 +353,8 @@ class _ListReader:
                 raise ValueError(f"'>' at position {token.at} without '<'")
             else:
                 self._words.append(token)
-        if self._in_group:
+        # `undisclosed-recipients:` often stands without its semicolon; in any other group that may be a mistake.
+        if self._in_group and (self._words or len(self._found) > self._group_begins):
             raise ValueError("group is not ended by ';'")
         self._flush()
         return self._found
@@ -373,7 +376,7 @@ class _ListReader:
         odd = any(word.kind == _LITERAL or word.mark not in {b"", b"."} for word in self._words)
         if self._in_group or not self._words or odd:
             raise ValueError(f"':' at position {token.at} opens no group")
-        self._words, self._in_group = [], True
+        self._words, self._in_group, self._group_begins = [], True, len(self._found)
 
     def _take(self) -> _Token | None:
         if self._next == len(self._tokens):
