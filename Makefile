@@ -9,7 +9,7 @@ SAM := .venv-sam/bin/sam
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-313 lint type bench build deploy pr clean
+.PHONY: help demo up test test-313 lint type bench fuzz build deploy pr clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -59,6 +59,10 @@ type: $(VENV)/.made-dev  ## Check the types
 
 bench: $(VENV)/.made-dev $(if $(PYTHON313),.venv-313/.made)  ## Measure, side by side; prints ratios
 	PARAVION_PYTHON313=$(if $(PYTHON313),.venv-313/bin/python) $(BIN)/python tests/bench/run.py
+
+FUZZ_S ?= 3600
+fuzz: $(VENV)/.made-dev  ## Feed hostile octets to every parser for an hour (FUZZ_S=seconds)
+	PYTHONPATH=layers/paravion/python:. $(BIN)/python -m tests.fuzz.targets $(FUZZ_S)
 
 build: $(SAM)  ## Build what is deployed
 	PATH="$(dir $(PYTHON313)):$$PATH" $(SAM) build

@@ -4,19 +4,25 @@ What check and edit of a message cost, beside CPython's email parser doing the s
 Run: `PYTHONPATH=layers/paravion/python python tests/bench/bench_message.py`. Prints medians and ratios;
 ratios hold on any machine, times do not. The floor parses with BytesParser(policy=SMTP), reads From, To,
 Subject and Date, and writes the message out again by BytesGenerator's `as_bytes`; for its edit it deletes
-Bcc and adds Received.
+Bcc and adds Received. Then the memory of a message of 40 MB, in multiples of it and with the message itself:
+check and edit, an upload through validate, and the floor.
 """
 
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from email.parser import BytesParser
 from email.policy import SMTP
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
 from paravion.domain.message import complete, control_fields, header_recipients, read_message, received_field
+from tests.support.memory import peak_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,6 +96,10 @@ def main() -> None:
         mine = median_us(partial(ours, content))
         theirs = median_us(partial(floor, content))
         print(f"{label:>14} {mine:>10.1f} {theirs:>12.1f} {theirs / mine:>11.1f}")
+    print(f"\n{'40 MB':>14} {'memory, x message':>20}")
+    for way in ("ours", "upload", "floor"):
+        for line_end in ("CRLF", "LF"):
+            print(f"{way + ', ' + line_end:>14} {peak_ratio(way, 40_000_000, line_end):>20.2f}")
 
 
 if __name__ == "__main__":

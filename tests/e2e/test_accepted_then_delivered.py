@@ -124,6 +124,24 @@ def test_smtp(house: House) -> None:
     assert _body(content) == b"..dots\r\n.\r\n"
 
 
+def test_international_mail(house: House) -> None:
+    """SMTPUTF8 by SMTP and by the native API: local parts and header in UTF-8 arrive, domains in A-labels."""
+    header = "From: Zoë <zoë@example.org>\r\nSubject: Grüße\r\n".encode()
+    with house.smtp() as session:
+        session.ehlo()
+        session.mail("zoë@example.org", ["SMTPUTF8", "BODY=8BITMIME"])
+        session.command_encoding = "utf-8"
+        session.rcpt("jörg@bücher.example")
+        code, reply = session.data(header + "\r\nhällo\r\n".encode())
+    assert code == 250, reply
+    house.ended(reply.decode().split()[-1])
+    (content,) = house.mail_to("jörg@xn--bcher-kva.example")
+    assert content.endswith(header + "\r\nhällo\r\n".encode())
+    house.ended(house.submit(header + b"\r\napi\r\n", "jürgen@bücher.example"))
+    (content,) = house.mail_to("jürgen@xn--bcher-kva.example")
+    assert content.endswith(header + b"\r\napi\r\n")
+
+
 def test_sendmail(house: House) -> None:
     """`sendmail -t -i`: recipients from the header, Bcc gone, exit 0."""
     environ = {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import email
+import email.policy
 import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -708,3 +710,87 @@ def test_cancelled_send_closes_its_connection():
             return server.open_count, client._hosts
 
     assert asyncio.run(main()) == (0, {})
+
+
+SEVEN_BIT = tuple(extension for extension in EXTENSIONS if extension not in {"8BITMIME", "SMTPUTF8"})
+GREETING = "Größe und Gewicht stehen auf dem Zettel\r\n"
+MIME = HEADER + b"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n"
+
+
+def test_8_bit_mail_is_converted_for_a_host_without_8bitmime():
+    """RFC 6152 3: the host gets 7 bits, and who reads them gets the same text."""
+    server = SmtpServer(extensions=SEVEN_BIT)
+    transaction = replace(mail(content=GREETING.encode(), body_type="8BITMIME"), header=MIME)
+    outcomes = asyncio.run(send_once(server, transaction))
+    assert outcomes[0].result is OK
+    (message,) = server.messages
+    assert message.octets.isascii()
+    assert f"SIZE={len(message.octets)}" in message.mail
+    assert "BODY" not in message.mail
+    arrived = email.message_from_bytes(message.octets, policy=email.policy.default)
+    assert arrived.get_content() == GREETING
+    assert arrived["Content-Transfer-Encoding"] == "quoted-printable"
+
+
+def test_signed_8_bit_mail_is_returned_by_a_host_without_8bitmime():
+    """5.6.3, over a connection that goes on; nothing was said to the host."""
+    header = HEADER + b"Content-Type: multipart/signed; boundary=b\r\n"
+    body = b"--b\r\n\r\n\xc3\xbc\r\n--b\r\n\r\nsig\r\n--b--\r\n"
+
+    async def main():
+        async with SmtpServer(extensions=SEVEN_BIT) as server, transport() as client:
+            deadline = asyncio.get_running_loop().time() + 5
+            signed = replace(mail("b@x", "c@x", content=body, body_type="8BITMIME"), header=header)
+            outcomes = await client.send(hop_to(server), signed, deadline)
+            assert [brief(outcome) for outcome in outcomes.values()] == [(F, "5.6.3", 0, "LOCAL")] * 2
+            assert "signed or encrypted" in outcomes[0].text
+            assert (await client.send(hop_to(server), mail(), deadline))[0].result is OK
+            assert len(server.sessions) == 1
+            assert not [command for command in server.commands if command.startswith("MAIL") and "b@x" in command]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("header", "extensions"),
+    [(b"DKIM-Signature: v=1; d=x\r\n" + MIME, SEVEN_BIT), (MIME, EXTENSIONS), (MIME, (*SEVEN_BIT, "SMTPUTF8"))],
+    ids=["dkim", "8bitmime", "smtputf8"],
+)
+def test_8_bit_mail_goes_as_it_is_where_it_may(header, extensions):
+    """To hosts that take it, and where a conversion would break the signature."""
+    server = SmtpServer(extensions=extensions)
+    transaction = replace(mail(content=GREETING.encode(), body_type="8BITMIME"), header=header)
+    assert asyncio.run(send_once(server, transaction))[0].result is OK
+    assert server.messages[0].octets == header + b"\r\n" + GREETING.encode()
+
+
+def test_report_that_cannot_be_converted_is_sent_as_it_is():
+    """It quotes a signed message; returned it would reach nobody."""
+    body = b"Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n\xc3\xbc\r\n--b--\r\n"
+    header = HEADER + b"Content-Type: message/rfc822\r\n"
+    server = SmtpServer(extensions=SEVEN_BIT)
+    report = replace(mail(content=body, body_type="8BITMIME"), header=header, reverse_path="")
+    assert asyncio.run(send_once(server, report))[0].result is OK
+    assert server.messages[0].octets == header + b"\r\n" + body
+
+
+def test_conversion_is_made_once_for_many_transactions():
+    """A host that takes one recipient at a time gets the same octets each time; the body is read once."""
+    body = FakeBody(GREETING.encode())
+    reads = []
+    chunks = body.chunks
+    body.chunks = lambda: (reads.append(1), chunks())[1]
+    server = SmtpServer(extensions=(*SEVEN_BIT, "LIMITS RCPTMAX=1"))
+    transaction = replace(mail("b@x", "c@x", "d@x", body=body, body_type="8BITMIME"), header=MIME)
+    outcomes = asyncio.run(send_once(server, transaction))
+    assert [outcome.result for outcome in outcomes.values()] == [OK] * 3
+    assert len({message.octets for message in server.messages}) == len(reads) == 1
+
+
+def test_body_that_breaks_off_before_its_conversion_is_told():
+    """A spool that gives less than it promised is the spool's fault, and nothing was sent."""
+    transaction = replace(mail(body=FakeBody(GREETING.encode(), claimed=5000), body_type="8BITMIME"), header=MIME)
+    server = SmtpServer(extensions=SEVEN_BIT)
+    with pytest.raises(SpoolUnavailable):
+        asyncio.run(send_once(server, transaction))
+    assert not server.messages

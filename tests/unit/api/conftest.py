@@ -53,6 +53,7 @@ class World:
         self.settings = SimpleNamespace(
             credential_region="us-east-1",
             max_message_octets=100_000,
+            bare_lf="normalise",
             identity_check="verified",
             max_recipients_count=1000,
         )

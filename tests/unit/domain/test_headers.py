@@ -263,6 +263,9 @@ def test_date_agrees_with_the_standard_library(epoch_s: int) -> None:
         pytest.param("", '""', id="empty"),
         pytest.param('a"\\', '"a\\"\\\\"', id="escaped"),
         pytest.param("=_abc", '"=_abc"', id="boundary"),
+        pytest.param("100%.txt", '"100%.txt"', id="percent"),
+        pytest.param("it's", '"it\'s"', id="apostrophe"),
+        pytest.param("a*b", '"a*b"', id="asterisk"),
     ],
 )
 def test_parameter_is_quoted_when_needed(value: str, text: str) -> None:
@@ -283,6 +286,8 @@ def test_bad_parameter_is_not_quoted(value: str) -> None:
         pytest.param("a.txt", "filename=a.txt", id="token"),
         pytest.param("a b.txt", 'filename="a b.txt"', id="quoted"),
         pytest.param("ü.txt", "filename*=utf-8''%C3%BC.txt", id="encoded"),
+        pytest.param("a" * 65, "filename=" + "a" * 65, id="fills_a_line"),
+        pytest.param("a" * 66, f"filename*0*=utf-8''{'a' * 53}; filename*1*={'a' * 13}", id="sections"),
     ],
 )
 def test_parameter_is_formatted(value: str, text: str) -> None:
@@ -309,3 +314,24 @@ def test_parameter_reads_back(value: str) -> None:
         assert found == value.strip()  # get_filename strips
     else:  # its unquoting of plain values differs in the details of white space
         assert BytesParser(policy=SMTP).parsebytes(octets + b"\r\n").get_content_disposition() == "attachment"
+
+
+@given(st.text("ab*'%;=\"\\ ()@,.", max_size=300))  # without <>, which the old parser takes for quotes
+def test_ascii_parameter_reads_back_by_both_parsers(value: str) -> None:
+    """Python's old parser and its new one read the same name, whatever RFC 2231 marks it holds."""
+    octets = make_field("Content-Disposition", "attachment; " + format_param("filename", value))
+    content = octets + b"\r\n"
+    if '"' not in value:  # which the old parser unquotes twice
+        assert email.message_from_bytes(content, policy=email.policy.compat32).get_filename() == value.strip()
+    if value:
+        assert (
+            email.message_from_bytes(content, policy=email.policy.default)["Content-Disposition"].params["filename"]
+            == value
+        )
+
+
+@pytest.mark.parametrize("name", ["a b c d e f g h i j k l", "x" * 30 + " " + "y" * 30])
+def test_quoted_string_is_not_folded_inside(name: str) -> None:
+    """White space around a fold is read differently; a quoted string that fits on a line stays whole."""
+    octets = make_field("Content-Disposition", "attachment; creation-date=z; " + format_param("filename", name))
+    assert f'"{name}"'.encode() in octets

@@ -497,3 +497,49 @@ def test_reader_is_linear(head: bytes, unit: bytes) -> None:
     """Twice the input is at most about twice the work, for whatever is repeated."""
     once, twice = _lines_run(head + unit * 1000), _lines_run(head + unit * 2000)
     assert twice <= 2 * once + 100
+
+
+RESENT = b"Resent-From: r1@x.y, r2@x.y\r\nResent-To: new@x.y\r\nResent-Cc: cc@x.y\r\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "recipients", "sender"),
+    [
+        pytest.param(RESENT + FROM + b"To: old@x.y\r\n", ["new@x.y", "cc@x.y"], "r1@x.y", id="resent"),
+        pytest.param(b"Resent-Sender: s@x.y\r\n" + RESENT + FROM + b"Sender: o@x.y\r\n", ["new@x.y", "cc@x.y"], "s@x.y",
+                     id="resent_sender"),
+        pytest.param(RESENT + b"Received: x\r\nResent-To: older@x.y\r\nResent-Bcc: o@x.y\r\n" + FROM,
+                     ["new@x.y", "cc@x.y"], "r1@x.y", id="block_ends_at_received"),
+        pytest.param(RESENT + b"Resent-From: o@x.y\r\nResent-Bcc: o@x.y\r\n" + FROM, ["new@x.y", "cc@x.y"], "r1@x.y",
+                     id="block_ends_where_a_name_comes_again"),
+        pytest.param(b"Resent-To: new@x.y\r\nX-A: b\r\nResent-Bcc: b@x.y\r\n" + FROM, ["new@x.y", "b@x.y"], "a@b.c",
+                     id="other_fields_do_not_end_it"),
+        pytest.param(b"Resent-Date: now\r\n" + FROM + b"To: old@x.y\r\nSender: s@x.y\r\n", [], "s@x.y", id="nobody_new"),
+    ],
+)  # fmt: skip
+def test_message_sent_on_by_hand_goes_to_its_new_recipients(content: bytes, recipients: list[str], sender: str) -> None:
+    """RFC 5322 3.6.6: the topmost Resent- block decides, and whoever got the original does not get it again."""
+    message = read(content)
+    assert header_recipients(message) == recipients
+    assert header_sender(message) == sender
+
+
+@pytest.mark.parametrize(
+    ("value", "detail"),
+    [(b"Resent-From: ;", "Resent-From: ';' at"), (b"Resent-From:", "Resent-From: field has no address"),
+     (b"Resent-Sender: a@b.c, d@e.f", "Resent-Sender: 2 addresses")],
+)  # fmt: skip
+def test_bad_resent_sender_is_refused_by_name(value: bytes, detail: str) -> None:
+    """Where it decides, it must be readable."""
+    with pytest.raises(Rejected) as caught:
+        header_sender(read(value + b"\r\n" + FROM))
+    assert caught.value.status is SENDER_SYNTAX
+    assert caught.value.detail.startswith(detail)
+
+
+def test_unquoted_at_and_brackets_in_froms_name_are_taken() -> None:
+    """Common in the wild; the angle brackets name the author, and the octets stay."""
+    for value in (b"a@b.example <a@b.example>", b"[List] A <a@b.example>"):
+        message = read(b"From: " + value + b"\r\n\r\n")
+        assert [author.address for author in message.authors] == ["a@b.example"]
+        assert message.fields[0].raw == b"From: " + value

@@ -124,6 +124,7 @@ SETTINGS: Final = (
     Setting("log_level", _choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "", "Lowest level that is logged."),
     Setting("max_message_octets", _count(1024, 40 * MEBI), str(10 * MEBI), "octets", "Largest message taken."),
     Setting("max_recipients_count", _count(1, 1000), "1000", "recipients", "Most recipients of one submission."),
+    Setting("bare_lf", _choice("normalise", "refuse"), "normalise", "", "What becomes of a bare LF in a submission."),
     Setting("identity_check", _choice("off", "created", "verified"), "verified", "", "Who may send."),
     Setting("credential_region", _text, "us-east-1", "", "Region that SES SMTP passwords were derived for."),
     Setting("upload_endpoint", _text, "", "", "Base URL for presigned uploads; empty: the spool's own."),
@@ -220,6 +221,7 @@ class ValidateSettings:
     log_level: str
     max_message_octets: int
     max_recipients_count: int
+    bare_lf: str
     identity_check: str
     credential_region: str
     upload_endpoint: str

@@ -31,6 +31,7 @@ from paravion.domain.next_hop import SMTPS_PORT, is_refused
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.reply import ReplyParser, printable
 from paravion.domain.smtp_dialogue import (
+    EIGHT_BIT,
     Content,
     Request,
     Session,
@@ -243,6 +244,17 @@ class _HostState:
 
 
 @dataclass(slots=True)
+class _Held:
+    """A body in memory."""
+
+    content: bytes
+    octets: int
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield self.content
+
+
+@dataclass(slots=True)
 class _Attempt:
     """One `send` under way."""
 
@@ -253,6 +265,37 @@ class _Attempt:
     put_off: dict[int, Outcome] = field(default_factory=dict)
     addresses_left: int = MAX_ADDRESSES
     sessions_left: int = MAX_SESSIONS
+    converted: Transaction | None = None
+
+    async def in_seven_bit(self) -> Transaction | str:
+        """
+        Give the transaction for a host without 8BITMIME, made once, the body in memory; or why there is none.
+
+        Raises:
+            SpoolMissing, SpoolUnavailable: The body can't be read, or not in time.
+        """
+        from paravion.domain import seven_bit  # seldom needed
+
+        if self.converted is None:
+            sent = self.transaction
+            if not seven_bit.is_wanted(sent.header):
+                return sent
+            if sent.body.octets > seven_bit.MAX_OCTETS:
+                return f"it has more than {seven_bit.MAX_OCTETS} octets" if sent.reverse_path else sent
+            try:
+                async with asyncio.timeout_at(self.deadline):
+                    octets = b"".join([chunk async for chunk in sent.body.chunks()])
+            except TimeoutError as exc:
+                raise SpoolUnavailable("no time was left to read the body") from exc
+            if len(octets) != sent.body.octets:
+                raise SpoolUnavailable(f"body has {len(octets)} octets, not {sent.body.octets}")
+            try:
+                header, octets = await asyncio.to_thread(seven_bit.to_seven_bit, sent.header, octets)
+            except seven_bit.NotConvertible as exc:
+                # A report that can't be converted, for what it quotes, must not be lost: there is nobody to tell.
+                return str(exc) if sent.reverse_path else sent
+            self.converted = replace(sent, header=header, body=_Held(octets, len(octets)), body_type="7BIT")
+        return self.converted
 
     def settle(self, verdicts: Mapping[int, Verdict]) -> None:
         """Write verdicts down: final ones, and those that the next host may still overrule."""
@@ -521,6 +564,13 @@ class SmtpTransport:
         kept: bool,
     ) -> Transacted:
         transaction = attempt.transaction
+        if transaction.body_type == EIGHT_BIT and not session.extensions.takes_eight_bit:
+            converted = await attempt.in_seven_bit()
+            if isinstance(converted, str):
+                text = f"{session.peer.name} takes 7-bit mail only, and the message can't be converted: {converted}"
+                verdict = ours(status.CONVERSION_REFUSED, text, _LOCAL, session.peer, Scope.MESSAGE)
+                return Transacted(dict.fromkeys(group, verdict), intact=True, reset=connection.reset)
+            transaction = converted
         request = Request(
             transaction.reverse_path,
             group,

@@ -50,8 +50,8 @@ _DOT_STRING: Final = re.compile(rf"[^.{_NO_ATEXT}]+(?:\.[^.{_NO_ATEXT}]+)*")
 _LOCAL_CHARACTER: Final = re.compile(rf"[^{_NO_ATEXT}]")
 _QUOTED_STRING: Final = re.compile(r'"(?:[^\x00-\x1f"\\\x7f]|\\[ -~])*+"')
 _LABEL: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?")
-# RFC 6531 admits all of UTF-8; C1 controls and surrogates are in no script and only serve tricks.
-_NO_TEXT: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# RFC 6531 admits all of UTF-8; C1 controls, line separators and surrogates are in no script and only serve tricks.
+_NO_TEXT: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _LABEL_DOTS: Final = re.compile("[.\u3002\uff0e\uff61]")  # RFC 3490 3.1
 
 _DEVIATIONS: Final = {
@@ -266,8 +266,11 @@ def parse_mailboxes(value: bytes) -> list[Mailbox]:
             obsolete spacing are dropped (RFC 5322 4.4).
 
     Raises:
-        ValueError: What is wrong, and at which octet of the unfolded value. A display name that holds
-            an @ must be quoted: `a@x <b@y>` could be read as either.
+        ValueError: What is wrong, and at which octet of the unfolded value.
+
+    A display name may hold `@`, `[` and `]` without quotes, as in `a@x <a@x>` and `[List] A <a@x>`: RFC 5322
+    forbids it, mail is full of it, and the angle brackets say which address is meant. An empty group that ends
+    the value needs no semicolon.
 
     Time and memory are linear in the length of the value.
     """
@@ -329,6 +332,7 @@ class _ListReader:
         self._found: list[Mailbox] = []
         self._words: list[_Token] = []  # of the element under way
         self._in_group = False
+        self._group_begins = 0  # how many were found before it
 
     def mailboxes(self) -> list[Mailbox]:
         complete = False  # a mailbox or a group ended: a separator must come
@@ -349,7 +353,8 @@ class _ListReader:
                 raise ValueError(f"'>' at position {token.at} without '<'")
             else:
                 self._words.append(token)
-        if self._in_group:
+        # `undisclosed-recipients:` often stands without its semicolon; in any other group that may be a mistake.
+        if self._in_group and (self._words or len(self._found) > self._group_begins):
             raise ValueError("group is not ended by ';'")
         self._flush()
         return self._found
@@ -367,10 +372,11 @@ class _ListReader:
         self._flush()
 
     def _open_group(self, token: _Token) -> None:
-        if self._in_group or not self._words:
+        # A group's name is a strict phrase: with `@` before the colon it may as well be a route.
+        odd = any(word.kind == _LITERAL or word.mark not in {b"", b"."} for word in self._words)
+        if self._in_group or not self._words or odd:
             raise ValueError(f"':' at position {token.at} opens no group")
-        _display(self._words)  # a group's name is a phrase as well
-        self._words, self._in_group = [], True
+        self._words, self._in_group, self._group_begins = [], True, len(self._found)
 
     def _take(self) -> _Token | None:
         if self._next == len(self._tokens):
@@ -398,13 +404,14 @@ class _ListReader:
 
 
 def _display(words: list[_Token]) -> bytes:
-    """Join a phrase (RFC 5322 3.2.5, dots as in 4.1) without its quoting."""
+    """Join a phrase (RFC 5322 3.2.5, dots as in 4.1) without its quoting; specials that end nothing pass."""
     parts = []
     for n, word in enumerate(words):
-        if word.kind == _LITERAL or word.mark not in {b"", b"."}:
-            what = "[" if word.kind == _LITERAL else shown(word.text)
-            raise ValueError(f"'{what}' at position {word.at} of a display name must be quoted")
-        text = _QUOTED_PAIR.sub(rb"\1", word.text) if word.kind == _QUOTED else word.text
+        text = word.text
+        if word.kind == _QUOTED:
+            text = _QUOTED_PAIR.sub(rb"\1", text)
+        elif word.kind == _LITERAL:
+            text = b"[" + text + b"]"
         parts.append(b" " + text if n and word.spaced else text)
     return b"".join(parts)
 

@@ -145,6 +145,10 @@ FAILED: Final = {
         "the recipient's mail system did not accept the form or the content of your mail.",
         "Send your mail again as plain text, or without its attachments.",
     ),
+    "6.3": (
+        "the recipient's mail system takes plain letters only, and your mail can't be rewritten without breaking it.",
+        "Send your mail again without signature and encryption, and without accents or other special letters.",
+    ),
     "6.7": (
         "the address has letters that the recipient's mail system can't handle yet.",
         f"Please {_ASK} for an address without accents or other special letters.",

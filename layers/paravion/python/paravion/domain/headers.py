@@ -26,6 +26,9 @@ MAX_LINE: Final = 998
 FOLD_AT: Final = 76
 """Columns that a folded line keeps to: RFC 5322 says 78, RFC 2047 2 says 76 where encoded words stand."""
 
+_PIECE: Final = re.compile(r'[ \t]*(?:"(?:[^"\\]|\\.){0,72}"|[^ \t])+')
+"""What is never folded inside: a word, or a quoted string that fits on a line."""
+
 _ENCODED_WORD: Final = 62  # leaves room for a field name of 12 characters on the first line
 _PARAM_LINE: Final = 60
 
@@ -147,7 +150,7 @@ def make_field(name: str, value: str, *, utf8: bool = False) -> bytes:
         raise ValueError(f"{name}: value is not ASCII")
     lines: list[str] = []
     line, columns = f"{name}:", len(name) + 1
-    for piece in re.findall(r"[ \t]*[^ \t]+", " " + value.strip(" \t")):
+    for piece in _PIECE.findall(" " + value.strip(" \t")):
         length = len(piece) if piece.isascii() else len(piece.encode())
         # A first line that holds the name alone is legal but ill read: only where it must be.
         room = FOLD_AT if lines or columns > len(name) + 1 else MAX_LINE
@@ -240,11 +243,15 @@ def format_date(epoch_s: float) -> str:
 
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+")
+_PLAIN_VALUE: Final = re.compile(r"[A-Za-z0-9!#$&+.^_`{|}~-]+")
 
 
 def quote_param(value: str) -> str:
     """
     Give a MIME parameter's ASCII value: as a token if it is one, else as a quoted string (RFC 2045 5.1).
+
+    A token with `*`, `'` or `%` is quoted as well: readers of RFC 2231, Python's among them, take these for
+    its marks.
 
     Raises:
         ValueError: Control characters or characters beyond ASCII.
@@ -252,15 +259,16 @@ def quote_param(value: str) -> str:
     _refuse_controls(value, "parameter value: ")
     if not value.isascii():
         raise ValueError("parameter value is not ASCII")
-    return value if _TOKEN.fullmatch(value) else _in_quotes(value)
+    return value if _PLAIN_VALUE.fullmatch(value) else _in_quotes(value)
 
 
 def format_param(name: str, value: str) -> str:
     """
     Give one MIME parameter, `name=value`, by RFC 2231 where RFC 2045 does not suffice.
 
-    Beyond ASCII, or over 500 characters, the value is percent-encoded UTF-8, in numbered sections
-    (joined by "; ") once it is longer than a line.
+    Beyond ASCII, or longer than a line, the value is percent-encoded UTF-8, in numbered sections (joined by
+    "; ") where one line does not hold it: a quoted string would be folded inside, and readers differ about
+    what white space is left of a fold.
 
     Args:
         name: A token without `*`, `'` and `%`.
@@ -272,8 +280,10 @@ def format_param(name: str, value: str) -> str:
     if not _TOKEN.fullmatch(name) or re.search(r"[*'%]", name):
         raise ValueError(f"bad parameter name '{shown(name)}'")
     _refuse_controls(value, f"{name}: ")
-    if value.isascii() and len(value) <= 500:  # noqa: PLR2004 (half of what a line may hold, quoting included)
-        return f"{name}={quote_param(value)}"
+    if value.isascii():
+        plain = f"{name}={quote_param(value)}"
+        if len(plain) <= FOLD_AT - 2:  # with a space before it and a semicolon behind
+            return plain
     sections, section = [], "utf-8''"
     for octet in value.encode():
         escaped = chr(octet) if octet in _ATTRIBUTE_PLAIN else f"%{octet:02X}"

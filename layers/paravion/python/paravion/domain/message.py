@@ -17,13 +17,22 @@ What passes, and what becomes of it:
     header without a body                an empty body (RFC 5322 3.5: the body is optional)
     no empty line before the body        refused at the first line that is no field, as RFC 5322 2.2 has it
     body without a header                refused: no From, and From is never invented
-    header line over 998 octets          refused (RFC 5322 2.1.1)
+    header line over 998 octets          refused (RFC 5322 2.1.1), in whatever field: hosts cut or split it, each
+                                         in its own way, and the caller can fold it where it means nothing
     body line over 998 octets            kept; `Message.long_line` names the first. RFC 5321 4.5.3.1 lets
                                          hosts take more; a wrapped line would break signatures
-    octets over 127 in the header        kept if UTF-8 (RFC 6532), else refused
+    octets over 127 in the header        kept if UTF-8 (RFC 6532); else refused: they have no charset, and no
+                                         extension carries them (docs/decisions.md)
+    `a@x <a@x>`, `[List] A <a@x>`        kept: what is in angle brackets is the address (domain/address.py)
+    other addresses than From's          not read, unless recipients or sender are taken from them
     From, To, Subject, ... twice         refused (RFC 5322 3.6), whatever the case of the names
     From without an address              refused, an empty group (RFC 6854) too: nobody's identity to check
-    several authors without a Sender     refused (RFC 5322 3.6.2): nobody could say who answers for it
+    several authors without a Sender     refused (RFC 5322 3.6.2): nobody could say who answers for it, and
+                                         receivers with DMARC refuse them later and less kindly (RFC 7489 6.6.1)
+    Sender that is not one mailbox       kept; refused where it decides: as reverse-path, and by identity_check
+    Resent-From, Resent-To, ...          kept; the topmost block of them names sender and recipients when these
+                                         come from the header (RFC 5322 3.6.6); Resent-Bcc is removed
+    "------" or ">From " in the header   refused: no field, and no guess at what it was
 
 RFC: 5322, 6532, 6409 8 (completion), 5321 4.4 (trace), 3848 (protocols in Received).
 Next on the message's path: services/validate.py puts the header section into qf and the body into df.
@@ -42,6 +51,8 @@ from paravion.domain.status import BAD_MESSAGE, MESSAGE_TOO_BIG, RECIPIENT_SYNTA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from paravion.domain.status import Status
 
 MAX_HEADER_OCTETS: Final = 512 * 1024
 """Largest header section: thousands of recipients and signatures fit; a body without its empty line does not."""
@@ -410,32 +421,84 @@ def header_recipients(message: Message) -> list[str]:
     """
     Give the addresses of To, then Cc, then Bcc, in order, each once; [] when there is none.
 
+    Of a message that was sent on by hand, those of the topmost Resent-To, -Cc and -Bcc (RFC 5322 3.6.6, and
+    as sendmail and Postfix have it): who got the original does not get it again.
+
     Raises:
         Rejected: RECIPIENT_SYNTAX, the detail naming the field.
     """
     found: dict[str, None] = {}
-    for name in (b"To", b"Cc", b"Bcc"):
-        for value in message.values(name):
-            try:
-                found.update((mailbox.address, None) for mailbox in parse_mailboxes(value))
-            except ValueError as exc:
-                raise Rejected(RECIPIENT_SYNTAX, f"{name.decode('ascii')}: {exc}") from exc
+    block = _resent(message)
+    names = (b"Resent-To", b"Resent-Cc", b"Resent-Bcc") if block else (b"To", b"Cc", b"Bcc")
+    for name in names:
+        for item in block or message.fields:
+            if item.key == name.lower():
+                found.update(dict.fromkeys(_addresses(name, item.value, RECIPIENT_SYNTAX)))
     return list(found)
+
+
+def _resent(message: Message) -> tuple[Field, ...]:
+    """
+    Give the topmost block of Resent- fields, () if there is none.
+
+    Each sending-on puts its block on top; between two of them stands a trace field, or a name comes again.
+    """
+    block: dict[bytes, Field] = {}
+    for item in message.fields:
+        key = item.key
+        if key.startswith(b"resent-"):
+            if key in block:
+                break
+            block[key] = item
+        elif block and key in {b"received", b"return-path"}:
+            break
+    return tuple(block.values())
+
+
+def _addresses(name: bytes, value: bytes, row: Status) -> list[str]:
+    try:
+        return [mailbox.address for mailbox in parse_mailboxes(value)]
+    except ValueError as exc:
+        raise Rejected(row, f"{name.decode('ascii')}: {exc}") from exc
+
+
+def responsible_addresses(message: Message) -> list[str]:
+    """
+    Give every address of From and Sender: whoever sends the message must be allowed to use them all.
+
+    Raises:
+        Rejected: SENDER_SYNTAX; Sender is no list of addresses.
+    """
+    found = [author.address for author in message.authors]
+    for value in message.values(b"Sender"):
+        found += _addresses(b"Sender", value, SENDER_SYNTAX)
+    return found
 
 
 def header_sender(message: Message) -> str:
     """
     Give the address of Sender if there is one, else the first of From.
 
+    Of a message that was sent on by hand, those of the topmost Resent-Sender and Resent-From, if any.
+
     Raises:
-        Rejected: SENDER_SYNTAX; Sender is not exactly one mailbox.
+        Rejected: SENDER_SYNTAX; Sender is not exactly one mailbox, or Resent-From none.
     """
-    for value in message.values(b"Sender"):
-        try:
-            senders = parse_mailboxes(value)
-        except ValueError as exc:
-            raise Rejected(SENDER_SYNTAX, f"Sender: {exc}") from exc
-        if len(senders) != 1:
-            raise Rejected(SENDER_SYNTAX, f"Sender: {len(senders)} addresses, RFC 5322 3.6.2 wants one")
-        return senders[0].address
+    resent = {item.key: item.value for item in _resent(message)}
+    sender = [(b"Resent-Sender", resent.get(b"resent-sender"))]
+    if not resent.keys() & {b"resent-sender", b"resent-from"}:
+        sender = [(b"Sender", value) for value in message.values(b"Sender")]
+    for name, value in sender:
+        if value is not None:
+            found = _addresses(name, value, SENDER_SYNTAX)
+            if len(found) != 1:
+                raise Rejected(
+                    SENDER_SYNTAX, f"{name.decode('ascii')}: {len(found)} addresses, RFC 5322 3.6.2 wants one"
+                )
+            return found[0]
+    if b"resent-from" in resent:
+        found = _addresses(b"Resent-From", resent[b"resent-from"], SENDER_SYNTAX)
+        if not found:
+            raise Rejected(SENDER_SYNTAX, "Resent-From: field has no address")
+        return found[0]
     return message.authors[0].address

@@ -8,7 +8,7 @@ attached message (message/rfc822) does, which must not be encoded.
 
 Shape, each level only if it is needed: mixed(related(alternative(text, html), inline…), attachment…).
 
-`Entity`, `text_entity` and `multipart` also serve domain/dsn.py.
+`Entity`, `text_entity` and `multipart` also serve domain/dsn.py, the encoders domain/seven_bit.py.
 
 RFC: 2045 (transfer encodings), 2046 5.1 (multipart), 2047 and 2231 (text in fields), 2183 (disposition),
 2387 (related), 2392 (Content-ID), 5322 3.4 (mailboxes). Limits of custom headers: SES v2 `MessageHeader`.
@@ -207,7 +207,7 @@ def text_entity(text: str, *, charset: str = "UTF-8", subtype: str = "plain", wh
     if "a\r\n".encode(charset) == b"a\r\n":
         name, body = _lightest(octets)
     else:
-        name, body = "base64", _base64(octets)
+        name, body = "base64", base64_lines(octets)
     return Entity(
         (
             make_field("Content-Type", f"text/{subtype}; {format_param('charset', charset)}"),
@@ -321,7 +321,7 @@ def _transfer(where: str, attachment: Attachment, top_type: str) -> tuple[str, b
         if top_type == "text":
             return "quoted-printable", quoted_printable(_with_crlf(content))
         return "quoted-printable", binascii.b2a_qp(content, istext=False).replace(b"=\n", b"=\r\n")
-    return "base64", _base64(content)
+    return "base64", base64_lines(content)
 
 
 def _with_crlf(octets: bytes) -> bytes:
@@ -350,7 +350,7 @@ def _lightest(octets: bytes) -> tuple[str, bytes]:
     # Text that is mostly readable stays so, though base64 might be a little shorter: people and filters look at it.
     if len(quoted) <= _READABLE * len(octets):
         return "quoted-printable", quoted
-    return "base64", _base64(octets)
+    return "base64", base64_lines(octets)
 
 
 def _fits_lines(octets: bytes) -> bool:
@@ -362,7 +362,8 @@ def quoted_printable(octets: bytes) -> bytes:
     return b"\r\n".join(binascii.b2a_qp(line).replace(b"=\n", b"=\r\n") for line in octets.split(b"\r\n"))
 
 
-def _base64(octets: bytes) -> bytes:
+def base64_lines(octets: bytes) -> bytes:
+    """Encode in lines of 76 characters, without a line end after the last."""
     line = binascii.b2a_base64(octets, newline=False)
     return b"\r\n".join(line[at : at + _ENCODED_LINE] for at in range(0, len(line), _ENCODED_LINE))
 

@@ -13,9 +13,9 @@ With PIPELINING everything up to DATA leaves in one write, otherwise each comman
 No content is sent before a 354, and none reaches the wire behind a refused recipient list: a 354 in
 spite of that is answered by a lone dot.
 
-A message of BODY type 8BITMIME for a host without that extension is sent as it is, without the parameter,
-as most do ("just send 8"): RFC 6152 3 wants it converted or returned, but hosts that are not 8-bit clean
-have died out, and a conversion here would break its signature.
+A message of BODY type 8BITMIME for a host without that extension has been converted before it comes here
+(domain/seven_bit.py), unless it has a DKIM signature: that one is sent as it is, without the parameter
+("just send 8").
 
 RFC: 5321 3.1-3.3, 4.1, 4.5.2; 2920 (PIPELINING), 1870 (SIZE), 6152 (8BITMIME), 6531 (SMTPUTF8), 3461 (DSN), 3207
 (STARTTLS), 9422 (LIMITS). Noted for later only: AUTH, CHUNKING.
@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 _NOTHING: Final = b""
 _LONE_DOT: Final = b".\r\n"
 _LOCAL: Final = "LOCAL"
+
+EIGHT_BIT: Final = "8BITMIME"
+"""The body type, and the parameter's value (RFC 6152)."""
+
 _UNCLEAN: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _DELIMITER: Final = re.compile("[<> ]")
 
@@ -65,6 +69,11 @@ class Extensions:
     starttls: bool = False
     rcpt_max: int = 0
     mail_max: int = 0
+
+    @property
+    def takes_eight_bit(self) -> bool:
+        """8BITMIME is offered, or SMTPUTF8, which comes with it (RFC 6531 3.1)."""
+        return self.eight_bit or self.smtputf8
 
     @property
     def has_size(self) -> bool:
@@ -412,7 +421,7 @@ def _mail(request: Request, extensions: Extensions) -> bytes:
     words = [f"MAIL FROM:<{request.reverse_path}>"]
     if extensions.has_size:
         words.append(f"SIZE={request.octets}")
-    if extensions.eight_bit and request.body_type == "8BITMIME":
+    if extensions.eight_bit and request.body_type == EIGHT_BIT:
         words.append("BODY=8BITMIME")
     if extensions.smtputf8 and (
         request.smtputf8

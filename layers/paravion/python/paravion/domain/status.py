@@ -108,6 +108,8 @@ EXPIRED: Final = _row("expired", 554, "4.7", 422, "MessageRejected", 69, "Could 
 ROUTING_LOOP: Final = _row("routing_loop", 554, "4.6", 422, "MessageRejected", 69, "Mail loops back to us")
 SMTPUTF8_NEEDED: Final = _row("smtputf8_needed", 553, "6.7", 422, "MessageRejected", 65,
                               "Next hop does not take internationalised mail")  # fmt: skip
+CONVERSION_REFUSED: Final = _row("conversion_refused", 554, "6.3", 422, "MessageRejected", 65,
+                                 "Next hop takes 7-bit mail only, and the message can't be converted")  # fmt: skip
 RATE_LIMITED: Final = _row("rate_limited", 451, "4.5", 429, "TooManyRequestsException", 75, "Too many requests")
 SYSTEM_BUSY: Final = _row("system_busy", 421, "3.2", 503, "ServiceUnavailableException", 75, "Not accepting mail now")
 SPOOL_UNAVAILABLE: Final = _row("spool_unavailable", 451, "3.0", 503, "ServiceUnavailableException", 75,

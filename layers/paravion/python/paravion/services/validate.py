@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from paravion.domain import ids
-from paravion.domain.address import parse_mailboxes, parse_path, split_address
+from paravion.domain.address import parse_path, split_address
 from paravion.domain.envelope import Envelope, Recipient
 from paravion.domain.message import (
     complete,
@@ -25,6 +25,7 @@ from paravion.domain.message import (
     hop_count,
     read_message,
     received_field,
+    responsible_addresses,
 )
 from paravion.domain.status import (
     BAD_REQUEST,
@@ -95,7 +96,7 @@ def submit(submission: Submission, deps: ValidateDeps) -> Receipt:
 def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
     settings = deps.settings
     now = deps.clock()
-    message = read_message(submission.content, max_octets=settings.max_message_octets)
+    message = read_message(submission.content, max_octets=settings.max_message_octets, bare_lf=settings.bare_lf)
     if hop_count(message) > HOPS_MAX:
         raise Rejected(ROUTING_LOOP, f"more than {HOPS_MAX} Received fields")
     submission = _with_control_fields(submission, message)
@@ -200,10 +201,7 @@ def _check_identity(reverse_path: str, message: Message, deps: ValidateDeps) -> 
     """Deny by default: the reverse-path and every From and Sender address must belong to an identity."""
     if deps.settings.identity_check == "off":
         return
-    addresses = [reverse_path] if reverse_path else []
-    for field in message.fields:
-        if field.name.lower() in {b"from", b"sender"}:
-            addresses += [mailbox.address for mailbox in parse_mailboxes(field.value)]
+    addresses = [*([reverse_path] if reverse_path else []), *responsible_addresses(message)]
     missing = sorted({address for address in addresses if not _may_send(address, deps)})
     if missing:
         raise Rejected(

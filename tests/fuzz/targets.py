@@ -1,0 +1,242 @@
+"""
+The fuzz targets: each takes hostile octets and may refuse them in its own words, and nothing else.
+
+`python -m tests.fuzz.targets [SECONDS]` (`make fuzz`, `FUZZ_S=…`) runs them in turn, by default for an hour;
+tests/fuzz/test_smoke.py a few seconds of them. Inputs are grown by hypothesis from the corpus's traps and
+from the words of each grammar, so that they get past the first check. What is found becomes a named test.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from paravion.domain import address
+from paravion.domain.dsn import Report, build_dsn
+from paravion.domain.envelope import Envelope, Recipient, decode_qf, encode_qf
+from paravion.domain.headers import encode_words, format_param, make_field, split_header
+from paravion.domain.message import (
+    complete,
+    control_fields,
+    header_recipients,
+    header_sender,
+    read_message,
+    responsible_addresses,
+)
+from paravion.domain.outcome import Outcome, Result
+from paravion.domain.queue import NoticeKind, RecipientState
+from paravion.domain.reply import Malformed, ReplyParser
+from paravion.domain.seven_bit import NotConvertible, to_seven_bit
+from paravion.domain.smtp_dialogue import Content, parse_ehlo
+from paravion.domain.status import Rejected
+from tests.corpus.traps import traps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SEEDS: Final = sorted(traps().values())
+_WORDS: Final = [
+    b"\r\n", b"\n", b"\r", b"\0", b" ", b"\t", b":", b";", b",", b"<", b">", b"@", b"(", b")", b'"', b"\\", b"[", b"]", b".",
+    b"=?utf-8?q?", b"?=", b"--b", b"--b--", b"From", b"From: ", b"Resent-To: ", b"Sender:", b"Content-Type: ",
+    b"multipart/mixed; boundary=b", b"message/rfc822", b"Content-Transfer-Encoding: 8bit", b"\xc3\xbc", b"\xff", b"a", b"a@b.c",
+    b"250", b"250-", b"5.1.1 ", b"xn--", b"%", b"*0*=", b"+2B", b"{", b"}", b"\x1b", "\u202e".encode(), b"x" * 998,
+]  # fmt: skip
+
+
+@st.composite
+def _mutated(draw: st.DrawFn) -> bytes:
+    """Give a trap with some places cut, doubled or overwritten."""
+    octets = draw(st.sampled_from(_SEEDS))
+    for _ in range(draw(st.integers(0, 6))):
+        at = draw(st.integers(0, len(octets)))
+        end = min(len(octets), at + draw(st.integers(0, 20)))
+        octets = octets[:at] + draw(st.one_of(st.sampled_from(_WORDS), st.binary(max_size=5))) + octets[end:]
+    return octets
+
+
+SOUP: Final = st.lists(st.sampled_from(_WORDS), max_size=40).map(b"".join)
+OCTETS: Final = st.one_of(_mutated(), SOUP, st.binary(max_size=300))
+TEXTS: Final = st.one_of(st.text(max_size=300), SOUP.map(lambda octets: octets.decode("utf-8", "surrogateescape")))
+
+
+def _plain(text: str) -> None:
+    """A reason is shown in replies and logs: one line of printable ASCII."""
+    assert text.isascii(), text
+    assert text.isprintable(), text
+
+
+def headers(octets: bytes) -> None:
+    """Splitting loses no octet."""
+    try:
+        fields = split_header(octets)
+    except Rejected as exc:
+        _plain(exc.detail)
+        return
+    assert b"\r\n".join(field.raw for field in fields) == octets.removesuffix(b"\r\n")
+
+
+def addresses(octets: bytes) -> None:
+    """Whatever is read is a path that reads the same again."""
+    try:
+        mailboxes = address.parse_mailboxes(octets)
+    except ValueError as exc:
+        _plain(str(exc))
+        return
+    for mailbox in mailboxes:
+        assert address.parse_path(mailbox.address, smtputf8=True) == mailbox.address
+        assert not set(mailbox.display) & set(b"\r\n\0")
+
+
+def paths(text: str) -> None:
+    """A path, an ORCPT, an ENVID: refused in plain words, or stable."""
+    for reader in (
+        lambda t: address.parse_path(t, smtputf8=True),
+        address.parse_path,
+        address.check_orcpt,
+        address.check_envid,
+    ):
+        try:
+            found = reader(text)
+        except ValueError as exc:
+            _plain(str(exc))
+            continue
+        assert reader(found) == found
+        assert len(str(found).splitlines()) <= 1
+
+
+def messages(octets: bytes) -> None:
+    """Read and completed, it reads the same; every reader of it works or refuses."""
+    try:
+        message = read_message(octets, max_octets=1 << 20)
+    except Rejected as exc:
+        _plain(exc.detail)
+        return
+    for reader in (header_recipients, header_sender, control_fields, responsible_addresses):
+        try:
+            reader(message)
+        except Rejected as exc:
+            _plain(exc.detail)
+    header = complete(message, queue_id="q" * 26, now=0.0, hostname="h.example", trace=b"", restamp=False)
+    again = read_message(header + b"\r\n" + message.body, max_octets=1 << 22)
+    assert again.body == message.body
+    assert complete(again, queue_id="q" * 26, now=0.0, hostname="h.example", trace=b"", restamp=False) == header
+    content = Content(header)
+    wire = content.start() + content.feed(message.body) + content.end()
+    assert wire.find(b"\r\n.\r\n") == len(wire) - 5
+    assert wire.count(b"\r") == wire.count(b"\n") == wire.count(b"\r\n")
+
+
+def seven_bit(octets: bytes) -> None:
+    """Converted or not, by its own words; converting again changes nothing."""
+    try:
+        message = read_message(octets, max_octets=1 << 20)
+        header = b"".join(field.raw + b"\r\n" for field in message.fields)
+        converted = to_seven_bit(header, message.body)
+    except (Rejected, NotConvertible) as exc:
+        _plain(str(exc))
+        return
+    assert converted[1].isascii()
+    split_header(converted[0])
+    assert to_seven_bit(*converted) == converted
+
+
+def queue_files(octets: bytes) -> None:
+    """A qf that is none is a ValueError; one that is reads the same."""
+    try:
+        envelope, header = decode_qf(octets)
+    except ValueError:
+        return
+    assert decode_qf(encode_qf(envelope, header)) == (envelope, header)
+
+
+def replies(octets: bytes) -> None:
+    """Any split of the octets gives the same replies, printable ones."""
+    whole = ReplyParser().feed(octets)
+    one_by_one = ReplyParser()
+    assert [reply for octet in octets for reply in one_by_one.feed(bytes([octet]))] == whole
+    for reply in whole:
+        assert reply.text.isprintable()
+        if not isinstance(reply, Malformed):
+            parse_ehlo(reply)
+
+
+def reports(text: str) -> None:
+    """What a remote host says opens no field, no line and no part in a report."""
+    state = RecipientState("b@y.example", Outcome(Result.FAILED, text[:10], 550, text, "RCPT", text[:50], text), 1.0, 1)
+    member = (Recipient("b@y.example", orcpt=text), state)
+    header = b"Subject: " + text.encode("utf-8", "replace").replace(b"\r", b"").replace(b"\n", b"\r\n ") + b"\r\n"
+    for kind in NoticeKind:
+        envelope = Envelope("q" * 26, "a@x.example", (member[0],), 0.0, 5, envid=text)
+        report = Report("r" * 26, "h.example", 0.0, "a@x.example", kind, envelope, (member,), header, b"body\r\n", 9.0)
+        head, body = build_dsn(report)
+        assert head.isascii()
+        assert head.count(b"\n") == head.count(b"\r") == head.count(b"\r\n")
+        assert len({field.key for field in split_header(head)}) == len(split_header(head))
+        status = body.split(b"Content-Type: message/delivery-status\r\n\r\n")[1].partition(b"\r\n--")[0]
+        assert status.isascii()
+        assert status.count(b"\nFinal-Recipient: ") == status.count(b"\nAction: ") == 1
+
+
+def writing(text: str) -> None:
+    """Nothing that is written breaks out of its field."""
+    for make in (
+        lambda t: make_field("X-A", t, utf8=True),
+        lambda t: make_field("X-A", encode_words(t)),
+        lambda t: make_field("X-A", "x; " + format_param("name", t)),
+    ):
+        with contextlib.suppress(ValueError):
+            (field,) = split_header(make(text))
+            assert field.name == b"X-A"
+
+
+TARGETS: Final[dict[str, tuple[Callable[..., None], st.SearchStrategy[object]]]] = {
+    "headers": (headers, OCTETS),
+    "addresses": (addresses, OCTETS),
+    "paths": (paths, TEXTS),
+    "messages": (messages, OCTETS),
+    "seven_bit": (seven_bit, OCTETS),
+    "queue_files": (queue_files, OCTETS),
+    "replies": (replies, OCTETS),
+    "reports": (reports, TEXTS),
+    "writing": (writing, TEXTS),
+}
+
+
+def run(name: str, examples: int, seed_number: int) -> None:
+    """Try so many inputs; the first that breaks a target is shrunk and raised."""
+    target, inputs = TARGETS[name]
+
+    @seed(seed_number)
+    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck),
+              phases=(Phase.generate, Phase.shrink))  # fmt: skip
+    @given(inputs)
+    def attempt(hostile: object) -> None:
+        target(hostile)
+
+    attempt()
+
+
+def main() -> None:
+    """Run every target in turn until the time is up."""
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 3600.0
+    end = time.monotonic() + seconds
+    counts = dict.fromkeys(TARGETS, 0)
+    round_number = time.time_ns() % (1 << 32)
+    print(f"first seed {round_number}")
+    while time.monotonic() < end:
+        for name in TARGETS:
+            run(name, 500, round_number)
+            counts[name] += 500
+            if time.monotonic() >= end:
+                break
+        round_number += 1
+    print(", ".join(f"{name}: {count}" for name, count in counts.items()))
+
+
+if __name__ == "__main__":
+    main()
