@@ -124,6 +124,13 @@ SETTINGS: Final = (
     Setting("max_message_octets", _count(1024, 40 * MEBI), str(10 * MEBI), "octets", "Largest message taken."),
     Setting("max_recipients_count", _count(1, 1000), "1000", "recipients", "Most recipients of one submission."),
     Setting("identity_check", _choice("off", "created", "verified"), "verified", "", "Who may send."),
+    Setting(
+        "alignment_check",
+        _choice("off", "warn", "reject"),
+        "warn",
+        "",
+        "What becomes of mail whose From DMARC would not find aligned.",
+    ),
     Setting("credential_region", _text, "us-east-1", "", "Region that SES SMTP passwords were derived for."),
     Setting("upload_endpoint", _text, "", "", "Base URL for presigned uploads; empty: the spool's own."),
     Setting("relay", _relay, "mx", "", "Where all mail goes: mx, or HOST:PORT of a smarthost."),
@@ -220,6 +227,7 @@ class ValidateSettings:
     max_message_octets: int
     max_recipients_count: int
     identity_check: str
+    alignment_check: str
     credential_region: str
     upload_endpoint: str
 
@@ -264,6 +272,7 @@ class BounceSettings:
     ledger: str
     delivery_queue: str
     bounce_queue: str
+    secrets: str
     hostname: str
     log_level: str
     postmaster: str
