@@ -22,7 +22,7 @@ CLIENTS = {
     "validate": ("s3", "sqs", "dynamodb", "ssm"),
     "deliver": ("s3", "sqs", "dynamodb"),
     "retry": ("s3", "sqs", "dynamodb"),
-    "bounce": ("s3", "sqs", "dynamodb"),
+    "bounce": ("s3", "sqs", "dynamodb", "ssm"),
     "admin": ("s3", "dynamodb", "ssm"),
 }
 

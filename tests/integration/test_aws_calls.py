@@ -23,7 +23,9 @@ import pytest
 from moto import mock_aws
 
 from infra.local.inbox import Inbox, InboxServer
+from paravion.domain.dkim_keys import encode
 from paravion.domain.ses_smtp_password import smtp_password
+from tests.support.dkim_keys import active_ring
 
 ROOT = Path(__file__).resolve().parents[2]
 MAILS = 10
@@ -68,8 +70,9 @@ def _handler(name: str) -> Any:
     return module.handler
 
 
+@pytest.mark.parametrize("signed", [False, True], ids=["without keys", "signed"])
 def test_a_mail_costs_what_the_design_allows(
-    monkeypatch: pytest.MonkeyPatch, sink: tuple[Inbox, int], calls: Counter[str]
+    monkeypatch: pytest.MonkeyPatch, sink: tuple[Inbox, int], calls: Counter[str], signed: bool
 ) -> None:
     """2 S3 PUT, 2 S3 GET, 1 SQS send, 0.2 receive and delete, 2 ledger writes; secrets and settings cached."""
     inbox, port = sink
@@ -94,6 +97,9 @@ def test_a_mail_costs_what_the_design_allows(
         )
         secret = json.dumps({"secret_key": "s3cret", "enabled": True})
         boto3.client("ssm").put_parameter(Name="/p/credentials/AKIATESTTESTTEST", Value=secret, Type="SecureString")
+        if signed:
+            ring = encode(active_ring())
+            boto3.client("ssm").put_parameter(Name="/p/dkim/example.org", Value=ring, Type="SecureString")
         validate, deliver = _handler("validate"), _handler("deliver")
 
         def submit(number: int) -> None:
@@ -116,6 +122,7 @@ def test_a_mail_costs_what_the_design_allows(
             submit(number)
         drain()
     assert len(inbox.messages()) == MAILS + 1
+    assert all(mail.content.count(b"DKIM-Signature: ") == 2 * signed for mail in inbox.messages())
     assert dict(calls) == {
         "s3.PutObject": 2 * MAILS,
         "s3.GetObject": 2 * MAILS,

@@ -22,6 +22,7 @@ from paravion.services.bounce import BounceDeps, bounce
 from paravion.services.commit import CommitDeps
 from paravion.services.deliver import DeliverDeps, deliver
 from paravion.services.retry import RetryDeps, retry, sweep
+from paravion.services.signing import Signer
 from paravion.services.validate import ValidateDeps, submit
 from paravion.settings import ValidateSettings, from_env
 
@@ -127,6 +128,7 @@ class World:
         self.transport = memory.MemoryTransport(script)
         self.resolver = memory.MemoryResolver(hops)
         self.identities = memory.MemoryIdentities()
+        self.secrets = memory.MemorySecrets()
         self.event_log = memory.MemoryEventLog()
         self.crashes = 0
         serial = count(1)
@@ -151,7 +153,8 @@ class World:
         self.for_validate = ValidateDeps(
             settings=from_env(ValidateSettings, {**required, **defaults, **environ}),
             to_commit=CommitDeps(spool, queues, in_turn),
-            secrets=memory.MemorySecrets(),
+            secrets=self.secrets,
+            signer=Signer(self.saboteur.wrap("validate:secrets", self.secrets), clock),
             identities=self.identities,
             uploads=memory.MemoryUploads(),
             event_log=self.event_log,
@@ -186,6 +189,7 @@ class World:
         self.for_bounce = BounceDeps(
             to_commit=CommitDeps(spool, queues, in_turn),
             ledger=ledger,
+            signer=Signer(self.saboteur.wrap("bounce:secrets", self.secrets), clock),
             event_log=self.event_log,
             hostname=HOSTNAME,
             postmaster=postmaster,

@@ -24,6 +24,8 @@ ALLOWED = {
     "adapters": {"adapters", "domain", "ports", "errors"},
     "api": {"api", "services", "domain", "ports", "errors", "settings"},
 }
+# DKIM's arithmetic: the one library that the domain may use, in the one module that does.
+MAY_IMPORT = {"domain/dkim.py": {"cryptography"}}
 PURE_FILES = [
     *sorted(PACKAGE.glob("domain/*.py")),
     PACKAGE / "ports.py",
@@ -53,7 +55,7 @@ def _name(path: Path) -> str:
 def test_pure_module_imports_nothing_that_acts(path: Path) -> None:
     """domain/, ports, settings and errors import the standard library's pure part and the domain."""
     roots = {name.split(".")[0] for name in _imports(path)}
-    assert roots - set(sys.stdlib_module_names) - {"paravion"} == set()
+    assert roots - set(sys.stdlib_module_names) - {"paravion"} == MAY_IMPORT.get(_name(path), set())
     assert roots & IMPURE == set()
 
 

@@ -28,6 +28,7 @@ from paravion.api.doors import serve
 from paravion.api.validate_doors import VALIDATE_DOORS
 from paravion.domain.submission import Receipt
 from paravion.services.admin import AdminDeps
+from tests.support.dkim_keys import fixed_private_key
 
 ACCESS_KEY, SECRET_KEY = "AKIATEST", "test-secret"
 SUBMITTED = {("POST", "/"), ("POST", "/v2/email/outbound-emails"), ("POST", "/v1/messages"), ("POST", "/v1/uploads")}
@@ -55,6 +56,7 @@ class World:
             max_message_octets=100_000,
             bare_lf="normalise",
             identity_check="verified",
+            alignment_check="warn",
             max_recipients_count=1000,
         )
         self.clock = lambda: time.time() + self.clock_shift_s
@@ -65,6 +67,7 @@ class World:
         return AdminDeps(
             self.settings, self.spool, self.ledger, self.secrets, self.identities,
             lambda name: self.txt.get(name, []), self.event_log, self.clock, lambda: "t0ken",
+            fixed_private_key,
         )  # fmt: skip
 
     def submit(self, submission):

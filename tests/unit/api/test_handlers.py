@@ -13,6 +13,7 @@ from functions import validate as validate_function
 from paravion.adapters.memory import MemoryQueues
 from paravion.domain.ses_smtp_password import smtp_password
 from paravion.services.commit import CommitDeps
+from paravion.services.signing import Signer
 from paravion.services.validate import ValidateDeps
 
 BASIC = "Basic " + base64.b64encode(f"AKIATEST:{smtp_password('test-secret', 'us-east-1')}".encode()).decode()
@@ -39,7 +40,7 @@ def test_submitted_by_one_function_and_seen_by_the_other(world):
         settings=SimpleNamespace(**vars(world.settings)),
         to_commit=CommitDeps(world.spool, MemoryQueues(clock=world.clock), lambda calls: [call() for call in calls]),
         secrets=world.secrets, identities=world.identities, uploads=world.uploads, event_log=world.event_log,
-        clock=world.clock, entropy=world.entropy,
+        clock=world.clock, entropy=world.entropy, signer=Signer(world.secrets, world.clock),
     )  # fmt: skip
     validate = validate_function.make_handler(lambda: validate_deps)
     admin = admin_function.make_handler(lambda: world.admin_deps)

@@ -14,6 +14,7 @@ from paravion.domain.envelope import Recipient
 from paravion.domain.ses_smtp_password import smtp_password
 from paravion.domain.sigv4 import SignedRequest
 from paravion.errors import LedgerUnavailable, SecretsUnavailable
+from tests.support.dkim_keys import fixed_private_key
 
 BASIC = "Basic " + base64.b64encode(f"AKIATEST:{smtp_password('test-secret', 'us-east-1')}".encode()).decode()
 CONTENT = b"From: a@example.org\r\n\r\n\xff\r\n"
@@ -302,3 +303,23 @@ def test_instants_are_rfc_3339(world):
     """UTC, to the millisecond, Z."""
     world.clock = lambda: datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC).timestamp()
     assert asked(world, "PUT", "/v1/identities/example.org")[1]["created_at"] == "2026-01-02T03:04:05.678Z"
+
+
+def test_identity_keys(world):
+    """PUT tells the records, GET what is published, rotation takes a step; no private key in any answer."""
+    made = asked(world, "PUT", "/v1/identities/example.org")[1]["dkim"]
+    assert (made["status"], [key["algorithm"] for key in made["keys"]]) == ("pending", ["rsa-sha256", "ed25519-sha256"])
+    for key in made["keys"]:
+        world.txt[key["record"]["name"]] = [key["record"]["value"]]
+    shown = asked(world, "GET", "/v1/identities/example.org")[1]["dkim"]
+    assert (shown["status"], [key["published"] for key in shown["keys"]]) == ("active", [True, True])
+    code, rotated = asked(world, "POST", "/v1/identities/example.org/rotation")
+    assert (code, [key["state"] for key in rotated["dkim"]["keys"]]) == (200, ["active", "active", "next", "next"])
+    forced = asked(world, "POST", "/v1/identities/example.org/rotation", {"force": True})[1]["dkim"]
+    assert [key["state"] for key in forced["keys"]] == ["retired", "retired", "active", "active"]
+    assert forced["keys"][0]["expires_at"].endswith("Z")
+    for body in ({"force": 1}, {"fore": True}, {"force": True}):
+        assert asked(world, "POST", "/v1/identities/example.org/rotation", body)[0] == 400
+    assert asked(world, "POST", "/v1/identities/other.example/rotation")[0] == 404
+    private = base64.b64encode(fixed_private_key("rsa-sha256")).decode()
+    assert private[40:200] not in json.dumps([made, shown, rotated, forced])

@@ -8,6 +8,7 @@ import pytest
 from paravion.domain import status
 from paravion.domain.status import Rejected
 from paravion.errors import QueueUnavailable
+from paravion.services import identity_keys
 
 SIMPLE = {"Simple": {"Subject": {"Data": "Hi"}, "Body": {"Text": {"Data": "Hello"}}}}
 RAW = {"Raw": {"Data": b"From: a@example.org\r\nTo: b@example.org\r\n\r\n8-bit \xff\r\n"}}
@@ -255,3 +256,28 @@ def test_account(served):
     answer = served.client("sesv2").get_account()
     assert answer["SendingEnabled"]
     assert "SendQuota" not in answer
+
+
+def test_dkim_attributes(served):
+    """In SES's words for keys that the user publishes: tokens are selectors."""
+    client = served.client("sesv2")
+    made = client.create_email_identity(EmailIdentity="example.org")["DkimAttributes"]
+    assert (made["SigningEnabled"], made["Status"], made["SigningAttributesOrigin"]) == (False, "PENDING", "EXTERNAL")
+    native = served.admin_deps
+    keys = identity_keys.view(identity_keys.look("example.org", native))["keys"]
+    assert made["Tokens"] == [key["selector"] for key in keys]
+    for key in keys:
+        served.txt[key["record"]["name"]] = [key["record"]["value"]]
+    shown = client.get_email_identity(EmailIdentity="example.org")["DkimAttributes"]
+    assert (shown["SigningEnabled"], shown["Status"], shown["CurrentSigningKeyLength"]) == (
+        True,
+        "SUCCESS",
+        "RSA_2048_BIT",
+    )
+    served.txt.clear()
+    shown = client.get_email_identity(EmailIdentity="example.org")["DkimAttributes"]
+    assert (shown["SigningEnabled"], shown["Status"]) == (True, "PENDING")
+    served.settings.identity_check = "created"
+    client.create_email_identity(EmailIdentity="a@other.example")
+    shown = client.get_email_identity(EmailIdentity="a@other.example")["DkimAttributes"]
+    assert (shown["SigningEnabled"], shown["Status"]) == (False, "NOT_STARTED")

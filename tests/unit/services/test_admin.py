@@ -16,6 +16,7 @@ from paravion.ports import Identity
 from paravion.services import admin
 from paravion.services.admin import AdminDeps
 from paravion.services.authenticate import Principal
+from tests.support.dkim_keys import fixed_private_key
 
 QUEUE_ID = "a" * 26
 OURS, OTHERS, OPERATOR = Principal("AKIAOURS"), Principal("AKIAOTHERS"), Principal("AKIAOP", is_operator=True)
@@ -26,7 +27,7 @@ def deps():
     """Fakes of everything."""
     return AdminDeps(
         SimpleNamespace(identity_check="verified"), MemorySpool(), MemoryLedger(), MemorySecrets(), MemoryIdentities(),
-        lambda name: [], MemoryEventLog(), lambda: 100.0, lambda: "t0ken",
+        lambda name: [], MemoryEventLog(), lambda: 100.0, lambda: "t0ken", fixed_private_key,
     )  # fmt: skip
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import pytest
 
+from paravion.domain.dkim_keys import encode
 from paravion.domain.outcome import Outcome, Result
-from paravion.errors import LedgerUnavailable, QueueUnavailable, SpoolUnavailable
+from paravion.errors import LedgerUnavailable, QueueUnavailable, SecretsUnavailable, SpoolUnavailable
+from tests.support.dkim_keys import active_ring
 from tests.support.world import Crash, Saboteur, World
 
 OK = Outcome(Result.DELIVERED, "2.0.0", 250, "Ok", "DOT", "mx")
@@ -21,7 +23,10 @@ SCRIPT = {"busy@b.example": [BUSY, OK], "missing@c.example": [MISSING]}
 RECIPIENTS = ("good@a.example", "busy@b.example", "missing@c.example")
 SENDER = "me@example.org"
 
-OUTAGES = {"spool": SpoolUnavailable, "queues": QueueUnavailable, "ledger": LedgerUnavailable}
+OUTAGES = {
+    "spool": SpoolUnavailable, "queues": QueueUnavailable, "ledger": LedgerUnavailable, "secrets": SecretsUnavailable,
+}  # fmt: skip
+RING = encode(active_ring())
 
 
 def _port(call: str) -> str:
@@ -30,6 +35,8 @@ def _port(call: str) -> str:
 
 def _journey(saboteur: Saboteur) -> World:
     world = World(SCRIPT, saboteur=saboteur)
+    for domain in ("example.org", "example.net"):
+        world.secrets.put(f"dkim/{domain}", RING)
     receipt = world.submit_like_a_door(*RECIPIENTS)
     world.run()
     assert world.states(receipt.queue_id) == {
@@ -37,6 +44,9 @@ def _journey(saboteur: Saboteur) -> World:
         "busy@b.example": "delivered",
         "missing@c.example": "failed",
     }
+    # Whatever broke, nothing leaves unsigned.
+    headers = [content.partition(b"\r\n\r\n")[0] for *_, content in world.transport.accepted]
+    assert {header.count(b"DKIM-Signature: v=1;") for header in headers} == {2}
     return world
 
 

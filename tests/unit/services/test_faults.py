@@ -168,7 +168,8 @@ def test_ledger_away_for_an_hour_costs_the_mail_nothing() -> None:
 )
 def test_outage_before_the_commit_is_no_promise(error: type[Exception], port: str, call: str) -> None:
     """The caller is told to come back, and nothing is ever sent."""
-    saboteur = Saboteur(at={"put_body": 0, "put_envelope": 1, "send": 2}[call], error=error)
+    World(saboteur=(plain := Saboteur())).submit("you@a.example")
+    saboteur = Saboteur(at=plain.calls.index(f"validate:{port}.{call}"), error=error)
     world = World(saboteur=saboteur)
     with pytest.raises(error):
         world.submit("you@a.example")

@@ -32,6 +32,7 @@ from paravion.adapters.ssm_secrets import SsmSecrets
 from paravion.domain.schedule import Plan
 from paravion.ports import QueueName
 from paravion.services.commit import CommitDeps
+from paravion.services.signing import Signer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -89,12 +90,14 @@ def validate() -> ValidateDeps:
     clients = _Clients()
     s3: Any = clients.make("s3")
     dynamodb: Any = clients.make("dynamodb")
+    store = SsmSecrets(clients.make("ssm"), own.secrets, time.monotonic)
     return ValidateDeps(
         settings=own,
         to_commit=_commit_deps(
             S3Spool(s3, own.spool), SqsQueues(clients.make("sqs"), {QueueName.DELIVERY: own.delivery_queue})
         ),
-        secrets=SsmSecrets(clients.make("ssm"), own.secrets, time.monotonic),
+        secrets=store,
+        signer=Signer(store, time.monotonic),
         identities=DynamoIdentities(dynamodb, own.ledger, cache_s=CACHE_S, clock=time.monotonic),
         uploads=S3Uploads(s3, clients.presigning(own.upload_endpoint) or s3, own.spool, time.time),
         event_log=PowertoolsEventLog("validate", own.log_level),
@@ -172,6 +175,7 @@ def bounce() -> BounceDeps:
             ),
         ),
         ledger=DynamoLedger(clients.make("dynamodb"), own.ledger),
+        signer=Signer(SsmSecrets(clients.make("ssm"), own.secrets, time.monotonic), time.monotonic),
         event_log=PowertoolsEventLog("bounce", own.log_level),
         hostname=own.hostname,
         postmaster=own.postmaster,
@@ -182,6 +186,7 @@ def bounce() -> BounceDeps:
 
 def admin() -> AdminDeps:
     """What functions/admin.py needs."""
+    from paravion.adapters.dkim_keygen import new_private_key
     from paravion.services.admin import AdminDeps
 
     own = settings.from_env(settings.AdminSettings, os.environ)
@@ -197,13 +202,15 @@ def admin() -> AdminDeps:
         event_log=PowertoolsEventLog("admin", own.log_level),
         clock=time.time,
         new_token=partial(secrets.token_hex, 16),
+        new_private_key=new_private_key,
     )
 
 
 def _look_up_txt(name: str) -> list[str]:
     from paravion.adapters.dns_resolver import DnsResolver
 
-    return asyncio.run(DnsResolver().txt(name))
+    # An identity asks for up to five records, one after the other, within the API's 30 s.
+    return asyncio.run(DnsResolver(lifetime_s=4.0).txt(name))
 
 
 class _Clients:

@@ -287,20 +287,25 @@ class Identities(Protocol):
 class Secrets(Protocol):
     """Named secrets."""
 
-    def get(self, name: str) -> str | None:
+    def get(self, name: str, *, fresh: bool = False) -> str | None:
         """
         Read one; may be cached for minutes, the absence of one for seconds.
 
         Args:
             name: Path-like, e.g. `credentials/AKIA…`; [A-Za-z0-9._/-] only.
+            fresh: Past every cache: for whoever writes what follows from what was read.
 
         Raises:
             SecretsUnavailable
         """
         ...
 
-    def put(self, name: str, value: str) -> None:
-        """Write one. Raises SecretsUnavailable."""
+    def put(self, name: str, value: str, *, new: bool = False) -> bool:
+        """Write one; with `new`, only if none of that name exists (False then). Raises SecretsUnavailable."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove one; no error if there is none. Raises SecretsUnavailable."""
         ...
 
 

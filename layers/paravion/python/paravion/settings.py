@@ -126,6 +126,13 @@ SETTINGS: Final = (
     Setting("max_recipients_count", _count(1, 1000), "1000", "recipients", "Most recipients of one submission."),
     Setting("bare_lf", _choice("normalise", "refuse"), "normalise", "", "What becomes of a bare LF in a submission."),
     Setting("identity_check", _choice("off", "created", "verified"), "verified", "", "Who may send."),
+    Setting(
+        "alignment_check",
+        _choice("off", "warn", "reject"),
+        "warn",
+        "",
+        "What becomes of mail whose From DMARC would not find aligned.",
+    ),
     Setting("credential_region", _text, "us-east-1", "", "Region that SES SMTP passwords were derived for."),
     Setting("upload_endpoint", _text, "", "", "Base URL for presigned uploads; empty: the spool's own."),
     Setting("relay", _relay, "mx", "", "Where all mail goes: mx, or HOST:PORT of a smarthost."),
@@ -223,6 +230,7 @@ class ValidateSettings:
     max_recipients_count: int
     bare_lf: str
     identity_check: str
+    alignment_check: str
     credential_region: str
     upload_endpoint: str
 
@@ -268,6 +276,7 @@ class BounceSettings:
     ledger: str
     delivery_queue: str
     parked_queue: str
+    secrets: str
     hostname: str
     log_level: str
     postmaster: str

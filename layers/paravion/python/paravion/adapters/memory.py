@@ -278,13 +278,20 @@ class MemorySecrets:
     def __init__(self, **values: str) -> None:
         self.values = values
 
-    def get(self, name: str) -> str | None:
+    def get(self, name: str, *, fresh: bool = False) -> str | None:  # noqa: ARG002 (nothing is cached)
         """See ports.Secrets."""
         return self.values.get(name)
 
-    def put(self, name: str, value: str) -> None:
+    def put(self, name: str, value: str, *, new: bool = False) -> bool:
         """See ports.Secrets."""
+        if new and name in self.values:
+            return False
         self.values[name] = value
+        return True
+
+    def delete(self, name: str) -> None:
+        """See ports.Secrets."""
+        self.values.pop(name, None)
 
 
 class MemoryUploads:

@@ -4,6 +4,7 @@ Secrets as SSM SecureString parameters under one path, kept in memory for minute
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -12,7 +13,7 @@ from paravion.adapters.aws_errors import error_code
 from paravion.errors import SecretsUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 FOUND_S: Final = 300.0
 """How long a secret is kept: a disabled credential stops working within this."""
@@ -38,39 +39,52 @@ class SsmSecrets:
         self._clock = clock
         self._cache: dict[str, tuple[float, str | None]] = {}
 
-    def get(self, name: str) -> str | None:
+    def get(self, name: str, *, fresh: bool = False) -> str | None:
         """See ports.Secrets."""
         now = self._clock()
         until, cached = self._cache.get(name, (0.0, None))
-        if now < until:
+        if now < until and not fresh:
             return cached
         value: str | None = None
         try:
-            answer = self._client.get_parameter(Name=f"{self._prefix}/{name}", WithDecryption=True)
-            value = answer["Parameter"]["Value"]
-        except ClientError as exc:
-            if error_code(exc) != "ParameterNotFound":
-                return self._stale(name, now, cached, error_code(exc), exc)
-        except BotoCoreError as exc:
-            return self._stale(name, now, cached, type(exc).__name__, exc)
+            with _unavailable(name, but="ParameterNotFound"):
+                answer = self._client.get_parameter(Name=f"{self._prefix}/{name}", WithDecryption=True)
+                value = answer["Parameter"]["Value"]
+        except SecretsUnavailable:
+            if cached is None or fresh:
+                raise
+            # Stale beats shut: SSM's rate is the whole account's, and strangers with unknown keys can use it up.
+            self._cache[name] = (now + MISSING_S, cached)
+            return cached
         if len(self._cache) >= _ENTRIES:
             self._cache.clear()
         self._cache[name] = (now + (MISSING_S if value is None else FOUND_S), value)
         return value
 
-    def _stale(self, name: str, now: float, cached: str | None, fault: str, exc: Exception) -> str:
-        """Stale beats shut: SSM's rate is the whole account's, and strangers with unknown keys can use it up."""
-        if cached is None:
-            raise SecretsUnavailable(f"{name}: {fault}") from exc
-        self._cache[name] = (now + MISSING_S, cached)
-        return cached
-
-    def put(self, name: str, value: str) -> None:
+    def put(self, name: str, value: str, *, new: bool = False) -> bool:
         """See ports.Secrets."""
         self._cache.pop(name, None)
-        try:
-            self._client.put_parameter(Name=f"{self._prefix}/{name}", Value=value, Type="SecureString", Overwrite=True)
-        except ClientError as exc:
+        with _unavailable(name, but="ParameterAlreadyExists" if new else ""):
+            self._client.put_parameter(
+                Name=f"{self._prefix}/{name}", Value=value, Type="SecureString", Overwrite=not new
+            )
+            return True
+        return False
+
+    def delete(self, name: str) -> None:
+        """See ports.Secrets."""
+        self._cache.pop(name, None)
+        with _unavailable(name, but="ParameterNotFound"):
+            self._client.delete_parameter(Name=f"{self._prefix}/{name}")
+
+
+@contextmanager
+def _unavailable(name: str, *, but: str) -> Iterator[None]:
+    """Turn botocore's errors into ours; the error code `but` ends the block quietly."""
+    try:
+        yield
+    except ClientError as exc:
+        if error_code(exc) != but:
             raise SecretsUnavailable(f"{name}: {error_code(exc)}") from exc
-        except BotoCoreError as exc:
-            raise SecretsUnavailable(f"{name}: {type(exc).__name__}") from exc
+    except BotoCoreError as exc:
+        raise SecretsUnavailable(f"{name}: {type(exc).__name__}") from exc

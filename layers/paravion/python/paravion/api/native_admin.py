@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paravion import __version__
 from paravion.api.http_event import HttpAnswer, json_answer
-from paravion.api.native import NativeDoor, read_count, refuse_unknown, timestamped
+from paravion.api.native import NativeDoor, read_count, read_json, refuse_unknown, timestamped
 from paravion.domain.status import BAD_REQUEST, Rejected
-from paravion.services import admin
+from paravion.services import admin, identity_keys
 
 if TYPE_CHECKING:
     from paravion.api.doors import Call
@@ -72,13 +72,26 @@ def put_identity(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     if call.request.body.strip() not in {b"", b"{}"}:
         raise Rejected(BAD_REQUEST, "an identity has nothing to set: the body must be empty")
     identity, is_new = admin.ensure_identity(labels["name"], call.deps)
-    return json_answer(HTTPStatus.CREATED if is_new else HTTPStatus.OK, _identity(identity, call.deps))
+    return json_answer(HTTPStatus.CREATED if is_new else HTTPStatus.OK, _with_keys(identity, call.deps, in_dns=False))
 
 
 @ADMIN_DOOR.route("GET", "/v1/identities/{name}")
 def get_identity(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
-    """Show an identity; an unverified one is checked first. Raises Rejected, Unavailable."""
-    return json_answer(HTTPStatus.OK, _identity(admin.find_identity(labels["name"], call.deps), call.deps))
+    """Show an identity; what waits for the DNS is looked up first. Raises Rejected, Unavailable."""
+    return json_answer(HTTPStatus.OK, _with_keys(admin.find_identity(labels["name"], call.deps), call.deps))
+
+
+@ADMIN_DOOR.route("POST", "/v1/identities/{name}/rotation")
+def rotate_identity(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
+    """Take the next step of rotating the DKIM keys. Raises Rejected, Unavailable."""
+    given = read_json(call.request) if call.request.body.strip() else {}
+    refuse_unknown(given, frozenset({"force"}), "member")
+    force = given.get("force", False)
+    if not isinstance(force, bool):
+        raise Rejected(BAD_REQUEST, "force must be true or false")
+    identity, keys = admin.rotate_identity(labels["name"], force=force, deps=call.deps)
+    shown = _identity(identity, call.deps)
+    return json_answer(HTTPStatus.OK, {**shown, "dkim": timestamped(identity_keys.view(keys))})
 
 
 @ADMIN_DOOR.route("DELETE", "/v1/identities/{name}")
@@ -86,6 +99,13 @@ def delete_identity(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer
     """Remove an identity. Raises Rejected, Unavailable."""
     admin.delete_identity(labels["name"], call.deps)
     return HttpAnswer(HTTPStatus.NO_CONTENT)
+
+
+def _with_keys(identity: Identity, deps: AdminDeps, *, in_dns: bool = True) -> dict[str, Any]:
+    shown = _identity(identity, deps)
+    if not admin.is_address(identity.name):
+        shown["dkim"] = timestamped(identity_keys.view(identity_keys.look(identity.name, deps, in_dns=in_dns)))
+    return shown
 
 
 def _identity(identity: Identity, deps: AdminDeps) -> dict[str, Any]:

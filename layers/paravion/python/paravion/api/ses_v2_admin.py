@@ -2,8 +2,11 @@
 SES v2 operations of `admin`: GetAccount and the email identities.
 
 A domain is verified by our own TXT record, not by DKIM tokens; SES's answers have no member for it, so its
-value is told by the native `GET /v1/identities/{name}`. DKIM, tags, policies and configuration sets of an
-identity are not built: refused or left out, never invented.
+value is told by the native `GET /v1/identities/{name}`. Tags, policies and configuration sets of an identity are
+not built: refused or left out, never invented.
+
+DkimAttributes tell our keys in SES's words for keys that the user publishes (origin EXTERNAL): the tokens are
+selectors, whose TXT records the native API tells; they are no names of CNAME records.
 """
 
 from __future__ import annotations
@@ -14,7 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paravion.api.ses_faults import SesFault, not_found, refuse_unsupported
 from paravion.api.ses_model import SES_V2
-from paravion.services import admin
+from paravion.domain import dkim_keys
+from paravion.domain.dkim import ALGORITHMS
+from paravion.services import admin, identity_keys
 
 if TYPE_CHECKING:
     from paravion.api.doors import Call
@@ -39,7 +44,11 @@ def create_email_identity(given: dict[str, Any], call: Call[AdminDeps]) -> dict[
     if given.get("ConfigurationSetName"):
         raise not_found(f"Configuration set <{ascii(given['ConfigurationSetName'])[1:-1][:64]}> does not exist.")
     identity = admin.create_identity(given["EmailIdentity"], call.deps)
-    return {"IdentityType": _kind(identity), "VerifiedForSendingStatus": admin.may_send(identity, call.deps)}
+    return {
+        "IdentityType": _kind(identity),
+        "VerifiedForSendingStatus": admin.may_send(identity, call.deps),
+        "DkimAttributes": _dkim(identity, call.deps, in_dns=False),
+    }
 
 
 @SES_V2.operation("GetEmailIdentity")
@@ -52,6 +61,7 @@ def get_email_identity(given: dict[str, Any], call: Call[AdminDeps]) -> dict[str
         "FeedbackForwardingStatus": True,
         "VerifiedForSendingStatus": admin.may_send(identity, call.deps),
         "VerificationStatus": _status(identity, call.deps),
+        "DkimAttributes": _dkim(identity, call.deps, in_dns=True),
         "Policies": {},
         "Tags": [],
     }
@@ -93,6 +103,25 @@ def _after(token: str) -> str:
         raise SesFault(
             "InvalidNextTokenException", "The specified request includes an invalid or expired token."
         ) from exc
+
+
+def _dkim(identity: Identity, deps: AdminDeps, *, in_dns: bool) -> dict[str, Any]:
+    """Give DkimAttributes; an address is signed for by its domain's keys."""
+    domain = identity.name.rpartition("@")[2]
+    keys = identity_keys.look(domain, deps, in_dns=in_dns)
+    active, following = dkim_keys.in_state(keys.ring, dkim_keys.ACTIVE), dkim_keys.in_state(keys.ring, dkim_keys.NEXT)
+    current = active or following
+    if current is None:
+        return {"SigningEnabled": False, "Status": "NOT_STARTED"}
+    return {
+        "SigningEnabled": active is not None,
+        "Status": "SUCCESS" if active and active.name in keys.published else "PENDING",
+        "Tokens": [current.selector(algorithm) for algorithm in ALGORITHMS],
+        "SigningAttributesOrigin": "EXTERNAL",
+        "CurrentSigningKeyLength": "RSA_2048_BIT",
+        "NextSigningKeyLength": "RSA_2048_BIT",
+        "LastKeyGenerationTimestamp": (following or current).created_at,
+    }
 
 
 def _kind(identity: Identity) -> str:

@@ -129,6 +129,19 @@ class Client:
         """
         return self._persist("GET", path, b"", {}, query or {}).fields
 
+    def put(self, path: str) -> dict[str, Any]:
+        """Make something that is the same when made twice. Raises ApiAway, ApiError."""
+        return self._persist("PUT", path, b"", {}, {}).fields
+
+    def post(self, path: str, fields: dict[str, Any]) -> dict[str, Any]:
+        """Do something; a lost answer is asked for again, so it is done twice then. Raises ApiAway, ApiError."""
+        headers = {"Content-Type": "application/json"}
+        return self._persist("POST", path, json.dumps(fields).encode(), headers, {}).fields
+
+    def delete(self, path: str) -> None:
+        """Remove something. Raises ApiAway, ApiError."""
+        self._persist("DELETE", path, b"", {}, {})
+
     def submit(self, fields: dict[str, Any], content: bytes, idempotency_key: str) -> dict[str, Any]:
         """
         Hand a message in; returns only after the API's 2xx, which it gives only after the commit.
@@ -197,7 +210,7 @@ class Client:
         if response.status // 100 != 2:  # noqa: PLR2004 (2xx)
             raise _error(response, self._config.api)
         try:
-            fields = json.loads(response.body)
+            fields = json.loads(response.body or b"{}")
         except ValueError:
             fields = None
         if not isinstance(fields, dict):

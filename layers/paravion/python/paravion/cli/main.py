@@ -1,5 +1,5 @@
 """
-`paravion`: up, smtpd, show, queue, credentials, version.
+`paravion`: up, smtpd, show, queue, identity, doctor, credentials, version.
 
 A command's own work stands in its module, which is imported only when it is called.
 """
@@ -60,6 +60,14 @@ def _parser(command: str) -> argparse.ArgumentParser:
     queue = commands.add_parser("queue", help="show what waits, as mailq does")
     queue.add_argument("-v", action="store_true", help="show also when each job is due")
     queue.set_defaults(run=_queue)
+
+    identity = commands.add_parser("identity", help="who may send, and the DKIM keys that sign")
+    doctor = commands.add_parser("doctor", help="say what a sending domain's DNS lacks")
+    if command in {"identity", "doctor"}:
+        from paravion.cli import identity as identities
+
+        identities.add_identity(identity)
+        identities.add_doctor(doctor)
 
     credentials = commands.add_parser("credentials", help="access keys and SMTP passwords")
     actions = credentials.add_subparsers(metavar="ACTION", required=True)

@@ -89,6 +89,8 @@ REQUEST_EXPIRED: Final = _row("request_expired", 535, "7.8", 403, "RequestExpire
                               "The request's time is too far from ours")  # fmt: skip
 ACCESS_DENIED: Final = _row("access_denied", 550, "7.1", 403, "AccessDeniedException", 77, "Not allowed")
 RELAY_DENIED: Final = _row("relay_denied", 550, "7.1", 403, "MessageRejected", 77, "Sender is not verified")
+NOT_ALIGNED: Final = _row("not_aligned", 550, "7.26", 403, "MessageRejected", 77,
+                          "From is not aligned with any authenticated domain")  # fmt: skip
 NEXT_HOP_REFUSED: Final = _row("next_hop_refused", 550, "7.1", 422, "MessageRejected", 77,
                                "Next hop has a private address")  # fmt: skip
 MESSAGE_TOO_BIG: Final = _row("message_too_big", 552, "3.4", 413, "MessageRejected", 69, "Message too big")

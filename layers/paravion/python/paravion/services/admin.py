@@ -19,6 +19,7 @@ from paravion.domain.queue import State
 from paravion.domain.status import ALREADY_EXISTS, BAD_REQUEST, NOT_FOUND, Rejected
 from paravion.errors import SpoolMissing
 from paravion.ports import Identity
+from paravion.services import identity_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -48,6 +49,7 @@ class AdminDeps:
         resolver_txt: TXT strings at a name, [] if none or if the name service does not answer.
         clock: Seconds since the epoch.
         new_token: An unguessable text of letters and digits, anew at each call.
+        new_private_key: A private key for a DKIM algorithm, anew at each call.
     """
 
     settings: AdminSettings
@@ -59,6 +61,7 @@ class AdminDeps:
     event_log: EventLog
     clock: Callable[[], float]
     new_token: Callable[[], str]
+    new_private_key: Callable[[str], bytes]
 
 
 def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[str, Any]:
@@ -125,12 +128,12 @@ def show_queue(limit: int, principal: Principal, deps: AdminDeps) -> dict[str, A
 
 def create_identity(name: str, deps: AdminDeps) -> Identity:
     """
-    Make an identity of a domain or an address, in any case.
+    Make an identity of a domain or an address, in any case; a domain gets DKIM keys.
 
     Raises:
         Rejected: already_exists; bad_request: no domain or address, or an address while owners must prove
             themselves (no confirmation mail is built).
-        LedgerUnavailable
+        LedgerUnavailable, SecretsUnavailable
     """
     name = identity_name(name)
     if deps.settings.identity_check == "verified" and is_address(name):
@@ -140,6 +143,9 @@ def create_identity(name: str, deps: AdminDeps) -> Identity:
         )
     # Stored as proved only by proof, also where none is asked for (`may_send`): the setting may be tightened.
     identity = Identity(name, verified=False, token=deps.new_token(), created_at=deps.clock())
+    if not is_address(name):
+        # Keys first: a crash leaves keys that the repetition finds, not an identity without.
+        identity_keys.make(name, deps)
     if not deps.identities.put(identity, new=True):
         raise Rejected(ALREADY_EXISTS, f"identity {name} exists already")
     deps.event_log.emit("IdentityCreated", {"identity": name})
@@ -158,6 +164,8 @@ def ensure_identity(name: str, deps: AdminDeps) -> tuple[Identity, bool]:
     """
     existing = deps.identities.get(identity_name(name))
     if existing is not None:
+        if not is_address(existing.name):
+            identity_keys.make(existing.name, deps)
         return existing, False
     try:
         return create_identity(name, deps), True
@@ -203,17 +211,37 @@ def list_identities(limit: int, after: str, deps: AdminDeps) -> tuple[list[Ident
 
 def delete_identity(name: str, deps: AdminDeps) -> None:
     """
-    Remove an identity.
+    Remove an identity and its keys.
 
     Raises:
         Rejected: not_found.
-        LedgerUnavailable
+        LedgerUnavailable, SecretsUnavailable
     """
     name = identity_name(name)
     if deps.identities.get(name) is None:
         raise Rejected(NOT_FOUND, f"identity {name} does not exist")
+    if not is_address(name):
+        # Keys first: what a crash leaves can be deleted again.
+        identity_keys.delete(name, deps)
     deps.identities.delete(name)
     deps.event_log.emit("IdentityDeleted", {"identity": name})
+
+
+def rotate_identity(name: str, *, force: bool, deps: AdminDeps) -> tuple[Identity, identity_keys.Keys]:
+    """
+    Take the next step of rotating an identity's keys; services/identity_keys.py has the steps.
+
+    Raises:
+        Rejected: not_found; bad_request: an address, or nothing to force.
+        LedgerUnavailable, SecretsUnavailable
+    """
+    name = identity_name(name)
+    identity = deps.identities.get(name)
+    if identity is None:
+        raise Rejected(NOT_FOUND, f"identity {name} does not exist")
+    if is_address(name):
+        raise Rejected(BAD_REQUEST, f"{name} has no keys of its own: its domain's sign for it")
+    return identity, identity_keys.rotate(name, deps, force=force)
 
 
 def identity_name(name: str) -> str:

@@ -12,6 +12,8 @@ Whom a failure is reported to:
 
 Delays and successes are reported to a reverse-path only. Nothing loops: each step down this table is final.
 
+A report is signed with the keys of the hostname's domain or the nearest one above it, if there are any.
+
 The report's queue id follows from the job and the notice, so that a repeat after a crash is one message.
 Until it is on the road the notice stays owed; what can't be handled ends in the parked queue.
 
@@ -34,6 +36,7 @@ from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing
 from paravion.ports import QueueName
 from paravion.services.batch import work_through
 from paravion.services.commit import CommitDeps, commit
+from paravion.services.signing import Signer, signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -61,6 +64,7 @@ class BounceDeps:
 
     to_commit: CommitDeps
     ledger: Ledger
+    signer: Signer
     event_log: EventLog
     hostname: str
     postmaster: str
@@ -160,6 +164,7 @@ def _send_report(
             return_at=record.queued_at + deps.return_s,
         )
     )
+    report_header = signed(report_header, body, deps.signer.keys_for(deps.hostname), now)
     commit(
         Envelope(
             queue_id=report_id,

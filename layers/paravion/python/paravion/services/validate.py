@@ -2,7 +2,7 @@
 Take a submission: check it, complete it, keep it, and only then say yes.
 
 Every door comes here with a `Submission`, after `services/authenticate.py` said who it is. What is refused
-is refused before anything is stored. Aliases, lists and DKIM join here when they are built.
+is refused before anything is stored. Aliases and lists join here when they are built.
 
 Next on the message's path: services/commit.py keeps it, services/deliver.py sends it.
 RFC: 5321 4.1.1 (paths), 6409 (what a submission server may mend), 5322 3.6 (what a header must have).
@@ -28,6 +28,7 @@ from paravion.domain.message import (
     responsible_addresses,
 )
 from paravion.domain.status import (
+    BAD_MESSAGE,
     BAD_REQUEST,
     NO_RECIPIENTS,
     RECIPIENT_SYNTAX,
@@ -39,10 +40,12 @@ from paravion.domain.status import (
 )
 from paravion.domain.submission import Receipt, Submission
 from paravion.services.commit import CommitDeps, commit
+from paravion.services.signing import Signer, check_alignment, signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from paravion.domain.dkim import SigningKey
     from paravion.domain.message import Message
     from paravion.ports import EventLog, Identities, Secrets, Uploads
     from paravion.settings import ValidateSettings
@@ -69,6 +72,7 @@ class ValidateDeps:
     secrets: Secrets
     identities: Identities
     uploads: Uploads
+    signer: Signer
     event_log: EventLog
     clock: Callable[[], float]
     entropy: Callable[[int], bytes]
@@ -103,6 +107,7 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
     reverse_path = _reverse_path(submission, message)
     recipients = _recipients(submission, message, settings.max_recipients_count)
     _check_identity(reverse_path, message, deps)
+    keys = _signing_keys(reverse_path, message, deps)
 
     queue_id = _queue_id(submission, deps)
     client = submission.client or "localhost"
@@ -117,8 +122,9 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
     header = complete(
         message, queue_id=queue_id, now=now, hostname=settings.hostname, trace=trace, restamp=submission.restamp
     )
-    # Paths speak for themselves at each host (domain/smtp_dialogue.py); only the header binds every recipient.
-    smtputf8 = not header.isascii()
+    header = signed(header, message.body, keys, now)
+    # A forward-path speaks for itself at its host (domain/smtp_dialogue.py); these bind every recipient.
+    smtputf8 = not (header.isascii() and reverse_path.isascii())
     envelope, repeated = commit(
         Envelope(
             queue_id=queue_id,
@@ -150,6 +156,7 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
             "reverse_path": envelope.reverse_path,
             "recipients": receipt.recipient_count,
             "octets": len(header) + envelope.body_octets,
+            "signed_by": keys[0].domain if keys else "",
             "repeated": repeated,
         },
     )
@@ -226,14 +233,25 @@ def _may_send(address: str, deps: ValidateDeps) -> bool:
     return False
 
 
+def _signing_keys(reverse_path: str, message: Message, deps: ValidateDeps) -> tuple[SigningKey, ...]:
+    """Give the keys of the first author's domain, once every author's domain passed the alignment check."""
+    domains = []
+    for mailbox in message.authors:
+        try:
+            domains.append(split_address(parse_path(mailbox.address, smtputf8=True))[1].lower())
+        except ValueError as exc:
+            raise Rejected(BAD_MESSAGE, f"From: {exc}") from exc
+    keys = deps.signer.keys_for(domains[0])
+    settings = deps.settings
+    return_domain = split_address(reverse_path)[1].lower() if reverse_path else settings.hostname
+    check_alignment(domains, return_domain, keys, settings.alignment_check, deps.event_log)
+    return keys
+
+
 def _queue_id(submission: Submission, deps: ValidateDeps) -> str:
     if submission.idempotency_key:
         return ids.queue_id_from(f"{submission.principal}\0{submission.idempotency_key}".encode())
     return ids.random_queue_id(deps.entropy(16))
-
-
-def _paths(reverse_path: str, recipients: Iterable[Recipient]) -> list[str]:
-    return [reverse_path, *(recipient.forward_path for recipient in recipients)]
 
 
 def _digest(submission: Submission, reverse_path: str, recipients: Iterable[Recipient]) -> str:
