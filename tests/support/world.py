@@ -17,6 +17,7 @@ from paravion.adapters import memory
 from paravion.domain.envelope import Recipient, decode_qf
 from paravion.domain.schedule import Plan
 from paravion.domain.submission import Receipt, Submission
+from paravion.domain.tables import parse_table
 from paravion.ports import QueueName
 from paravion.services.bounce import BounceDeps, bounce
 from paravion.services.commit import CommitDeps
@@ -127,6 +128,7 @@ class World:
         self.transport = memory.MemoryTransport(script)
         self.resolver = memory.MemoryResolver(hops)
         self.identities = memory.MemoryIdentities()
+        self.tables = memory.MemoryTables()
         self.event_log = memory.MemoryEventLog()
         self.crashes = 0
         serial = count(1)
@@ -153,6 +155,7 @@ class World:
             to_commit=CommitDeps(spool, queues, in_turn),
             secrets=memory.MemorySecrets(),
             identities=self.identities,
+            tables=self.tables,
             uploads=memory.MemoryUploads(),
             event_log=self.event_log,
             clock=clock,
@@ -167,6 +170,7 @@ class World:
             transport=self.saboteur.wrap("deliver:transport", self.transport),
             event_log=self.event_log,
             smarthost=None,
+            tables=self.tables,
             clock=clock,
             new_token=lambda: f"t{next(serial)}",
         )
@@ -191,6 +195,11 @@ class World:
             return_s=plan.return_s,
             clock=clock,
         )
+
+    def load(self, kind: str, text: str) -> None:
+        """Load a table from its file's text."""
+        entries = parse_table(kind, [(kind, text.encode())], ("local.example",))
+        self.tables.replace(kind, entries, self.now)
 
     def submit(self, *recipients: str | Recipient, sender: str = "me@example.org", **fields: Any) -> Receipt:
         """Submit a small message; a crash passes to the caller."""

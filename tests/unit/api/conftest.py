@@ -21,11 +21,13 @@ from paravion.adapters.memory import (
     MemoryLedger,
     MemorySecrets,
     MemorySpool,
+    MemoryTables,
     MemoryUploads,
 )
 from paravion.api.admin_doors import ADMIN_DOORS
 from paravion.api.doors import serve
 from paravion.api.validate_doors import VALIDATE_DOORS
+from paravion.domain.next_hop import MxHost, NextHop
 from paravion.domain.submission import Receipt
 from paravion.services.admin import AdminDeps
 
@@ -49,12 +51,18 @@ class World:
         self.secrets.put(f"credentials/{ACCESS_KEY}", json.dumps({"secret_key": SECRET_KEY, "enabled": True}))
         self.event_log = MemoryEventLog()
         self.uploads = MemoryUploads()
+        self.tables = MemoryTables()
         self.spool, self.ledger, self.identities = MemorySpool(), MemoryLedger(), MemoryIdentities()
         self.settings = SimpleNamespace(
             credential_region="us-east-1",
             max_message_octets=100_000,
             identity_check="verified",
             max_recipients_count=1000,
+            max_expansion_count=100_000,
+            hostname="local.example",
+            local_domains=(),
+            masquerade_as="",
+            masquerade_exposed=("root",),
         )
         self.clock = lambda: time.time() + self.clock_shift_s
         self.entropy = lambda count: bytes(range(count))
@@ -63,6 +71,7 @@ class World:
     def admin_deps(self):
         return AdminDeps(
             self.settings, self.spool, self.ledger, self.secrets, self.identities,
+            self.tables, self.uploads, lambda domain: NextHop(domain, (MxHost(f"mx.{domain}"),)),
             lambda name: self.txt.get(name, []), self.event_log, self.clock, lambda: "t0ken",
         )  # fmt: skip
 

@@ -55,7 +55,7 @@ class FakeApi:
                 body = self.rfile.read(length)
                 api.handle(self, Request(self.command, self.path, dict(self.headers), body))
 
-            do_GET = do_POST = do_PUT = do  # noqa: N815 (http.server finds methods by these names)
+            do_GET = do_POST = do_PUT = do_DELETE = do  # noqa: N815 (http.server finds methods by these names)
 
             def log_message(self, *_):
                 pass

@@ -101,6 +101,18 @@ def _networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network,
     return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
+def _domains(text: str) -> tuple[str, ...]:
+    return tuple(_hostname(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _domain_or_none(text: str) -> str:
+    return _hostname(text) if text else ""
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip().lower() for part in text.split(",") if part.strip())
+
+
 def _relay(text: str) -> str:
     if text == "mx":
         return text
@@ -123,6 +135,10 @@ SETTINGS: Final = (
     Setting("log_level", _choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "", "Lowest level that is logged."),
     Setting("max_message_octets", _count(1024, 40 * MEBI), str(10 * MEBI), "octets", "Largest message taken."),
     Setting("max_recipients_count", _count(1, 1000), "1000", "recipients", "Most recipients of one submission."),
+    Setting("max_expansion_count", _count(1, 100_000), "100000", "recipients", "Most recipients after expansion."),
+    Setting("local_domains", _domains, "", "", "Domains whose addresses are looked up in the aliases."),
+    Setting("masquerade_as", _domain_or_none, "", "", "Domain that local senders are given; empty: they keep theirs."),
+    Setting("masquerade_exposed", _names, "root", "", "Local senders that keep their domain."),
     Setting("identity_check", _choice("off", "created", "verified"), "verified", "", "Who may send."),
     Setting("credential_region", _text, "us-east-1", "", "Region that SES SMTP passwords were derived for."),
     Setting("upload_endpoint", _text, "", "", "Base URL for presigned uploads; empty: the spool's own."),
@@ -219,6 +235,10 @@ class ValidateSettings:
     log_level: str
     max_message_octets: int
     max_recipients_count: int
+    max_expansion_count: int
+    local_domains: tuple[str, ...]
+    masquerade_as: str
+    masquerade_exposed: tuple[str, ...]
     identity_check: str
     credential_region: str
     upload_endpoint: str
@@ -283,3 +303,7 @@ class AdminSettings:
     credential_region: str
     max_message_octets: int
     max_recipients_count: int
+    max_expansion_count: int
+    local_domains: tuple[str, ...]
+    masquerade_as: str
+    masquerade_exposed: tuple[str, ...]

@@ -131,6 +131,28 @@ class Client:
         """
         return self._persist("GET", path, b"", {}, query or {}).fields
 
+    def put(self, path: str, query: Mapping[str, str], body: bytes, content_type: str) -> dict[str, Any]:
+        """
+        Put octets somewhere; what is too large for a request is uploaded first. Repeating it is safe.
+
+        Raises:
+            ApiAway, ApiError
+        """
+        deadline = self._clock() + GIVE_UP_AFTER_S
+        if len(body) > INLINE_OCTETS:
+            query = {**query, "upload_id": self._upload(body, deadline)}
+            body = b""
+        return self._persist("PUT", path, body, {"Content-Type": content_type}, query, deadline).fields
+
+    def delete(self, path: str, query: Mapping[str, str]) -> None:
+        """
+        Remove something.
+
+        Raises:
+            ApiAway, ApiError
+        """
+        self._persist("DELETE", path, b"", {}, query)
+
     def submit(self, fields: dict[str, Any], content: bytes, idempotency_key: str) -> dict[str, Any]:
         """
         Hand a message in; returns only after the API's 2xx, which it gives only after the commit.
@@ -199,7 +221,7 @@ class Client:
         if response.status // 100 != 2:  # noqa: PLR2004 (2xx)
             raise _error(response, self._config.api)
         try:
-            fields = json.loads(response.body)
+            fields = json.loads(response.body or b"{}")
         except ValueError:
             fields = None
         if not isinstance(fields, dict):

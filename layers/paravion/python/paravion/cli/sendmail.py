@@ -122,6 +122,8 @@ def _fields(options: Options, sender: str, recipients: list[str]) -> dict[str, A
         "ret": options.ret,
         "envid": options.envid,
     }
+    if not options.aliasing:
+        fields["aliasing"] = False
     return fields | {name: value for name, value in optional.items() if value}
 
 

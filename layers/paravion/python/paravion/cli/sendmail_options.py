@@ -52,6 +52,7 @@ class Options:
         dot_ends: A lone dot ends the message.
         sender: Reverse path as given; None: not given.
         notify: As in domain/envelope.Recipient.
+        aliasing: -n says no.
         config_path: -C, "" for the usual places.
     """
 
@@ -70,6 +71,7 @@ class Options:
         self.verbose = False
         self.quiet = False
         self.config_path = ""
+        self.aliasing = True
 
 
 def parse_options(words: Sequence[str]) -> Options:
@@ -120,9 +122,10 @@ def _set_flag(options: Options, letter: str, word: str) -> None:
         options.smtputf8 = True
     elif letter == "I":
         options.mode = "i"
-    elif letter in "nm":
-        # -n: no aliasing, and there are no aliases yet; -m: the sender stays in lists, and it is never taken out.
-        pass
+    elif letter == "n":
+        options.aliasing = False
+    elif letter == "m":
+        pass  # The sender stays in lists: it is never taken out.
     elif letter == "G":
         raise BadUsage("-G (gateway submission) is not offered", EX_UNAVAILABLE)
     else:

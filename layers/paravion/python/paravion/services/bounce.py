@@ -181,7 +181,7 @@ def _original_body(envelope: Envelope, notice: Notice, deps: BounceDeps) -> byte
     if not failure or envelope.ret == "HDRS" or envelope.body_octets > RETURN_CONTENT_OCTETS:
         return None
     try:
-        return deps.to_commit.spool.get_body(envelope.queue_id)
+        return deps.to_commit.spool.get_body(envelope.df_id)
     except SpoolMissing:
         # The sender must hear of the failure even if the content is gone.
         return None
