@@ -62,6 +62,7 @@ class World:
             hostname="local.example",
             local_domains=(),
             masquerade_as="",
+            relay="mx",
             masquerade_exposed=("root",),
         )
         self.clock = lambda: time.time() + self.clock_shift_s

@@ -6,7 +6,7 @@ import pytest
 
 from paravion import __version__
 from paravion.adapters.memory import MemorySecrets
-from paravion.cli import credentials, mailq, main, newaliases, show
+from paravion.cli import credentials, mailq, main, newaliases, sendmail, show
 from paravion.domain.ses_smtp_password import smtp_password
 from tests.unit.cli.fake_api import FakeApi, error
 
@@ -104,6 +104,31 @@ def test_several_alias_files_are_one_table(api, tmp_path):
     api.script.append((200, {"kind": "aliases", "entries": 2, "generation": "g", "loaded_at": ""}))
     assert 0 == newaliases.main(["--aliases", str(tmp_path / "one"), str(tmp_path / "two")])
     assert [file["name"] for file in api.requests[0].fields["files"]] == [str(tmp_path / n) for n in ("one", "two")]
+
+
+def test_bv_prints_verdict_and_routes(api, capsys):
+    """Exit code of the address that gets no mail; -v adds the steps."""
+    api.script.append((200, {
+        "address": "team", "verdict": "deliverable", "status": "2.0.0", "text": "", "exit": 0, "recipient_count": 3,
+        "steps": [{"depth": 0, "address": "team@l", "step": "alias team"}],
+        "recipients": [
+            {"forward_path": "a@a", "owner": "o@o", "refusal": "", "route": {"next_hop": "a", "hosts": ["mx:25"], "status": "", "text": ""}},
+            {"forward_path": "b@b", "owner": "", "refusal": "550 5.1.1 gone", "route": None},
+        ],
+    }))  # fmt: skip
+    refused = {"address": "x@y.example", "verdict": "refused", "status": "5.1.1", "text": "gone", "exit": 67}
+    api.script.append((200, {**refused, "recipient_count": 0, "steps": [], "recipients": []}))
+    assert 67 == sendmail.main(["-bv", "-v", "team", "x@y.example"])
+    assert ["/v1/addresses/team", "/v1/addresses/x%40y.example"] == [request.path for request in api.requests]
+    assert capsys.readouterr().out.splitlines() == [
+        "team... deliverable: 3 recipients",
+        "  team@l: alias team",
+        "  a@a: mailer smtp, host mx:25, from o@o",
+        "  b@b: 550 5.1.1 gone",
+        "  and 1 more",
+        "x@y.example... refused: 5.1.1 gone",
+    ]
+    assert 64 == sendmail.main(["-bv"])
 
 
 def test_tables_commands(api, tmp_path, capsys):

@@ -304,6 +304,7 @@ class AdminSettings:
     max_message_octets: int
     max_recipients_count: int
     max_expansion_count: int
+    relay: str
     local_domains: tuple[str, ...]
     masquerade_as: str
     masquerade_exposed: tuple[str, ...]

@@ -1,4 +1,8 @@
-"""Native resources of `admin` for sendmail's tables: load, show, unload. Importing it registers them."""
+"""
+Native resources of `admin` for sendmail's tables (load, show, unload) and what they make of an address.
+
+Importing it registers them.
+"""
 
 from __future__ import annotations
 
@@ -67,6 +71,15 @@ def remove_table(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     given = _parameters(call, {"name"})
     tables.remove_table(tables.kind_of(labels["kind"], given.get("name", "")), call.principal, call.deps)
     return HttpAnswer(HTTPStatus.NO_CONTENT)
+
+
+@ADMIN_DOOR.route("GET", "/v1/addresses/{address}")
+def verify_address(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
+    """Say what would happen to mail for an address. Raises Rejected, Unavailable."""
+    from paravion.services import verify
+
+    _parameters(call, set())
+    return json_answer(HTTPStatus.OK, verify.verify_address(labels["address"], call.principal, call.deps))
 
 
 def _parameters(call: Call[AdminDeps], known: set[str]) -> dict[str, str]:

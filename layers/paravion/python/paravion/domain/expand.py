@@ -32,7 +32,15 @@ from typing import TYPE_CHECKING, Final
 from paravion.domain.address import shown, split_address, xtext_encode
 from paravion.domain.envelope import Recipient
 from paravion.domain.refusal import Refusal
-from paravion.domain.status import NO_SUCH_USER, ROUTING_LOOP, TOO_MANY_RECIPIENTS, Rejected, Status
+from paravion.domain.status import (
+    DEFERRED_BY_TABLE,
+    NO_SUCH_DOMAIN,
+    NO_SUCH_USER,
+    REFUSED_BY_TABLE,
+    ROUTING_LOOP,
+    TOO_MANY_RECIPIENTS,
+    Rejected,
+)
 from paravion.domain.table_pages import INCLUDE
 from paravion.domain.tables import (
     alias_keys,
@@ -330,17 +338,10 @@ class Expansion:
 
 def rejected(refusal: Refusal, detail: str) -> Rejected:
     """Give the error for a door from a table's own words."""
-    base = NO_SUCH_USER
-    transient = refusal.code // 100 == 4  # noqa: PLR2004 (RFC 5321 4.2.1)
-    status = Status(
-        base.key if refusal.status == base.enhanced else "refused_by_table",
-        refusal.code,
-        refusal.status.partition(".")[2],
-        503 if transient else base.http,
-        "ServiceUnavailableException" if transient else base.ses,
-        75 if transient else (base.exit if refusal.status == base.enhanced else 77),
-        refusal.text,
-    )
+    rows = {row.enhanced: row for row in (NO_SUCH_USER, NO_SUCH_DOMAIN, ROUTING_LOOP)}
+    by_class = DEFERRED_BY_TABLE if refusal.code // 100 == 4 else REFUSED_BY_TABLE  # noqa: PLR2004 (RFC 5321 4.2.1)
+    row = rows.get(refusal.status, by_class)
+    status = replace(row, smtp=refusal.code, detail=refusal.status.partition(".")[2], text=refusal.text)
     return Rejected(status, detail)
 
 

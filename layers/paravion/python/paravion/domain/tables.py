@@ -263,7 +263,7 @@ def _two(text: str) -> tuple[str, str]:
 
 
 def _alias(text: str) -> tuple[str, str]:
-    if text[0] == '"':
+    if text.startswith('"'):
         name, quote, rest = text[1:].partition('"')
         rest = rest.lstrip()
         if not quote or not rest.startswith(":"):
