@@ -17,6 +17,7 @@ from paravion.adapters import memory
 from paravion.domain.envelope import Recipient, decode_qf
 from paravion.domain.schedule import Plan
 from paravion.domain.submission import Receipt, Submission
+from paravion.domain.tables import parse_table
 from paravion.ports import QueueName
 from paravion.services.bounce import BounceDeps, bounce
 from paravion.services.commit import CommitDeps
@@ -129,6 +130,7 @@ class World:
         self.resolver = memory.MemoryResolver(hops)
         self.identities = memory.MemoryIdentities()
         self.secrets = memory.MemorySecrets()
+        self.tables = memory.MemoryTables()
         self.event_log = memory.MemoryEventLog()
         self.crashes = 0
         serial = count(1)
@@ -156,6 +158,7 @@ class World:
             secrets=self.secrets,
             signer=Signer(self.saboteur.wrap("validate:secrets", self.secrets), clock),
             identities=self.identities,
+            tables=self.tables,
             uploads=memory.MemoryUploads(),
             event_log=self.event_log,
             clock=clock,
@@ -170,6 +173,7 @@ class World:
             transport=self.saboteur.wrap("deliver:transport", self.transport),
             event_log=self.event_log,
             smarthost=None,
+            tables=self.tables,
             clock=clock,
             new_token=lambda: f"t{next(serial)}",
         )
@@ -196,6 +200,11 @@ class World:
             return_s=plan.return_s,
             clock=clock,
         )
+
+    def load(self, kind: str, text: str) -> None:
+        """Load a table from its file's text."""
+        entries = parse_table(kind, [(kind, text.encode())], ("local.example",))
+        self.tables.replace(kind, entries, self.now)
 
     def submit(self, *recipients: str | Recipient, sender: str = "me@example.org", **fields: Any) -> Receipt:
         """Submit a small message; a crash passes to the caller."""

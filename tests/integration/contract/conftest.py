@@ -21,6 +21,7 @@ from moto import mock_aws
 from paravion.adapters import memory
 from paravion.adapters.dynamodb_identities import DynamoIdentities
 from paravion.adapters.dynamodb_ledger import DynamoLedger
+from paravion.adapters.dynamodb_tables import DynamoTables
 from paravion.adapters.s3_spool import S3Spool, S3Uploads
 from paravion.adapters.sqs_queues import SqsQueues, decode_job
 from paravion.adapters.ssm_secrets import SsmSecrets
@@ -101,6 +102,14 @@ def identities(engine: str) -> Any:
     if engine == "memory":
         return memory.MemoryIdentities()
     return DynamoIdentities(boto3.client("dynamodb"), TABLE, cache_s=0.0, clock=time.monotonic)
+
+
+@pytest.fixture
+def tables(engine: str) -> Any:
+    """ports.Tables, without a cache."""
+    if engine == "memory":
+        return memory.MemoryTables()
+    return DynamoTables(boto3.client("dynamodb"), TABLE, cache_s=0.0, clock=time.monotonic, sleep=time.sleep)
 
 
 @pytest.fixture

@@ -21,11 +21,13 @@ from paravion.adapters.memory import (
     MemoryLedger,
     MemorySecrets,
     MemorySpool,
+    MemoryTables,
     MemoryUploads,
 )
 from paravion.api.admin_doors import ADMIN_DOORS
 from paravion.api.doors import serve
 from paravion.api.validate_doors import VALIDATE_DOORS
+from paravion.domain.next_hop import MxHost, NextHop
 from paravion.domain.submission import Receipt
 from paravion.services.admin import AdminDeps
 from tests.support.dkim_keys import fixed_private_key
@@ -50,6 +52,7 @@ class World:
         self.secrets.put(f"credentials/{ACCESS_KEY}", json.dumps({"secret_key": SECRET_KEY, "enabled": True}))
         self.event_log = MemoryEventLog()
         self.uploads = MemoryUploads()
+        self.tables = MemoryTables()
         self.spool, self.ledger, self.identities = MemorySpool(), MemoryLedger(), MemoryIdentities()
         self.settings = SimpleNamespace(
             credential_region="us-east-1",
@@ -58,6 +61,12 @@ class World:
             identity_check="verified",
             alignment_check="warn",
             max_recipients_count=1000,
+            max_expansion_count=100_000,
+            hostname="local.example",
+            local_domains=(),
+            masquerade_as="",
+            relay="mx",
+            masquerade_exposed=("root",),
         )
         self.clock = lambda: time.time() + self.clock_shift_s
         self.entropy = lambda count: bytes(range(count))
@@ -66,6 +75,7 @@ class World:
     def admin_deps(self):
         return AdminDeps(
             self.settings, self.spool, self.ledger, self.secrets, self.identities,
+            self.tables, self.uploads, lambda domain: NextHop(domain, (MxHost(f"mx.{domain}"),)),
             lambda name: self.txt.get(name, []), self.event_log, self.clock, lambda: "t0ken",
             fixed_private_key,
         )  # fmt: skip

@@ -39,8 +39,9 @@ def test_submitted_by_one_function_and_seen_by_the_other(world):
     validate_deps = ValidateDeps(
         settings=SimpleNamespace(**vars(world.settings)),
         to_commit=CommitDeps(world.spool, MemoryQueues(clock=world.clock), lambda calls: [call() for call in calls]),
-        secrets=world.secrets, identities=world.identities, uploads=world.uploads, event_log=world.event_log,
-        clock=world.clock, entropy=world.entropy, signer=Signer(world.secrets, world.clock),
+        secrets=world.secrets, identities=world.identities, tables=world.tables, uploads=world.uploads,
+        event_log=world.event_log, clock=world.clock, entropy=world.entropy,
+        signer=Signer(world.secrets, world.clock),
     )  # fmt: skip
     validate = validate_function.make_handler(lambda: validate_deps)
     admin = admin_function.make_handler(lambda: world.admin_deps)

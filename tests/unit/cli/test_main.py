@@ -6,7 +6,7 @@ import pytest
 
 from paravion import __version__
 from paravion.adapters.memory import MemorySecrets
-from paravion.cli import credentials, mailq, main, newaliases, show
+from paravion.cli import credentials, mailq, main, newaliases, sendmail, show
 from paravion.domain.ses_smtp_password import smtp_password
 from tests.unit.cli.fake_api import FakeApi, error
 
@@ -68,11 +68,88 @@ def test_mailq_exit_codes(api, capsys, monkeypatch):
     assert 3 == capsys.readouterr().err.count("\n")
 
 
-def test_newaliases_says_that_there_are_none(capsys):
-    """Exit 69: no script takes it for done."""
-    assert 69 == newaliases.main([])
-    assert "not built yet" in capsys.readouterr().err
+def test_newaliases_loads_lists_before_what_includes_them(api, tmp_path, capsys):
+    """The included file goes first; what is not on this machine is left to the API."""
+    members = tmp_path / "members"
+    members.write_text("a@z.example\n:include:elsewhere\n")
+    aliases = tmp_path / "aliases"
+    aliases.write_text(f"team: :include:{members}\n")
+    for kind, entries in ((f"include{members}", 1), ("aliases", 1)):
+        api.script.append((200, {"kind": kind, "entries": entries, "generation": "g", "loaded_at": ""}))
+    assert 0 == newaliases.main(["--aliases", str(aliases)])
+    first, second = api.requests
+    assert (first.method, first.path.partition("?")[0]) == ("PUT", "/v1/tables/include")
+    assert (second.method, second.path.partition("?")[0]) == ("PUT", "/v1/tables/aliases")
+    assert (first.body, second.body) == (members.read_bytes(), aliases.read_bytes())
+    assert "1 aliases" in capsys.readouterr().out
+
+
+def test_newaliases_sends_nothing_of_a_bad_table(api, tmp_path, capsys):
+    """File and line of each problem; exit 65, 66 and 64 as sysexits has them."""
+    bad = tmp_path / "aliases"
+    bad.write_text("good: a@z.example\nbad\nprog: |x\n")
+    assert 65 == newaliases.main(["--aliases", str(bad)])
+    err = capsys.readouterr().err
+    assert "/aliases:2: no colon" in err
+    assert "/aliases:3: '|x': programs are never run here" in err
+    assert not api.requests
+    assert 66 == newaliases.main(["--aliases", str(tmp_path / "missing")])
     assert 64 == newaliases.main(["x"])
+
+
+def test_several_alias_files_are_one_table(api, tmp_path):
+    """As AliasFile of sendmail."""
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(f"{name}: {name}@z.example\n")
+    api.script.append((200, {"kind": "aliases", "entries": 2, "generation": "g", "loaded_at": ""}))
+    assert 0 == newaliases.main(["--aliases", str(tmp_path / "one"), str(tmp_path / "two")])
+    assert [file["name"] for file in api.requests[0].fields["files"]] == [str(tmp_path / n) for n in ("one", "two")]
+
+
+def test_bv_prints_verdict_and_routes(api, capsys):
+    """Exit code of the address that gets no mail; -v adds the steps."""
+    api.script.append((200, {
+        "address": "team", "verdict": "deliverable", "status": "2.0.0", "text": "", "exit": 0, "recipient_count": 3,
+        "steps": [{"depth": 0, "address": "team@l", "step": "alias team"}],
+        "recipients": [
+            {"forward_path": "a@a", "owner": "o@o", "refusal": "", "route": {"next_hop": "a", "hosts": ["mx:25"], "status": "", "text": ""}},
+            {"forward_path": "b@b", "owner": "", "refusal": "550 5.1.1 gone", "route": None},
+        ],
+    }))  # fmt: skip
+    refused = {"address": "x@y.example", "verdict": "refused", "status": "5.1.1", "text": "gone", "exit": 67}
+    api.script.append((200, {**refused, "recipient_count": 0, "steps": [], "recipients": []}))
+    assert 67 == sendmail.main(["-bv", "-v", "team", "x@y.example"])
+    assert ["/v1/addresses/team", "/v1/addresses/x%40y.example"] == [request.path for request in api.requests]
+    assert capsys.readouterr().out.splitlines() == [
+        "team... deliverable: 3 recipients",
+        "  team@l: alias team",
+        "  a@a: mailer smtp, host mx:25, from o@o",
+        "  b@b: 550 5.1.1 gone",
+        "  and 1 more",
+        "x@y.example... refused: 5.1.1 gone",
+    ]
+    assert 64 == sendmail.main(["-bv"])
+
+
+def test_tables_commands(api, tmp_path, capsys):
+    """Load, show, list and unload; a list's name is its path."""
+    table = tmp_path / "virt"
+    table.write_text("a@b.example c@d.example\n")
+    info = {"kind": "virtusertable", "entries": 1, "generation": "g", "loaded_at": "t"}
+    api.script.append((200, info))
+    assert 0 == main.main(["tables", "load", "virtusertable", str(table)])
+    api.script.append((200, {**info, "count": 1, "entries": [{"key": "a@b.example", "value": ["c@d.example"]}]}))
+    assert 0 == main.main(["tables", "show", "virtusertable", "a@b.example"])
+    api.script.append((200, {"tables": [info]}))
+    assert 0 == main.main(["tables", "list"])
+    api.script.append((204, b""))
+    assert 0 == main.main(["tables", "unload", "include", "--name", "x"])
+    assert ["PUT", "GET", "GET", "DELETE"] == [request.method for request in api.requests]
+    assert api.requests[3].path == "/v1/tables/include?name=x"
+    assert "a@b.example\tc@d.example" in capsys.readouterr().out
+    api.script.append(error(400, "bad_request", 501, "5.5.4", "Request is malformed", "virt:1: no"))
+    assert 65 == main.main(["tables", "load", "virtusertable", str(table)])
+    assert 66 == main.main(["tables", "load", "virtusertable", str(tmp_path / "missing")])
 
 
 MESSAGE = {

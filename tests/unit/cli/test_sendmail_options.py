@@ -55,7 +55,7 @@ def test_harmless_option_is_taken(words):
     assert ["b@y"] == parse_options([*words, "b@y"]).recipients
 
 
-@pytest.mark.parametrize("words", [["-bs"], ["-bv"], ["-bt"], ["-bd"], ["-bP"], ["-q"], ["-q30m"], ["-qf"], ["-X", "log"], ["-h", "3"],
+@pytest.mark.parametrize("words", [["-bs"], ["-bt"], ["-bd"], ["-bP"], ["-q"], ["-q30m"], ["-qf"], ["-X", "log"], ["-h", "3"],
                                    ["-p", "UUCP"], ["-G"], ["-D", "f"], ["-M", "x"], ["-Q"]], ids=" ".join)  # fmt: skip
 def test_what_is_not_built_is_refused_by_name(words):
     """Exit 69 or 64 with words, never ignored."""

@@ -7,8 +7,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from paravion.adapters.memory import MemoryEventLog, MemoryIdentities, MemoryLedger, MemorySecrets, MemorySpool
+from paravion.adapters.memory import (
+    MemoryEventLog,
+    MemoryIdentities,
+    MemoryLedger,
+    MemorySecrets,
+    MemorySpool,
+    MemoryTables,
+    MemoryUploads,
+)
 from paravion.domain.envelope import Envelope, Recipient, encode_qf
+from paravion.domain.next_hop import NextHop
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import Job, JobKey, JobRecord, State, claimed, with_outcomes
 from paravion.domain.status import ALREADY_EXISTS, Rejected
@@ -27,7 +36,8 @@ def deps():
     """Fakes of everything."""
     return AdminDeps(
         SimpleNamespace(identity_check="verified"), MemorySpool(), MemoryLedger(), MemorySecrets(), MemoryIdentities(),
-        lambda name: [], MemoryEventLog(), lambda: 100.0, lambda: "t0ken", fixed_private_key,
+        MemoryTables(), MemoryUploads(), lambda domain: NextHop(domain, ()), lambda name: [], MemoryEventLog(),
+        lambda: 100.0, lambda: "t0ken", fixed_private_key,
     )  # fmt: skip
 
 

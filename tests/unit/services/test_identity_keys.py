@@ -7,8 +7,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from paravion.adapters.memory import MemoryEventLog, MemoryIdentities, MemoryLedger, MemorySecrets, MemorySpool
+from paravion.adapters.memory import (
+    MemoryEventLog,
+    MemoryIdentities,
+    MemoryLedger,
+    MemorySecrets,
+    MemorySpool,
+    MemoryTables,
+    MemoryUploads,
+)
 from paravion.domain import dkim_keys
+from paravion.domain.next_hop import NextHop
 from paravion.domain.status import Rejected
 from paravion.errors import Misconfigured
 from paravion.services import admin, identity_keys
@@ -26,6 +35,7 @@ class House:
         self.secrets = MemorySecrets()
         self.deps = AdminDeps(
             SimpleNamespace(identity_check=check), MemorySpool(), MemoryLedger(), self.secrets, MemoryIdentities(),
+            MemoryTables(), MemoryUploads(), lambda domain: NextHop(domain, ()),
             lambda name: self.txt.get(name, []), MemoryEventLog(), lambda: self.now, lambda: "t0ken", fixed_private_key,
         )  # fmt: skip
 

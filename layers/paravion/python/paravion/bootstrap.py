@@ -25,6 +25,7 @@ from botocore.config import Config
 from paravion import settings
 from paravion.adapters.dynamodb_identities import CACHE_S, DynamoIdentities
 from paravion.adapters.dynamodb_ledger import DynamoLedger
+from paravion.adapters.dynamodb_tables import DynamoTables
 from paravion.adapters.event_log import PowertoolsEventLog
 from paravion.adapters.s3_spool import S3Spool, S3Uploads
 from paravion.adapters.sqs_queues import SqsQueues
@@ -37,6 +38,8 @@ from paravion.services.signing import Signer
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from paravion.domain.next_hop import NextHop
+    from paravion.domain.outcome import Outcome
     from paravion.services.admin import AdminDeps
     from paravion.services.bounce import BounceDeps
     from paravion.services.deliver import DeliverDeps
@@ -99,6 +102,7 @@ def validate() -> ValidateDeps:
         secrets=store,
         signer=Signer(store, time.monotonic),
         identities=DynamoIdentities(dynamodb, own.ledger, cache_s=CACHE_S, clock=time.monotonic),
+        tables=_tables(dynamodb, own.ledger),
         uploads=S3Uploads(s3, clients.presigning(own.upload_endpoint) or s3, own.spool, time.time),
         event_log=PowertoolsEventLog("validate", own.log_level),
         clock=time.time,
@@ -116,16 +120,18 @@ def deliver() -> DeliverDeps:
     own = settings.from_env(settings.DeliverSettings, os.environ)
     clients = _Clients()
     resolver = DnsResolver()
+    dynamodb: Any = clients.make("dynamodb")
     return DeliverDeps(
         spool=S3Spool(clients.make("s3"), own.spool),
         queues=SqsQueues(
             clients.make("sqs"), {QueueName.DELIVERY: own.delivery_queue, QueueName.BOUNCE: own.bounce_queue}
         ),
-        ledger=DynamoLedger(clients.make("dynamodb"), own.ledger),
+        ledger=DynamoLedger(dynamodb, own.ledger),
         resolver=resolver,
         transport=SmtpTransport(own.hostname, resolver, connect_timeout_s=own.connect_timeout_s),
         event_log=PowertoolsEventLog("deliver", own.log_level),
         smarthost=route(own.relay),
+        tables=_tables(dynamodb, own.ledger),
         clock=time.time,
         new_token=partial(secrets.token_hex, 8),
     )
@@ -192,12 +198,16 @@ def admin() -> AdminDeps:
     own = settings.from_env(settings.AdminSettings, os.environ)
     clients = _Clients()
     dynamodb: Any = clients.make("dynamodb")
+    s3: Any = clients.make("s3")
     return AdminDeps(
         settings=own,
-        spool=S3Spool(clients.make("s3"), own.spool),
+        spool=S3Spool(s3, own.spool),
         ledger=DynamoLedger(dynamodb, own.ledger),
         secrets=SsmSecrets(clients.make("ssm"), own.secrets, time.monotonic),
         identities=DynamoIdentities(dynamodb, own.ledger, cache_s=0.0, clock=time.monotonic),
+        tables=_tables(dynamodb, own.ledger, cache_s=0.0),
+        uploads=S3Uploads(s3, s3, own.spool, time.time),
+        next_hop=_look_up_next_hop,
         resolver_txt=_look_up_txt,
         event_log=PowertoolsEventLog("admin", own.log_level),
         clock=time.time,
@@ -211,6 +221,12 @@ def _look_up_txt(name: str) -> list[str]:
 
     # An identity asks for up to five records, one after the other, within the API's 30 s.
     return asyncio.run(DnsResolver(lifetime_s=4.0).txt(name))
+
+
+def _look_up_next_hop(domain: str) -> NextHop | Outcome:
+    from paravion.adapters.dns_resolver import DnsResolver
+
+    return asyncio.run(DnsResolver().next_hop(domain))
 
 
 class _Clients:
@@ -228,6 +244,10 @@ class _Clients:
             return None
         config = _CONFIG.merge(Config(s3={"addressing_style": "path"}))
         return self._session.create_client("s3", config=config, endpoint_url=endpoint)
+
+
+def _tables(dynamodb: Any, table: str, *, cache_s: float = CACHE_S) -> DynamoTables:
+    return DynamoTables(dynamodb, table, cache_s=cache_s, clock=time.monotonic, sleep=time.sleep)
 
 
 def _commit_deps(spool: S3Spool, queues: SqsQueues) -> CommitDeps:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
@@ -261,6 +261,70 @@ class Uploads(Protocol):
 
     def delete(self, upload_id: str) -> None:
         """Forget it; best effort, never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TableInfo:
+    """
+    What is known of a loaded table.
+
+    Attributes:
+        generation: Follows from its entries: the same entries are the same generation.
+        pages: How many pages it lies in (domain/tables.py).
+        loaded_at: Seconds since the epoch.
+    """
+
+    generation: str
+    pages: int
+    entries: int
+    loaded_at: float
+
+
+class Tables(Protocol):
+    """
+    sendmail's tables, by kind (domain/tables.py): each whole, old or new, never a mixture.
+
+    Readers may keep what they read for a minute, and which tables there are too; with none loaded they ask once a
+    minute. A generation is readable until the one after its successor is loaded; whoever still reads it then gets
+    LedgerUnavailable or the new one.
+    """
+
+    def loaded(self) -> Mapping[str, TableInfo]:
+        """Give what is loaded, by kind. Cost: one read a minute. Raises LedgerUnavailable."""
+        ...
+
+    def lookup(self, kind: str, keys: Sequence[str]) -> dict[str, str]:
+        """
+        Give the values of those keys that there are; {} if the table isn't loaded.
+
+        Cost: the pages not read in the last minute, a hundred in a call.
+
+        Raises:
+            LedgerUnavailable
+        """
+        ...
+
+    def pages(self, kind: str) -> Iterator[Mapping[str, str]]:
+        """
+        Give all entries, a page at a time; those of an included list in its order.
+
+        Raises:
+            LedgerUnavailable: while iterating.
+        """
+        ...
+
+    def replace(self, kind: str, entries: Mapping[str, str], loaded_at: float) -> TableInfo:
+        """
+        Load a table in place of the one of that kind, at one instant; before it nothing can be seen of it.
+
+        Raises:
+            LedgerUnavailable: Either it took effect or nothing did; loading again is safe.
+        """
+        ...
+
+    def remove(self, kind: str) -> bool:
+        """Unload a table at one instant; False when there was none. Raises LedgerUnavailable."""
         ...
 
 

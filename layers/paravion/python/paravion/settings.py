@@ -101,6 +101,18 @@ def _networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network,
     return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
+def _domains(text: str) -> tuple[str, ...]:
+    return tuple(_hostname(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _domain_or_none(text: str) -> str:
+    return _hostname(text) if text else ""
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip().lower() for part in text.split(",") if part.strip())
+
+
 def _relay(text: str) -> str:
     if text == "mx":
         return text
@@ -125,6 +137,10 @@ SETTINGS: Final = (
     Setting("max_message_octets", _count(1024, 40 * MEBI), str(10 * MEBI), "octets", "Largest message taken."),
     Setting("max_recipients_count", _count(1, 1000), "1000", "recipients", "Most recipients of one submission."),
     Setting("bare_lf", _choice("normalise", "refuse"), "normalise", "", "What becomes of a bare LF in a submission."),
+    Setting("max_expansion_count", _count(1, 100_000), "100000", "recipients", "Most recipients after expansion."),
+    Setting("local_domains", _domains, "", "", "Domains whose addresses are looked up in the aliases."),
+    Setting("masquerade_as", _domain_or_none, "", "", "Domain that local senders are given; empty: they keep theirs."),
+    Setting("masquerade_exposed", _names, "root", "", "Local senders that keep their domain."),
     Setting("identity_check", _choice("off", "created", "verified"), "verified", "", "Who may send."),
     Setting(
         "alignment_check",
@@ -229,6 +245,10 @@ class ValidateSettings:
     max_message_octets: int
     max_recipients_count: int
     bare_lf: str
+    max_expansion_count: int
+    local_domains: tuple[str, ...]
+    masquerade_as: str
+    masquerade_exposed: tuple[str, ...]
     identity_check: str
     alignment_check: str
     credential_region: str
@@ -296,3 +316,8 @@ class AdminSettings:
     credential_region: str
     max_message_octets: int
     max_recipients_count: int
+    max_expansion_count: int
+    relay: str
+    local_domains: tuple[str, ...]
+    masquerade_as: str
+    masquerade_exposed: tuple[str, ...]

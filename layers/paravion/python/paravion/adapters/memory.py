@@ -11,16 +11,16 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING
 
-from paravion.domain import queue
+from paravion.domain import queue, table_pages
 from paravion.domain.ids import shard_of
 from paravion.domain.next_hop import MxHost, NextHop
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import DUE_SHARDS, DueJob, Job, JobKey, JobRecord, Received, State
 from paravion.errors import ClaimLost, SpoolConflict, SpoolMissing
-from paravion.ports import Identity, QueueName, UploadTicket
+from paravion.ports import Identity, QueueName, TableInfo, UploadTicket
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
     from paravion.ports import Transaction
 
@@ -270,6 +270,40 @@ class MemoryIdentities:
     def all(self, limit: int, after: str = "") -> list[Identity]:
         """See ports.Identities."""
         return [self.items[name] for name in sorted(self.items) if name > after][:limit]
+
+
+class MemoryTables:
+    """Tables in a dictionary."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, tuple[TableInfo, list[dict[str, str]]]] = {}
+
+    def loaded(self) -> dict[str, TableInfo]:
+        """See ports.Tables."""
+        return {kind: info for kind, (info, _) in self.items.items()}
+
+    def lookup(self, kind: str, keys: Sequence[str]) -> dict[str, str]:
+        """See ports.Tables."""
+        if kind not in self.items:
+            return {}
+        _, pages = self.items[kind]
+        found = ((key, pages[table_pages.page_of(key, len(pages))].get(key)) for key in keys)
+        return {key: value for key, value in found if value is not None}
+
+    def pages(self, kind: str) -> Iterator[dict[str, str]]:
+        """See ports.Tables."""
+        yield from self.items[kind][1] if kind in self.items else ()
+
+    def replace(self, kind: str, entries: Mapping[str, str], loaded_at: float) -> TableInfo:
+        """See ports.Tables."""
+        pages = table_pages.paginate(kind, entries)
+        info = TableInfo(table_pages.generation_of(entries), len(pages), len(entries), loaded_at)
+        self.items[kind] = (info, pages)
+        return info
+
+    def remove(self, kind: str) -> bool:
+        """See ports.Tables."""
+        return self.items.pop(kind, None) is not None
 
 
 class MemorySecrets:

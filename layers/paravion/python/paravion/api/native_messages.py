@@ -35,11 +35,12 @@ VALIDATE_DOOR: Final = NativeDoor()
 
 _ENVELOPE_KEYS: Final = frozenset({
     "reverse_path", "recipients_from_header", "body_type", "smtputf8", "ret", "envid", "configuration_set", "door",
-    "client", "protocol",
+    "client", "protocol", "aliasing",
 })  # fmt: skip
 _JSON_KEYS: Final = _ENVELOPE_KEYS | {"recipients", "content", "upload_id", "tags"}
 _QUERY_KEYS: Final = _ENVELOPE_KEYS | {"recipient", "notify"}
 _RECIPIENT_KEYS: Final = frozenset({"forward_path", "notify", "orcpt"})
+_FLAGS: Final = frozenset({"recipients_from_header", "smtputf8", "aliasing"})
 _NOTIFY: Final = frozenset({"SUCCESS", "FAILURE", "DELAY"})
 _DOORS: Final = ("http", "smtp", "sendmail")
 _PROTOCOLS: Final = ("SMTP", "ESMTP", "ESMTPA", "ESMTPS", "ESMTPSA")
@@ -125,7 +126,7 @@ def _rfc822_form(call: Call[ValidateDeps]) -> _Form:
     for name, texts in parameters.items():
         if len(texts) > 1:
             raise Rejected(BAD_REQUEST, f"{name} is given more than once")
-        values[name] = _flag(name, texts[0]) if name in {"recipients_from_header", "smtputf8"} else texts[0]
+        values[name] = _flag(name, texts[0]) if name in _FLAGS else texts[0]
     if not forward_paths:
         values.setdefault("recipients_from_header", True)
     recipients = tuple(Recipient(path, _notify(notify, "notify")) for path in forward_paths)
@@ -155,6 +156,7 @@ def _submission(form: _Form, key: str, call: Call[ValidateDeps]) -> Submission:
         tags=_tags(values.get("tags", {})),
         client=client or client_literal(call.request.client_address),
         protocol=_choice(values, "protocol", _PROTOCOLS),
+        aliasing=_boolean(values, "aliasing", default=True),
     )
 
 
@@ -218,8 +220,8 @@ def _choice(values: Mapping[str, Any], name: str, choices: tuple[str, ...]) -> s
     return str(value)
 
 
-def _boolean(values: Mapping[str, Any], name: str) -> bool:
-    value = values.get(name, False)
+def _boolean(values: Mapping[str, Any], name: str, *, default: bool = False) -> bool:
+    value = values.get(name, default)
     if not isinstance(value, bool):
         raise Rejected(BAD_REQUEST, f"{name} must be true or false")
     return value

@@ -129,18 +129,31 @@ class Client:
         """
         return self._persist("GET", path, b"", {}, query or {}).fields
 
-    def put(self, path: str) -> dict[str, Any]:
-        """Make something that is the same when made twice. Raises ApiAway, ApiError."""
-        return self._persist("PUT", path, b"", {}, {}).fields
+    def put(
+        self, path: str, query: Mapping[str, str] | None = None, body: bytes = b"", content_type: str = ""
+    ) -> dict[str, Any]:
+        """
+        Make something that is the same when made twice; what is too large for a request is uploaded first.
+
+        Raises:
+            ApiAway, ApiError
+        """
+        deadline = self._clock() + GIVE_UP_AFTER_S
+        query = query or {}
+        if len(body) > INLINE_OCTETS:
+            query = {**query, "upload_id": self._upload(body, deadline)}
+            body = b""
+        headers = {"Content-Type": content_type} if content_type else {}
+        return self._persist("PUT", path, body, headers, query, deadline).fields
 
     def post(self, path: str, fields: dict[str, Any]) -> dict[str, Any]:
         """Do something; a lost answer is asked for again, so it is done twice then. Raises ApiAway, ApiError."""
         headers = {"Content-Type": "application/json"}
         return self._persist("POST", path, json.dumps(fields).encode(), headers, {}).fields
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str, query: Mapping[str, str] | None = None) -> None:
         """Remove something. Raises ApiAway, ApiError."""
-        self._persist("DELETE", path, b"", {}, {})
+        self._persist("DELETE", path, b"", {}, query or {})
 
     def submit(self, fields: dict[str, Any], content: bytes, idempotency_key: str) -> dict[str, Any]:
         """

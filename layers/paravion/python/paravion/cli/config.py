@@ -1,8 +1,8 @@
 """
 How the commands find the API: environment first, then a file.
 
-`PARAVION_API`, `PARAVION_ACCESS_KEY`, `PARAVION_SECRET_KEY`, `PARAVION_SENDER`, `PARAVION_HOSTNAME` and
-`PARAVION_REGION`, or the same names in lower case without the prefix in
+`PARAVION_API`, `PARAVION_ACCESS_KEY`, `PARAVION_SECRET_KEY`, `PARAVION_SENDER`, `PARAVION_HOSTNAME`,
+`PARAVION_REGION` and `PARAVION_ALIASES`, or the same names in lower case without the prefix in
 `~/.config/paravion/client.toml` or, if that is not there, `/etc/paravion/client.toml`. A variable
 beats the file. The file is read only when a variable is missing: it costs a TOML parser.
 """
@@ -15,7 +15,7 @@ TYPE_CHECKING = False  # as in http1.py
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NAMES = ("api", "access_key", "secret_key", "sender", "hostname", "region")
+NAMES = ("api", "access_key", "secret_key", "sender", "hostname", "region", "aliases")
 _REQUIRED = ("api", "access_key", "secret_key")
 SYSTEM_FILE = "/etc/paravion/client.toml"
 
@@ -33,9 +33,10 @@ class Config:
         sender: Reverse path to use when none is given, or "".
         hostname: Our own name, for bare local parts; "" means that of the machine.
         region: For the signature; any will do, the API takes each.
+        aliases: The alias files that `newaliases` reads, separated by commas; "" means /etc/mail/aliases.
     """
 
-    __slots__ = ("access_key", "api", "hostname", "region", "secret_key", "sender")
+    __slots__ = ("access_key", "aliases", "api", "hostname", "region", "secret_key", "sender")
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class Config:
         sender: str = "",
         hostname: str = "",
         region: str = "",
+        aliases: str = "",
     ) -> None:
         # `paravion up` takes the same variable as HOST:PORT.
         self.api = (api if "://" in api else f"http://{api}").rstrip("/")
@@ -53,6 +55,7 @@ class Config:
         self.sender = sender
         self.hostname = hostname
         self.region = region or "us-east-1"
+        self.aliases = aliases or "/etc/mail/aliases"
 
 
 def load(environ: Mapping[str, str], path: str = "") -> Config:

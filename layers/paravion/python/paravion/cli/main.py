@@ -1,5 +1,5 @@
 """
-`paravion`: up, smtpd, show, queue, identity, doctor, credentials, version.
+`paravion`: up, smtpd, show, queue, identity, doctor, tables, credentials, version.
 
 A command's own work stands in its module, which is imported only when it is called.
 """
@@ -68,6 +68,11 @@ def _parser(command: str) -> argparse.ArgumentParser:
 
         identities.add_identity(identity)
         identities.add_doctor(doctor)
+    tables = commands.add_parser("tables", help="load and show aliases and sendmail's other tables")
+    if command == "tables":
+        from paravion.cli import tables as tables_command
+
+        tables_command.add_arguments(tables)
 
     credentials = commands.add_parser("credentials", help="access keys and SMTP passwords")
     actions = credentials.add_subparsers(metavar="ACTION", required=True)
@@ -76,7 +81,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     where.add_argument("--stack", help="name of the deployed stack")
     where.add_argument("--prefix", help="path of its secrets, if it is not /paravion/STACK")
     create.add_argument("--region", default="us-east-1", help="region of the SMTP password's derivation")
-    create.add_argument("--operator", action="store_true", help="the key may see what others submitted")
+    create.add_argument("--operator", action="store_true", help="the key may see what others submitted and load tables")
     create.set_defaults(run=_create_credential)
 
     password = actions.add_parser("smtp-password", help="derive the SMTP password of the configured secret key")

@@ -59,7 +59,7 @@ def run(words: Sequence[str], environ: Mapping[str, str], stdin: BinaryIO) -> in
         quiet = options.quiet
         if options.mode == "m":
             return _deliver(options, environ, stdin)
-        return _other_mode(options)
+        return _verify(options, environ) if options.mode == "v" else _other_mode(options)
     except BadUsage as exc:
         return _fail(str(exc), exc.exit, quiet=quiet)
     except BadConfig as exc:
@@ -86,6 +86,17 @@ def _other_mode(options: Options) -> int:
 
     print(f"paravion {__version__}")
     return EX_OK
+
+
+def _verify(options: Options, environ: Mapping[str, str]) -> int:
+    from paravion.cli import verify
+
+    if not options.recipients:
+        raise BadUsage("-bv: no addresses")
+    config = load(environ, options.config_path)
+    # A bare name gets the API's first local domain, not this machine's.
+    addresses = [word if "@" not in word else one for word in options.recipients for one in _recipients([word], config)]
+    return verify.run(addresses, Client(config), verbose=options.verbose)
 
 
 def _deliver(options: Options, environ: Mapping[str, str], stdin: BinaryIO) -> int:
@@ -122,6 +133,8 @@ def _fields(options: Options, sender: str, recipients: list[str]) -> dict[str, A
         "ret": options.ret,
         "envid": options.envid,
     }
+    if not options.aliasing:
+        fields["aliasing"] = False
     return fields | {name: value for name, value in optional.items() if value}
 
 

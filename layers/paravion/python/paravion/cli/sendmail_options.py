@@ -20,7 +20,6 @@ _VALUE_AT_LETTER_ONLY = frozenset("dqeo")
 
 _BUILT_LATER = {
     "s": "SMTP on standard input (-bs)",
-    "v": "address verification (-bv)",
     "t": "address test mode (-bt)",
     "d": "the daemon (-bd; see paravion smtpd)",
     "D": "the daemon (-bD; see paravion smtpd)",
@@ -48,10 +47,11 @@ class Options:
     A call of sendmail.
 
     Attributes:
-        mode: "m" deliver, "p" mailq, "i" newaliases, "version" for -d0.
+        mode: "m" deliver, "p" mailq, "i" newaliases, "v" verify addresses, "version" for -d0.
         dot_ends: A lone dot ends the message.
         sender: Reverse path as given; None: not given.
         notify: As in domain/envelope.Recipient.
+        aliasing: -n says no.
         config_path: -C, "" for the usual places.
     """
 
@@ -70,6 +70,7 @@ class Options:
         self.verbose = False
         self.quiet = False
         self.config_path = ""
+        self.aliasing = True
 
 
 def parse_options(words: Sequence[str]) -> Options:
@@ -120,9 +121,10 @@ def _set_flag(options: Options, letter: str, word: str) -> None:
         options.smtputf8 = True
     elif letter == "I":
         options.mode = "i"
-    elif letter in "nm":
-        # -n: no aliasing, and there are no aliases yet; -m: the sender stays in lists, and it is never taken out.
-        pass
+    elif letter == "n":
+        options.aliasing = False
+    elif letter == "m":
+        pass  # The sender stays in lists: it is never taken out.
     elif letter == "G":
         raise BadUsage("-G (gateway submission) is not offered", EX_UNAVAILABLE)
     else:
@@ -173,7 +175,7 @@ def _set_value(options: Options, letter: str, value: str) -> None:  # noqa: C901
 
 
 def _set_mode(options: Options, value: str) -> None:
-    if value in {"m", "p", "i"}:
+    if value in {"m", "p", "i", "v"}:
         options.mode = value
     elif value in _BUILT_LATER:
         raise BadUsage(f"{_BUILT_LATER[value]} is not built yet", EX_UNAVAILABLE)

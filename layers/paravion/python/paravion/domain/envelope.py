@@ -32,12 +32,15 @@ class Recipient:
             (failure, and delay at our choice), RFC 3461 4.1.
         orcpt: The ORCPT value as on the wire, `addr-type;xtext`, or "" if none was given.
         origin: The alias or list that this recipient came from, or "".
+        refusal: Code, enhanced status and text (`domain.tables.Refusal`) of a member that a table refuses:
+            nothing is sent to it, its failure is reported. "" for all others.
     """
 
     forward_path: str
     notify: tuple[str, ...] = ()
     orcpt: str = ""
     origin: str = ""
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class Envelope:
         reverse_path: `local@domain` without angle brackets, "" for the null reverse-path.
         recipients: After expansion, each forward-path once. Position is identity: the ledger counts by it.
         queued_at: Seconds since the epoch; the commit instant as the door saw it.
-        body_octets: Length of `df/<queue id>`.
+        body_octets: Length of the body.
         body_type: "7BIT" or "8BITMIME" (RFC 6152).
         smtputf8: The message needs RFC 6531.
         ret: "FULL", "HDRS" or "" (RFC 3461 4.3).
@@ -63,6 +66,9 @@ class Envelope:
         tags: Name and value pairs of the caller.
         digest: SHA-256 (hex) of the submission as it came in: tells a repeat from another message
             under the same idempotency key.
+        body_id: The queue id under which the body lies, where several messages share one; "" for its own.
+        parts: Of the first of several messages that one submission became: the others' queue ids and how
+            many jobs each makes. They are all kept before this one is.
     """
 
     queue_id: str
@@ -80,6 +86,13 @@ class Envelope:
     configuration_set: str = ""
     tags: tuple[tuple[str, str], ...] = field(default=())
     digest: str = ""
+    body_id: str = ""
+    parts: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def df_id(self) -> str:
+        """The queue id of the df that holds the body."""
+        return self.body_id or self.queue_id
 
     def chunk(self, number: int) -> dict[int, Recipient]:
         """Give chunk `number`'s recipients by position; empty when the message has no such chunk."""
@@ -121,6 +134,7 @@ def decode_qf(octets: bytes) -> tuple[Envelope, bytes]:
             Recipient(**{**item, "notify": tuple(item["notify"])}) for item in fields["recipients"]
         )
         fields["tags"] = tuple((name, value) for name, value in fields["tags"])
+        fields["parts"] = tuple((queue_id, jobs) for queue_id, jobs in fields.get("parts", ()))
         return Envelope(**fields), header
     except (TypeError, KeyError, AttributeError) as exc:
         raise ValueError(f"qf that is no envelope: {exc}") from exc

@@ -93,6 +93,10 @@ NOT_ALIGNED: Final = _row("not_aligned", 550, "7.26", 403, "MessageRejected", 77
                           "From is not aligned with any authenticated domain")  # fmt: skip
 NEXT_HOP_REFUSED: Final = _row("next_hop_refused", 550, "7.1", 422, "MessageRejected", 77,
                                "Next hop has a private address")  # fmt: skip
+# An operator's table refuses or defers in its own code and words (domain/refusal.py); these are its HTTP and exit.
+REFUSED_BY_TABLE: Final = _row("refused_by_table", 550, "7.1", 422, "MessageRejected", 77, "Refused")
+DEFERRED_BY_TABLE: Final = _row("deferred_by_table", 450, "7.1", 503, "ServiceUnavailableException", 75,
+                                "Not now")  # fmt: skip
 MESSAGE_TOO_BIG: Final = _row("message_too_big", 552, "3.4", 413, "MessageRejected", 69, "Message too big")
 PAYLOAD_TOO_BIG: Final = _row("payload_too_big", 552, "3.4", 413, "RequestEntityTooLargeException", 69,
                               "Request too big")  # fmt: skip

@@ -29,6 +29,7 @@ class Submission:
         restamp: Replace Message-ID and Date by our own, as SES does at its doors.
         idempotency_key: Repeats under one key by one principal are one message; "" for none.
         protocol: With which the door received it, in RFC 3848's words; "" where the door says it all.
+        aliasing: Expand virtual users and aliases; sendmail's -n says no.
         client: What stands in the Received field's from clause, printable ASCII, e.g. `[192.0.2.7]`.
     """
 
@@ -48,6 +49,7 @@ class Submission:
     tags: tuple[tuple[str, str], ...] = field(default=())
     client: str = ""
     protocol: str = ""
+    aliasing: bool = True
 
 
 @dataclass(frozen=True, slots=True)

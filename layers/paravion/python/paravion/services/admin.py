@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from paravion.domain.envelope import Envelope
+    from paravion.domain.next_hop import NextHop
+    from paravion.domain.outcome import Outcome
     from paravion.domain.queue import JobRecord, RecipientState
-    from paravion.ports import EventLog, Identities, Ledger, Secrets, Spool
+    from paravion.ports import EventLog, Identities, Ledger, Secrets, Spool, Tables, Uploads
     from paravion.services.authenticate import Principal
     from paravion.settings import AdminSettings
 
@@ -46,6 +48,7 @@ class AdminDeps:
     What `admin` needs.
 
     Attributes:
+        next_hop: Where a domain's mail goes by DNS, as ports.Resolver has it.
         resolver_txt: TXT strings at a name, [] if none or if the name service does not answer.
         clock: Seconds since the epoch.
         new_token: An unguessable text of letters and digits, anew at each call.
@@ -57,6 +60,9 @@ class AdminDeps:
     ledger: Ledger
     secrets: Secrets
     identities: Identities
+    tables: Tables
+    uploads: Uploads
+    next_hop: Callable[[str], NextHop | Outcome]
     resolver_txt: Callable[[str], list[str]]
     event_log: EventLog
     clock: Callable[[], float]

@@ -36,7 +36,7 @@ from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing
 from paravion.ports import QueueName
 from paravion.services.batch import work_through
 from paravion.services.commit import CommitDeps, commit
-from paravion.services.signing import Signer, signed
+from paravion.services.signing import Signer, hash_to_sign, signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -164,7 +164,8 @@ def _send_report(
             return_at=record.queued_at + deps.return_s,
         )
     )
-    report_header = signed(report_header, body, deps.signer.keys_for(deps.hostname), now)
+    keys = deps.signer.keys_for(deps.hostname)
+    report_header = signed(report_header, hash_to_sign(body, keys), keys, now)
     commit(
         Envelope(
             queue_id=report_id,
@@ -191,7 +192,7 @@ def _original_body(envelope: Envelope, notice: Notice, deps: BounceDeps) -> byte
     if not failure or envelope.ret == "HDRS" or envelope.body_octets > RETURN_CONTENT_OCTETS:
         return None
     try:
-        return deps.to_commit.spool.get_body(envelope.queue_id)
+        return deps.to_commit.spool.get_body(envelope.df_id)
     except SpoolMissing:
         # The sender must hear of the failure even if the content is gone.
         return None

@@ -75,6 +75,10 @@ def commit(envelope: Envelope, header: bytes, body: bytes, deps: CommitDeps) -> 
     # repeats, and the same id makes it one message.
     deps.queues.send(
         QueueName.DELIVERY,
-        [Job(JobKey(kept.queue_id, chunk), kept.queued_at) for chunk in range(kept.chunk_count)],
+        [
+            Job(JobKey(queue_id, chunk), kept.queued_at)
+            for queue_id, chunks in ((kept.queue_id, kept.chunk_count), *kept.parts)
+            for chunk in range(chunks)
+        ],
     )
     return kept, existing is not None

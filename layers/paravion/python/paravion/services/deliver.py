@@ -30,9 +30,11 @@ from paravion.domain.address import split_address
 from paravion.domain.envelope import decode_qf
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import State
+from paravion.domain.refusal import Refusal
 from paravion.domain.status import ATTEMPT_BROKE_OFF
 from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing, Unavailable
 from paravion.ports import QueueName, Transaction
+from paravion.services.routes import MxRoute, refused, routes_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from paravion.domain.envelope import Envelope, Recipient
     from paravion.domain.next_hop import NextHop
     from paravion.domain.queue import Job, JobRecord, Received
-    from paravion.ports import EventLog, Ledger, Queues, Resolver, Spool, Transport
+    from paravion.ports import EventLog, Ledger, Queues, Resolver, Spool, Tables, Transport
 
 LEASE_MARGIN_S: Final = 30.0
 """A lease outlives its invocation by this: clocks differ, and a frozen function may not wake into its own lease."""
@@ -60,7 +62,7 @@ class DeliverDeps:
     What `deliver` needs.
 
     Attributes:
-        smarthost: Where all mail goes; None: each domain's own hosts by DNS.
+        smarthost: Where all mail goes that the mailertable has no route for; None: each domain's own hosts.
         clock: Seconds since the epoch.
         new_token: A lease's owner, unique for each call.
     """
@@ -72,6 +74,7 @@ class DeliverDeps:
     transport: Transport
     event_log: EventLog
     smarthost: NextHop | None
+    tables: Tables
     clock: Callable[[], float]
     new_token: Callable[[], str]
 
@@ -185,7 +188,7 @@ class _Attempt:
     ) -> JobRecord:
         """Send to every next hop at once, and record outcomes as they come in."""
         outcomes, hops = await self._next_hops(todo)
-        body = self.deps.spool.open_body(envelope.queue_id, envelope.body_octets)
+        body = self.deps.spool.open_body(envelope.df_id, envelope.body_octets)
         tasks = {}
         for hop, positions in hops:
             transaction = Transaction(
@@ -221,13 +224,20 @@ class _Attempt:
     async def _next_hops(
         self, todo: Mapping[int, Recipient]
     ) -> tuple[dict[int, Outcome], list[tuple[NextHop, list[int]]]]:
-        """Group recipients by next hop; those whose domain has none get its outcome."""
-        if self.deps.smarthost is not None:
-            return {}, [(self.deps.smarthost, list(todo))] if todo else []
+        """Group recipients by next hop; those whose domain has none get its outcome, those refused theirs."""
+        said = {n: refused(Refusal.parse(recipient.refusal)) for n, recipient in todo.items() if recipient.refusal}
+        if said:
+            others, to_hops = await self._next_hops({n: item for n, item in todo.items() if n not in said})
+            return {**others, **said}, to_hops
         by_domain: dict[str, list[int]] = {}
         for n, recipient in todo.items():
             by_domain.setdefault(split_address(recipient.forward_path)[1], []).append(n)
-        found = await asyncio.gather(*map(self._next_hop, by_domain))
+        try:
+            routes = await asyncio.to_thread(routes_for, by_domain, self.deps.tables)
+        except LedgerUnavailable as exc:
+            self.deps.event_log.emit("Fault", {"stage": "deliver", "error": repr(exc)})
+            return dict.fromkeys(todo, _broke_off()), []
+        found = await asyncio.gather(*(self._next_hop(domain, routes.get(domain)) for domain in by_domain))
         outcomes: dict[int, Outcome] = {}
         hops: dict[str, tuple[NextHop, list[int]]] = {}
         for hop, positions in zip(found, by_domain.values(), strict=True):
@@ -237,7 +247,12 @@ class _Attempt:
                 hops.setdefault(hop.name, (hop, []))[1].extend(positions)
         return outcomes, list(hops.values())
 
-    async def _next_hop(self, domain: str) -> NextHop | Outcome:
+    async def _next_hop(self, domain: str, route: NextHop | MxRoute | Outcome | None) -> NextHop | Outcome:
+        if isinstance(route, MxRoute):
+            return route.resolved(await self._look_up(route.domain))
+        return route or self.deps.smarthost or await self._look_up(domain)
+
+    async def _look_up(self, domain: str) -> NextHop | Outcome:
         async with self.gates.look_ups:
             return await self.deps.resolver.next_hop(domain)
 
@@ -251,10 +266,7 @@ class _Attempt:
             self.deps.event_log.emit(
                 "Fault", {"stage": "deliver", "queue_id": self.job.key.queue_id, "error": repr(exc)}
             )
-            fault = ATTEMPT_BROKE_OFF
-            return dict.fromkeys(
-                transaction.recipients, Outcome(Result.DEFERRED, fault.enhanced, text=fault.text, command="LOCAL")
-            )
+            return dict.fromkeys(transaction.recipients, _broke_off())
 
     async def _record(
         self, record: JobRecord, outcomes: Mapping[int, Outcome], todo: Mapping[int, Recipient], *, last: bool
@@ -307,3 +319,9 @@ class _Attempt:
                     "tls": outcome.tls,
                 },
             )
+
+
+def _broke_off() -> Outcome:
+    """Our own fault: deferred."""
+    fault = ATTEMPT_BROKE_OFF
+    return Outcome(Result.DEFERRED, fault.enhanced, text=fault.text, command="LOCAL")

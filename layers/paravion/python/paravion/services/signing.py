@@ -91,19 +91,29 @@ class Signer:
         return keys
 
 
-def signed(header: bytes, body: bytes, keys: tuple[SigningKey, ...], now: float) -> bytes:
+def hash_to_sign(body: bytes, keys: tuple[SigningKey, ...]) -> bytes:
+    """Hash a body as it will be sent, once for all headers that go out with it; b"" when nothing is signed."""
+    if not keys:
+        return b""
+    from paravion.domain import dkim
+
+    return dkim.body_hash(body)
+
+
+def signed(header: bytes, hashed_body: bytes, keys: tuple[SigningKey, ...], now: float) -> bytes:
     """
     Give the header section with a signature of each key at its top; as it is, without keys.
 
     Args:
-        header, body: As they will be sent.
+        header: As it will be sent.
+        hashed_body: By `hash_to_sign`.
         now: Seconds since the epoch.
     """
     if not keys:
         return header
     from paravion.domain import dkim
 
-    return dkim.sign(split_header(header), dkim.body_hash(body), keys, now=now) + header
+    return dkim.sign(split_header(header), hashed_body, keys, now=now) + header
 
 
 def check_alignment(

@@ -2,7 +2,8 @@
 Take a submission: check it, complete it, keep it, and only then say yes.
 
 Every door comes here with a `Submission`, after `services/authenticate.py` said who it is. What is refused
-is refused before anything is stored. Aliases and lists join here when they are built.
+is refused before anything is stored. Aliases, lists and the other tables join in by services/expand.py, DKIM by
+services/signing.py.
 
 Next on the message's path: services/commit.py keeps it, services/deliver.py sends it.
 RFC: 5321 4.1.1 (paths), 6409 (what a submission server may mend), 5322 3.6 (what a header must have).
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from paravion.domain import ids
 from paravion.domain.address import parse_path, split_address
 from paravion.domain.envelope import Envelope, Recipient
+from paravion.domain.headers import make_field
 from paravion.domain.message import (
     complete,
     control_fields,
@@ -39,15 +41,18 @@ from paravion.domain.status import (
     Rejected,
 )
 from paravion.domain.submission import Receipt, Submission
-from paravion.services.commit import CommitDeps, commit
-from paravion.services.signing import Signer, check_alignment, signed
+from paravion.services.expand import TableSettings, apply_tables
+from paravion.services.signing import Signer, check_alignment, hash_to_sign, signed
+from paravion.services.split import commit_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from paravion.domain.dkim import SigningKey
+    from paravion.domain.expand import Group
     from paravion.domain.message import Message
-    from paravion.ports import EventLog, Identities, Secrets, Uploads
+    from paravion.ports import EventLog, Identities, Secrets, Tables, Uploads
+    from paravion.services.commit import CommitDeps
     from paravion.settings import ValidateSettings
 
 HOPS_MAX: Final = 100
@@ -71,6 +76,7 @@ class ValidateDeps:
     to_commit: CommitDeps
     secrets: Secrets
     identities: Identities
+    tables: Tables
     uploads: Uploads
     signer: Signer
     event_log: EventLog
@@ -104,58 +110,71 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
     if hop_count(message) > HOPS_MAX:
         raise Rejected(ROUTING_LOOP, f"more than {HOPS_MAX} Received fields")
     submission = _with_control_fields(submission, message)
-    reverse_path = _reverse_path(submission, message)
-    recipients = _recipients(submission, message, settings.max_recipients_count)
-    _check_identity(reverse_path, message, deps)
-    keys = _signing_keys(reverse_path, message, deps)
-
+    given_path = _reverse_path(submission, message)
+    given = _recipients(submission, message, settings.max_recipients_count)
     queue_id = _queue_id(submission, deps)
-    client = submission.client or "localhost"
-    trace = received_field(
-        client=client,
-        hostname=settings.hostname,
-        protocol=submission.protocol or _API_PROTOCOL,
-        queue_id=queue_id,
-        for_path=recipients[0].forward_path if len(recipients) == 1 else None,
-        now=now,
-    )
-    header = complete(
-        message, queue_id=queue_id, now=now, hostname=settings.hostname, trace=trace, restamp=submission.restamp
-    )
-    header = signed(header, message.body, keys, now)
-    # A forward-path speaks for itself at its host (domain/smtp_dialogue.py); these bind every recipient.
-    smtputf8 = not (header.isascii() and reverse_path.isascii())
-    envelope, repeated = commit(
-        Envelope(
-            queue_id=queue_id,
-            reverse_path=reverse_path,
+    digest = _digest(submission, given_path, given)
+    expanded = apply_tables(submission, message, given_path, given, deps.tables, _table_settings(settings))
+    message = expanded.message
+    _check_identity(expanded.reverse_path, message, deps)
+    keys = _signing_keys(expanded.reverse_path, message, deps)
+    hashed_body = hash_to_sign(message.body, keys)
+    if expanded.batches is None:
+        deps.event_log.emit("Discard", {"queue_id": queue_id, "reverse_path": given_path, "recipients": len(given)})
+        return Receipt(queue_id, 0)
+
+    def make(
+        own_id: str, group: Group, recipients: tuple[Recipient, ...], parts: tuple[tuple[str, int], ...]
+    ) -> tuple[Envelope, bytes]:
+        """One message: of several, each has its own trace fields and the first one's Message-ID."""
+        trace = received_field(
+            client=submission.client or "localhost",
+            hostname=settings.hostname,
+            protocol=submission.protocol or _API_PROTOCOL,
+            queue_id=own_id,
+            for_path=given[0].forward_path if len(given) == 1 else None,
+            now=now,
+        )
+        if group.delivered_to:
+            # What comes back with this field is a loop (services/expand.py).
+            trace = make_field("Delivered-To", group.delivered_to, utf8=True) + trace
+        header = complete(
+            message, queue_id=queue_id, now=now, hostname=settings.hostname, trace=trace, restamp=submission.restamp
+        )
+        header = signed(header, hashed_body, keys, now)
+        envelope = Envelope(
+            queue_id=own_id,
+            reverse_path=group.reverse_path,
             recipients=recipients,
             queued_at=now,
             body_octets=len(message.body),
             body_type="8BITMIME" if message.is_8bit or message.header_is_utf8 else "7BIT",
-            smtputf8=smtputf8,
+            # A forward-path speaks for itself at its host (domain/smtp_dialogue.py); these bind every recipient.
+            smtputf8=not (header.isascii() and group.reverse_path.isascii()),
             ret=submission.ret,
             envid=submission.envid,
             submitter=submission.principal,
             door=submission.door,
             configuration_set=submission.configuration_set,
             tags=submission.tags,
-            digest=_digest(submission, reverse_path, recipients),
-        ),
-        header,
-        bytes(message.body),
-        deps.to_commit,
-    )
-    receipt = Receipt(envelope.queue_id, len(envelope.recipients), repeated)
+            digest=digest,
+            body_id="" if own_id == queue_id else queue_id,
+            parts=parts,
+        )
+        return envelope, header
+
+    envelope, count, repeated = commit_all(queue_id, expanded.batches, make, bytes(message.body), deps.to_commit)
+    receipt = Receipt(envelope.queue_id, count, repeated)
     deps.event_log.emit(
         "Reception",
         {
             "queue_id": receipt.queue_id,
             "door": submission.door,
             "principal": submission.principal,
-            "reverse_path": envelope.reverse_path,
+            "reverse_path": given_path,
             "recipients": receipt.recipient_count,
-            "octets": len(header) + envelope.body_octets,
+            "octets": len(submission.content),
+            "messages": 1 + len(envelope.parts),
             "signed_by": keys[0].domain if keys else "",
             "repeated": repeated,
         },
@@ -248,6 +267,15 @@ def _signing_keys(reverse_path: str, message: Message, deps: ValidateDeps) -> tu
     return keys
 
 
+def _table_settings(settings: ValidateSettings) -> TableSettings:
+    return TableSettings(
+        settings.local_domains or (settings.hostname,),
+        settings.max_expansion_count,
+        settings.masquerade_as,
+        settings.masquerade_exposed,
+    )
+
+
 def _queue_id(submission: Submission, deps: ValidateDeps) -> str:
     if submission.idempotency_key:
         return ids.queue_id_from(f"{submission.principal}\0{submission.idempotency_key}".encode())
@@ -261,4 +289,6 @@ def _digest(submission: Submission, reverse_path: str, recipients: Iterable[Reci
     told = hashlib.sha256(submission.content)
     for part in (reverse_path, *map(repr, recipients), submission.ret, submission.envid, repr(submission.tags)):
         told.update(b"\0" + part.encode())
+    if not submission.aliasing:
+        told.update(b"\0-n")
     return told.hexdigest()

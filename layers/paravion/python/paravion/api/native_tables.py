@@ -1,0 +1,122 @@
+"""
+Native resources of `admin` for sendmail's tables (load, show, unload) and what they make of an address.
+
+Importing it registers them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from paravion.api.http_event import HttpAnswer, json_answer
+from paravion.api.native import read_json, refuse_unknown, timestamped
+from paravion.api.native_admin import ADMIN_DOOR
+from paravion.domain import ids
+from paravion.domain.address import shown
+from paravion.domain.status import BAD_REQUEST, MESSAGE_TOO_BIG, NOT_FOUND, Rejected
+from paravion.errors import SpoolConflict, SpoolMissing
+
+if TYPE_CHECKING:
+    from paravion.api.doors import Call
+    from paravion.services.admin import AdminDeps
+
+
+@ADMIN_DOOR.route("GET", "/v1/tables")
+def list_tables(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
+    """Say what is loaded. Raises Rejected, Unavailable."""
+    from paravion.services import tables  # seldom used, and its parsers cost a cold start
+
+    return json_answer(HTTPStatus.OK, timestamped(tables.list_tables(call.principal, call.deps)))
+
+
+@ADMIN_DOOR.route("PUT", "/v1/tables/{kind}")
+def load_table(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
+    """Load a table from the body, an upload, or several files as JSON. Raises Rejected, Unavailable."""
+    from paravion.services import tables
+
+    given = _parameters(call, {"file", "name", "upload_id"})
+    kind = tables.kind_of(labels["kind"], given.get("name", ""))
+    upload_id = given.get("upload_id", "")
+    if upload_id:
+        files = [(given.get("file", labels["kind"]), _upload(upload_id, call))]
+    elif call.request.content_type == "application/json":
+        files = _files(call)
+    else:
+        files = [(given.get("file", labels["kind"]), call.request.body)]
+    answer = tables.load_table(kind, files, call.principal, call.deps)
+    if upload_id:
+        call.deps.uploads.delete(upload_id)
+    return json_answer(HTTPStatus.OK, timestamped(answer))
+
+
+@ADMIN_DOOR.route("GET", "/v1/tables/{kind}")
+def show_table(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
+    """Show a table or one entry of it. Raises Rejected, Unavailable."""
+    from paravion.services import tables
+
+    given = _parameters(call, {"key", "name"})
+    kind = tables.kind_of(labels["kind"], given.get("name", ""))
+    answer = tables.show_table(kind, given.get("key", ""), call.principal, call.deps)
+    return json_answer(HTTPStatus.OK, timestamped(answer))
+
+
+@ADMIN_DOOR.route("DELETE", "/v1/tables/{kind}")
+def remove_table(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
+    """Unload a table. Raises Rejected, Unavailable."""
+    from paravion.services import tables
+
+    given = _parameters(call, {"name"})
+    tables.remove_table(tables.kind_of(labels["kind"], given.get("name", "")), call.principal, call.deps)
+    return HttpAnswer(HTTPStatus.NO_CONTENT)
+
+
+@ADMIN_DOOR.route("GET", "/v1/addresses/{address}")
+def verify_address(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
+    """Say what would happen to mail for an address. Raises Rejected, Unavailable."""
+    from paravion.services import verify
+
+    _parameters(call, set())
+    return json_answer(HTTPStatus.OK, verify.verify_address(labels["address"], call.principal, call.deps))
+
+
+def _parameters(call: Call[AdminDeps], known: set[str]) -> dict[str, str]:
+    parameters = call.request.parameters()
+    refuse_unknown(parameters, frozenset(known), "query parameter")
+    for name, values in parameters.items():
+        if len(values) > 1:
+            raise Rejected(BAD_REQUEST, f"{name} is given more than once")
+    return {name: values[0] for name, values in parameters.items()}
+
+
+def _files(call: Call[AdminDeps]) -> list[tuple[str, bytes]]:
+    given = read_json(call.request)
+    refuse_unknown(given, frozenset({"files"}), "key")
+    files = given.get("files")
+    if not isinstance(files, list) or not files:
+        raise Rejected(BAD_REQUEST, "files must be a list of objects with name and content")
+    found = []
+    for number, item in enumerate(files):
+        if not isinstance(item, dict) or set(item) != {"name", "content"}:
+            raise Rejected(BAD_REQUEST, f"files[{number}] must have name and content")
+        if not isinstance(item["name"], str) or not isinstance(item["content"], str):
+            raise Rejected(BAD_REQUEST, f"files[{number}]: name is text, content is base64")
+        try:
+            found.append((item["name"], base64.b64decode(item["content"], validate=True)))
+        except (binascii.Error, ValueError) as exc:
+            raise Rejected(BAD_REQUEST, f"files[{number}]: content is not base64") from exc
+    return found
+
+
+def _upload(upload_id: str, call: Call[AdminDeps]) -> bytes:
+    if not ids.is_queue_id(upload_id):
+        raise Rejected(NOT_FOUND, f"no upload {shown(upload_id)}")
+    limit = call.deps.settings.max_message_octets
+    try:
+        return call.deps.uploads.read(upload_id, limit)
+    except SpoolMissing as exc:
+        raise Rejected(NOT_FOUND, "no such upload, or nothing was put there yet") from exc
+    except SpoolConflict as exc:
+        raise Rejected(MESSAGE_TOO_BIG, f"at most {limit} octets are taken") from exc

@@ -1,0 +1,286 @@
+"""
+What sendmail's tables make of a submission: who may send to whom, under which name, and who gets it in the end.
+
+    step                what it reads                        what it changes
+    ------------------  -----------------------------------  --------------------------------------------
+    may it come in      access: Connect:, From:, To:         nothing, or the submission ends here
+    who it is from      genericstable, masquerade_as         reverse-path, From, Sender, Reply-To
+    who it is for       virtusertable, aliases               recipients, in batches that can share a message
+
+With no table loaded and nothing to masquerade it asks for the tables once a minute and changes nothing.
+
+Next: services/validate.py goes on with what comes out, services/split.py keeps several messages as one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from paravion.domain.address import parse_mailboxes, parse_path, shown, split_address
+from paravion.domain.status import ACCESS_DENIED, NO_RECIPIENTS, Rejected
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from paravion.domain.address import Mailbox
+    from paravion.domain.envelope import Recipient
+    from paravion.domain.expand import Group, Lookups
+    from paravion.domain.message import Message
+    from paravion.domain.submission import Submission
+    from paravion.ports import TableInfo, Tables
+
+PART_RECIPIENTS: Final = 1000
+"""Recipients of one message: ten jobs, one call of the queue."""
+
+_HELD: Final = 10_000
+"""Recipients that wait for their message to be full, over all groups."""
+
+_CLIENT_ADDRESS: Final = re.compile(r"\[(?:IPv6:)?([0-9A-Fa-f:.]+)\]")
+_SENDER_FIELDS: Final = frozenset({b"from", b"sender", b"reply-to"})
+
+
+@dataclass(frozen=True, slots=True)
+class TableSettings:
+    """
+    What the tables are read by.
+
+    Attributes:
+        local_domains: The first qualifies bare names; never empty.
+        masquerade_as: Domain for local senders, "" for none.
+        masquerade_exposed: Local parts, in lower case, that keep their domain.
+    """
+
+    local_domains: tuple[str, ...]
+    max_expansion_count: int
+    masquerade_as: str = ""
+    masquerade_exposed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Expanded:
+    """
+    A submission after the tables.
+
+    Attributes:
+        batches: At least one; each of one message's recipients, all of one group. Raises Rejected while
+            iterated, when nobody is left or too many come out. Empty (None) when all of it is discarded.
+    """
+
+    message: Message
+    reverse_path: str
+    batches: Iterator[tuple[Group, tuple[Recipient, ...]]] | None
+
+
+def apply_tables(
+    submission: Submission,
+    message: Message,
+    reverse_path: str,
+    recipients: tuple[Recipient, ...],
+    tables: Tables,
+    settings: TableSettings,
+) -> Expanded:
+    """
+    Check, rewrite and expand.
+
+    Raises:
+        Rejected: By the access table or the virtusertable, or an alias loop.
+        LedgerUnavailable: Nothing can be said.
+    """
+    loaded = tables.loaded()
+    if not loaded and not settings.masquerade_as:
+        return Expanded(message, reverse_path, _unexpanded(reverse_path, recipients))
+    if "access" in loaded:
+        kept = _admitted(submission, reverse_path, recipients, tables)
+        if not kept:
+            return Expanded(message, reverse_path, None)
+        recipients = kept
+    sender, message = _renamed(reverse_path, message, loaded, tables, settings)
+    if loaded.keys().isdisjoint({"aliases", "virtusertable"}) or not submission.aliasing:
+        return Expanded(message, sender, _unexpanded(sender, recipients))
+    delivered_to = frozenset(_delivered_to(message))
+    return Expanded(message, sender, _batches(recipients, sender, delivered_to, loaded, tables, settings))
+
+
+def verdict(tag: str, keys: Sequence[str], tables: Tables) -> tuple[str, str]:
+    """
+    Ask the access table; tagged keys before plain ones.
+
+    Returns:
+        The key and its value, or two empty texts. SKIP is no verdict.
+    """
+    wanted = [name for key in keys for name in (f"{tag}{key}", key)]
+    found = tables.lookup("access", list(dict.fromkeys(wanted)))
+    for name in wanted:
+        if name in found:
+            return ("", "") if found[name] == "SKIP" else (name, found[name])
+    return "", ""
+
+
+def _admitted(
+    submission: Submission, reverse_path: str, recipients: Iterable[Recipient], tables: Tables
+) -> tuple[Recipient, ...]:
+    """Give the recipients that are not discarded; none when the whole submission is."""
+    from paravion.domain.tables import access_keys, network_keys
+
+    client = _CLIENT_ADDRESS.search(submission.client)
+    if client and not _is_taken("client", client[1], verdict("connect:", network_keys(client[1]), tables)):
+        return ()
+    if reverse_path and not _is_taken("sender", reverse_path, verdict("from:", access_keys(reverse_path), tables)):
+        return ()
+    return tuple(
+        recipient
+        for recipient in recipients
+        if _is_taken("recipient", recipient.forward_path, verdict("to:", access_keys(recipient.forward_path), tables))
+    )
+
+
+def _is_taken(what: str, name: str, found: tuple[str, str]) -> bool:
+    """False for DISCARD. Raises Rejected for REJECT and ERROR:."""
+    from paravion.domain.expand import rejected
+    from paravion.domain.refusal import Refusal
+
+    key, value = found
+    if value == "REJECT":
+        raise Rejected(ACCESS_DENIED, f"{what} {shown(name, 320)} is refused by the access table ({shown(key)})")
+    if value.startswith("ERROR:"):
+        refusal = Refusal.parse(value[6:])
+        raise rejected(refusal, f"{what} {shown(name, 320)}: {shown(refusal.text, 200)}")
+    return value != "DISCARD"
+
+
+# Senders
+
+
+def _renamed(
+    reverse_path: str, message: Message, loaded: Mapping[str, TableInfo], tables: Tables, settings: TableSettings
+) -> tuple[str, Message]:
+    """Give reverse-path and message with every sender under the name that the world knows."""
+    if "genericstable" not in loaded and not settings.masquerade_as:
+        return reverse_path, message
+    found = [
+        (n, item.name, parse_mailboxes(item.value))
+        for n, item in enumerate(message.fields)
+        if item.key in _SENDER_FIELDS and item.value
+    ]
+    addresses = {mailbox.address for _, _, mailboxes in found for mailbox in mailboxes}
+    names = new_names({*addresses, reverse_path} - {""}, loaded, tables, settings)
+    if not names:
+        return reverse_path, message
+    fields = list(message.fields)
+    for n, _, mailboxes in found:
+        if any(mailbox.address in names for mailbox in mailboxes):
+            fields[n] = replace(fields[n], raw=_rewritten(fields[n].raw, fields[n].name, mailboxes, names))
+    authors = tuple(replace(author, address=names.get(author.address, author.address)) for author in message.authors)
+    is_utf8 = not all(item.raw.isascii() for item in fields)
+    message = replace(message, fields=tuple(fields), authors=authors, header_is_utf8=is_utf8)
+    return names.get(reverse_path, reverse_path), message
+
+
+def new_names(
+    addresses: Iterable[str], loaded: Mapping[str, TableInfo], tables: Tables, settings: TableSettings
+) -> dict[str, str]:
+    """Give the senders whose address changes, with the new one."""
+    addresses = sorted(addresses)
+    keys = {address: _generic_keys(address, settings) for address in addresses}
+    wanted = [key for some in keys.values() for key in some]
+    found = tables.lookup("genericstable", list(dict.fromkeys(wanted))) if "genericstable" in loaded else {}
+    names: dict[str, str] = {}
+    for address in addresses:
+        key = next((key for key in keys[address] if key in found), None)
+        local, domain = split_address(address)
+        if key is not None:
+            names[address] = found[key]
+        elif (
+            settings.masquerade_as
+            and domain in settings.local_domains
+            and local.lower() not in settings.masquerade_exposed
+        ):
+            names[address] = parse_path(f"{local}@{settings.masquerade_as}", smtputf8=True)
+    return {old: new for old, new in names.items() if old != new}
+
+
+def _generic_keys(address: str, settings: TableSettings) -> list[str]:
+    local, domain = split_address(address)
+    user = local.lower()
+    keys = [f"{user}@{domain}"]
+    return [*keys, user] if domain in settings.local_domains else keys
+
+
+def _rewritten(raw: bytes, name: bytes, mailboxes: Sequence[Mailbox], names: Mapping[str, str]) -> bytes:
+    """Change the addresses where they stand; a field that writes one otherwise than we do is made anew."""
+    from paravion.domain.headers import format_mailbox, make_field
+
+    expected = [names.get(mailbox.address, mailbox.address) for mailbox in mailboxes]
+    new = raw
+    for mailbox in mailboxes:
+        old = mailbox.address
+        if old in names and new.count(old.encode()) == 1:
+            new = new.replace(old.encode(), names[old].encode())
+    if [mailbox.address for mailbox in parse_mailboxes(new.partition(b":")[2].strip())] == expected:
+        return new
+    value = ", ".join(
+        format_mailbox(mailbox.display.decode("utf-8", "replace"), address)
+        for mailbox, address in zip(mailboxes, expected, strict=True)
+    )
+    return make_field(name.decode("ascii"), value, utf8=True).removesuffix(b"\r\n")
+
+
+# Recipients
+
+
+def _unexpanded(reverse_path: str, recipients: tuple[Recipient, ...]) -> Iterator[tuple[Group, tuple[Recipient, ...]]]:
+    from paravion.domain.expand import Group
+
+    yield Group(reverse_path), recipients
+
+
+def _delivered_to(message: Message) -> Iterator[str]:
+    for value in message.values(b"Delivered-To"):
+        text = value.strip(b" \t<>").decode("utf-8", "replace")
+        try:
+            yield parse_path(text, smtputf8=True).lower()
+        except ValueError:
+            # Another host's field may hold anything; it then names no alias of ours.
+            continue
+
+
+def _batches(
+    recipients: tuple[Recipient, ...],
+    reverse_path: str,
+    delivered_to: frozenset[str],
+    loaded: Mapping[str, TableInfo],
+    tables: Tables,
+    settings: TableSettings,
+) -> Iterator[tuple[Group, tuple[Recipient, ...]]]:
+    """Gather what the expansion finds into full batches of one group each."""
+    from paravion.domain.expand import Expansion, Rules, rejected
+
+    rules = Rules(settings.local_domains, frozenset(loaded), settings.max_expansion_count, delivered_to)
+    expansion = Expansion(lookups(tables), rules)
+    waiting: dict[Group, list[Recipient]] = {}
+    for found in expansion.run(recipients, reverse_path):
+        for recipient, group in found:
+            batch = waiting.setdefault(group, [])
+            batch.append(recipient)
+            if len(batch) == PART_RECIPIENTS:
+                yield group, tuple(waiting.pop(group))
+        if sum(map(len, waiting.values())) > _HELD:
+            group = max(waiting, key=lambda group: len(waiting[group]))
+            yield group, tuple(waiting.pop(group))
+    if not expansion.count:
+        if expansion.refusals:
+            refusal = expansion.refusals[0]
+            raise rejected(refusal, shown(refusal.text, 300))
+        given = shown(", ".join(recipient.forward_path for recipient in recipients), 200)
+        raise Rejected(NO_RECIPIENTS, f"nobody is behind {given}")
+    for group, batch in waiting.items():
+        yield group, tuple(batch)
+
+
+def lookups(tables: Tables) -> Lookups:
+    """Give the tables as the expansion asks them."""
+    from paravion.domain.expand import Lookups
+
+    return Lookups(tables.lookup, lambda kind: (list(page.values()) for page in tables.pages(kind)))

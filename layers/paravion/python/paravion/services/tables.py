@@ -1,0 +1,147 @@
+"""
+Load sendmail's tables and show them: checked as a whole, then swapped in at one instant.
+
+A list that an alias includes must be loaded before the aliases are, so that nothing ever names what is not there.
+Only an operator's credential may do this: tables decide where everybody's mail goes.
+
+Next: domain/tables.py reads the files, services/expand.py and services/deliver.py use them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from paravion.domain.address import shown
+from paravion.domain.status import ACCESS_DENIED, BAD_REQUEST, NOT_FOUND, Rejected
+from paravion.domain.table_pages import INCLUDE
+from paravion.domain.tables import KINDS, BadTable, include_name, includes_of, parse_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from paravion.services.admin import AdminDeps
+    from paravion.services.authenticate import Principal
+
+SHOWN_ENTRIES: Final = 1000
+"""Entries of one answer."""
+
+
+def load_table(kind: str, files: Sequence[tuple[str, bytes]], principal: Principal, deps: AdminDeps) -> dict[str, Any]:
+    """
+    Load the files of one table in place of what was loaded.
+
+    Args:
+        kind: As domain/tables.py has it; `include/NAME` for a list.
+        files: Name and octets of each.
+
+    Raises:
+        Rejected: access_denied; bad_request: no such kind, or every problem with its file and line.
+        LedgerUnavailable: Loading again is safe.
+    """
+    _check(kind, principal)
+    settings = deps.settings
+    local_domains = settings.local_domains or (settings.hostname,)
+    try:
+        entries = parse_table(kind, files, local_domains, settings.max_expansion_count)
+    except BadTable as exc:
+        raise Rejected(BAD_REQUEST, f"nothing was loaded: {exc}") from exc
+    loaded = deps.tables.loaded()
+    missing = [
+        f"':include:{name}' of {key} is not loaded"
+        for name, key in includes_of(entries).items()
+        if INCLUDE + name not in loaded and INCLUDE + name != kind
+    ]
+    if missing:
+        raise Rejected(BAD_REQUEST, f"nothing was loaded: {shown('; '.join(missing), 1000)}: load that list first")
+    info = deps.tables.replace(kind, entries, deps.clock())
+    deps.event_log.emit("TableLoaded", {"kind": kind, "entries": info.entries, "principal": principal.access_key})
+    return {"kind": kind, "entries": info.entries, "generation": info.generation, "loaded_at": info.loaded_at}
+
+
+def remove_table(kind: str, principal: Principal, deps: AdminDeps) -> None:
+    """
+    Unload a table.
+
+    Raises:
+        Rejected: access_denied, not_found; bad_request: the aliases include the list.
+        LedgerUnavailable
+    """
+    _check(kind, principal)
+    if kind.startswith(INCLUDE):
+        name = kind.removeprefix(INCLUDE)
+        for other in deps.tables.loaded():
+            if other != kind and (other == "aliases" or other.startswith(INCLUDE)):
+                for page in deps.tables.pages(other):
+                    if name in includes_of(page):
+                        raise Rejected(BAD_REQUEST, f"{shown(other)} includes {shown(name)}")
+    if not deps.tables.remove(kind):
+        raise Rejected(NOT_FOUND, f"no table {shown(kind)} is loaded")
+    deps.event_log.emit("TableRemoved", {"kind": kind, "principal": principal.access_key})
+
+
+def list_tables(principal: Principal, deps: AdminDeps) -> dict[str, Any]:
+    """Say what is loaded. Raises Rejected, LedgerUnavailable."""
+    _check("aliases", principal)
+    loaded = deps.tables.loaded()
+    return {
+        "tables": [
+            {"kind": kind, "entries": info.entries, "generation": info.generation, "loaded_at": info.loaded_at}
+            for kind, info in sorted(loaded.items())
+        ]
+    }
+
+
+def show_table(kind: str, key: str, principal: Principal, deps: AdminDeps) -> dict[str, Any]:
+    """
+    Show one entry, or with key "" the first SHOWN_ENTRIES by key.
+
+    Raises:
+        Rejected: access_denied, not_found, bad_request.
+        LedgerUnavailable
+    """
+    _check(kind, principal)
+    info = deps.tables.loaded().get(kind)
+    if info is None:
+        raise Rejected(NOT_FOUND, f"no table {shown(kind)} is loaded")
+    if key:
+        entries = deps.tables.lookup(kind, [key.lower()])
+        if not entries:
+            raise Rejected(NOT_FOUND, f"{shown(kind)} has no {shown(key)}")
+    else:
+        entries = {}
+        for page in deps.tables.pages(kind):
+            entries |= page
+            if kind.startswith(INCLUDE) and len(entries) >= SHOWN_ENTRIES:
+                break
+    told = [{"key": name, "value": entries[name].split("\n")} for name in sorted(entries)[:SHOWN_ENTRIES]]
+    return {
+        "kind": kind,
+        "generation": info.generation,
+        "count": info.entries,
+        "loaded_at": info.loaded_at,
+        "entries": told,
+    }
+
+
+def kind_of(kind: str, name: str) -> str:
+    """
+    Give a table's full kind from what a request names.
+
+    Raises:
+        Rejected: bad_request.
+    """
+    if kind != "include":
+        if name:
+            raise Rejected(BAD_REQUEST, "only an include has a name")
+        return kind
+    try:
+        return INCLUDE + include_name(name)
+    except ValueError as exc:
+        raise Rejected(BAD_REQUEST, shown(str(exc), 300)) from exc
+
+
+def _check(kind: str, principal: Principal) -> None:
+    if not principal.is_operator:
+        raise Rejected(ACCESS_DENIED, "tables are an operator's: the credential is none (docs/commands.md)")
+    if kind not in KINDS and not kind.startswith(INCLUDE):
+        raise Rejected(BAD_REQUEST, f"no kind of table {shown(kind)}; there are {', '.join(KINDS)} and include")

@@ -1,0 +1,128 @@
+"""
+Say what would happen to mail for an address: its way through the tables, who gets it and by which hosts.
+
+Nothing is sent and nothing is kept. It shows who is on lists, so only an operator may ask.
+
+Next: domain/expand.py and services/routes.py, which mail itself goes by. sendmail's -bv, SMTP's EXPN and VRFY.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from paravion.domain.address import parse_path, shown, split_address
+from paravion.domain.envelope import Recipient
+from paravion.domain.expand import Expansion, Rules
+from paravion.domain.next_hop import NextHop, route
+from paravion.domain.outcome import Outcome, Result
+from paravion.domain.status import ACCESS_DENIED, NO_RECIPIENTS, QUEUED, RECIPIENT_SYNTAX, Rejected
+from paravion.domain.tables import access_keys
+from paravion.services.expand import lookups, verdict
+from paravion.services.routes import MxRoute, routes_for
+
+if TYPE_CHECKING:
+    from paravion.services.admin import AdminDeps
+    from paravion.services.authenticate import Principal
+
+SHOWN_RECIPIENTS: Final = 100
+SHOWN_STEPS: Final = 500
+LOOKED_UP: Final = 10
+"""Domains whose hosts are looked up: an answer must come within the API's time."""
+
+
+def verify_address(address: str, principal: Principal, deps: AdminDeps) -> dict[str, Any]:
+    """
+    Give the address's way: `verdict` ("deliverable", "refused", "deferred" or "discarded") with its status,
+    text and sysexits code, `steps`, and `recipients` with their routes.
+
+    Args:
+        address: As a caller would name it; a bare name gets the first local domain.
+
+    Raises:
+        Rejected: access_denied.
+        LedgerUnavailable
+    """
+    if not principal.is_operator:
+        raise Rejected(ACCESS_DENIED, "expanding addresses is an operator's: the credential is none")
+    answer: dict[str, Any] = {"address": address, "steps": [], "recipients": [], "recipient_count": 0}
+    try:
+        return {**answer, **_verified(address, answer, deps)}
+    except Rejected as rejected:
+        status = rejected.status
+        word = "deferred" if status.is_transient else "refused"
+        text = f"{status.text}: {rejected.detail}" if rejected.detail else status.text
+        return {**answer, **_verdict(word, status.enhanced, text, status.exit)}
+
+
+def _verified(address: str, answer: dict[str, Any], deps: AdminDeps) -> dict[str, Any]:
+    settings = deps.settings
+    local_domains = settings.local_domains or (settings.hostname,)
+    try:
+        path = parse_path(address if "@" in address else f"{address}@{local_domains[0]}", smtputf8=True)
+    except ValueError as exc:
+        raise Rejected(RECIPIENT_SYNTAX, shown(str(exc), 200)) from exc
+    loaded = deps.tables.loaded()
+    if "access" in loaded:
+        key, value = verdict("to:", access_keys(path), deps.tables)
+        if value == "DISCARD":
+            return _verdict("discarded", QUEUED.enhanced, f"the access table discards it ({key})", QUEUED.exit)
+        if value == "REJECT" or value.startswith("ERROR:"):
+            raise Rejected(ACCESS_DENIED, f"access table: {shown(key)} {shown(value, 200)}")
+
+    def trace(depth: int, where: str, what: str) -> None:
+        if len(answer["steps"]) < SHOWN_STEPS:
+            answer["steps"].append({"depth": depth, "address": where, "step": what})
+
+    expansion = Expansion(
+        lookups(deps.tables), Rules(local_domains, frozenset(loaded), settings.max_expansion_count), trace
+    )
+    found: list[dict[str, Any]] = []
+    count = 0
+    # The null reverse-path stays one through lists; any other stands for the sender here.
+    for page in expansion.run((Recipient(path),), "sender@sender.invalid"):
+        count += len(page)
+        for recipient, group in page[: SHOWN_RECIPIENTS - len(found)]:
+            owner = "" if group.reverse_path == "sender@sender.invalid" else group.reverse_path
+            found.append({
+                "forward_path": recipient.forward_path, "owner": owner, "list": group.delivered_to,
+                "refusal": recipient.refusal, "route": None,
+            })  # fmt: skip
+    if not expansion.count:
+        text = expansion.refusals[0].text if expansion.refusals else "nobody is behind it"
+        raise Rejected(NO_RECIPIENTS, shown(text, 300))
+    told: dict[str, Any] = {"recipients": found, "recipient_count": count}
+    return {**told, **_routed(found, count, deps)}
+
+
+def _routed(found: list[dict[str, Any]], count: int, deps: AdminDeps) -> dict[str, Any]:
+    """Look the next hops up; the verdict of one recipient is its route's."""
+    domains = list(dict.fromkeys(split_address(item["forward_path"])[1] for item in found if not item["refusal"]))
+    smarthost = route(deps.settings.relay)
+    routes = routes_for(domains, deps.tables)
+    hops: dict[str, NextHop | Outcome] = {}
+    for domain in domains[:LOOKED_UP]:
+        named = routes.get(domain)
+        if isinstance(named, MxRoute):
+            hops[domain] = named.resolved(deps.next_hop(named.domain))
+        else:
+            hops[domain] = named or smarthost or deps.next_hop(domain)
+    for item in found:
+        hop = hops.get(split_address(item["forward_path"])[1])
+        if hop is not None and not item["refusal"]:
+            item["route"] = _shown_hop(hop)
+    only = hops.get(domains[0]) if count == 1 and domains else None
+    if isinstance(only, Outcome) and only.result is not Result.DELIVERED:
+        word = "refused" if only.result is Result.FAILED else "deferred"
+        return _verdict(word, only.status, only.text, 68 if word == "refused" else 75)
+    return _verdict("deliverable", QUEUED.enhanced, "", QUEUED.exit)
+
+
+def _shown_hop(hop: NextHop | Outcome) -> dict[str, Any]:
+    if isinstance(hop, Outcome):
+        return {"next_hop": "", "hosts": [], "status": hop.status, "text": hop.text}
+    hosts = [f"{host.name}:{host.port}" for host in hop.hosts]
+    return {"next_hop": hop.name, "hosts": hosts, "status": "", "text": ""}
+
+
+def _verdict(word: str, status: str, text: str, exit_code: int) -> dict[str, Any]:
+    return {"verdict": word, "status": status, "text": text, "exit": exit_code}
