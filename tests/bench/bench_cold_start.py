@@ -36,7 +36,10 @@ ENVIRON = {
     "PARAVION_SPOOL": "s",
     "PARAVION_LEDGER": "l",
     "PARAVION_SECRETS": "/p",
-    **{f"PARAVION_{name}_QUEUE": "https://sqs.us-east-1.amazonaws.com/1/q" for name in ("DELIVERY", "RETRY", "BOUNCE")},
+    **{
+        f"PARAVION_{name}_QUEUE": "https://sqs.us-east-1.amazonaws.com/1/q"
+        for name in ("DELIVERY", "RETRY", "BOUNCE", "PARKED")
+    },
 }
 
 TIMED = """

@@ -94,6 +94,7 @@ def test_handler_starts_from_what_was_built(built, name):
         "PARAVION_DELIVERY_QUEUE": "https://sqs.us-east-1.amazonaws.com/123456789012/delivery",
         "PARAVION_RETRY_QUEUE": "https://sqs.us-east-1.amazonaws.com/123456789012/retry",
         "PARAVION_BOUNCE_QUEUE": "https://sqs.us-east-1.amazonaws.com/123456789012/bounce",
+        "PARAVION_PARKED_QUEUE": "https://sqs.us-east-1.amazonaws.com/123456789012/parked",
         "PARAVION_SECRETS": "/paravion/test",
     }
     # -I -S: neither the environment's PYTHONPATH nor any site-packages.

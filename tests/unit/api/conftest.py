@@ -47,9 +47,14 @@ class World:
     requests: list = field(default_factory=list)
     url: str = ""
 
+    def put_credential(self, *, operator):
+        """Store the credential that the tests' requests are made with."""
+        stored = {"secret_key": SECRET_KEY, "enabled": True, "operator": operator}
+        self.secrets.put(f"credentials/{ACCESS_KEY}", json.dumps(stored))
+
     def __post_init__(self):
         self.secrets = MemorySecrets()
-        self.secrets.put(f"credentials/{ACCESS_KEY}", json.dumps({"secret_key": SECRET_KEY, "enabled": True}))
+        self.put_credential(operator=False)
         self.event_log = MemoryEventLog()
         self.uploads = MemoryUploads()
         self.tables = MemoryTables()

@@ -240,6 +240,7 @@ def test_unknown_routes(world, method, path):
 
 def test_identities(world):
     """PUT twice is one; GET checks the DNS; DELETE removes; addresses need mode created."""
+    world.put_credential(operator=True)
     code, made = asked(world, "PUT", "/v1/identities/Example.org")
     assert (code, made["verified"], made["may_send"]) == (201, False, False)
     assert made["record"] == {"type": "TXT", "name": "_paravion.example.org", "value": "t0ken"}
@@ -301,12 +302,14 @@ def test_an_empty_event_is_a_request():
 
 def test_instants_are_rfc_3339(world):
     """UTC, to the millisecond, Z."""
+    world.put_credential(operator=True)
     world.clock = lambda: datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC).timestamp()
     assert asked(world, "PUT", "/v1/identities/example.org")[1]["created_at"] == "2026-01-02T03:04:05.678Z"
 
 
 def test_identity_keys(world):
     """PUT tells the records, GET what is published, rotation takes a step; no private key in any answer."""
+    world.put_credential(operator=True)
     made = asked(world, "PUT", "/v1/identities/example.org")[1]["dkim"]
     assert (made["status"], [key["algorithm"] for key in made["keys"]]) == ("pending", ["rsa-sha256", "ed25519-sha256"])
     for key in made["keys"]:
@@ -323,3 +326,10 @@ def test_identity_keys(world):
     assert asked(world, "POST", "/v1/identities/other.example/rotation")[0] == 404
     private = base64.b64encode(fixed_private_key("rsa-sha256")).decode()
     assert private[40:200] not in json.dumps([made, shown, rotated, forced])
+
+
+def test_identities_are_an_operators(world):
+    """One application's credential can neither add, rotate nor take away who may send."""
+    for method, path in (("PUT", ""), ("POST", "/rotation"), ("DELETE", "")):
+        code, answer = asked(world, method, f"/v1/identities/example.org{path}")
+        assert (code, answer["error"]["key"]) == (403, "access_denied")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 
 import pytest
 
@@ -13,8 +12,7 @@ from tests.unit.api.test_native import asked
 @pytest.fixture
 def operator(world):
     """The credential is an operator's."""
-    secret = {"secret_key": "test-secret", "enabled": True, "operator": True}
-    world.secrets.put("credentials/AKIATEST", json.dumps(secret))
+    world.put_credential(operator=True)
     return world
 
 

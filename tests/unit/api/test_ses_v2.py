@@ -209,6 +209,7 @@ def test_our_own_faults_tell_nothing(served):
 
 def test_identities_by_dns(served):
     """Created pending; verified once the TXT record shows the token; listed in pages; deleted."""
+    served.put_credential(operator=True)
     client = served.client("sesv2")
     created = client.create_email_identity(EmailIdentity="Example.ORG")
     assert (created["IdentityType"], created["VerifiedForSendingStatus"]) == ("DOMAIN", False)
@@ -234,6 +235,7 @@ def test_identities_by_dns(served):
 
 def test_address_identities_need_created_mode(served):
     """Confirmation mail is not built: refused where proof is asked for; the path label survives encoding."""
+    served.put_credential(operator=True)
     client = served.client("sesv2")
     with pytest.raises(client.exceptions.BadRequestException, match="confirmation mail"):
         client.create_email_identity(EmailIdentity="a+b@example.org")
@@ -260,6 +262,7 @@ def test_account(served):
 
 def test_dkim_attributes(served):
     """In SES's words for keys that the user publishes: tokens are selectors."""
+    served.put_credential(operator=True)
     client = served.client("sesv2")
     made = client.create_email_identity(EmailIdentity="example.org")["DkimAttributes"]
     assert (made["SigningEnabled"], made["Status"], made["SigningAttributesOrigin"]) == (False, "PENDING", "EXTERNAL")
@@ -281,3 +284,13 @@ def test_dkim_attributes(served):
     client.create_email_identity(EmailIdentity="a@other.example")
     shown = client.get_email_identity(EmailIdentity="a@other.example")["DkimAttributes"]
     assert (shown["SigningEnabled"], shown["Status"]) == (False, "NOT_STARTED")
+
+
+def test_identities_are_an_operators(served):
+    """One application's credential can neither add nor take away who may send; it may look."""
+    client = served.client("sesv2")
+    for call in (client.create_email_identity, client.delete_email_identity):
+        with pytest.raises(botocore.exceptions.ClientError) as error:
+            call(EmailIdentity="example.org")
+        assert error.value.response["Error"]["Code"] == "AccessDeniedException"
+    assert client.list_email_identities()["EmailIdentities"] == []

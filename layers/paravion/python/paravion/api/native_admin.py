@@ -10,6 +10,7 @@ from paravion.api.http_event import HttpAnswer, json_answer
 from paravion.api.native import NativeDoor, read_count, read_json, refuse_unknown, timestamped
 from paravion.domain.status import BAD_REQUEST, Rejected
 from paravion.services import admin, identity_keys
+from paravion.services.authenticate import require_operator
 
 if TYPE_CHECKING:
     from paravion.api.doors import Call
@@ -71,6 +72,7 @@ def put_identity(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     """Make an identity; one that exists stays as it is. Raises Rejected, Unavailable."""
     if call.request.body.strip() not in {b"", b"{}"}:
         raise Rejected(BAD_REQUEST, "an identity has nothing to set: the body must be empty")
+    require_operator(call.principal, "identities are")
     identity, is_new = admin.ensure_identity(labels["name"], call.deps)
     return json_answer(HTTPStatus.CREATED if is_new else HTTPStatus.OK, _with_keys(identity, call.deps, in_dns=False))
 
@@ -89,6 +91,7 @@ def rotate_identity(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer
     force = given.get("force", False)
     if not isinstance(force, bool):
         raise Rejected(BAD_REQUEST, "force must be true or false")
+    require_operator(call.principal, "identities are")
     identity, keys = admin.rotate_identity(labels["name"], force=force, deps=call.deps)
     shown = _identity(identity, call.deps)
     return json_answer(HTTPStatus.OK, {**shown, "dkim": timestamped(identity_keys.view(keys))})
@@ -97,6 +100,7 @@ def rotate_identity(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer
 @ADMIN_DOOR.route("DELETE", "/v1/identities/{name}")
 def delete_identity(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     """Remove an identity. Raises Rejected, Unavailable."""
+    require_operator(call.principal, "identities are")
     admin.delete_identity(labels["name"], call.deps)
     return HttpAnswer(HTTPStatus.NO_CONTENT)
 

@@ -20,6 +20,7 @@ from paravion.api.ses_model import SES_V2
 from paravion.domain import dkim_keys
 from paravion.domain.dkim import ALGORITHMS
 from paravion.services import admin, identity_keys
+from paravion.services.authenticate import require_operator
 
 if TYPE_CHECKING:
     from paravion.api.doors import Call
@@ -43,6 +44,7 @@ def create_email_identity(given: dict[str, Any], call: Call[AdminDeps]) -> dict[
     refuse_unsupported(given, ("Tags", "DkimSigningAttributes"))
     if given.get("ConfigurationSetName"):
         raise not_found(f"Configuration set <{ascii(given['ConfigurationSetName'])[1:-1][:64]}> does not exist.")
+    require_operator(call.principal, "identities are")
     identity = admin.create_identity(given["EmailIdentity"], call.deps)
     return {
         "IdentityType": _kind(identity),
@@ -92,6 +94,7 @@ def list_email_identities(given: dict[str, Any], call: Call[AdminDeps]) -> dict[
 @SES_V2.operation("DeleteEmailIdentity")
 def delete_email_identity(given: dict[str, Any], call: Call[AdminDeps]) -> dict[str, Any]:
     """Remove an identity. Raises Rejected, Unavailable."""
+    require_operator(call.principal, "identities are")
     admin.delete_identity(given["EmailIdentity"], call.deps)
     return {}
 

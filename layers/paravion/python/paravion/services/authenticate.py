@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from paravion.domain import sigv4
 from paravion.domain.ses_smtp_password import smtp_password
-from paravion.domain.status import AUTH_INVALID, Rejected
+from paravion.domain.status import ACCESS_DENIED, AUTH_INVALID, Rejected
 from paravion.errors import Misconfigured
 
 if TYPE_CHECKING:
@@ -76,6 +76,17 @@ def authenticate(request: sigv4.SignedRequest, secrets: Secrets, *, now: float, 
         raise Rejected(AUTH_INVALID, _UNKNOWN_KEY)
     sigv4.verify(request, claim, credential.secret_key, now=now)
     return credential.principal
+
+
+def require_operator(principal: Principal, what: str) -> None:
+    """
+    Hold back what concerns everybody, not only the caller's own mail.
+
+    Raises:
+        Rejected: access_denied.
+    """
+    if not principal.is_operator:
+        raise Rejected(ACCESS_DENIED, f"{what} an operator's: the credential is none (docs/commands.md)")
 
 
 def _by_password(value: str, secrets: Secrets, region: str) -> Principal:

@@ -12,9 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain.address import shown
-from paravion.domain.status import ACCESS_DENIED, BAD_REQUEST, NOT_FOUND, Rejected
+from paravion.domain.status import BAD_REQUEST, NOT_FOUND, Rejected
 from paravion.domain.table_pages import INCLUDE
 from paravion.domain.tables import KINDS, BadTable, include_name, includes_of, parse_table
+from paravion.services.authenticate import require_operator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -141,7 +142,6 @@ def kind_of(kind: str, name: str) -> str:
 
 
 def _check(kind: str, principal: Principal) -> None:
-    if not principal.is_operator:
-        raise Rejected(ACCESS_DENIED, "tables are an operator's: the credential is none (docs/commands.md)")
+    require_operator(principal, "tables are")
     if kind not in KINDS and not kind.startswith(INCLUDE):
         raise Rejected(BAD_REQUEST, f"no kind of table {shown(kind)}; there are {', '.join(KINDS)} and include")

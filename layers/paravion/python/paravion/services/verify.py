@@ -17,6 +17,7 @@ from paravion.domain.next_hop import NextHop, route
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.status import ACCESS_DENIED, NO_RECIPIENTS, QUEUED, RECIPIENT_SYNTAX, Rejected
 from paravion.domain.tables import access_keys
+from paravion.services.authenticate import require_operator
 from paravion.services.expand import lookups, verdict
 from paravion.services.routes import MxRoute, routes_for
 
@@ -42,8 +43,7 @@ def verify_address(address: str, principal: Principal, deps: AdminDeps) -> dict[
         Rejected: access_denied.
         LedgerUnavailable
     """
-    if not principal.is_operator:
-        raise Rejected(ACCESS_DENIED, "expanding addresses is an operator's: the credential is none")
+    require_operator(principal, "expanding addresses is")
     answer: dict[str, Any] = {"address": address, "steps": [], "recipients": [], "recipient_count": 0}
     try:
         return {**answer, **_verified(address, answer, deps)}
