@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 PYTHON313 := $(shell .ci/find-python 3.13)
 SAM := .venv-sam/bin/sam
 export SAM_CLI_TELEMETRY := 0
+# A second DKIM verifier for the tests, where npm is installed.
+MAILAUTH := $(if $(shell command -v npm),$(CURDIR)/.ci/mailauth)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test test-313 lint type bench fuzz build deploy pr clean
@@ -28,14 +30,18 @@ $(SAM): .ci/sam-requirements.txt
 	.venv-sam/bin/python -m pip install --quiet --disable-pip-version-check -r .ci/sam-requirements.txt
 	@touch $@
 
+$(MAILAUTH)/node_modules/.made: .ci/mailauth/package.json
+	cd .ci/mailauth && npm install --silent --no-audit --no-fund --no-package-lock
+	@touch $@
+
 demo: $(VENV)/.made-local  ## Show the main job: three mails through three doors, to their ends
 	$(BIN)/python -m infra.local.demo
 
 up: $(VENV)/.made-local  ## Run the whole system on this machine until interrupted
 	$(BIN)/paravion up
 
-test: $(VENV)/.made-dev $(SAM) test-313  ## Run every test
-	PARAVION_SAM=$(SAM) PARAVION_PYTHON313=$(PYTHON313) $(BIN)/python -m pytest -n auto
+test: $(VENV)/.made-dev $(SAM) $(if $(MAILAUTH),$(MAILAUTH)/node_modules/.made) test-313  ## Run every test
+	PARAVION_MAILAUTH=$(MAILAUTH) PARAVION_SAM=$(SAM) PARAVION_PYTHON313=$(PYTHON313) $(BIN)/python -m pytest -n auto
 
 test-313: $(if $(PYTHON313),.venv-313/.made)  ## Run the unit tests on Lambda's Python, where it is installed
 ifneq ($(PYTHON313),)

@@ -34,6 +34,7 @@ from paravion.domain.reply import Malformed, ReplyParser
 from paravion.domain.seven_bit import NotConvertible, to_seven_bit
 from paravion.domain.smtp_dialogue import Content, parse_ehlo
 from paravion.domain.status import Rejected
+from paravion.domain.tables import KINDS, BadTable, parse_table
 from tests.corpus.traps import traps
 
 if TYPE_CHECKING:
@@ -194,6 +195,17 @@ def writing(text: str) -> None:
             assert field.name == b"X-A"
 
 
+def tables(octets: bytes) -> None:
+    """A table is read as a whole, or every problem is told with its file and line."""
+    for kind in (*KINDS, "include/list"):
+        try:
+            parse_table(kind, [("fuzz", octets)], ("example.org",))
+        except BadTable as exc:
+            for problem in exc.problems:
+                _plain(problem)
+                assert problem.startswith("fuzz:"), problem
+
+
 TARGETS: Final[dict[str, tuple[Callable[..., None], st.SearchStrategy[object]]]] = {
     "headers": (headers, OCTETS),
     "addresses": (addresses, OCTETS),
@@ -204,6 +216,7 @@ TARGETS: Final[dict[str, tuple[Callable[..., None], st.SearchStrategy[object]]]]
     "replies": (replies, OCTETS),
     "reports": (reports, TEXTS),
     "writing": (writing, TEXTS),
+    "tables": (tables, OCTETS),
 }
 
 
