@@ -25,7 +25,9 @@ def test_table_is_loaded_shown_and_unloaded(operator):
     """The whole life of one."""
     code, answer = _put(operator, "aliases", b"team: a@z.example, bob\n", "file=/etc/aliases")
     assert (code, answer["kind"], answer["entries"]) == (200, "aliases", 1)
-    assert asked(operator, "GET", "/v1/tables")[1]["tables"][0]["kind"] == "aliases"
+    (listed,) = asked(operator, "GET", "/v1/tables")[1]["tables"]
+    assert listed["kind"] == "aliases"
+    assert listed["loaded_at"].endswith("Z")
     code, answer = asked(operator, "GET", "/v1/tables/aliases", query="key=TEAM")
     assert answer["entries"] == [{"key": "team", "value": ["a@z.example", "bob"]}]
     assert asked(operator, "GET", "/v1/tables/aliases")[1]["count"] == 1
