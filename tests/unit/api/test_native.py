@@ -333,3 +333,20 @@ def test_identities_are_an_operators(world):
     for method, path in (("PUT", ""), ("POST", "/rotation"), ("DELETE", "")):
         code, answer = asked(world, method, f"/v1/identities/example.org{path}")
         assert (code, answer["error"]["key"]) == (403, "access_denied")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"envid": "a+zz"},
+        {"recipients": [{"forward_path": "b@y.example", "orcpt": "rfc822;a+zz"}]},
+        {"recipients": [{"forward_path": "b@y.example", "orcpt": "rfc 822;a@b.example"}]},
+    ],
+    ids=["envid", "orcpt", "address type"],
+)
+def test_dsn_parameters_that_no_host_would_take(world, changes):
+    """xtext is checked at the door (RFC 3461 4): a host's 501 later would return accepted mail."""
+    body = {"recipients": ["b@y.example"], "content": "RnJvbTogYUBiLmV4YW1wbGUNCg0KeA0K", **changes}
+    code, answer = asked(world, "POST", "/v1/messages", json.dumps(body).encode())
+    assert (code, answer["error"]["key"]) == (400, "bad_request")
+    assert next(iter(changes)) in answer["error"]["detail"]

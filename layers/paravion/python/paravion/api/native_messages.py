@@ -18,14 +18,14 @@ from paravion.api.http_event import json_answer
 from paravion.api.native import NativeDoor, read_json, refuse_unknown, timestamped
 from paravion.api.ses_sending import client_literal
 from paravion.domain import ids
-from paravion.domain.address import shown
+from paravion.domain.address import check_envid, check_orcpt, shown
 from paravion.domain.envelope import Recipient
 from paravion.domain.status import BAD_REQUEST, MESSAGE_TOO_BIG, NOT_FOUND, QUEUED, Rejected
 from paravion.domain.submission import Submission
 from paravion.errors import SpoolConflict, SpoolMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from paravion.api.doors import Call
     from paravion.api.http_event import HttpAnswer
@@ -151,7 +151,7 @@ def _submission(form: _Form, key: str, call: Call[ValidateDeps]) -> Submission:
         body_type=_choice(values, "body_type", ("7BIT", "8BITMIME")),
         smtputf8=_boolean(values, "smtputf8"),
         ret=_choice(values, "ret", ("FULL", "HDRS")),
-        envid=_text(values, "envid", _WIRE_WORD, "xtext"),
+        envid=_on_wire(check_envid, _text(values, "envid", _WIRE_WORD, "xtext"), "envid"),
         idempotency_key=key,
         tags=_tags(values.get("tags", {})),
         client=client or client_literal(call.request.client_address),
@@ -173,7 +173,17 @@ def _recipient(item: object, number: int) -> Recipient:
     orcpt = item.get("orcpt") or ""
     if not isinstance(orcpt, str) or not _WIRE_WORD.fullmatch(orcpt) or (orcpt and ";" not in orcpt):
         raise Rejected(BAD_REQUEST, f"{where}.orcpt must be 'addr-type;xtext'")
+    if orcpt:
+        _on_wire(check_orcpt, orcpt, f"{where}.orcpt")
     return Recipient(forward_path, _notify(notify, f"{where}.notify"), orcpt)
+
+
+def _on_wire(check: Callable[[str], str], text: str, where: str) -> str:
+    """A parameter that a host with DSN would refuse must not get as far (RFC 3461 4.2, 4.4)."""
+    try:
+        return check(text)
+    except ValueError as exc:
+        raise Rejected(BAD_REQUEST, f"{where}: {exc}") from exc
 
 
 def _notify(words: object, where: str) -> tuple[str, ...]:
