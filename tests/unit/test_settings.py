@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from paravion.errors import Misconfigured
-from paravion.settings import SETTINGS, RetrySettings, ValidateSettings, from_env, to_environ
+from paravion.settings import SETTINGS, RetrySettings, ValidateSettings, from_env
 
 REQUIRED = {
     f"PARAVION_{name}": "x" for name in ("SPOOL", "LEDGER", "DELIVERY_QUEUE", "RETRY_QUEUE", "BOUNCE_QUEUE", "SECRETS")
@@ -41,18 +41,3 @@ def test_value_out_of_range_is_refused(variable: str, text: str) -> None:
     """Range, type and choice."""
     with pytest.raises(Misconfigured, match=variable):
         from_env(ValidateSettings, {**REQUIRED, variable: text})
-
-
-def test_assignments_become_variables() -> None:
-    """`--set` words."""
-    assert to_environ(["retry_intervals_s=2,4,8", "relay=127.0.0.1:25"]) == {
-        "PARAVION_RETRY_INTERVALS_S": "2,4,8",
-        "PARAVION_RELAY": "127.0.0.1:25",
-    }
-
-
-@pytest.mark.parametrize("word", ["colour=blue", "relay", "relay=nowhere", "relay=h:70000", "queue_warn_s=-1"])
-def test_bad_assignment_is_named(word: str) -> None:
-    """Unknown name, no value, bad value."""
-    with pytest.raises(Misconfigured, match=word.split("=", maxsplit=1)[0]):
-        to_environ([word])

@@ -106,3 +106,16 @@ def test_bad_address(text) -> None:
 def test_parameter_name() -> None:
     """A setting's template parameter is its name in CamelCase."""
     assert parameter_name("retry_intervals_s") == "RetryIntervalsS"
+
+
+def test_assignments_reach_the_settings() -> None:
+    """`--set` words."""
+    options = read(assignments=["retry_intervals_s=2,4,8", "queue_warn_s=7"])
+    assert (options.settings["retry_intervals_s"], options.settings["queue_warn_s"]) == ("2,4,8", "7")
+
+
+@pytest.mark.parametrize("word", ["colour=blue", "queue_warn_s", "relay=nowhere", "relay=h:70000", "queue_warn_s=-1"])
+def test_bad_assignment_is_named(word: str) -> None:
+    """Unknown name, no value, bad value."""
+    with pytest.raises(BadOptions, match=word.split("=", maxsplit=1)[0]):
+        read(assignments=[word])

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from paravion.errors import Misconfigured
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,31 +205,6 @@ def from_env(kind: type[T], environ: Mapping[str, str]) -> T:
     if problems:
         raise Misconfigured(problems)
     return kind(**values)
-
-
-def to_environ(assignments: Iterable[str]) -> dict[str, str]:
-    """
-    Turn `name=value` words, as `paravion up --set` takes them, into environment variables.
-
-    Raises:
-        Misconfigured: A word without `=`, an unknown name or a bad value; all of them at once.
-    """
-    environ: dict[str, str] = {}
-    problems: list[str] = []
-    for word in assignments:
-        name, equals, text = word.partition("=")
-        setting = BY_NAME.get(name)
-        if not equals or setting is None:
-            problems.append(f"{word!r}: " + ("no such setting" if equals else "must be NAME=VALUE"))
-            continue
-        try:
-            setting.parse(text)
-        except ValueError as exc:
-            problems.append(f"{name}={text!r}: {exc}")
-        environ[setting.variable] = text
-    if problems:
-        raise Misconfigured(problems)
-    return environ
 
 
 @dataclass(frozen=True, slots=True)

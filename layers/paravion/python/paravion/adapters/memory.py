@@ -25,22 +25,6 @@ if TYPE_CHECKING:
     from paravion.ports import Transaction
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryBody:
-    """A body that lies in memory, in one piece."""
-
-    content: bytes
-
-    @property
-    def octets(self) -> int:
-        """Its length."""
-        return len(self.content)
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the one piece."""
-        yield self.content
-
-
 class MemorySpool:
     """Spool in two dictionaries."""
 
