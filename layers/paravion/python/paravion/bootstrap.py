@@ -27,6 +27,7 @@ from paravion.adapters.dynamodb_identities import CACHE_S, DynamoIdentities
 from paravion.adapters.dynamodb_ledger import DynamoLedger
 from paravion.adapters.dynamodb_tables import DynamoTables
 from paravion.adapters.event_log import PowertoolsEventLog
+from paravion.adapters.in_parallel import InParallel
 from paravion.adapters.s3_spool import S3Spool, S3Uploads
 from paravion.adapters.sqs_queues import SqsQueues
 from paravion.adapters.ssm_secrets import SsmSecrets
@@ -36,7 +37,7 @@ from paravion.services.commit import CommitDeps
 from paravion.services.signing import Signer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
@@ -161,7 +162,7 @@ def retry() -> RetryDeps:
             own.retry_intervals_s, own.retry_jitter_ratio, own.queue_warn_s, own.queue_return_s, own.fault_backoff_s
         ),
         sweep_grace_s=own.sweep_grace_s,
-        in_parallel=_InParallel(_THREADS),
+        in_parallel=InParallel(_THREADS),
         clock=time.time,
         jitter=draws.random,
     )
@@ -251,20 +252,4 @@ def _tables(dynamodb: Any, table: str, *, cache_s: float = CACHE_S) -> DynamoTab
 
 
 def _commit_deps(spool: S3Spool, queues: SqsQueues) -> CommitDeps:
-    return CommitDeps(spool, queues, _InParallel(4))
-
-
-class _InParallel:
-    """Call functions at once, in threads that live as long as the environment."""
-
-    def __init__(self, threads: int) -> None:
-        self._pool = ThreadPoolExecutor(threads)
-
-    def __call__(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
-        futures = [self._pool.submit(call) for call in calls]
-        # Every call has ended before the first exception is raised: nothing goes on behind the answer.
-        errors = [future.exception() for future in futures]
-        for error in errors:
-            if error is not None:
-                raise error
-        return [future.result() for future in futures]
+    return CommitDeps(spool, queues, InParallel(4))
