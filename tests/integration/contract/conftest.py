@@ -1,5 +1,8 @@
 """
-Every port on each of its implementations: the in-memory model, and the real adapter on moto.
+Every port on each of its implementations: the in-memory model, the AWS adapter on moto, and the embedded one.
+
+`embedded-files` is the embedded engine with every spooled object in a file. A new port gets a fixture here with one
+line for each engine; the embedded one comes from `data`.
 
 With PARAVION_TEST_AWS=1 the adapters talk to the account of the environment instead, in a bucket, table and
 queues that PARAVION_SPOOL, PARAVION_LEDGER and PARAVION_DELIVERY_QUEUE name.
@@ -12,6 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -22,6 +26,7 @@ from paravion.adapters import memory
 from paravion.adapters.dynamodb_identities import DynamoIdentities
 from paravion.adapters.dynamodb_ledger import DynamoLedger
 from paravion.adapters.dynamodb_tables import DynamoTables
+from paravion.adapters.embedded_data import EmbeddedData
 from paravion.adapters.s3_spool import S3Spool, S3Uploads
 from paravion.adapters.sqs_queues import SqsQueues, decode_job
 from paravion.adapters.ssm_secrets import SsmSecrets
@@ -33,10 +38,10 @@ TABLE = os.environ.get("PARAVION_LEDGER", "ledger") if REAL else "ledger"
 BUCKET = os.environ.get("PARAVION_SPOOL", "spool") if REAL else "spool"
 
 
-@pytest.fixture(params=["memory", "aws"])
+@pytest.fixture(params=["memory", "aws", "embedded", "embedded-files"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Which implementation; the moto backends are fresh for each test."""
-    if request.param == "memory" or REAL:
+    if request.param != "aws" or REAL:
         yield request.param
         return
     for name, value in {
@@ -70,20 +75,36 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 @pytest.fixture
+def data(engine: str, tmp_path: Path) -> Iterator[EmbeddedData | None]:
+    """An open data directory, for the embedded engine."""
+    if not engine.startswith("embedded"):
+        yield None
+        return
+    inline = {"inline_octets": 0} if engine == "embedded-files" else {}
+    with EmbeddedData(tmp_path / "data", time.time, **inline) as opened:
+        yield opened
+
+
+@pytest.fixture
 def queue_id() -> str:
     """A fresh one: a real account keeps what earlier runs left."""
     return f"t{uuid.uuid4().hex[:25]}"
 
 
 @pytest.fixture
-def spool(engine: str) -> Any:
+def spool(engine: str, data: Any) -> Any:
     """ports.Spool."""
+    if data:
+        return data.spool
     return memory.MemorySpool() if engine == "memory" else S3Spool(boto3.client("s3"), BUCKET)
 
 
 @pytest.fixture
-def uploads(engine: str) -> Any:
+def uploads(engine: str, data: Any) -> Any:
     """ports.Uploads, and a way to put something there as its user would."""
+    if data:
+        data.endpoint = "http://127.0.0.1:1"
+        return data.uploads
     if engine == "memory":
         return memory.MemoryUploads()
     client = boto3.client("s3")
@@ -91,47 +112,65 @@ def uploads(engine: str) -> Any:
 
 
 @pytest.fixture
-def ledger(engine: str) -> Any:
+def ledger(engine: str, data: Any) -> Any:
     """ports.Ledger."""
+    if data:
+        return data.ledger
     return memory.MemoryLedger() if engine == "memory" else DynamoLedger(boto3.client("dynamodb"), TABLE)
 
 
 @pytest.fixture
-def identities(engine: str) -> Any:
+def identities(engine: str, data: Any) -> Any:
     """ports.Identities, without a cache."""
+    if data:
+        return data.identities
     if engine == "memory":
         return memory.MemoryIdentities()
     return DynamoIdentities(boto3.client("dynamodb"), TABLE, cache_s=0.0, clock=time.monotonic)
 
 
 @pytest.fixture
-def tables(engine: str) -> Any:
+def tables(engine: str, data: Any) -> Any:
     """ports.Tables, without a cache."""
+    if data:
+        return data.tables
     if engine == "memory":
         return memory.MemoryTables()
     return DynamoTables(boto3.client("dynamodb"), TABLE, cache_s=0.0, clock=time.monotonic, sleep=time.sleep)
 
 
 @pytest.fixture
-def secret_store(engine: str) -> Any:
+def secret_store(engine: str, data: Any) -> Any:
     """ports.Secrets."""
+    if data:
+        return data.secrets
     return memory.MemorySecrets() if engine == "memory" else SsmSecrets(boto3.client("ssm"), "/t", time.monotonic)
 
 
 @dataclass
 class QueueBench:
-    """ports.Queues, and a look at what lies in the delivery queue."""
+    """
+    ports.Queues, and a look at what lies in the delivery queue.
+
+    Attributes:
+        retry: Receives from its dead-letter queue; None where that is the cloud's affair.
+    """
 
     queues: Any
     receive: Callable[[], list[tuple[str, Job | None]]]
+    retry: Callable[[], list[Job | None]] | None = None
 
 
 @pytest.fixture
-def queue_bench(engine: str) -> QueueBench:
+def queue_bench(engine: str, data: Any) -> QueueBench:
     """See QueueBench."""
-    if engine == "memory":
-        queues = memory.MemoryQueues(time.time)
-        return QueueBench(queues, lambda: [(r.receipt, r.job) for r in queues.receive(QueueName.DELIVERY)])
+    if engine != "aws":
+        queues = data.queues if data else memory.MemoryQueues(time.time)
+        return QueueBench(
+            queues,
+            lambda: [(r.receipt, r.job) for r in queues.receive(QueueName.DELIVERY, 10)],
+            lambda: [r.job for r in queues.receive(QueueName.RETRY, 10)],
+        )
     client = boto3.client("sqs")
     url = os.environ["PARAVION_DELIVERY_QUEUE"] if REAL else client.create_queue(QueueName="delivery")["QueueUrl"]
 

@@ -26,19 +26,13 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from paravion.adapters.aws_errors import as_unavailable, error_code
-from paravion.adapters.job_text import decode_detail, encode_detail
+from paravion.adapters.job_text import RETENTION_S, decode_detail, encode_detail
 from paravion.domain.ids import shard_of
 from paravion.domain.queue import DUE_SHARDS, DueJob, JobKey, JobRecord, State
 from paravion.errors import ClaimLost, LedgerUnavailable
 
 if TYPE_CHECKING:
     from paravion.domain.queue import Job
-
-RETENTION_S: Final = 45 * 86_400
-"""
-An item outlives its spooled objects (16 days, template.yaml): as long as a repeat of a submission finds its
-qf, the ledger must know which recipients have it already.
-"""
 
 _LOST: Final = "ConditionalCheckFailedException"
 _GET_BATCH: Final = 100

@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import Job, JobKey, JobRecord, LogEntry, Notice, NoticeKind, RecipientState
+
+RETENTION_S: Final = 45 * 86_400
+"""
+A record outlives its spooled objects (16 days): as long as a repeat of a submission finds its
+qf, the ledger must know which recipients have it already.
+"""
 
 
 def encode_job(job: Job) -> str:
