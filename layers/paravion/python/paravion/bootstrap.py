@@ -23,6 +23,7 @@ import botocore.session
 from botocore.config import Config
 
 from paravion import settings
+from paravion.adapters.dns_look_ups import look_up_next_hop, look_up_txt
 from paravion.adapters.dynamodb_identities import CACHE_S, DynamoIdentities
 from paravion.adapters.dynamodb_ledger import DynamoLedger
 from paravion.adapters.dynamodb_tables import DynamoTables
@@ -39,8 +40,6 @@ from paravion.services.signing import Signer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from paravion.domain.next_hop import NextHop
-    from paravion.domain.outcome import Outcome
     from paravion.services.admin import AdminDeps
     from paravion.services.bounce import BounceDeps
     from paravion.services.deliver import DeliverDeps
@@ -208,26 +207,13 @@ def admin() -> AdminDeps:
         identities=DynamoIdentities(dynamodb, own.ledger, cache_s=0.0, clock=time.monotonic),
         tables=_tables(dynamodb, own.ledger, cache_s=0.0),
         uploads=S3Uploads(s3, s3, own.spool, time.time),
-        next_hop=_look_up_next_hop,
-        resolver_txt=_look_up_txt,
+        next_hop=look_up_next_hop,
+        resolver_txt=look_up_txt,
         event_log=PowertoolsEventLog("admin", own.log_level),
         clock=time.time,
         new_token=partial(secrets.token_hex, 16),
         new_private_key=new_private_key,
     )
-
-
-def _look_up_txt(name: str) -> list[str]:
-    from paravion.adapters.dns_resolver import DnsResolver
-
-    # An identity asks for up to five records, one after the other, within the API's 30 s.
-    return asyncio.run(DnsResolver(lifetime_s=4.0).txt(name))
-
-
-def _look_up_next_hop(domain: str) -> NextHop | Outcome:
-    from paravion.adapters.dns_resolver import DnsResolver
-
-    return asyncio.run(DnsResolver().next_hop(domain))
 
 
 class _Clients:

@@ -79,18 +79,21 @@ class DeliverDeps:
     new_token: Callable[[], str]
 
 
-async def deliver(items: Sequence[Received], deps: DeliverDeps, remaining_s: float) -> list[str]:
+async def deliver(
+    items: Sequence[Received], deps: DeliverDeps, remaining_s: float, gates: Gates | None = None
+) -> list[str]:
     """
     Try each item's job once.
 
     Args:
         remaining_s: Seconds until the invocation is cut off.
+        gates: Shared by calls that run in one process; its own, without them.
 
     Returns:
         The item ids that must go on to the dead-letter queue; they have been made visible at once.
     """
     deadline = asyncio.get_running_loop().time() + remaining_s
-    gates = _Gates()
+    gates = gates or Gates()
     tasks = [asyncio.ensure_future(_one(item, deps, deadline, deps.clock() + remaining_s, gates)) for item in items]
     try:
         done = await asyncio.gather(*tasks)
@@ -103,7 +106,7 @@ async def deliver(items: Sequence[Received], deps: DeliverDeps, remaining_s: flo
     return [item.item_id for item in failed]
 
 
-class _Gates:
+class Gates:
     """What a batch may have open at once: its memory and descriptors are the function's, whatever its jobs name."""
 
     def __init__(self) -> None:
@@ -113,7 +116,7 @@ class _Gates:
         self.look_ups = asyncio.Semaphore(50)
 
 
-async def _one(item: Received, deps: DeliverDeps, deadline: float, ends_at: float, gates: _Gates) -> bool:
+async def _one(item: Received, deps: DeliverDeps, deadline: float, ends_at: float, gates: Gates) -> bool:
     """Try one job; True when its item may be deleted."""
     if item.job is None:
         deps.event_log.emit("Fault", {"stage": "deliver", "error": "no job in the item"})
@@ -129,7 +132,7 @@ async def _one(item: Received, deps: DeliverDeps, deadline: float, ends_at: floa
 class _Attempt:
     """One job's attempt; holds the record as last saved."""
 
-    def __init__(self, job: Job, deps: DeliverDeps, deadline: float, ends_at: float, gates: _Gates) -> None:
+    def __init__(self, job: Job, deps: DeliverDeps, deadline: float, ends_at: float, gates: Gates) -> None:
         self.job = job
         self.gates = gates
         self.deps = deps

@@ -1,0 +1,178 @@
+"""
+The composition root of one machine: PARAVION_ENGINE=embedded, PARAVION_DATA=DIR.
+
+What bootstrap.py is for functions on AWS: the same services' dependencies on an open data directory
+(adapters/embedded_data.py). All of them share it, in one process; infra/local/embedded.py runs them.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
+
+from paravion import settings
+from paravion.adapters.dns_look_ups import look_up_next_hop, look_up_txt
+from paravion.adapters.in_parallel import InParallel
+from paravion.adapters.json_event_log import JsonEventLog
+from paravion.domain.schedule import Plan
+from paravion.services.commit import CommitDeps
+from paravion.services.signing import Signer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from paravion.adapters.embedded_data import EmbeddedData
+    from paravion.services.admin import AdminDeps
+    from paravion.services.bounce import BounceDeps
+    from paravion.services.deliver import DeliverDeps
+    from paravion.services.retry import RetryDeps
+    from paravion.services.validate import ValidateDeps
+
+S = TypeVar("S")
+
+_WIRING: Final = (
+    "spool", "ledger", "delivery_queue", "retry_queue", "bounce_queue", "parked_queue", "secrets",
+)  # fmt: skip
+"""Settings that name a cloud's things; here the data directory is all of them."""
+
+_SWEEP_THREADS: Final = 16
+
+
+class Root:
+    """
+    Gives each service its dependencies.
+
+    Args:
+        data: Open; stays its owner's.
+        environ: Variables, as settings.py names them.
+        log: Where events go.
+    """
+
+    def __init__(self, data: EmbeddedData, environ: Mapping[str, str], log: TextIO) -> None:
+        self._data = data
+        self._environ = {settings.BY_NAME[name].variable: "embedded" for name in _WIRING} | dict(environ)
+        self._log = log
+        self._in_parallel = InParallel(_SWEEP_THREADS)
+        # One for all doors and reports: it keeps the keys that it read.
+        self._signer = Signer(data.secrets, time.monotonic)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._in_parallel.close()
+
+    def validate(self) -> ValidateDeps:
+        """What services/validate.py needs."""
+        from paravion.services.validate import ValidateDeps
+
+        own = self._settings(settings.ValidateSettings)
+        data = self._data
+        return ValidateDeps(
+            settings=own,
+            to_commit=self._commit_deps(),
+            secrets=data.secrets,
+            signer=self._signer,
+            identities=data.identities,
+            tables=data.tables,
+            uploads=data.uploads,
+            event_log=self._event_log("validate", own.log_level),
+            clock=time.time,
+            entropy=secrets.token_bytes,
+        )
+
+    def deliver(self) -> DeliverDeps:
+        """What services/deliver.py needs; its transport belongs to the loop that uses it."""
+        from paravion.adapters.dns_resolver import DnsResolver
+        from paravion.adapters.smtp_client import SmtpTransport
+        from paravion.domain.next_hop import route
+        from paravion.services.deliver import DeliverDeps
+
+        own = self._settings(settings.DeliverSettings)
+        data = self._data
+        resolver = DnsResolver()
+        return DeliverDeps(
+            spool=data.spool,
+            queues=data.queues,
+            ledger=data.ledger,
+            resolver=resolver,
+            transport=SmtpTransport(own.hostname, resolver, connect_timeout_s=own.connect_timeout_s),
+            event_log=self._event_log("deliver", own.log_level),
+            smarthost=route(own.relay),
+            tables=data.tables,
+            clock=time.time,
+            new_token=partial(secrets.token_hex, 8),
+        )
+
+    def retry(self) -> RetryDeps:
+        """What services/retry.py needs."""
+        from paravion.services.retry import RetryDeps
+
+        own = self._settings(settings.RetrySettings)
+        data = self._data
+        return RetryDeps(
+            spool=data.spool,
+            queues=data.queues,
+            ledger=data.ledger,
+            event_log=self._event_log("retry", own.log_level),
+            plan=Plan(
+                own.retry_intervals_s, own.retry_jitter_ratio, own.queue_warn_s, own.queue_return_s, own.fault_backoff_s
+            ),
+            sweep_grace_s=own.sweep_grace_s,
+            in_parallel=self._in_parallel,
+            clock=time.time,
+            jitter=secrets.SystemRandom().random,
+        )
+
+    def bounce(self) -> BounceDeps:
+        """What services/bounce.py needs."""
+        from paravion.services.bounce import BounceDeps
+
+        own = self._settings(settings.BounceSettings)
+        return BounceDeps(
+            to_commit=self._commit_deps(),
+            ledger=self._data.ledger,
+            signer=self._signer,
+            event_log=self._event_log("bounce", own.log_level),
+            hostname=own.hostname,
+            postmaster=own.postmaster,
+            return_s=own.queue_return_s,
+            clock=time.time,
+        )
+
+    def admin(self) -> AdminDeps:
+        """What services/admin.py needs."""
+        from paravion.adapters.dkim_keygen import new_private_key
+        from paravion.services.admin import AdminDeps
+
+        own = self._settings(settings.AdminSettings)
+        data = self._data
+        return AdminDeps(
+            settings=own,
+            spool=data.spool,
+            ledger=data.ledger,
+            secrets=data.secrets,
+            identities=data.identities,
+            tables=data.tables,
+            uploads=data.uploads,
+            next_hop=look_up_next_hop,
+            resolver_txt=look_up_txt,
+            event_log=self._event_log("admin", own.log_level),
+            clock=time.time,
+            new_token=partial(secrets.token_hex, 16),
+            new_private_key=new_private_key,
+        )
+
+    def _commit_deps(self) -> CommitDeps:
+        return CommitDeps(self._data.spool, self._data.queues, _in_turn)
+
+    def _settings(self, kind: type[S]) -> S:
+        return settings.from_env(kind, self._environ)
+
+    def _event_log(self, service: str, level: str) -> JsonEventLog:
+        return JsonEventLog(service, level, self._log, time.time)
+
+
+def _in_turn(calls: Sequence[Callable[[], Any]]) -> list[Any]:
+    """A small object is in memory after its put: threads would cost more than they save."""
+    return [call() for call in calls]
