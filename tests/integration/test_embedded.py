@@ -16,7 +16,7 @@ import pytest
 
 from paravion.adapters.embedded_data import DataUnavailable, EmbeddedData
 from paravion.adapters.embedded_queues import PARKED_S, VISIBILITY_S
-from paravion.domain.queue import Job, JobKey, State
+from paravion.domain.queue import DUE_SHARDS, Job, JobKey, JobRecord, State
 from paravion.errors import ClaimLost, LedgerUnavailable, QueueUnavailable, SpoolMissing, SpoolUnavailable
 from paravion.ports import QueueName
 
@@ -219,6 +219,19 @@ def test_everything_is_kept_over_a_restart(tmp_path: Path, clock: Clock) -> None
         assert data.identities.get("a.example") is not None
         assert data.tables.lookup("aliases", ["a"]) == {"a": "b"}
         assert data.secrets.get("credentials/K") == "s"
+
+
+def test_job_between_sweep_and_queue_is_due_at_the_next_start(tmp_path: Path, clock: Clock) -> None:
+    """The process died between the sweep's write and its enqueueing: nobody waits for the safety net's hour."""
+    with EmbeddedData(tmp_path, clock) as data:
+        for n, queued in ((1, True), (2, False)):
+            data.ledger.save(JobRecord(JobKey(f"q{n}"), 1.0, State.READY, due_at=clock.now + 3600))
+            if queued:
+                data.queues.send(QueueName.DELIVERY, [_job(n)])
+        data.ledger.save(JobRecord(JobKey("q3"), 1.0, State.DEFERRED, due_at=clock.now + 3600))
+    with EmbeddedData(tmp_path, clock) as data:
+        due = [job.key.queue_id for shard in range(DUE_SHARDS) for job in data.ledger.due(shard, clock.now, 10)]
+        assert due == ["q2"]
 
 
 def test_item_that_fails_too_often_moves_on(data: EmbeddedData, clock: Clock) -> None:

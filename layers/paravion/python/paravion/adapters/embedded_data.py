@@ -22,6 +22,7 @@ from paravion.adapters.embedded_database import Database
 from paravion.adapters.embedded_identities import EmbeddedIdentities
 from paravion.adapters.embedded_ledger import EmbeddedLedger
 from paravion.adapters.embedded_queues import EmbeddedQueues
+from paravion.adapters.embedded_resume import resume
 from paravion.adapters.embedded_secrets import EmbeddedSecrets
 from paravion.adapters.embedded_spool import EmbeddedSpool
 from paravion.adapters.embedded_tables import EmbeddedTables
@@ -50,6 +51,7 @@ class EmbeddedData:
         inline_octets: See EmbeddedSpool.
 
     Attributes:
+        broken_off: How many jobs were under way when the last process died.
         endpoint: Base URL under which uploads are served; set by whoever serves them.
 
     Raises:
@@ -77,7 +79,7 @@ class EmbeddedData:
             self.tables = EmbeddedTables(self.database)
             self.secrets = EmbeddedSecrets(folder / "secrets")
             self.uploads = EmbeddedUploads(folder / "uploads", self._upload_key(), lambda: self.endpoint, clock)
-            self.broken_off = self.ledger.end_leases()
+            self.broken_off = resume(self.database)
         except (OSError, Unavailable) as exc:
             self.close()
             if isinstance(exc, DataUnavailable):

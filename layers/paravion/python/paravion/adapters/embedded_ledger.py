@@ -138,25 +138,6 @@ class EmbeddedLedger:
         records = sorted((_record(row) for row in found), key=lambda record: record.due_at)
         return records[:limit]
 
-    def end_leases(self) -> int:
-        """
-        End every lease: for a process that has just begun, and alone has the directory.
-
-        Returns:
-            How many jobs were under way when the last one ended.
-
-        Raises:
-            LedgerUnavailable
-        """
-
-        def work(connection: sqlite3.Connection) -> int:
-            # Whoever is watched is looked at by the next sweep.
-            return connection.execute(
-                "UPDATE job SET lease_until = 0, due_at = MIN(due_at, 1) WHERE state = 'claimed' AND lease_until > 0"
-            ).rowcount
-
-        return self._database.write(work, LedgerUnavailable)
-
     def expire(self, now: float, limit: int) -> int:
         """
         Remove up to `limit` records that are older than RETENTION_S; gives how many.

@@ -42,7 +42,7 @@ def parser(prog: str = "paravion up") -> argparse.ArgumentParser:
         epilog="Each option also comes from a variable: PARAVION_API, PARAVION_RELAY, …; "
         "each setting too: PARAVION_RETRY_INTERVALS_S=2,4,8",
     )
-    words.add_argument("--engine", metavar="embedded|moto", help="what it runs on (default: moto)")
+    words.add_argument("--engine", metavar="embedded|moto", help="what it runs on (default: embedded)")
     words.add_argument(
         "--data", metavar="DIR", help="where the embedded engine keeps everything (default: ~/.local/state/paravion)"
     )
@@ -152,7 +152,9 @@ def _run(options: Any, log: TextIO) -> int:
         try:
             if not stopping.is_set():
                 print(ready_line(engine), file=ready_to, flush=True)
-            stopping.wait()
+            # The kernel may give a signal to any thread, and Python tells this one only when it runs.
+            while not stopping.wait(1.0):
+                pass
         finally:
             engine.stop()
     return 0
