@@ -8,8 +8,8 @@
 
 from __future__ import annotations
 
-from paravion.cli.http1 import quote
 from paravion.cli.mailq import plain
+from paravion.domain.http1 import quote
 
 TYPE_CHECKING = False  # as in http1.py
 if TYPE_CHECKING:
