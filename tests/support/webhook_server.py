@@ -1,4 +1,4 @@
-"""
+r"""
 A webhook receiver as docs/targets.md tells a user to write one; and one that misbehaves as told.
 
 `verify` is written from the page, not from our code.

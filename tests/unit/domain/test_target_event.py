@@ -83,7 +83,10 @@ def test_long_header_is_cut_and_says_so() -> None:
     header = HEADER + b"".join(b"X-%d: %s\r\n" % (n, b"\x07" * 900) for n in range(400))
     found = _read(_event(header=header), None)
     assert found["headers_truncated"] is True
-    assert found["headers"][:2] == [["Delivered-To", "tickets@local.example"], ["From", "=?utf-8?q?J=C3=B6rg?= <j@a.example>"]]
+    assert found["headers"][:2] == [
+        ["Delivered-To", "tickets@local.example"],
+        ["From", "=?utf-8?q?J=C3=B6rg?= <j@a.example>"],
+    ]
 
 
 def test_unreadable_header_stops_nothing() -> None:

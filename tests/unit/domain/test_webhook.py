@@ -39,7 +39,9 @@ def test_known_signature() -> None:
     assert signer.value() == "v1=91b5374b153842ad05b2c4eab9349b8321b14703165bd3fb8b034dfb8be98ae5"
 
 
-@pytest.mark.parametrize("address", ["jürgen@b.example", "a\r\nX: y@b.example", "100%@b.example", "a b@c.example", "\ud800@x"])
+@pytest.mark.parametrize(
+    "address", ["jürgen@b.example", "a\r\nX: y@b.example", "100%@b.example", "a b@c.example", "\ud800@x"]
+)
 def test_no_address_can_open_a_field(address: str) -> None:
     """Percent-encoded wherever it is not plain; the head goes on the wire."""
     fields = _fields(recipient=address, reverse_path=address)
@@ -62,6 +64,16 @@ def test_idempotency_key_outlives_attempts() -> None:
 def test_secrets_survive_their_text() -> None:
     """And nothing else is taken for some."""
     assert decode_secrets(encode_secrets(("a", "b"))) == ("a", "b")
-    for bad in ("", "{", "[]", "{}", '{"secrets": []}', '{"secrets": [1]}', '{"secrets": [""]}', '{"secrets": "x"}', "null"):
+    for bad in (
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"secrets": []}',
+        '{"secrets": [1]}',
+        '{"secrets": [""]}',
+        '{"secrets": "x"}',
+        "null",
+    ):
         with pytest.raises(ValueError, match="no webhook secrets"):
             decode_secrets(bad)

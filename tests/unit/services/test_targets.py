@@ -216,7 +216,9 @@ def test_each_outcome_is_logged_with_its_target() -> None:
     world = _world()
     world.submit("both@local.example")
     world.run()
-    logged = [(fields["recipient"], fields.get("target")) for event, fields in world.event_log.records if event == "Delivery"]
+    logged = [
+        (fields["recipient"], fields.get("target")) for event, fields in world.event_log.records if event == "Delivery"
+    ]
     assert set(logged) == {("both@local.example", QUEUE), ("both@local.example", HOOK), ("alice@a.example", None)}
 
 

@@ -14,11 +14,11 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectionClosedError,
-    EndpointConnectionError,
     HTTPClientError,
     NoCredentialsError,
     ReadTimeoutError,
 )
+from botocore.exceptions import ConnectionError as NotConnected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,7 +54,7 @@ def outcome_at_target(hand_over: Callable[[], str]) -> Outcome:
         return target_verdict.judge_service(error_code(exc), http)
     except (ReadTimeoutError, ConnectionClosedError) as exc:
         return target_verdict.cut_off(f"the target's service gave no answer ({type(exc).__name__})")
-    except (HTTPClientError, EndpointConnectionError, NoCredentialsError) as exc:
+    except (HTTPClientError, NotConnected, NoCredentialsError) as exc:
         return target_verdict.no_answer(f"the target's service can't be reached ({type(exc).__name__})")
     except BotoCoreError as exc:
         return target_verdict.misconfigured(f"the target can't be used as it is set up ({type(exc).__name__})")

@@ -32,4 +32,5 @@ def hand_over(client: Any, arn: str, text: str, key: str, recipient: str) -> str
         ClientError, BotoCoreError
     """
     answer = client.invoke(FunctionName=arn, InvocationType="Event", Payload=text.encode("ascii"))
-    return f"the function's event is queued, request {answer['ResponseMetadata'].get('RequestId', 'without id')}"
+    request_id = answer.get("ResponseMetadata", {}).get("RequestId", "without id")
+    return f"the function's event is queued, request {request_id}"
