@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from paravion.cli import main, verify
+from paravion.cli import main, show, verify
 from tests.unit.cli.fake_api import FakeApi
 
 
@@ -62,3 +62,9 @@ def test_bv_prints_targets():
         "  t@l.example: handed over to https://h.example/?, but no secret, from boss@o.example",
         "  t@l.example: handed over to https://h.example/?",
     ]
+
+
+def test_show_prints_the_target():
+    """Two recipients of one alias are told apart."""
+    message = {"recipients": [{"forward_path": "t@l.example", "state": "delivered", "target": "lambda:t", "command": "TARGET"}]}
+    assert "         target lambda:t, in answer to TARGET" in list(show.render(message))

@@ -296,3 +296,36 @@ def test_handed_over_and_dead_before_the_record_is_one_duplicate(after: bool) ->
     copies = [key for _, key, *_ in world.targets.taken]
     assert len(copies) == (2 if after else 1)
     assert len(set(copies)) == 1
+
+
+def test_only_an_operator_is_shown_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GET /v1/messages/…: a sender sees the alias."""
+    from types import SimpleNamespace
+
+    from paravion.services import admin
+    from paravion.services.authenticate import Principal
+
+    world = _world()
+    receipt = world.submit("both@local.example")
+    deps: Any = SimpleNamespace(spool=world.spool, ledger=world.ledger)
+    for is_operator in (True, False):
+        principal = Principal("AKIATEST", is_operator=is_operator)
+        told = admin.show_message(receipt.queue_id, principal, deps)["recipients"]
+        assert [item.get("target") for item in told] == ([QUEUE, HOOK, None] if is_operator else [None] * 3)
+
+
+def test_nothing_of_targets_is_imported_before_the_first(tmp_path: Any) -> None:
+    """Cold starts pay for what aliases name only where they do."""
+    import subprocess
+    import sys
+
+    code = (
+        "import os, sys; os.environ.update({f'PARAVION_{name}': 'x' for name in"
+        " ('SPOOL', 'LEDGER', 'SECRETS', 'DELIVERY_QUEUE', 'BOUNCE_QUEUE')}, AWS_DEFAULT_REGION='eu-west-1');"
+        "from paravion import bootstrap; bootstrap.deliver();"
+        "print([name for name in sys.modules if name.endswith(('_targets', '.targets', '.target', '.http1', '.target_event'))])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)}
+    )
+    assert done.stdout == "[]\n"

@@ -13,7 +13,6 @@ import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from paravion.domain.target import parse_arn, parse_host
 from paravion.errors import Misconfigured
 
 if TYPE_CHECKING:
@@ -124,10 +123,18 @@ def _relay(text: str) -> str:
 
 
 def _arns(text: str) -> tuple[str, ...]:
+    if not text:
+        return ()
+    from paravion.domain.target import parse_arn  # few installations name any, and every cold start reads settings
+
     return tuple(parse_arn(part.strip()) for part in text.split(",") if part.strip())
 
 
 def _webhook_hosts(text: str) -> tuple[str, ...]:
+    if not text:
+        return ()
+    from paravion.domain.target import parse_host
+
     return tuple(parse_host(part.strip()) for part in text.split(",") if part.strip())
 
 
