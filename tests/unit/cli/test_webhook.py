@@ -66,5 +66,7 @@ def test_bv_prints_targets():
 
 def test_show_prints_the_target():
     """Two recipients of one alias are told apart."""
-    message = {"recipients": [{"forward_path": "t@l.example", "state": "delivered", "target": "lambda:t", "command": "TARGET"}]}
+    message = {
+        "recipients": [{"forward_path": "t@l.example", "state": "delivered", "target": "lambda:t", "command": "TARGET"}]
+    }
     assert "         target lambda:t, in answer to TARGET" in list(show.render(message))
