@@ -17,6 +17,7 @@ from paravion.adapters import memory
 from paravion.domain.envelope import Recipient, decode_qf
 from paravion.domain.schedule import Plan
 from paravion.domain.submission import Receipt, Submission
+from paravion.domain.suppression import Reason
 from paravion.domain.tables import parse_table
 from paravion.ports import QueueName
 from paravion.services.bounce import BounceDeps, bounce
@@ -24,6 +25,7 @@ from paravion.services.commit import CommitDeps
 from paravion.services.deliver import DeliverDeps, deliver
 from paravion.services.retry import RetryDeps, retry, sweep
 from paravion.services.signing import Signer
+from paravion.services.suppress import SuppressDeps
 from paravion.services.validate import ValidateDeps, submit
 from paravion.settings import ValidateSettings, from_env
 
@@ -131,6 +133,7 @@ class World:
         self.identities = memory.MemoryIdentities()
         self.secrets = memory.MemorySecrets()
         self.tables = memory.MemoryTables()
+        self.suppression = memory.MemorySuppression()
         self.event_log = memory.MemoryEventLog()
         self.crashes = 0
         serial = count(1)
@@ -174,6 +177,8 @@ class World:
             event_log=self.event_log,
             smarthost=None,
             tables=self.tables,
+            suppression=self.saboteur.wrap("deliver:suppression", self.suppression),
+            suppression_reasons=tuple(Reason),
             clock=clock,
             new_token=lambda: f"t{next(serial)}",
         )
@@ -193,6 +198,9 @@ class World:
         self.for_bounce = BounceDeps(
             to_commit=CommitDeps(spool, queues, in_turn),
             ledger=ledger,
+            to_suppress=SuppressDeps(
+                self.saboteur.wrap("bounce:suppression", self.suppression), tuple(Reason), 0.0, self.event_log
+            ),
             signer=Signer(self.saboteur.wrap("bounce:secrets", self.secrets), clock),
             event_log=self.event_log,
             hostname=HOSTNAME,
