@@ -53,13 +53,17 @@ def test_what_is_no_address_has_no_normal_form(text: str) -> None:
     assert looked_up_as(text) == ""
 
 
+GMAIL = (
+    "The email account that you tried to reach does not exist. Please try\ndouble-checking the recipient's email address "
+    "for typos or\nunnecessary spaces. For more information, go to\n"
+    "https://support.google.com/mail/?p=NoSuchUser a1-spam2rate - gsmtp"
+)
+
 UNKNOWN = {
     "postfix": (550, "5.1.1", "<joe@example.com>: Recipient address rejected: User unknown in local recipient table"),
     "postfix relay": (550, "5.1.1", "<joe@example.com>: Recipient address rejected: User unknown in relay recipient table"),
     "sendmail": (550, "5.1.1", "<joe@example.com>... User unknown"),
-    "gmail": (550, "5.1.1", "The email account that you tried to reach does not exist. Please try\ndouble-checking the "
-                            "recipient's email address for typos or\nunnecessary spaces. For more information, go to\n"
-                            "https://support.google.com/mail/?p=NoSuchUser a1-spam2rate - gsmtp"),
+    "gmail": (550, "5.1.1", GMAIL),
     "exchange": (550, "5.1.10", "RESOLVER.ADR.RecipientNotFound; Recipient joe@example.com not found by SMTP address lookup"),
     "exchange, old": (550, "5.1.1", "RESOLVER.ADR.RecipNotFound; not found"),
     "moved": (551, "5.1.6", "User has moved"),

@@ -37,12 +37,10 @@ class Gathering(Generic[V]):
         members: int,
         *,
         keys_at_once: int = 100,
-        patience_s: float = PATIENCE_S,
     ) -> None:
         self._look_up = look_up
         self._expected = members
         self._keys_at_once = keys_at_once
-        self._patience_s = patience_s
         self._asked: list[tuple[list[str], asyncio.Future[dict[str, V]]]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -55,7 +53,7 @@ class Gathering(Generic[V]):
         answer: asyncio.Future[dict[str, V]] = asyncio.get_running_loop().create_future()
         self._asked.append((keys, answer))
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._patience_s, self._go)
+            self._timer = asyncio.get_running_loop().call_later(PATIENCE_S, self._go)
         self._leave()
         return await answer
 
