@@ -72,6 +72,14 @@ def remove_suppressed(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnsw
     return HttpAnswer(HTTPStatus.NO_CONTENT)
 
 
+@ADMIN_DOOR.route("DELETE", "/v1/suppression")
+def remove_named(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
+    """Take an address off the list that can't stand in a path, for its slash. Raises Rejected, Unavailable."""
+    given = call.request.parameters()
+    refuse_unknown(given, frozenset({"address"}), "query parameter")
+    return remove_suppressed(call, {"address": _one(given, "address")})
+
+
 @ADMIN_DOOR.route("GET", "/v1/suppression-reasons")
 def show_reasons(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
     """Say for which reasons addresses are suppressed. Raises Unavailable."""

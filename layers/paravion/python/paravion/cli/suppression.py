@@ -37,9 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     remove.add_argument("address", nargs="+")
     remove.set_defaults(run=_remove)
     reasons = actions.add_parser("reasons", help="show or set for which reasons addresses are suppressed")
-    reasons.add_argument(
-        "reason", nargs="*", choices=(*_REASONS, "NONE"), type=str.upper, help="in place of what holds"
-    )
+    reasons.add_argument("reason", nargs="*", type=str.upper, help="BOUNCE, COMPLAINT, or NONE, in place of what holds")
     reasons.set_defaults(run=_reasons)
 
 
@@ -72,7 +70,8 @@ def _add(arguments: argparse.Namespace) -> int:
 def _remove(arguments: argparse.Namespace) -> int:
     client = _client()
     for address in arguments.address:
-        client.delete(_path(address))
+        # A slash in a path comes decoded through API Gateway, and breaks the signature.
+        client.delete("/v1/suppression", {"address": address})
         print(f"{plain(address)} is removed")
     return EX_OK
 

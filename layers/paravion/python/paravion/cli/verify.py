@@ -67,6 +67,7 @@ def _route(recipient: Mapping[str, Any]) -> str:
 
 
 def _suppressed(entry: Mapping[str, Any]) -> str:
-    word = "suppressed" if entry.get("in_force") else "listed, but sent to: its reason is switched off;"
+    word = "suppressed" if entry.get("in_force") else "listed"
     said = f": {plain(entry['reply'])}" if entry.get("reply") else ""
-    return f"{word} since {plain(entry['updated_at'])}, {plain(entry['reason'])}{said}"
+    off = "" if entry.get("in_force") else " (sent to all the same: this reason is switched off)"
+    return f"{word} since {plain(entry['updated_at'])}, {plain(entry['reason'])}{off}{said}"
