@@ -292,6 +292,7 @@ def test_boundary_that_occurs_in_the_original_is_passed_over():
     ("outcome", "said"),
     [
         pytest.param(NO_USER, "this address does not exist", id="5.1.1"),
+        pytest.param(replace(NO_USER, code=0, command="SUPPRESSION"), "our own mail system did not try", id="listed"),
         pytest.param(replace(NO_USER, status="5.1.2", code=0), "there is no mail system", id="5.1.2"),
         pytest.param(replace(NO_USER, status="5.1.9"), "something wrong with this address", id="5.1.other"),
         pytest.param(replace(NO_USER, status="5.1.10"), "takes no mail at all", id="5.1.10"),
