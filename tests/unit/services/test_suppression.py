@@ -11,13 +11,14 @@ import pytest
 from paravion.adapters.memory import MemoryEventLog, MemorySuppression
 from paravion.domain.envelope import Recipient
 from paravion.domain.outcome import Outcome, Result
+from paravion.domain.queue import JobKey, JobRecord, Notice, NoticeKind, RecipientState, State
 from paravion.domain.status import ACCESS_DENIED, BAD_REQUEST, NOT_FOUND, Rejected
 from paravion.domain.suppression import Reason, Suppressed
 from paravion.errors import LedgerUnavailable
 from paravion.ports import QueueName
 from paravion.services import suppression
 from paravion.services.authenticate import Principal
-from paravion.services.suppress import suppress_complained
+from paravion.services.suppress import suppress_bounced, suppress_complained
 from tests.support.world import START, World
 
 if TYPE_CHECKING:
@@ -321,6 +322,17 @@ def test_operators_word_outlives_an_older_bounce() -> None:
     world.run()
     assert world.suppression.items == {"gone@b.example": newer}
     assert not _events(world, "Suppressed")
+
+
+def test_word_on_what_is_no_address_is_passed_by() -> None:
+    """Nobody could look it up; the others of the notice are listed."""
+    states = {
+        n: RecipientState(path, MISSING, 5.0, 1) for n, path in enumerate(("no address", "gone@b.example"))
+    }  # fmt: skip
+    record = JobRecord(JobKey("q1"), START, State.DONE, recipients=states)
+    world = World()
+    suppress_bounced(record, Notice(NoticeKind.SUPPRESS, 1), world.for_bounce.to_suppress)
+    assert list(world.suppression.items) == ["gone@b.example"]
 
 
 def test_complaint_fills_the_list() -> None:

@@ -23,13 +23,11 @@ RFC: 3463 3.2, 5248 (statuses), 5321 4.1.1.3 (RCPT), 7505 (null MX).
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from paravion.domain.address import parse_path, split_address
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.status import SUPPRESSED
 
@@ -88,6 +86,8 @@ def normal_form(address: str) -> str:
     Raises:
         ValueError: No address; says why.
     """
+    from paravion.domain.address import parse_path, split_address  # `retry`, which needs the rest, does without
+
     local, domain = split_address(parse_path(address, smtputf8=True))
     if local.startswith('"'):
         bare = re.sub(r"\\(.)", r"\1", local[1:-1])
@@ -95,7 +95,11 @@ def normal_form(address: str) -> str:
             local, domain = split_address(parse_path(f"{bare}@{domain}", smtputf8=True))
         except ValueError:
             local = f'"{bare}"' if not set(bare) & set('"\\') else local
-    return f"{unicodedata.normalize('NFC', local).lower()}@{domain.lower()}"
+    if not local.isascii():
+        import unicodedata
+
+        local = unicodedata.normalize("NFC", local)
+    return f"{local.lower()}@{domain.lower()}"
 
 
 def looked_up_as(path: str) -> str:
@@ -106,8 +110,8 @@ def looked_up_as(path: str) -> str:
         return ""
 
 
-# What a host says that means something else than an unknown recipient, whatever its status.
-_ANOTHER_CAUSE: Final = re.compile(
+# What a host says that means something else than an unknown recipient, whatever its status. Compiled at first use.
+_ANOTHER_CAUSE: Final = (
     r"block|black ?list|white ?list|deny ?list|\brbl|dnsbl|spam|junk|abus|reputation|polic(y|ies)|virus|malware"
     r"|denied|relay(?! recipient table)|not (allowed|permitted|authori[sz]ed)|unauthori[sz]ed|permission|authentic"
     r"|\bspf\b|\bdkim\b|\bdmarc\b|\bptr\b|reverse dns|\bhelo\b|client host|\btls\b|encrypt|sender|from address"
@@ -117,7 +121,7 @@ _ANOTHER_CAUSE: Final = re.compile(
 )
 
 _WHOM: Final = r"(user(name)?|recipient|mailbox|account|address|addressee|alias|person|local[- ]?part|e-?mail)"
-_UNKNOWN: Final = re.compile(
+_UNKNOWN: Final = (
     rf"\b(no such|unknown|invalid|nonexist[ae]nt|non-exist[ae]nt|not an? (valid|known)|no)"
     rf" (local |mail |virtual |e-?mail )?{_WHOM}\b"
     rf"|\b{_WHOM}\b[^;]{{0,60}}\b(unknown|not (found|known|listed|exist)|(doesn'?t|does not|did not|do not) exist"
@@ -141,9 +145,9 @@ def says_no_such_address(outcome: Outcome) -> bool:
     if detail not in _BAD_MAILBOX | _SAYS_NOTHING:
         return False
     words = " ".join(word for word in outcome.text.lower().split() if not _NO_WORD.search(word))
-    if _ANOTHER_CAUSE.search(words):
+    if re.search(_ANOTHER_CAUSE, words):
         return False
-    return detail in _BAD_MAILBOX or bool(_UNKNOWN.search(words))
+    return detail in _BAD_MAILBOX or bool(re.search(_UNKNOWN, words))
 
 
 def bounced(path: str, outcome: Outcome, *, queue_id: str, at: float, expiry_s: float) -> Suppressed:

@@ -63,9 +63,9 @@ class Gathering(Generic[V]):
             self._go()
 
     def _go(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        assert self._timer is not None  # noqa: S101 (started by the first who asked)
+        self._timer.cancel()
+        self._timer = None
         asked, self._asked = self._asked, []
         task = asyncio.ensure_future(self._answer(asked))
         self._tasks.add(task)
