@@ -1,7 +1,7 @@
 """
 The whole system, for each file of scenarios, on both engines; watched at the wire, the queue and the log.
 
-A file sets SETTINGS, the assignments that `paravion up --set` would take.
+A file sets SETTINGS, the assignments that `paravion up --set` would take, and ENGINES, if it can't be on all.
 """
 
 from __future__ import annotations
@@ -110,6 +110,8 @@ class House:
 @pytest.fixture(scope="module", params=["moto", "embedded"])
 def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """The running system, with the file's SETTINGS."""
+    if request.param not in getattr(request.module, "ENGINES", {request.param}):
+        pytest.skip("not on this engine")
     assignments = [*QUICK, *getattr(request.module, "SETTINGS", ())]
     words = {"api": "127.0.0.1:0", "smtp": "127.0.0.1:0", "smtps": "127.0.0.1:0", "relay": "inbox",
              "engine": request.param}  # fmt: skip

@@ -17,13 +17,16 @@ from paravion.adapters import memory
 from paravion.domain.envelope import Recipient, decode_qf
 from paravion.domain.schedule import Plan
 from paravion.domain.submission import Receipt, Submission
+from paravion.domain.suppression import Reason
 from paravion.domain.tables import parse_table
+from paravion.domain.target import AllowedTargets
 from paravion.ports import QueueName
 from paravion.services.bounce import BounceDeps, bounce
 from paravion.services.commit import CommitDeps
 from paravion.services.deliver import DeliverDeps, deliver
 from paravion.services.retry import RetryDeps, retry, sweep
 from paravion.services.signing import Signer
+from paravion.services.suppress import SuppressDeps
 from paravion.services.validate import ValidateDeps, submit
 from paravion.settings import ValidateSettings, from_env
 
@@ -35,6 +38,15 @@ if TYPE_CHECKING:
 
 START = 1_800_000_000.0
 HOSTNAME = "mail.example.net"
+
+ALLOWED = AllowedTargets(
+    (
+        "arn:aws:lambda:eu-west-1:123456789012:function:tickets",
+        "arn:aws:sns:eu-west-1:123456789012:news",
+        "arn:aws:sqs:eu-west-1:123456789012:inbox",
+    ),
+    ("hooks.example.org",),
+)
 
 PLAN = Plan(intervals_s=(300, 600, 1200), jitter_ratio=0.1, warn_s=14_400, return_s=432_000, fault_backoff_s=30)
 
@@ -109,6 +121,7 @@ class World:
     Args:
         script: Forward-path to the outcomes of its attempts; see MemoryTransport.
         hops: Domain to its next hop, where it is not simply itself.
+        targets: Alias target to the outcomes of its attempts; see MemoryTargets.
     """
 
     def __init__(
@@ -116,6 +129,7 @@ class World:
         script: Mapping[str, Sequence[Outcome]] | None = None,
         *,
         hops: Mapping[str, NextHop | Outcome] | None = None,
+        targets: Mapping[str, Sequence[Outcome]] | None = None,
         saboteur: Saboteur | None = None,
         postmaster: str = "",
         plan: Plan = PLAN,
@@ -128,9 +142,11 @@ class World:
         self.ledger = memory.MemoryLedger()
         self.transport = memory.MemoryTransport(script)
         self.resolver = memory.MemoryResolver(hops)
+        self.targets = memory.MemoryTargets(targets)
         self.identities = memory.MemoryIdentities()
         self.secrets = memory.MemorySecrets()
         self.tables = memory.MemoryTables()
+        self.suppression = memory.MemorySuppression()
         self.event_log = memory.MemoryEventLog()
         self.crashes = 0
         serial = count(1)
@@ -174,6 +190,9 @@ class World:
             event_log=self.event_log,
             smarthost=None,
             tables=self.tables,
+            targets=self.saboteur.wrap("deliver:targets", self.targets),
+            suppression=self.saboteur.wrap("deliver:suppression", self.suppression),
+            suppression_reasons=tuple(Reason),
             clock=clock,
             new_token=lambda: f"t{next(serial)}",
         )
@@ -193,6 +212,9 @@ class World:
         self.for_bounce = BounceDeps(
             to_commit=CommitDeps(spool, queues, in_turn),
             ledger=ledger,
+            to_suppress=SuppressDeps(
+                self.saboteur.wrap("bounce:suppression", self.suppression), tuple(Reason), 0.0, self.event_log
+            ),
             signer=Signer(self.saboteur.wrap("bounce:secrets", self.secrets), clock),
             event_log=self.event_log,
             hostname=HOSTNAME,
@@ -201,9 +223,9 @@ class World:
             clock=clock,
         )
 
-    def load(self, kind: str, text: str) -> None:
+    def load(self, kind: str, text: str, allowed: AllowedTargets = ALLOWED) -> None:
         """Load a table from its file's text."""
-        entries = parse_table(kind, [(kind, text.encode())], ("local.example",))
+        entries = parse_table(kind, [(kind, text.encode())], ("local.example",), allowed=allowed)
         self.tables.replace(kind, entries, self.now)
 
     def submit(self, *recipients: str | Recipient, sender: str = "me@example.org", **fields: Any) -> Receipt:

@@ -26,6 +26,7 @@ from paravion import settings
 from paravion.adapters.dns_look_ups import look_up_next_hop, look_up_txt
 from paravion.adapters.dynamodb_identities import CACHE_S, DynamoIdentities
 from paravion.adapters.dynamodb_ledger import DynamoLedger
+from paravion.adapters.dynamodb_suppression import DynamoSuppression
 from paravion.adapters.dynamodb_tables import DynamoTables
 from paravion.adapters.event_log import PowertoolsEventLog
 from paravion.adapters.in_parallel import InParallel
@@ -40,6 +41,8 @@ from paravion.services.signing import Signer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from paravion.domain.outcome import Outcome
+    from paravion.ports import Handover, Resolver, Targets
     from paravion.services.admin import AdminDeps
     from paravion.services.bounce import BounceDeps
     from paravion.services.deliver import DeliverDeps
@@ -132,6 +135,9 @@ def deliver() -> DeliverDeps:
         event_log=PowertoolsEventLog("deliver", own.log_level),
         smarthost=route(own.relay),
         tables=_tables(dynamodb, own.ledger),
+        targets=_Targets(own, clients, resolver),
+        suppression=_suppression(dynamodb, own.ledger),
+        suppression_reasons=own.suppression_reasons,
         clock=time.time,
         new_token=partial(secrets.token_hex, 8),
     )
@@ -170,9 +176,12 @@ def retry() -> RetryDeps:
 def bounce() -> BounceDeps:
     """What functions/bounce.py needs."""
     from paravion.services.bounce import BounceDeps
+    from paravion.services.suppress import SuppressDeps
 
     own = settings.from_env(settings.BounceSettings, os.environ)
     clients = _Clients()
+    event_log = PowertoolsEventLog("bounce", own.log_level)
+    dynamodb: Any = clients.make("dynamodb")
     return BounceDeps(
         to_commit=_commit_deps(
             S3Spool(clients.make("s3"), own.spool),
@@ -180,9 +189,12 @@ def bounce() -> BounceDeps:
                 clients.make("sqs"), {QueueName.DELIVERY: own.delivery_queue, QueueName.PARKED: own.parked_queue}
             ),
         ),
-        ledger=DynamoLedger(clients.make("dynamodb"), own.ledger),
+        ledger=DynamoLedger(dynamodb, own.ledger),
+        to_suppress=SuppressDeps(
+            _suppression(dynamodb, own.ledger), own.suppression_reasons, own.suppression_expiry_s, event_log
+        ),
         signer=Signer(SsmSecrets(clients.make("ssm"), own.secrets, time.monotonic), time.monotonic),
-        event_log=PowertoolsEventLog("bounce", own.log_level),
+        event_log=event_log,
         hostname=own.hostname,
         postmaster=own.postmaster,
         return_s=own.queue_return_s,
@@ -206,6 +218,7 @@ def admin() -> AdminDeps:
         secrets=SsmSecrets(clients.make("ssm"), own.secrets, time.monotonic),
         identities=DynamoIdentities(dynamodb, own.ledger, cache_s=0.0, clock=time.monotonic),
         tables=_tables(dynamodb, own.ledger, cache_s=0.0),
+        suppression=_suppression(dynamodb, own.ledger, cache_s=0.0),
         uploads=S3Uploads(s3, s3, own.spool, time.time),
         next_hop=look_up_next_hop,
         resolver_txt=look_up_txt,
@@ -214,6 +227,37 @@ def admin() -> AdminDeps:
         new_token=partial(secrets.token_hex, 16),
         new_private_key=new_private_key,
     )
+
+
+class _Targets:
+    """ports.Targets whose modules and clients are made when the first message needs them: few aliases name any."""
+
+    def __init__(self, own: settings.DeliverSettings, clients: _Clients, resolver: Resolver) -> None:
+        self._own = own
+        self._clients = clients
+        self._resolver = resolver
+        self._made: Targets | None = None
+
+    async def hand_over(self, handover: Handover, deadline: float) -> Outcome:
+        """See ports.Targets."""
+        if self._made is None:
+            self._made = self._make()
+        return await self._made.hand_over(handover, deadline)
+
+    def _make(self) -> Targets:
+        from paravion.adapters.targets import AllTargets
+        from paravion.domain.target import AllowedTargets
+
+        own = self._own
+        allowed = AllowedTargets(own.alias_target_arns, own.webhook_hosts, own.webhook_private_hosts)
+
+        def new_webhooks() -> Targets:
+            from paravion.adapters.webhook_targets import WebhookTargets
+
+            store = SsmSecrets(self._clients.make("ssm"), own.secrets, time.monotonic)
+            return WebhookTargets(allowed, self._resolver, store, time.time, connect_timeout_s=own.connect_timeout_s)
+
+        return AllTargets(allowed, self._clients.make_for_target, new_webhooks, own.spool)
 
 
 class _Clients:
@@ -225,6 +269,11 @@ class _Clients:
     def make(self, service: str) -> Any:
         return self._session.create_client(service, config=_LEDGER_CONFIG if service == "dynamodb" else _CONFIG)
 
+    def make_for_target(self, service: str, region: str) -> Any:
+        """A client for handing mail over: of the target's region, and without repeats, for `retry` repeats."""
+        config = _CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
+        return self._session.create_client(service, region_name=region, config=config)
+
     def presigning(self, endpoint: str) -> Any | None:
         """A client for presigned URLs at another endpoint than the spool's own; it makes no calls."""
         if not endpoint:
@@ -235,6 +284,10 @@ class _Clients:
 
 def _tables(dynamodb: Any, table: str, *, cache_s: float = CACHE_S) -> DynamoTables:
     return DynamoTables(dynamodb, table, cache_s=cache_s, clock=time.monotonic, sleep=time.sleep)
+
+
+def _suppression(dynamodb: Any, table: str, *, cache_s: float = CACHE_S) -> DynamoSuppression:
+    return DynamoSuppression(dynamodb, table, cache_s=cache_s, clock=time.monotonic, sleep=time.sleep)
 
 
 def _commit_deps(spool: S3Spool, queues: SqsQueues) -> CommitDeps:

@@ -17,6 +17,7 @@ from paravion.adapters.dns_look_ups import look_up_next_hop, look_up_txt
 from paravion.adapters.in_parallel import InParallel
 from paravion.adapters.json_event_log import JsonEventLog
 from paravion.domain.schedule import Plan
+from paravion.errors import Misconfigured
 from paravion.services.commit import CommitDeps
 from paravion.services.signing import Signer
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from paravion.adapters.embedded_data import EmbeddedData
+    from paravion.ports import Resolver, Targets
     from paravion.services.admin import AdminDeps
     from paravion.services.bounce import BounceDeps
     from paravion.services.deliver import DeliverDeps
@@ -100,6 +102,9 @@ class Root:
             event_log=self._event_log("deliver", own.log_level),
             smarthost=route(own.relay),
             tables=data.tables,
+            targets=self._targets(own, resolver),
+            suppression=data.suppression,
+            suppression_reasons=own.suppression_reasons,
             clock=time.time,
             new_token=partial(secrets.token_hex, 8),
         )
@@ -127,13 +132,18 @@ class Root:
     def bounce(self) -> BounceDeps:
         """What services/bounce.py needs."""
         from paravion.services.bounce import BounceDeps
+        from paravion.services.suppress import SuppressDeps
 
         own = self._settings(settings.BounceSettings)
+        event_log = self._event_log("bounce", own.log_level)
         return BounceDeps(
             to_commit=self._commit_deps(),
             ledger=self._data.ledger,
+            to_suppress=SuppressDeps(
+                self._data.suppression, own.suppression_reasons, own.suppression_expiry_s, event_log
+            ),
             signer=self._signer,
-            event_log=self._event_log("bounce", own.log_level),
+            event_log=event_log,
             hostname=own.hostname,
             postmaster=own.postmaster,
             return_s=own.queue_return_s,
@@ -154,6 +164,7 @@ class Root:
             secrets=data.secrets,
             identities=data.identities,
             tables=data.tables,
+            suppression=data.suppression,
             uploads=data.uploads,
             next_hop=look_up_next_hop,
             resolver_txt=look_up_txt,
@@ -163,6 +174,24 @@ class Root:
             new_private_key=new_private_key,
         )
 
+    def _targets(self, own: settings.DeliverSettings, resolver: Resolver) -> Targets:
+        from paravion.adapters.targets import AllTargets
+        from paravion.domain.target import AllowedTargets
+
+        if own.alias_target_arns:
+            # A large message is handed over by its place in the spool, which nobody there could read.
+            setting = settings.BY_NAME["alias_target_arns"].variable
+            raise Misconfigured([f"{setting}: on one machine aliases may name webhooks, nothing of AWS's"])
+        allowed = AllowedTargets((), own.webhook_hosts, own.webhook_private_hosts)
+
+        def new_webhooks() -> Targets:
+            from paravion.adapters.webhook_targets import WebhookTargets
+
+            timeout_s = own.connect_timeout_s
+            return WebhookTargets(allowed, resolver, self._data.secrets, time.time, connect_timeout_s=timeout_s)
+
+        return AllTargets(allowed, _no_client, new_webhooks, "")
+
     def _commit_deps(self) -> CommitDeps:
         return CommitDeps(self._data.spool, self._data.queues, _in_turn)
 
@@ -171,6 +200,10 @@ class Root:
 
     def _event_log(self, service: str, level: str) -> JsonEventLog:
         return JsonEventLog(service, level, self._log, time.time)
+
+
+def _no_client(service: str, region: str) -> Any:
+    raise NotImplementedError(f"no {service} in {region}: nothing of AWS's is allowed here")
 
 
 def _in_turn(calls: Sequence[Callable[[], Any]]) -> list[Any]:

@@ -2,8 +2,8 @@
 The ports: what the services need of the outside world, in mail's words.
 
 Every Protocol's docstrings are its contract; `tests/integration/contract/` holds each adapter to it.
-Synchronous ports may block on I/O and are called from threads where that matters; Resolver and
-Transport live on the delivery loop. Failures of the outside are `errors.Unavailable` and nothing else.
+Synchronous ports may block on I/O and are called from threads where that matters; Resolver,
+Transport and Targets live on the delivery loop. Failures of the outside are `errors.Unavailable` and nothing else.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
     from paravion.domain.queue import DueJob, Job, JobKey, JobRecord
+    from paravion.domain.suppression import Reason, Suppressed
 
 
 class Body(Protocol):
@@ -328,6 +329,80 @@ class Tables(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class SuppressionPage:
+    """Some entries, and where to go on: "" when there are no more."""
+
+    entries: tuple[Suppressed, ...]
+    after: str
+
+
+class Suppression(Protocol):
+    """
+    The addresses that nothing is sent to (domain/suppression.py), each in normal form.
+
+    A reader on the mail's road may see an entry, or its removal, a second late, and the reasons a minute late.
+    Entries whose time is over are never shown.
+    """
+
+    def find(self, addresses: Sequence[str], now: float) -> dict[str, Suppressed]:
+        """
+        Give those of the addresses that are listed. Cost: one read for each hundred.
+
+        Raises:
+            LedgerUnavailable: It can't be said of all of them; then of none.
+        """
+        ...
+
+    def put(self, entry: Suppressed, *, unless_newer: bool = False) -> bool:
+        """
+        List an address, in place of an entry that it has; with `unless_newer`, only of an older one.
+
+        Returns:
+            False when a newer one stands there.
+
+        Raises:
+            LedgerUnavailable: Unknown whether it was written; writing again is safe.
+        """
+        ...
+
+    def delete(self, address: str, now: float) -> bool:
+        """Take an address off the list; False when it was not on it. Raises LedgerUnavailable."""
+        ...
+
+    def page(
+        self, after: str, limit: int, now: float, *, reasons: Collection[Reason], since: float, until: float
+    ) -> SuppressionPage:
+        """
+        List up to `limit` entries in an order that stays.
+
+        A page may hold fewer, even none, although there are more: only an empty `after` is the end.
+
+        Args:
+            after: "" for the first page, else what the one before gave.
+            reasons: Entries of these alone.
+            since, until: Entries updated at or after the one and before the other.
+
+        Raises:
+            ValueError: `after` is none that a page gave.
+            LedgerUnavailable
+        """
+        ...
+
+    def reasons(self) -> tuple[Reason, ...] | None:
+        """
+        Give the reasons that were set; None if they never were. Cost: one read a minute.
+
+        Raises:
+            LedgerUnavailable
+        """
+        ...
+
+    def set_reasons(self, reasons: Sequence[Reason]) -> None:
+        """Set for which reasons addresses are suppressed. Raises LedgerUnavailable."""
+        ...
+
+
 class Identities(Protocol):
     """The identities that may send."""
 
@@ -433,6 +508,50 @@ class Transport(Protocol):
 
         Raises:
             SpoolMissing, SpoolUnavailable: The body could not be read; nothing was transferred.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """
+    One message for one target of an alias.
+
+    Attributes:
+        target: In normal form (domain/target.py).
+        recipient: The alias's address.
+        reverse_path: "" for null.
+        received_at: Seconds since the epoch.
+        header: The header section, CRLF line ends, without the empty line that ends it.
+        body: Comes after the empty line.
+        body_id: The queue id that the body lies under.
+    """
+
+    target: str
+    queue_id: str
+    recipient: str
+    reverse_path: str
+    received_at: float
+    header: bytes
+    body: Body
+    body_id: str
+
+
+class Targets(Protocol):
+    """Functions, topics, queues and webhooks that aliases name."""
+
+    async def hand_over(self, handover: Handover, deadline: float) -> Outcome:
+        """
+        Hand one message over to one target, once, and say what became of it (domain/target_verdict.py).
+
+        At least once: an answer that is lost makes a second handing over, which carries the same idempotency
+        key (domain.target.idempotency_key). Never raises for anything that the target, its service or the
+        network does; what is still open at `deadline` (seconds of the event loop's clock) is deferred. What
+        the operator's settings do not allow is deferred without being asked. Holds no more of the message in
+        memory than the service takes in one piece.
+
+        Raises:
+            SpoolMissing, SpoolUnavailable: The body could not be read.
         """
         ...
 

@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from paravion.domain.suppression import Reason, read_reasons
 from paravion.errors import Misconfigured
 
 if TYPE_CHECKING:
@@ -113,6 +114,10 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip().lower() for part in text.split(",") if part.strip())
 
 
+def _reasons(text: str) -> tuple[Reason, ...]:
+    return read_reasons(part.strip().upper() for part in text.split(",") if part.strip())
+
+
 def _relay(text: str) -> str:
     if text == "mx":
         return text
@@ -120,6 +125,22 @@ def _relay(text: str) -> str:
     if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:  # noqa: PLR2004 (16 bits)
         raise ValueError("must be mx or HOST:PORT")
     return text
+
+
+def _arns(text: str) -> tuple[str, ...]:
+    if not text:
+        return ()
+    from paravion.domain.target import parse_arn  # few installations name any, and every cold start reads settings
+
+    return tuple(parse_arn(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _webhook_hosts(text: str) -> tuple[str, ...]:
+    if not text:
+        return ()
+    from paravion.domain.target import parse_host
+
+    return tuple(parse_host(part.strip()) for part in text.split(",") if part.strip())
 
 
 MEBI: Final = 1 << 20
@@ -149,6 +170,15 @@ SETTINGS: Final = (
         "",
         "What becomes of mail whose From DMARC would not find aligned.",
     ),
+    Setting("alias_target_arns", _arns, "", "", "Functions, topics and queues that aliases may name: ARNs."),
+    Setting("webhook_hosts", _webhook_hosts, "", "", "Hosts of webhooks that aliases may name: host or host:port."),
+    Setting(
+        "webhook_private_hosts",
+        _webhook_hosts,
+        "",
+        "",
+        "The same, of webhooks that may have private addresses.",
+    ),
     Setting("credential_region", _text, "us-east-1", "", "Region that SES SMTP passwords were derived for."),
     Setting("upload_endpoint", _text, "", "", "Base URL for presigned uploads; empty: the spool's own."),
     Setting("relay", _relay, "mx", "", "Where all mail goes: mx, or HOST:PORT of a smarthost."),
@@ -173,6 +203,20 @@ SETTINGS: Final = (
     ),
     Setting("sweep_interval_s", _seconds(0.1, 3600), "60", "seconds", "How often the sweep runs (local mode)."),
     Setting("postmaster", _text, "", "", "Who gets reports about reports; empty: they are dropped with a record."),
+    Setting(
+        "suppression_reasons",
+        _reasons,
+        "BOUNCE,COMPLAINT",
+        "",
+        "For which reasons addresses are suppressed, until the API says otherwise; empty: for none.",
+    ),
+    Setting(
+        "suppression_expiry_s",
+        _seconds(0, 315_360_000),
+        "0",
+        "seconds",
+        "A bounce or complaint is forgotten by the suppression list after this; 0: never.",
+    ),
     Setting("trusted_networks", _networks, "", "", "Networks that may submit by SMTP without AUTH."),
 )
 """All settings, in the order of docs/settings.md."""
@@ -242,6 +286,11 @@ class DeliverSettings:
     log_level: str
     relay: str
     connect_timeout_s: float
+    secrets: str
+    alias_target_arns: tuple[str, ...]
+    webhook_hosts: tuple[str, ...]
+    webhook_private_hosts: tuple[str, ...]
+    suppression_reasons: tuple[Reason, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +325,8 @@ class BounceSettings:
     log_level: str
     postmaster: str
     queue_return_s: float
+    suppression_reasons: tuple[Reason, ...]
+    suppression_expiry_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,3 +347,7 @@ class AdminSettings:
     local_domains: tuple[str, ...]
     masquerade_as: str
     masquerade_exposed: tuple[str, ...]
+    alias_target_arns: tuple[str, ...]
+    webhook_hosts: tuple[str, ...]
+    webhook_private_hosts: tuple[str, ...]
+    suppression_reasons: tuple[Reason, ...]

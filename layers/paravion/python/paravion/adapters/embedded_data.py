@@ -25,6 +25,7 @@ from paravion.adapters.embedded_queues import EmbeddedQueues
 from paravion.adapters.embedded_resume import resume
 from paravion.adapters.embedded_secrets import EmbeddedSecrets
 from paravion.adapters.embedded_spool import EmbeddedSpool
+from paravion.adapters.embedded_suppression import EmbeddedSuppression
 from paravion.adapters.embedded_tables import EmbeddedTables
 from paravion.adapters.embedded_uploads import EmbeddedUploads
 from paravion.errors import Unavailable
@@ -77,6 +78,7 @@ class EmbeddedData:
             self.ledger = EmbeddedLedger(self.database)
             self.identities = EmbeddedIdentities(self.database)
             self.tables = EmbeddedTables(self.database)
+            self.suppression = EmbeddedSuppression(self.database)
             self.secrets = EmbeddedSecrets(folder / "secrets")
             self.uploads = EmbeddedUploads(folder / "uploads", self._upload_key(), lambda: self.endpoint, clock)
             self.broken_off = resume(self.database)
@@ -97,6 +99,7 @@ class EmbeddedData:
             self.spool.expire(now, _EXPIRE_AT_ONCE)
             + self.ledger.expire(now, _EXPIRE_AT_ONCE)
             + self.queues.expire(now, _EXPIRE_AT_ONCE)
+            + self.suppression.expire(now, _EXPIRE_AT_ONCE)
             + self.uploads.expire(now)
         )
 

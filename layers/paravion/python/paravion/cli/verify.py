@@ -8,8 +8,8 @@
 
 from __future__ import annotations
 
-from paravion.cli.http1 import quote
 from paravion.cli.mailq import plain
+from paravion.domain.http1 import quote
 
 TYPE_CHECKING = False  # as in http1.py
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ def render(answer: Mapping[str, Any], *, verbose: bool) -> Iterator[str]:
         yield f"  {'  ' * int(step['depth'])}{plain(step['address'])}: {plain(step['step'])}"
     for recipient in answer.get("recipients", []):
         yield f"  {plain(recipient['forward_path'])}: {_route(recipient)}"
+        if recipient.get("suppressed"):
+            yield f"    {_suppressed(recipient['suppressed'])}"
     if isinstance(count, int) and count > len(answer.get("recipients", [])) > 0:
         yield f"  and {count - len(answer['recipients'])} more"
 
@@ -57,8 +59,18 @@ def _route(recipient: Mapping[str, Any]) -> str:
     route = recipient.get("route")
     if recipient.get("refusal"):
         return plain(recipient["refusal"])
+    if recipient.get("target"):
+        problem = f", but {plain(route['text'])}" if route and route["text"] else ""
+        return f"handed over to {plain(recipient['target'])}{problem}{owner}"
     if not route:
         return f"route not looked up{owner}"
     if not route["hosts"]:
         return f"{plain(route['status'])} {plain(route['text'])}{owner}"
     return f"mailer smtp, host {plain(', '.join(route['hosts']))}{owner}"
+
+
+def _suppressed(entry: Mapping[str, Any]) -> str:
+    word = "suppressed" if entry.get("in_force") else "listed"
+    said = f": {plain(entry['reply'])}" if entry.get("reply") else ""
+    off = "" if entry.get("in_force") else " (sent to all the same: this reason is switched off)"
+    return f"{word} since {plain(entry['updated_at'])}, {plain(entry['reason'])}{off}{said}"

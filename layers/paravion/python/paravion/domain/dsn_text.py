@@ -16,6 +16,7 @@ import textwrap
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from paravion.domain import suppression
 from paravion.domain.address import xtext_decode
 from paravion.domain.headers import format_date, split_header
 from paravion.domain.outcome import Outcome, Result
@@ -37,6 +38,7 @@ PHRASES: Final = {
     "subject.expired": "Not delivered: your mail to {whom}",
     "subject.delayed": "Delayed, still trying: your mail to {whom}",
     "subject.relayed": "Passed on: your mail to {whom}",
+    "subject.delivered": "Delivered: your mail to {whom}",
     "subject.report": "Not delivered: a report to {whom}",
     "subject.many": "{count} recipients",
     "what.failed.one": "Your mail could not be delivered to this recipient:",
@@ -53,6 +55,10 @@ PHRASES: Final = {
     "The mail system of this recipient has accepted it:",
     "what.relayed.many": "You asked to be told when your mail is delivered. "
     "The mail systems of these {count} recipients have accepted it:",
+    "what.delivered.one": "You asked to be told when your mail is delivered. "
+    "It has been handed over to the program that takes the mail for this address:",
+    "what.delivered.many": "You asked to be told when your mail is delivered. "
+    "It has been handed over to the programs that take the mail for these {count} addresses:",
     "what.report.one": "To the postmaster: we tried to tell a sender what became of a mail, and could not deliver "
     "that report either. So the sender knows nothing of it. The report was for:",
     "what.report.many": "To the postmaster: we tried to tell these {count} senders what became of a mail, and could "
@@ -174,6 +180,12 @@ FAILED_HERE: Final = {
 }
 """Likewise, first choice when no remote host's reply decided."""
 
+FAILED_SUPPRESSED: Final = (
+    "our own mail system did not try. It sends nothing to this address since a mail came back or was complained of.",
+    "If the address is right, ask the people who look after your mail to take it off the suppression list.",
+)
+"""The same, for an address on the suppression list (domain/suppression.py)."""
+
 LATER: Final = {
     "2": "the recipient's mailbox could not take it",
     "2.2": "the recipient's mailbox was full",
@@ -264,11 +276,14 @@ def _by_reason(report: Report) -> dict[tuple[str, ...], list[tuple[Recipient, Re
 def _reason(kind: NoticeKind, outcome: Outcome) -> tuple[str, ...]:
     """Give the sentences that explain one outcome; none where there is nothing to explain."""
     detail = outcome.status.partition(".")[2]
+    if kind is NoticeKind.FAILED and outcome.command == suppression.STAGE:
+        reason, advice = FAILED_SUPPRESSED
+        return PHRASES["why"].format(reason=reason), PHRASES["advice"].format(advice=advice)
     if kind is NoticeKind.FAILED:
         tables = (FAILED,) if outcome.is_reply else (FAILED_HERE, FAILED)
         reason, advice = _look_up(detail, *tables)
         return PHRASES["why"].format(reason=reason), PHRASES["advice"].format(advice=advice)
-    if kind is NoticeKind.RELAYED or is_stale(kind, outcome):
+    if kind in {NoticeKind.RELAYED, NoticeKind.DELIVERED} or is_stale(kind, outcome):
         return ()
     tables_later = (LATER,) if outcome.is_reply else (LATER_HERE, LATER)
     sentence = PHRASES["last_try"].format(reason=_look_up(detail, *tables_later))

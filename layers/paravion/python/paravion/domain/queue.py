@@ -15,7 +15,8 @@ A job is a message, or a chunk of at most 100 of its recipients. The record is m
 
 `owed` names the reports that somebody must still get, independent of the state: a job may be done and
 owe a bounce. A notice is named after its kind and the attempt that caused it, so that its members never
-change afterwards and the report's queue id follows from it: a repeated report is one message.
+change afterwards and the report's queue id follows from it: a repeated report is one message. What the
+suppression list must be told of is owed in the same way.
 
 Never twice: a claim hands out only recipients that are neither delivered nor failed.
 
@@ -29,7 +30,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from paravion.domain.outcome import Outcome, Result
+from paravion.domain.outcome import HANDED_OVER, Outcome, Result
+from paravion.domain.suppression import says_no_such_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -53,12 +55,18 @@ class State(StrEnum):
 
 
 class NoticeKind(StrEnum):
-    """What a report says; `failed`, `delayed`, `relayed` and `delivered` are RFC 3464 2.3.3 actions."""
+    """
+    What a report says; `failed`, `delayed`, `relayed` and `delivered` are RFC 3464 2.3.3 actions.
+
+    `suppress` is none for the sender: it tells the suppression list of addresses that do not exist.
+    """
 
     FAILED = "failed"
     DELAYED = "delayed"
     RELAYED = "relayed"
+    DELIVERED = "delivered"
     EXPIRED = "expired"
+    SUPPRESS = "suppress"
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,9 +255,10 @@ def with_outcomes(
             continue
         states[position] = RecipientState(forward_path, _short(outcome), now, record.attempts)
         kind = _notice_for(outcome, notify.get(position, ()))
-        notice = kind and Notice(kind, record.attempts)
-        if notice and notice not in owed:
-            owed.append(notice)
+        kinds = [kind] if kind else []
+        if says_no_such_address(outcome):
+            kinds.append(NoticeKind.SUPPRESS)
+        owed += [notice for kind in kinds if (notice := Notice(kind, record.attempts)) not in owed]
     log = _logged(record.log, outcomes, now, record.attempts)
     new = replace(record, recipients=states, owed=tuple(owed), log=log)
     if not last:
@@ -305,6 +314,7 @@ _WISH: Final = {
     NoticeKind.EXPIRED: "FAILURE",
     NoticeKind.DELAYED: "DELAY",
     NoticeKind.RELAYED: "SUCCESS",
+    NoticeKind.DELIVERED: "SUCCESS",
 }
 
 
@@ -314,8 +324,14 @@ def members(record: JobRecord, notice: Notice, notify: Mapping[int, tuple[str, .
 
     Args:
         notify: By position: RFC 3461 NOTIFY. Who shares an attempt with somebody that is reported, but asked
-            for no such report, stays out of it.
+            for no such report, stays out of it. The suppression list hears of everybody.
     """
+    if notice.kind is NoticeKind.SUPPRESS:
+        return {
+            n: state
+            for n, state in record.recipients.items()
+            if state.attempt == notice.attempt and says_no_such_address(state.outcome)
+        }
     return {
         n: state
         for n, state in record.recipients.items()
@@ -327,7 +343,10 @@ def _is_member(state: RecipientState, notice: Notice) -> bool:
     if notice.kind is NoticeKind.DELAYED:
         # Who has it by now, or never will, is no longer delayed.
         return not state.is_final
-    wanted = Result.DELIVERED if notice.kind is NoticeKind.RELAYED else Result.FAILED
+    successes = {NoticeKind.RELAYED, NoticeKind.DELIVERED}
+    if notice.kind in successes and _success(state.outcome) is not notice.kind:
+        return False
+    wanted = Result.DELIVERED if notice.kind in successes else Result.FAILED
     return (
         state.outcome.result is wanted
         and state.attempt == notice.attempt
@@ -352,8 +371,13 @@ def _notice_for(outcome: Outcome, notify: tuple[str, ...]) -> NoticeKind | None:
     if outcome.result is Result.FAILED and _wants(notify, "FAILURE"):
         return NoticeKind.FAILED
     if outcome.result is Result.DELIVERED and _wants(notify, "SUCCESS") and not outcome.relayed_dsn:
-        return NoticeKind.RELAYED
+        return _success(outcome)
     return None
+
+
+def _success(outcome: Outcome) -> NoticeKind:
+    """RFC 3464 2.3.3: a host passes mail on and a target has it."""
+    return NoticeKind.DELIVERED if outcome.command == HANDED_OVER else NoticeKind.RELAYED
 
 
 def _logged(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
     from paravion.domain.queue import JobRecord, RecipientState
-    from paravion.ports import EventLog, Identities, Ledger, Secrets, Spool, Tables, Uploads
+    from paravion.ports import EventLog, Identities, Ledger, Secrets, Spool, Suppression, Tables, Uploads
     from paravion.services.authenticate import Principal
     from paravion.settings import AdminSettings
 
@@ -61,6 +61,7 @@ class AdminDeps:
     secrets: Secrets
     identities: Identities
     tables: Tables
+    suppression: Suppression
     uploads: Uploads
     next_hop: Callable[[str], NextHop | Outcome]
     resolver_txt: Callable[[str], list[str]]
@@ -99,7 +100,9 @@ def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[s
         # The empty line between header and body counts with them.
         "octets": len(header) + 2 + envelope.body_octets,
         "recipients": [
+            # What an alias hands mail to is the operator's affair.
             _recipient(recipient.forward_path, states.get(position))
+            | ({"target": recipient.target} if recipient.target and principal.is_operator else {})
             for position, recipient in enumerate(envelope.recipients)
         ],
         "timeline": _timeline(envelope, records),
