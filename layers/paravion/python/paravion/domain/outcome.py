@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from paravion.domain.tls_facts import NO_FACTS, TlsFacts
+
 
 class Result(StrEnum):
     """How the attempt ended for a recipient."""
@@ -35,6 +37,7 @@ class Outcome:
         address: Its IP address, "" if none.
         relayed_dsn: The next hop took over the duty of RFC 3461 success reports (it offered DSN).
         tls: TLS version in use, "" for none.
+        tls_facts: All that is known of the session's TLS, for the record and for RFC 8460 reports.
     """
 
     result: Result
@@ -46,6 +49,7 @@ class Outcome:
     address: str = ""
     relayed_dsn: bool = False
     tls: str = ""
+    tls_facts: TlsFacts = NO_FACTS
 
     @property
     def is_reply(self) -> bool:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from paravion.domain.next_hop import NextHop
     from paravion.domain.queue import Job, JobRecord, Received
     from paravion.ports import EventLog, Ledger, Queues, Resolver, Spool, Tables, Transport
+    from paravion.services.mta_sts import StsFinder
 
 LEASE_MARGIN_S: Final = 30.0
 """A lease outlives its invocation by this: clocks differ, and a frozen function may not wake into its own lease."""
@@ -65,6 +66,7 @@ class DeliverDeps:
         smarthost: Where all mail goes that the mailertable has no route for; None: each domain's own hosts.
         clock: Seconds since the epoch.
         new_token: A lease's owner, unique for each call.
+        mta_sts: Finds domains' policies; None: nobody's is asked for.
     """
 
     spool: Spool
@@ -77,6 +79,7 @@ class DeliverDeps:
     tables: Tables
     clock: Callable[[], float]
     new_token: Callable[[], str]
+    mta_sts: StsFinder | None = None
 
 
 async def deliver(items: Sequence[Received], deps: DeliverDeps, remaining_s: float) -> list[str]:
@@ -201,6 +204,7 @@ class _Attempt:
                 envelope.smtputf8,
                 envelope.ret,
                 envelope.envid,
+                envelope.tls_required,
             )
             tasks[asyncio.ensure_future(self._send(hop, transaction))] = positions
         try:
@@ -258,6 +262,7 @@ class _Attempt:
 
     async def _send(self, hop: NextHop, transaction: Transaction) -> dict[int, Outcome]:
         large = transaction.body.octets > LARGE_BODY_OCTETS
+        hop = await self._with_sts(hop)
         try:
             async with self.gates.large_bodies if large else self.gates.hops:
                 return await self.deps.transport.send(hop, transaction, self.deadline - _RECORDING_S)
@@ -267,6 +272,17 @@ class _Attempt:
                 "Fault", {"stage": "deliver", "queue_id": self.job.key.queue_id, "error": repr(exc)}
             )
             return dict.fromkeys(transaction.recipients, _broke_off())
+
+    async def _with_sts(self, hop: NextHop) -> NextHop:
+        """Give the hop with what its domain's MTA-STS policy asks for."""
+        if self.deps.mta_sts is None or not hop.policy_domain:
+            return hop
+        try:
+            async with asyncio.timeout_at(self.deadline - _RECORDING_S):
+                return replace(hop, sts=await self.deps.mta_sts.find(hop.policy_domain))
+        except TimeoutError:
+            # Nor is there any time left to send.
+            return hop
 
     async def _record(
         self, record: JobRecord, outcomes: Mapping[int, Outcome], todo: Mapping[int, Recipient], *, last: bool
@@ -317,6 +333,10 @@ class _Attempt:
                     "mx_host": outcome.mx_host,
                     "address": outcome.address,
                     "tls": outcome.tls,
+                    "tls_policy": outcome.tls_facts.policy,
+                    "tls_cipher": outcome.tls_facts.cipher,
+                    "tls_verified": outcome.tls_facts.verified,
+                    "tls_result": outcome.tls_facts.result,
                 },
             )
 
