@@ -87,6 +87,13 @@ class Authority:
         """Give one below this one."""
         return Authority(name, self, **options)
 
+    def twin(self) -> Any:
+        """Give another self-signed certificate of its own name and key."""
+        name = self.certificate.subject
+        extensions = [(x509.BasicConstraints(ca=True, path_length=None), True)]
+        common = name.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
+        return _build(str(common), self.key, name, self.key, extensions, 10 * DAY)
+
     def issue(self, *names: str, expired: bool = False, kind: str = "ec", common: str = "") -> Any:
         """Issue a server's certificate; without names it has only a common name."""
         key = new_key(kind)

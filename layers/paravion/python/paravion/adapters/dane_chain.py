@@ -19,13 +19,13 @@ from paravion.domain.tls_facts import TlsResult
 from paravion.domain.tlsa import DANE_EE, DANE_TA, matches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from paravion.domain.tlsa import Tlsa
 
-_LONGEST_PATH: Final = 8
 _MOST_CERTIFICATES: Final = 20
+_UNTRUSTED: Final = TlsResult.CERTIFICATE_NOT_TRUSTED
 
 
 def check_chain(
@@ -49,7 +49,7 @@ def check_chain(
         return None
     anchors = [record for record in records if record.usage == DANE_TA]
     if not anchors:
-        return TlsResult.CERTIFICATE_NOT_TRUSTED
+        return _UNTRUSTED
     try:
         return _check_path(chain[:_MOST_CERTIFICATES], anchors, names, now)
     except ValueError:  # a certificate that can't be read
@@ -64,30 +64,35 @@ def _check_path(
     above = list(dict.fromkeys([*chain[1:], *(r.data for r in anchors if (r.selector, r.matching) == (0, 0))]))
     trusted = {octets for octets in above if any(matches(record, octets) for record in anchors)}
     if not trusted:
-        return TlsResult.CERTIFICATE_NOT_TRUSTED
+        return _UNTRUSTED
     leaf = x509.load_der_x509_certificate(chain[0])
     issuers = [(x509.load_der_x509_certificate(octets), octets in trusted) for octets in above]
-    worst = TlsResult.CERTIFICATE_NOT_TRUSTED
-    for path in _paths([leaf], issuers):
-        if not all(each.not_valid_before_utc <= now <= each.not_valid_after_utc for each in path):
-            worst = TlsResult.CERTIFICATE_EXPIRED
-        elif not any(_is_for(leaf, name) for name in names):
-            worst = TlsResult.CERTIFICATE_HOST_MISMATCH
-        else:
-            return None
-    return worst
+    if not _is_vouched_for(leaf, issuers, now):
+        return TlsResult.CERTIFICATE_EXPIRED if _is_vouched_for(leaf, issuers, None) else _UNTRUSTED
+    return None if any(_is_for(leaf, name) for name in names) else TlsResult.CERTIFICATE_HOST_MISMATCH
 
 
-def _paths(path: list[Any], issuers: Sequence[tuple[Any, bool]]) -> Iterator[list[Any]]:
-    """Give each path of valid signatures from the first certificate to a trusted one."""
-    if len(path) > _LONGEST_PATH:
-        return
-    for issuer, is_trusted in issuers:
-        if issuer in path or not _signed(path[-1], issuer, len(path) - 1):
-            continue
-        if is_trusted:
-            yield [*path, issuer]
-        yield from _paths([*path, issuer], issuers)
+def _is_vouched_for(leaf: Any, issuers: Sequence[tuple[Any, bool]], now: datetime | None) -> bool:
+    """
+    Say whether valid signatures lead from a certificate to a trusted one, all of them valid `now` (None: ever).
+
+    Each issuer is gone to once, nearest first: hosts may present certificates that all have signed each other.
+    """
+    if now is not None and not _is_valid(leaf, now):
+        return False
+    left = [(each, trusted) for each, trusted in issuers if now is None or _is_valid(each, now)]
+    reached, depth = [leaf], 0
+    while reached:
+        above = [(each, trusted) for each, trusted in left if any(_signed(below, each, depth) for below in reached)]
+        if any(trusted for _, trusted in above):
+            return True
+        left = [pair for pair in left if pair not in above]
+        reached, depth = [each for each, _ in above], depth + 1
+    return False
+
+
+def _is_valid(certificate: Any, now: datetime) -> bool:
+    return bool(certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc)
 
 
 def _signed(certificate: Any, issuer: Any, between: int) -> bool:
