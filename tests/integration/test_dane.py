@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
-import socket
 import subprocess
-import time
+import tempfile
 from contextlib import asynccontextmanager, contextmanager
 from types import SimpleNamespace
 
@@ -33,6 +32,7 @@ from paravion.domain.tlsa import Tlsa
 from tests.integration.test_dns_resolver import SERVFAIL, SILENT, Stub
 from tests.integration.test_smtp_client import mail
 from tests.support.certificates import Authority, der, server_context
+from tests.support.foreign import ENVIRON, free_port, stop, wait_open
 from tests.support.smtp_server import SmtpServer
 
 D, OK = Result.DEFERRED, Result.DELIVERED
@@ -166,18 +166,12 @@ def test_list_of_hosts_must_be_secure_itself(table, secure):
 
 # The whole way, against unbound and nsd.
 
-UNBOUND, NSD = shutil.which("unbound") or shutil.which("unbound", path="/usr/sbin"), shutil.which("nsd") or shutil.which("nsd", path="/usr/sbin")  # fmt: skip
+UNBOUND, NSD = (shutil.which(name, path=ENVIRON["PATH"]) for name in ("unbound", "nsd"))
 needs_servers = pytest.mark.skipif(
-    not (UNBOUND and NSD), reason="no unbound and nsd here (apt-get install unbound nsd)"
+    not (UNBOUND and NSD), reason="no unbound and nsd here (.ci/foreign-servers, or apt-get install unbound nsd)"
 )
 
 HEAD = "$TTL 300\n@ SOA ns. root. 1 3600 600 86400 300\n@ NS ns\nns A 127.0.0.1\n"
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def signed(text, origin):
@@ -192,19 +186,18 @@ def signed(text, origin):
 
 @contextmanager
 def running(*command, port):
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        for _ in range(100):
-            if process.poll() is not None:
-                raise RuntimeError(f"{command[0]} ended: {process.stdout.read()}")
-            with socket.socket() as sock:
-                if sock.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield
-    finally:
-        process.terminate()
-        process.communicate(timeout=10)
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=ENVIRON)
+
+        def said():
+            log.seek(0)
+            return log.read().decode()
+
+        try:
+            wait_open(port, said)
+            yield
+        finally:
+            stop(process)
 
 
 @pytest.fixture(scope="module")
@@ -246,9 +239,10 @@ def resolver_port(tmp_path_factory, pki, smtp_port):
     ])  # fmt: skip
     plain = HEAD + f"@ MX 10 mx\nmx A 127.0.0.1\nhost A 127.0.0.1\n_{smtp_port}._tcp.mx TLSA 3 1 1 {'00' * 32}\n"
     anchors = []
-    for origin, zone_text in zip(ZONES, (text, plain, plain), strict=True):
+    for origin, unsigned in zip(ZONES, (text, plain, plain), strict=True):
+        zone_text = unsigned
         if origin != "plain.test.":
-            zone_text, anchor = signed(zone_text, origin)
+            zone_text, anchor = signed(unsigned, origin)
             _, other = signed(HEAD, origin)
             anchors.append(anchor if origin == "signed.test." else other)
         (folder / f"{origin}zone").write_text(zone_text)
