@@ -278,7 +278,7 @@ class _Attempt:
         if self.deps.mta_sts is None or not hop.policy_domain:
             return hop
         try:
-            async with asyncio.timeout_at(self.deadline - _RECORDING_S):
+            async with asyncio.timeout_at(self.deadline - _RECORDING_S), self.gates.look_ups:
                 return replace(hop, sts=await self.deps.mta_sts.find(hop.policy_domain))
         except TimeoutError:
             # Nor is there any time left to send.
