@@ -31,7 +31,7 @@ from paravion.domain.tls_policy import NO_DANE
 from paravion.domain.tlsa import Tlsa
 from tests.integration.test_dns_resolver import SERVFAIL, SILENT, Stub
 from tests.integration.test_smtp_client import mail
-from tests.support.certificates import Authority, der, server_context
+from tests.support.authority import Authority, der, server_context
 from tests.support.foreign import ENVIRON, free_port, stop, wait_open
 from tests.support.smtp_server import SmtpServer
 

@@ -16,7 +16,7 @@ from paravion.domain.outcome import Result
 from paravion.domain.tls_facts import TlsFacts
 from paravion.domain.tls_policy import StsFinding, TlsMode
 from tests.integration.test_smtp_client import mail, transport
-from tests.support.certificates import Authority, self_signed, server_context
+from tests.support.authority import Authority, self_signed, server_context
 from tests.support.smtp_server import DROP, SmtpServer
 
 D, OK = Result.DEFERRED, Result.DELIVERED
@@ -280,13 +280,13 @@ def test_a_testing_domain_does_not_pay_twice_for_each_mail(pki):
 
 
 def test_heavy_libraries_are_not_imported(pki):
-    """Nobody pays for HTTP, certificates or DNSSEC before a domain asks for them."""
+    """Nobody pays for certificates or DNSSEC before a domain asks for them."""
     code = """
 import sys
 sys.path.insert(0, "layers/paravion/python")
 import paravion.adapters.smtp_client, paravion.services.mta_sts, paravion.adapters.sts_policy_host
 import paravion.adapters.dns_resolver
-print(sorted({"http.client", "cryptography", "dns", "email"} & set(sys.modules)))
+print(sorted({"cryptography", "dns", "email"} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -14,7 +14,7 @@ from paravion.adapters.sts_policy_host import HttpsPolicyHost
 from paravion.domain.mta_sts import StsFault
 from paravion.domain.outcome import Outcome, Result
 from paravion.services.mta_sts import StsFinder
-from tests.support.certificates import Authority, self_signed, server_context
+from tests.support.authority import Authority, self_signed, server_context
 
 NAME = "mta-sts.a.test"
 POLICY = b"version: STSv1\r\nmode: enforce\r\nmx: mx.a.test\r\nmax_age: 86400\r\n"

@@ -16,7 +16,7 @@ from paravion.adapters.smtp_tls import check, context_for
 from paravion.domain.tls_facts import PolicyType, TlsResult
 from paravion.domain.tls_policy import TlsMode, TlsPolicy
 from paravion.domain.tlsa import DANE_EE, DANE_TA, Tlsa
-from tests.support.certificates import Authority, der, self_signed, server_context
+from tests.support.authority import Authority, der, self_signed, server_context
 
 NAME = "mx.a.test"
 NAMES = (NAME, "a.test")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paravion.domain.tlsa import Tlsa, matches, public_key_info, usable
-from tests.support.certificates import Authority, der
+from tests.support.authority import Authority, der
 
 A, B = b"a" * 32, b"b" * 64
 

@@ -3,7 +3,7 @@ The PolicyHost over HTTPS: one GET to the well-known place, and nothing that a h
 
 The certificate must be good for `mta-sts.DOMAIN`, no redirect is followed, time and octets are limited, and the
 address that is connected to is a public one: domains choose their own addresses, and this runs inside of the
-operator's network. The answer is read here, bounded; the standard library makes sense of it.
+operator's network. domain/http1.py makes sense of the answer.
 
 RFC: 8461 3.3.
 """
@@ -11,7 +11,6 @@ RFC: 8461 3.3.
 from __future__ import annotations
 
 import asyncio
-import io
 import ssl
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +22,7 @@ from paravion.domain.reply import printable
 from paravion.domain.tls_facts import TlsResult
 
 if TYPE_CHECKING:
+    from paravion.domain.http1 import ResponseParser
     from paravion.ports import Resolver
 
 PATH: Final = "/.well-known/mta-sts.txt"
@@ -76,6 +76,8 @@ class HttpsPolicyHost:
         return fault
 
     async def _get(self, host: str, address: str) -> bytes | StsFault:
+        from paravion.domain.http1 import BadResponse, ResponseParser, encode_request  # once a day for a domain
+
         try:
             reader, writer = await asyncio.open_connection(
                 address, self._port, ssl=verifying_context(self._ca_file), server_hostname=host
@@ -85,63 +87,36 @@ class HttpsPolicyHost:
         except (OSError, ValueError) as exc:  # an SSLError is an OSError; a name unfit for SNI a ValueError
             return _fault(f"{host}: {exc}")
         try:
-            words = ("Accept: text/plain", "Accept-Encoding: identity", "User-Agent: paravion", "Connection: close")
-            lines = (f"GET {PATH} HTTP/1.1", f"Host: {host}", *words, "", "")
-            writer.write("\r\n".join(lines).encode("ascii"))
-            octets = b""
-            while not _is_whole(octets):
+            words = {"Accept": "text/plain", "Accept-Encoding": "identity", "User-Agent": "paravion"}
+            writer.write(encode_request("GET", PATH, {"Host": host, **words, "Connection": "close"}, 0))
+            parser, octets, whole = ResponseParser(), 0, False
+            while not whole:
                 chunk = await reader.read(_HEADER_OCTETS)
-                if not chunk:
-                    break
-                octets += chunk
-                if len(octets) > MAX_POLICY_OCTETS + _HEADER_OCTETS:
+                octets += len(chunk)
+                if octets > MAX_POLICY_OCTETS + _HEADER_OCTETS:
                     return _fault(f"{host}: more than {MAX_POLICY_OCTETS} octets")
+                if not chunk:
+                    parser.end()
+                    break
+                whole = parser.feed(chunk)
+        except (BadResponse, ValueError) as exc:
+            return _fault(f"{host} answers no HTTP: {exc}")
         except OSError as exc:
             return _fault(f"{host}: {exc}")
         finally:
             writer.transport.abort()
-        return _body(host, octets)
+        return _body(host, parser)
 
 
-def _is_whole(octets: bytes) -> bool:
-    """Say whether the answer ends here, for hosts that leave the connection open in spite of what we ask."""
-    head, end, body = octets.partition(b"\r\n\r\n")
-    if not end:
-        return False
-    fields = dict(line.lower().partition(b":")[::2] for line in head.split(b"\r\n")[1:])
-    if b"chunked" in fields.get(b"transfer-encoding", b""):
-        return body.endswith(b"0\r\n\r\n")
-    length = fields.get(b"content-length", b"").strip()
-    return length.isdigit() and len(body) >= int(length)
-
-
-class _Answer:
-    """What http.client reads an answer from."""
-
-    def __init__(self, octets: bytes) -> None:
-        self._octets = octets
-
-    def makefile(self, *_: object) -> io.BytesIO:
-        return io.BytesIO(self._octets)
-
-
-def _body(host: str, octets: bytes) -> bytes | StsFault:
-    import http.client  # seldom needed: a policy is fetched once a day at most
-
-    response = http.client.HTTPResponse(_Answer(octets))  # type: ignore[arg-type]  # makefile is all that it calls
-    try:
-        response.begin()
-        body = response.read()
-    except (http.client.HTTPException, ValueError, OSError) as exc:
-        return _fault(f"{host} answers no HTTP: {exc!r}")
-    kind = response.headers.get_content_type() if "content-type" in response.headers else ""
-    if response.status != _OK:
-        return _fault(f"{host} answers {response.status}")
+def _body(host: str, answer: ResponseParser) -> bytes | StsFault:
+    kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if answer.status != _OK:
+        return _fault(f"{host} answers {answer.status}")
     if kind != "text/plain":
         return _fault(f"{host} answers with a {kind or 'nameless'} type, not text/plain")
-    if response.headers.get("content-encoding", "identity").lower() != "identity":
+    if answer.headers.get("content-encoding", "identity").lower() != "identity":
         return _fault(f"{host} answers in an encoding that was not asked for")
-    return body
+    return bytes(answer.body)
 
 
 def _fault(text: str) -> StsFault:
