@@ -27,7 +27,9 @@ from paravion.adapters.dynamodb_identities import DynamoIdentities
 from paravion.adapters.dynamodb_ledger import DynamoLedger
 from paravion.adapters.dynamodb_suppression import DynamoSuppression
 from paravion.adapters.dynamodb_tables import DynamoTables
+from paravion.adapters.dynamodb_tls_policies import DynamoTlsPolicies
 from paravion.adapters.embedded_data import EmbeddedData
+from paravion.adapters.embedded_tls_policies import EmbeddedTlsPolicies
 from paravion.adapters.s3_spool import S3Spool, S3Uploads
 from paravion.adapters.sqs_queues import SqsQueues, decode_job
 from paravion.adapters.ssm_secrets import SsmSecrets
@@ -156,6 +158,27 @@ def secret_store(engine: str, data: Any) -> Any:
     if data:
         return data.secrets
     return memory.MemorySecrets() if engine == "memory" else SsmSecrets(boto3.client("ssm"), "/t", time.monotonic)
+
+
+@dataclass
+class PolicyBench:
+    """ports.TlsPolicies, and its clock."""
+
+    policies: Any
+    now: float
+
+
+@pytest.fixture
+def policy_bench(engine: str, data: Any) -> PolicyBench:
+    """See PolicyBench."""
+    bench = PolicyBench(None, time.time())
+    if data:
+        bench.policies = EmbeddedTlsPolicies(data.database, lambda: bench.now)
+    elif engine == "memory":
+        bench.policies = memory.MemoryTlsPolicies(lambda: bench.now)
+    else:
+        bench.policies = DynamoTlsPolicies(boto3.client("dynamodb"), TABLE, lambda: bench.now)
+    return bench
 
 
 @dataclass

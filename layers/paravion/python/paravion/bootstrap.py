@@ -42,10 +42,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from paravion.domain.outcome import Outcome
-    from paravion.ports import Handover, Resolver, Targets
+    from paravion.ports import EventLog, Handover, Resolver, Targets
     from paravion.services.admin import AdminDeps
     from paravion.services.bounce import BounceDeps
     from paravion.services.deliver import DeliverDeps
+    from paravion.services.mta_sts import StsFinder
     from paravion.services.retry import RetryDeps
     from paravion.services.validate import ValidateDeps
 
@@ -118,12 +119,17 @@ def deliver() -> DeliverDeps:
     from paravion.adapters.dns_resolver import DnsResolver
     from paravion.adapters.smtp_client import SmtpTransport
     from paravion.domain.next_hop import route
+    from paravion.domain.tls_policy import TlsMode
     from paravion.services.deliver import DeliverDeps
 
     own = settings.from_env(settings.DeliverSettings, os.environ)
     clients = _Clients()
     resolver = DnsResolver()
+    if own.dane_resolver is not None:
+        address, port = own.dane_resolver
+        resolver = DnsResolver([address], port=port, validating=True)
     dynamodb: Any = clients.make("dynamodb")
+    event_log = PowertoolsEventLog("deliver", own.log_level)
     return DeliverDeps(
         spool=S3Spool(clients.make("s3"), own.spool),
         queues=SqsQueues(
@@ -131,8 +137,15 @@ def deliver() -> DeliverDeps:
         ),
         ledger=DynamoLedger(dynamodb, own.ledger),
         resolver=resolver,
-        transport=SmtpTransport(own.hostname, resolver, connect_timeout_s=own.connect_timeout_s),
-        event_log=PowertoolsEventLog("deliver", own.log_level),
+        transport=SmtpTransport(
+            own.hostname,
+            resolver,
+            connect_timeout_s=own.connect_timeout_s,
+            tls=TlsMode(own.tls),
+            tls_fallback=own.tls_fallback == "yes",
+            ca_file=own.tls_ca_file,
+        ),
+        event_log=event_log,
         smarthost=route(own.relay),
         tables=_tables(dynamodb, own.ledger),
         targets=_Targets(own, clients, resolver),
@@ -140,6 +153,7 @@ def deliver() -> DeliverDeps:
         suppression_reasons=own.suppression_reasons,
         clock=time.time,
         new_token=partial(secrets.token_hex, 8),
+        mta_sts=_sts_finder(own, dynamodb, resolver, event_log) if own.mta_sts == "on" else None,
     )
 
 
@@ -227,6 +241,15 @@ def admin() -> AdminDeps:
         new_token=partial(secrets.token_hex, 16),
         new_private_key=new_private_key,
     )
+
+
+def _sts_finder(own: settings.DeliverSettings, dynamodb: Any, resolver: Resolver, event_log: EventLog) -> StsFinder:
+    from paravion.adapters.dynamodb_tls_policies import DynamoTlsPolicies
+    from paravion.adapters.sts_policy_host import HttpsPolicyHost
+    from paravion.services.mta_sts import StsFinder
+
+    host = HttpsPolicyHost(resolver, ca_file=own.tls_ca_file)
+    return StsFinder(resolver, host, DynamoTlsPolicies(dynamodb, own.ledger, time.time), event_log, time.time)
 
 
 class _Targets:

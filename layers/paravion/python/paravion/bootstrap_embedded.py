@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from paravion.adapters.embedded_data import EmbeddedData
-    from paravion.ports import Resolver, Targets
+    from paravion.ports import EventLog, Resolver, Targets
     from paravion.services.admin import AdminDeps
     from paravion.services.bounce import BounceDeps
     from paravion.services.deliver import DeliverDeps
+    from paravion.services.mta_sts import StsFinder
     from paravion.services.retry import RetryDeps
     from paravion.services.validate import ValidateDeps
 
@@ -88,18 +89,30 @@ class Root:
         from paravion.adapters.dns_resolver import DnsResolver
         from paravion.adapters.smtp_client import SmtpTransport
         from paravion.domain.next_hop import route
+        from paravion.domain.tls_policy import TlsMode
         from paravion.services.deliver import DeliverDeps
 
         own = self._settings(settings.DeliverSettings)
         data = self._data
         resolver = DnsResolver()
+        if own.dane_resolver is not None:
+            address, port = own.dane_resolver
+            resolver = DnsResolver([address], port=port, validating=True)
+        event_log = self._event_log("deliver", own.log_level)
         return DeliverDeps(
             spool=data.spool,
             queues=data.queues,
             ledger=data.ledger,
             resolver=resolver,
-            transport=SmtpTransport(own.hostname, resolver, connect_timeout_s=own.connect_timeout_s),
-            event_log=self._event_log("deliver", own.log_level),
+            transport=SmtpTransport(
+                own.hostname,
+                resolver,
+                connect_timeout_s=own.connect_timeout_s,
+                tls=TlsMode(own.tls),
+                tls_fallback=own.tls_fallback == "yes",
+                ca_file=own.tls_ca_file,
+            ),
+            event_log=event_log,
             smarthost=route(own.relay),
             tables=data.tables,
             targets=self._targets(own, resolver),
@@ -107,6 +120,7 @@ class Root:
             suppression_reasons=own.suppression_reasons,
             clock=time.time,
             new_token=partial(secrets.token_hex, 8),
+            mta_sts=self._sts_finder(own, resolver, event_log) if own.mta_sts == "on" else None,
         )
 
     def retry(self) -> RetryDeps:
@@ -173,6 +187,13 @@ class Root:
             new_token=partial(secrets.token_hex, 16),
             new_private_key=new_private_key,
         )
+
+    def _sts_finder(self, own: settings.DeliverSettings, resolver: Resolver, event_log: EventLog) -> StsFinder:
+        from paravion.adapters.sts_policy_host import HttpsPolicyHost
+        from paravion.services.mta_sts import StsFinder
+
+        host = HttpsPolicyHost(resolver, ca_file=own.tls_ca_file)
+        return StsFinder(resolver, host, self._data.tls_policies, event_log, time.time)
 
     def _targets(self, own: settings.DeliverSettings, resolver: Resolver) -> Targets:
         from paravion.adapters.targets import AllTargets

@@ -27,6 +27,7 @@ from paravion.adapters.embedded_secrets import EmbeddedSecrets
 from paravion.adapters.embedded_spool import EmbeddedSpool
 from paravion.adapters.embedded_suppression import EmbeddedSuppression
 from paravion.adapters.embedded_tables import EmbeddedTables
+from paravion.adapters.embedded_tls_policies import EmbeddedTlsPolicies
 from paravion.adapters.embedded_uploads import EmbeddedUploads
 from paravion.errors import Unavailable
 
@@ -79,6 +80,7 @@ class EmbeddedData:
             self.identities = EmbeddedIdentities(self.database)
             self.tables = EmbeddedTables(self.database)
             self.suppression = EmbeddedSuppression(self.database)
+            self.tls_policies = EmbeddedTlsPolicies(self.database, clock)
             self.secrets = EmbeddedSecrets(folder / "secrets")
             self.uploads = EmbeddedUploads(folder / "uploads", self._upload_key(), lambda: self.endpoint, clock)
             self.broken_off = resume(self.database)
@@ -100,6 +102,7 @@ class EmbeddedData:
             + self.ledger.expire(now, _EXPIRE_AT_ONCE)
             + self.queues.expire(now, _EXPIRE_AT_ONCE)
             + self.suppression.expire(now, _EXPIRE_AT_ONCE)
+            + self.tls_policies.expire(now, _EXPIRE_AT_ONCE)
             + self.uploads.expire(now)
         )
 

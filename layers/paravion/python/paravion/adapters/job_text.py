@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import Job, JobKey, JobRecord, LogEntry, Notice, NoticeKind, RecipientState
+from paravion.domain.tls_facts import TlsFacts
 
 RETENTION_S: Final = 45 * 86_400
 """
@@ -74,14 +75,20 @@ def decode_detail(text: str) -> dict[str, Any]:
 def _state_fields(state: RecipientState) -> dict[str, Any]:
     """Only what is set: an item is paid for by the kilobyte."""
     outcome = {name: value for name, value in asdict(state.outcome).items() if value}
+    facts = {name: value for name, value in outcome.pop("tls_facts").items() if value}
+    if facts:
+        outcome["tls_facts"] = facts
     return {"path": state.forward_path, "at": state.at, "attempt": state.attempt, "outcome": outcome}
 
 
 def _state(fields: dict[str, Any]) -> RecipientState:
     outcome = fields["outcome"]
+    known = {"status": "", **outcome, "result": Result(outcome["result"])}
+    if "tls_facts" in known:
+        known["tls_facts"] = TlsFacts(**known["tls_facts"])
     return RecipientState(
         fields["path"],
-        Outcome(**{"status": "", **outcome, "result": Result(outcome["result"])}),
+        Outcome(**known),
         fields["at"],
         fields["attempt"],
     )
