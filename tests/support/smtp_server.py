@@ -4,7 +4,7 @@ An SMTP server for tests that does what it is told, at every stage, in every wro
     async with SmtpServer(script={"RCPT": ["550 5.1.1 no", None], "DOT": DROP}) as server:
         ... server.port, server.messages, server.sessions
 
-A script names what happens at a stage: CONNECT EHLO HELO STARTTLS TLS RSET MAIL RCPT DATA CONTENT DOT QUIT.
+A script names what happens at a stage: CONNECT EHLO HELO STARTTLS TLS AUTH RSET MAIL RCPT DATA CONTENT DOT QUIT.
 A list is consumed, one action each time the stage is reached by any session, then the server behaves;
 anything else happens every time. Actions:
 
@@ -203,6 +203,12 @@ class _Talk:
         await self.writer.start_tls(self.server.tls)
         self.session.tls = True
 
+    async def on_auth(self, line: str) -> None:
+        """Play the script until it says anything but 334; without one: 502."""
+        while await self.do("AUTH", line, "502 5.5.1 no AUTH") is None:
+            line = await self.line()
+            self.session.commands.append(line)
+
     async def on_rset(self, line: str) -> None:
         self.mail, self.rcpts = "", []
         await self.do("RSET", line, "250 2.0.0 ok")
@@ -240,15 +246,18 @@ class _Talk:
         await self.do("QUIT", line, "221 2.0.0 bye")
         raise _Closed
 
-    async def do(self, stage: str, line: str, usual: str) -> bool:
-        """Act as the script says, or as usual; True if that was a yes."""
+    async def do(self, stage: str, line: str, usual: str) -> bool | None:
+        """Act as the script says, or as usual; True if that was a yes, None if it was AUTH's 334."""
         action = self.server.action(stage, self.session, line)
         if action is None:
             action = usual
         await self.act(action)
         yes = "3" if stage == "DATA" else "2"
         parts = [each.reply if isinstance(each, Slowly) else each for each in _parts(action)]
-        return YES in parts or next((each for each in parts if isinstance(each, str)), "").startswith(yes)
+        said = next((each for each in parts if isinstance(each, str)), "")
+        if stage == "AUTH" and said.startswith("334"):
+            return None
+        return YES in parts or said.startswith(yes)
 
     async def act(self, action: Action) -> None:
         if isinstance(action, tuple):

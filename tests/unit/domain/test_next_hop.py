@@ -12,10 +12,10 @@ from paravion.domain.next_hop import MxHost, NextHop, is_literal, is_refused, li
 
 ROUTES = {
     "mx": ("mx", None),
-    "name": ("smart.test:587", MxHost("smart.test", 587, (), allow_private=True)),
-    "ipv4": ("127.0.0.1:2599", MxHost("127.0.0.1", 2599, ("127.0.0.1",), allow_private=True)),
-    "ipv6": ("[::1]:25", MxHost("::1", 25, ("::1",), allow_private=True)),
-    "ipv6_literal": ("[IPv6:::1]:25", MxHost("::1", 25, ("::1",), allow_private=True)),
+    "name": ("smart.test:587", MxHost("smart.test", 587, (), allow_private=True, by_route=True)),
+    "ipv4": ("127.0.0.1:2599", MxHost("127.0.0.1", 2599, ("127.0.0.1",), allow_private=True, by_route=True)),
+    "ipv6": ("[::1]:25", MxHost("::1", 25, ("::1",), allow_private=True, by_route=True)),
+    "ipv6_literal": ("[IPv6:::1]:25", MxHost("::1", 25, ("::1",), allow_private=True, by_route=True)),
 }
 
 

@@ -10,7 +10,8 @@ connection before the final dot is repeated over a fresh one. After the final do
 
 TLS is opportunistic (RFC 7435): used where offered, certificates unverified, in clear where the handshake
 fails, since refusing would only send the same mail unencrypted through somebody else's. On port 465 TLS
-comes first and there is no clear (RFC 8314).
+comes first and there is no clear (RFC 8314). A hop with a credential is logged in to (domain/smtp_auth.py),
+and its connections carry nothing that goes by another credential.
 
 RFC: 5321 4.5.3.2, 4.5.4.1, 5.1; 3207.
 """
@@ -33,6 +34,7 @@ from paravion.domain.reply import ReplyParser, printable
 from paravion.domain.smtp_dialogue import (
     EIGHT_BIT,
     Content,
+    Refusal,
     Request,
     Session,
     StartTls,
@@ -46,10 +48,11 @@ from paravion.domain.verdict import Fault, FaultKind, Peer, Scope, Stage, Verdic
 from paravion.errors import SpoolMissing, SpoolUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Generator, Mapping
+    from collections.abc import AsyncIterator, Callable, Generator, Mapping
     from typing import Any
 
     from paravion.domain.next_hop import MxHost, NextHop
+    from paravion.domain.sasl import Credential
     from paravion.domain.verdict import Answer
     from paravion.ports import Body, Resolver, Transaction
 
@@ -237,7 +240,7 @@ class _Connection(asyncio.Protocol):
 class _HostState:
     """What is shared between all transactions to one host."""
 
-    key: tuple[str, int, bool]
+    key: tuple[str, int, bool, str, str]
     slots: asyncio.Semaphore
     users: int = 0
     idle: list[_Connection] = field(default_factory=list)
@@ -258,6 +261,7 @@ class _Held:
 class _Attempt:
     """One `send` under way."""
 
+    hop: NextHop
     transaction: Transaction
     deadline: float
     pending: dict[int, tuple[str, tuple[str, ...], str]]
@@ -329,6 +333,8 @@ class SmtpTransport:
         idle_limit_s: An unused connection is given up after this.
         max_idle: Unused connections kept in all.
         starttls: Use TLS where it is offered.
+        credential_of: What a hop's credential name stands for, or the outcome when it stands for nothing;
+            called in a thread, may block, never raises. None: no hop has one.
     """
 
     def __init__(
@@ -341,6 +347,7 @@ class SmtpTransport:
         idle_limit_s: float = 30.0,
         max_idle: int = 200,
         starttls: bool = True,
+        credential_of: Callable[[str], Credential | Outcome] | None = None,
     ) -> None:
         self._hostname = hostname
         self._resolver = resolver
@@ -349,13 +356,14 @@ class SmtpTransport:
         self._idle_limit_s = idle_limit_s
         self._max_idle = max_idle
         self._starttls = starttls
-        self._hosts: dict[tuple[str, int, bool], _HostState] = {}
+        self._credential_of = credential_of
+        self._hosts: dict[tuple[str, int, bool, str, str], _HostState] = {}
         self._idle_count = 0
         self._leaving: set[_Connection] = set()
 
     async def send(self, hop: NextHop, transaction: Transaction, deadline: float) -> dict[int, Outcome]:
         """See ports.Transport."""
-        attempt = _Attempt(transaction, deadline, dict(transaction.recipients))
+        attempt = _Attempt(hop, transaction, deadline, dict(transaction.recipients))
         try:
             await self._try_hosts(hop, attempt)
         except (SpoolMissing, SpoolUnavailable):
@@ -379,9 +387,9 @@ class SmtpTransport:
             await asyncio.wait([connection.closed for connection in self._leaving])
 
     @asynccontextmanager
-    async def _slot(self, host: MxHost, deadline: float) -> AsyncIterator[_HostState | None]:
+    async def _slot(self, host: MxHost, hop: NextHop, deadline: float) -> AsyncIterator[_HostState | None]:
         """Wait for one of the host's slots; None if the deadline comes first."""
-        key = (host.name, host.port, host.allow_private)
+        key = (host.name, host.port, host.allow_private, hop.tls, hop.credential)
         state = self._hosts.get(key)
         if state is None:
             state = self._hosts[key] = _HostState(key, asyncio.Semaphore(self._connections_per_host))
@@ -408,7 +416,7 @@ class SmtpTransport:
         for host in hop.hosts:
             if not attempt.goes_on():
                 return
-            async with self._slot(host, attempt.deadline) as state:
+            async with self._slot(host, hop, attempt.deadline) as state:
                 if state is None:
                     text = f"No free connection to {host.name} in time"
                     attempt.settle_all(ours(status.SYSTEM_BUSY, text, _LOCAL, Peer(host.name), Scope.HOST))
@@ -430,7 +438,7 @@ class SmtpTransport:
             if not attempt.goes_on():
                 return
             attempt.addresses_left -= 1
-            opened = await self._open(host, address, attempt.deadline)
+            opened = await self._open(host, address, attempt.hop, attempt.deadline)
             if isinstance(opened, Verdict):
                 attempt.settle_all(opened)
                 continue
@@ -460,17 +468,19 @@ class SmtpTransport:
             attempt.settle_all(ours(status.NEXT_HOP_REFUSED, text, _LOCAL, Peer(host.name), Scope.HOST))
         return allowed
 
-    async def _open(self, host: MxHost, address: str, deadline: float) -> _Connection | Verdict:
-        """Connect and introduce ourselves; in clear if TLS turns out to be broken."""
+    async def _open(self, host: MxHost, address: str, hop: NextHop, deadline: float) -> _Connection | Verdict:
+        """Connect, introduce ourselves and log in; in clear if TLS turns out to be broken and there is no secret."""
         starttls = self._starttls and host.port != SMTPS_PORT
         while True:
             connection = await self._connect(host, address, deadline)
             if isinstance(connection, Verdict):
                 return connection
             try:
-                peer = Peer(host.name, address, connection.tls_version)
+                peer = Peer(host.name, address, connection.tls_version, host.by_route)
                 dialogue = introduce(self._hostname, peer, starttls=starttls, refuse_own_name=not host.allow_private)
                 result = await _drive(connection, dialogue, deadline)
+                if isinstance(result, Session) and hop.credential:
+                    result = await self._log_in(connection, result, hop, deadline)
             except BaseException:
                 connection.abort()
                 raise
@@ -478,9 +488,31 @@ class SmtpTransport:
                 connection.session = result
                 return connection
             self._quit(connection)
-            if not (starttls and result.tls_broken and budget.may_begin(asyncio.get_running_loop().time(), deadline)):
+            in_clear = starttls and result.tls_broken and not hop.credential
+            if not (in_clear and budget.may_begin(asyncio.get_running_loop().time(), deadline)):
                 return result.verdict
             starttls = False
+
+    async def _log_in(
+        self, connection: _Connection, session: Session, hop: NextHop, deadline: float
+    ) -> Session | Refusal:
+        import secrets  # seldom needed, as the rest of this
+
+        from paravion.domain.smtp_auth import authenticate
+
+        try:
+            async with asyncio.timeout_at(deadline):
+                found = await asyncio.to_thread(self._credential_of, hop.credential) if self._credential_of else None
+        except TimeoutError:
+            found = our_outcome(status.NO_ANSWER, "The secret store does not answer", Stage.AUTH)
+        if found is None:
+            found = our_outcome(status.MISCONFIGURED, f"There is no credential {hop.credential}", Stage.AUTH)
+        if isinstance(found, Outcome):
+            peer = session.peer
+            found = replace(found, mx_host=peer.name, address=peer.address, tls=peer.tls)
+            return Refusal(Verdict(found, Scope.HOST))
+        dialogue = authenticate(session, found, secrets.token_urlsafe(18), clear=hop.tls == "none")
+        return await _drive(connection, dialogue, deadline)
 
     async def _connect(self, host: MxHost, address: str, deadline: float) -> _Connection | Verdict:
         loop = asyncio.get_running_loop()

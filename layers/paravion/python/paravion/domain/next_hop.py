@@ -36,20 +36,30 @@ class MxHost:
         port: TCP port.
         addresses: To try in this order; empty: look them up when its turn comes.
         allow_private: A route names it on purpose; otherwise private addresses are refused.
+        by_route: The operator named it, or the domain whose MX it is: what it wants of us is the operator's affair.
     """
 
     name: str
     port: int = SMTP_PORT
     addresses: tuple[str, ...] = ()
     allow_private: bool = False
+    by_route: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class NextHop:
-    """Where a set of recipients goes: hosts in the order of trying. `name` groups recipients of one hop."""
+    """
+    Where a set of recipients goes: hosts in the order of trying. `name` groups recipients of one hop.
+
+    Attributes:
+        tls: `none`, `may`, `encrypt` or `verify`; "" leaves it to what the destination publishes.
+        credential: Name of what we log in with, "" for nothing.
+    """
 
     name: str
     hosts: tuple[MxHost, ...]
+    tls: str = ""
+    credential: str = ""
 
 
 def route(relay: str) -> NextHop | None:
@@ -75,7 +85,7 @@ def route(relay: str) -> NextHop | None:
         addresses: tuple[str, ...] = (str(ipaddress.ip_address(name)),)
     except ValueError:
         addresses = ()
-    return NextHop(relay, (MxHost(name, int(port), addresses, allow_private=True),))
+    return NextHop(relay, (MxHost(name, int(port), addresses, allow_private=True, by_route=True),))
 
 
 def is_literal(domain: str) -> bool:

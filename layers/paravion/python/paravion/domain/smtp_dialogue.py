@@ -18,13 +18,13 @@ A message of BODY type 8BITMIME for a host without that extension has been conve
 ("just send 8").
 
 RFC: 5321 3.1-3.3, 4.1, 4.5.2; 2920 (PIPELINING), 1870 (SIZE), 6152 (8BITMIME), 6531 (SMTPUTF8), 3461 (DSN), 3207
-(STARTTLS), 9422 (LIMITS). Noted for later only: AUTH, CHUNKING.
+(STARTTLS), 9422 (LIMITS). Between the two: AUTH (domain/smtp_auth.py).
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from paravion.domain import status
@@ -284,7 +284,7 @@ def introduce(  # noqa: PLR0911 (one exit for each command that may be refused)
     if not isinstance(handshake, TlsUp):
         return Refusal(judge(Stage.TLS, handshake, peer), tls_broken=True)
     # RFC 3207 4.2: what was learned in clear is forgotten.
-    peer = Peer(peer.name, peer.address, handshake.version)
+    peer = replace(peer, tls=handshake.version)
     introduced = yield from _hello(hostname, peer)
     if isinstance(introduced, Refusal):
         # With TLS 1.3 a host's refusal of our half of the handshake arrives only now.
