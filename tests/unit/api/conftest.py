@@ -71,6 +71,8 @@ class World:
             local_domains=(),
             masquerade_as="",
             relay="mx",
+            relay_tls="",
+            relay_credential="",
             masquerade_exposed=("root",),
         )
         self.clock = lambda: time.time() + self.clock_shift_s

@@ -15,7 +15,6 @@ from paravion.domain.sasl import (
     begin,
     choose,
     credential,
-    credential_name,
     parse_credential,
     saslprep,
 )
@@ -200,11 +199,3 @@ def test_stored_text_that_is_no_credential_is_a_value_error(text):
     """Whatever lies in the store."""
     with pytest.raises(ValueError, match=r"."):
         parse_credential(text)
-
-
-def test_names_of_credentials():
-    """They are part of a path, and of a word in the mailertable."""
-    assert credential_name("ses.eu-west-1_a") == "ses.eu-west-1_a"
-    for name in ("", ".x", "a/b", "a b", "a,b", "x" * 65, "ä"):
-        with pytest.raises(ValueError, match="letters"):
-            credential_name(name)

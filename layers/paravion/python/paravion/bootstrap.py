@@ -116,10 +116,13 @@ def deliver() -> DeliverDeps:
     from paravion.adapters.smtp_client import SmtpTransport
     from paravion.domain.next_hop import route
     from paravion.services.deliver import DeliverDeps
+    from paravion.services.route_login import RouteLogin
 
     own = settings.from_env(settings.DeliverSettings, os.environ)
     clients = _Clients()
     resolver = DnsResolver()
+    # The client is made when the first route with a credential is used: few have one.
+    credential_of = RouteLogin(lambda: SsmSecrets(clients.make("ssm"), own.secrets, time.monotonic))
     dynamodb: Any = clients.make("dynamodb")
     return DeliverDeps(
         spool=S3Spool(clients.make("s3"), own.spool),
@@ -128,9 +131,11 @@ def deliver() -> DeliverDeps:
         ),
         ledger=DynamoLedger(dynamodb, own.ledger),
         resolver=resolver,
-        transport=SmtpTransport(own.hostname, resolver, connect_timeout_s=own.connect_timeout_s),
+        transport=SmtpTransport(
+            own.hostname, resolver, connect_timeout_s=own.connect_timeout_s, credential_of=credential_of
+        ),
         event_log=PowertoolsEventLog("deliver", own.log_level),
-        smarthost=route(own.relay),
+        smarthost=route(own.relay, own.relay_tls, own.relay_credential),
         tables=_tables(dynamodb, own.ledger),
         clock=time.time,
         new_token=partial(secrets.token_hex, 8),

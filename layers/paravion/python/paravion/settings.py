@@ -122,6 +122,12 @@ def _relay(text: str) -> str:
     return text
 
 
+def _credential_or_none(text: str) -> str:
+    from paravion.domain.next_hop import credential_name  # most have none
+
+    return credential_name(text) if text else text
+
+
 MEBI: Final = 1 << 20
 
 SETTINGS: Final = (
@@ -152,6 +158,8 @@ SETTINGS: Final = (
     Setting("credential_region", _text, "us-east-1", "", "Region that SES SMTP passwords were derived for."),
     Setting("upload_endpoint", _text, "", "", "Base URL for presigned uploads; empty: the spool's own."),
     Setting("relay", _relay, "mx", "", "Where all mail goes: mx, or HOST:PORT of a smarthost."),
+    Setting("relay_tls", _choice("", "none", "may", "encrypt", "verify"), "", "", "TLS to the smarthost of `relay`."),
+    Setting("relay_credential", _credential_or_none, "", "", "What the smarthost of `relay` is logged in to with."),
     Setting("connect_timeout_s", _seconds(1, 300), "30", "seconds", "Longest wait for a connection to open."),
     Setting(
         "retry_intervals_s",
@@ -238,9 +246,12 @@ class DeliverSettings:
     ledger: str
     delivery_queue: str
     bounce_queue: str
+    secrets: str
     hostname: str
     log_level: str
     relay: str
+    relay_tls: str
+    relay_credential: str
     connect_timeout_s: float
 
 
@@ -293,6 +304,8 @@ class AdminSettings:
     max_recipients_count: int
     max_expansion_count: int
     relay: str
+    relay_tls: str
+    relay_credential: str
     local_domains: tuple[str, ...]
     masquerade_as: str
     masquerade_exposed: tuple[str, ...]

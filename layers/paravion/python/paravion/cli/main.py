@@ -1,5 +1,5 @@
 """
-`paravion`: up, smtpd, show, queue, identity, doctor, tables, credentials, version.
+`paravion`: up, smtpd, show, queue, identity, doctor, tables, routes, credentials, version.
 
 A command's own work stands in its module, which is imported only when it is called.
 """
@@ -73,6 +73,12 @@ def _parser(command: str) -> argparse.ArgumentParser:
         from paravion.cli import tables as tables_command
 
         tables_command.add_arguments(tables)
+
+    routes = commands.add_parser("routes", help="what smarthosts are logged in to with")
+    if command == "routes":
+        from paravion.cli import routes as routes_command
+
+        routes_command.add_arguments(routes)
 
     credentials = commands.add_parser("credentials", help="access keys and SMTP passwords")
     actions = credentials.add_subparsers(metavar="ACTION", required=True)

@@ -40,8 +40,6 @@ _ITERATIONS: Final = range(4096, 600_001)
 _STORED_OCTETS: Final = 4096
 """A secret of the store has no more (SSM, standard parameters); so no answer passes the 12,288 of RFC 4954 4."""
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
 _MAPPED_TO_NOTHING: Final = stringprep.in_table_b1
 _PROHIBITED: Final = (
     stringprep.in_table_c12, stringprep.in_table_c21_c22, stringprep.in_table_c3, stringprep.in_table_c4,
@@ -123,18 +121,6 @@ def parse_credential(text: str) -> Credential:
         raise ValueError("not an object")  # noqa: TRY004 (as for every other fault of the text)
     return credential(given.get("user", ""), given.get("password", ""), given.get("token", ""),
                       given.get("mechanism", ""))  # fmt: skip
-
-
-def credential_name(name: str) -> str:
-    """
-    Give a credential's name.
-
-    Raises:
-        ValueError: It is none.
-    """
-    if not _NAME.fullmatch(name):
-        raise ValueError("a credential's name has 1 to 64 of letters, digits and . _ -, the first no punctuation")
-    return name
 
 
 class Exchange:

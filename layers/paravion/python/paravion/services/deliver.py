@@ -34,7 +34,8 @@ from paravion.domain.refusal import Refusal
 from paravion.domain.status import ATTEMPT_BROKE_OFF
 from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing, Unavailable
 from paravion.ports import QueueName, Transaction
-from paravion.services.routes import MxRoute, refused, routes_for
+from paravion.services.fallback import Leg
+from paravion.services.routes import Chain, MxRoute, refused, routes_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from paravion.domain.next_hop import NextHop
     from paravion.domain.queue import Job, JobRecord, Received
     from paravion.ports import EventLog, Ledger, Queues, Resolver, Spool, Tables, Transport
+    from paravion.services.routes import Route
 
 LEASE_MARGIN_S: Final = 30.0
 """A lease outlives its invocation by this: clocks differ, and a frozen function may not wake into its own lease."""
@@ -189,7 +191,7 @@ class _Attempt:
         """Send to every next hop at once, and record outcomes as they come in."""
         outcomes, hops = await self._next_hops(todo)
         body = self.deps.spool.open_body(envelope.df_id, envelope.body_octets)
-        tasks = {}
+        tasks: dict[asyncio.Future[dict[int, Outcome]], Leg] = {}
         for hop, positions in hops:
             transaction = Transaction(
                 envelope.queue_id,
@@ -202,14 +204,16 @@ class _Attempt:
                 envelope.ret,
                 envelope.envid,
             )
-            tasks[asyncio.ensure_future(self._send(hop, transaction))] = positions
+            tasks[asyncio.ensure_future(self._send(hop, transaction))] = Leg(hop, transaction)
         try:
             while True:
-                if tasks and not outcomes:
+                while tasks and not outcomes:
                     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                     for task in done:
-                        del tasks[task]
-                        outcomes.update(task.result())
+                        settled, leg = tasks.pop(task).after(task.result())
+                        outcomes.update(settled)
+                        if leg is not None:
+                            tasks[asyncio.ensure_future(self._send(leg.hop, leg.transaction))] = leg
                 last = not tasks
                 # The instant of RFC 1047 ends with this write.
                 record = await self._record(record, outcomes, todo, last=last)
@@ -239,15 +243,17 @@ class _Attempt:
             return dict.fromkeys(todo, _broke_off()), []
         found = await asyncio.gather(*(self._next_hop(domain, routes.get(domain)) for domain in by_domain))
         outcomes: dict[int, Outcome] = {}
-        hops: dict[str, tuple[NextHop, list[int]]] = {}
+        hops: dict[tuple[str, ...], tuple[NextHop, list[int]]] = {}
         for hop, positions in zip(found, by_domain.values(), strict=True):
             if isinstance(hop, Outcome):
                 outcomes.update(dict.fromkeys(positions, hop))
             else:
-                hops.setdefault(hop.name, (hop, []))[1].extend(positions)
+                hops.setdefault(hop.key, (hop, []))[1].extend(positions)
         return outcomes, list(hops.values())
 
-    async def _next_hop(self, domain: str, route: NextHop | MxRoute | Outcome | None) -> NextHop | Outcome:
+    async def _next_hop(self, domain: str, route: Route | None) -> NextHop | Outcome:
+        if isinstance(route, Chain):
+            return route.resolved(await asyncio.gather(*(self._next_hop(domain, hop) for hop in route.hops)))
         if isinstance(route, MxRoute):
             return route.resolved(await self._look_up(route.domain))
         return route or self.deps.smarthost or await self._look_up(domain)

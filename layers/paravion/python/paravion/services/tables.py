@@ -15,6 +15,7 @@ from paravion.domain.address import shown
 from paravion.domain.status import BAD_REQUEST, NOT_FOUND, Rejected
 from paravion.domain.table_pages import INCLUDE
 from paravion.domain.tables import KINDS, BadTable, include_name, includes_of, parse_table
+from paravion.services import route_credentials
 from paravion.services.authenticate import require_operator
 
 if TYPE_CHECKING:
@@ -37,13 +38,15 @@ def load_table(kind: str, files: Sequence[tuple[str, bytes]], principal: Princip
 
     Raises:
         Rejected: access_denied; bad_request: no such kind, or every problem with its file and line.
-        LedgerUnavailable: Loading again is safe.
+        LedgerUnavailable, SecretsUnavailable: Loading again is safe.
     """
     _check(kind, principal)
     settings = deps.settings
     local_domains = settings.local_domains or (settings.hostname,)
     try:
-        entries = parse_table(kind, files, local_domains, settings.max_expansion_count)
+        entries = parse_table(
+            kind, files, local_domains, settings.max_expansion_count, lambda name: route_credentials.exists(name, deps)
+        )
     except BadTable as exc:
         raise Rejected(BAD_REQUEST, f"nothing was loaded: {exc}") from exc
     loaded = deps.tables.loaded()
