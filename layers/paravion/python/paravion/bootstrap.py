@@ -132,7 +132,11 @@ def deliver() -> DeliverDeps:
         ledger=DynamoLedger(dynamodb, own.ledger),
         resolver=resolver,
         transport=SmtpTransport(
-            own.hostname, resolver, connect_timeout_s=own.connect_timeout_s, credential_of=credential_of
+            own.hostname,
+            resolver,
+            connect_timeout_s=own.connect_timeout_s,
+            credential_of=credential_of,
+            chunking=own.chunking == "on",
         ),
         event_log=PowertoolsEventLog("deliver", own.log_level),
         smarthost=route(own.relay, own.relay_tls, own.relay_credential),

@@ -160,6 +160,7 @@ SETTINGS: Final = (
     Setting("relay", _relay, "mx", "", "Where all mail goes: mx, or HOST:PORT of a smarthost."),
     Setting("relay_tls", _choice("", "none", "may", "encrypt", "verify"), "", "", "TLS to the smarthost of `relay`."),
     Setting("relay_credential", _credential_or_none, "", "", "What the smarthost of `relay` is logged in to with."),
+    Setting("chunking", _choice("on", "off"), "on", "", "Whether small messages go by BDAT where it is offered."),
     Setting("connect_timeout_s", _seconds(1, 300), "30", "seconds", "Longest wait for a connection to open."),
     Setting(
         "retry_intervals_s",
@@ -252,6 +253,7 @@ class DeliverSettings:
     relay: str
     relay_tls: str
     relay_credential: str
+    chunking: str
     connect_timeout_s: float
 
 

@@ -41,6 +41,8 @@ from paravion.domain.smtp_dialogue import (
     Step,
     TlsUp,
     Transacted,
+    Whole,
+    fitting,
     introduce,
     transact,
 )
@@ -65,6 +67,7 @@ MAX_SESSIONS: Final = 2
 _WRITE_OCTETS: Final = 131_072  # one piece handed to the socket; what it can't take is copied once
 _REUSE_MESSAGES: Final = 100  # then a fresh connection, so that hosts may balance their load
 _TRUSTED_IDLE_S: Final = 1.0  # nothing forgets a connection sooner
+_KNOWN_HOSTS: Final = 10_000  # some megabyte of names
 _DNS: Final = "DNS"
 _LOCAL: Final = "LOCAL"
 
@@ -141,6 +144,11 @@ class _Connection(asyncio.Protocol):
     def is_usable(self) -> bool:
         """Open, and nothing was said that nobody asked for (a 421 before closing, mostly)."""
         return self._lost is None and not self._answers and self._parser.is_empty and not self._transport.is_closing()
+
+    @property
+    def is_lost(self) -> bool:
+        """The connection has ended."""
+        return self._lost is not None
 
     def write(self, octets: bytes) -> None:
         """Send, or drop if the connection is gone: the next answer tells."""
@@ -335,6 +343,7 @@ class SmtpTransport:
         starttls: Use TLS where it is offered.
         credential_of: What a hop's credential name stands for, or the outcome when it stands for nothing;
             called in a thread, may block, never raises. None: no hop has one.
+        chunking: Send small messages by BDAT where it is offered (domain/smtp_dialogue.py).
     """
 
     def __init__(
@@ -348,6 +357,7 @@ class SmtpTransport:
         max_idle: int = 200,
         starttls: bool = True,
         credential_of: Callable[[str], Credential | Outcome] | None = None,
+        chunking: bool = True,
     ) -> None:
         self._hostname = hostname
         self._resolver = resolver
@@ -357,6 +367,8 @@ class SmtpTransport:
         self._max_idle = max_idle
         self._starttls = starttls
         self._credential_of = credential_of
+        self._chunking = chunking
+        self._bdat: dict[str, bool] = {}  # hosts that offer it: whether they understand it
         self._hosts: dict[tuple[str, int, bool, str, str], _HostState] = {}
         self._idle_count = 0
         self._leaving: set[_Connection] = set()
@@ -548,13 +560,13 @@ class SmtpTransport:
         session = connection.session
         assert session is not None  # noqa: S101 (only introduced connections come here)
         kept = connection.used > 0
-        limit = min(CHUNK_RECIPIENTS, session.extensions.rcpt_max or CHUNK_RECIPIENTS)
         todo = list(attempt.pending)
         ended = False
         try:
             while todo and not ended:
-                group = {position: attempt.pending[position] for position in todo[:limit]}
-                todo = todo[limit:]
+                waiting = {position: attempt.pending[position] for position in todo}
+                group = {n: waiting.pop(n) for n in fitting(session.extensions, waiting, CHUNK_RECIPIENTS)}
+                todo = list(waiting)
                 result = await self._transact(connection, session, group, attempt, kept=kept)
                 verdicts = result.verdicts
                 if kept and not result.intact:
@@ -613,10 +625,17 @@ class SmtpTransport:
             transaction.ret,
             transaction.envid,
         )
-        dialogue = transact(session, request, reset=connection.reset)
-        idle_s = asyncio.get_running_loop().time() - connection.fresh_at
-        first_s = budget.REUSED_ANSWER_S if kept and idle_s > _TRUSTED_IDLE_S else None
-        return await _drive(connection, dialogue, attempt.deadline, transaction.body, first_s)
+        is_old = kept and asyncio.get_running_loop().time() - connection.fresh_at > _TRUSTED_IDLE_S
+        # Over one that may have died everything would be in doubt: a deferral, where DATA costs a reconnect.
+        bdat = self._bdat.get(session.peer.name) if self._chunking and not is_old else False
+        dialogue = transact(session, request, reset=connection.reset, bdat=bdat)
+        first_s = budget.REUSED_ANSWER_S if is_old else None
+        result = await _drive(connection, dialogue, attempt.deadline, transaction.body, first_s)
+        if result.bdat is not None:
+            if len(self._bdat) >= _KNOWN_HOSTS:
+                self._bdat.clear()
+            self._bdat[session.peer.name] = result.bdat
+        return result
 
     def _take_idle(self, state: _HostState) -> _Connection | None:
         """Give the connection that was used last, if one is still good."""
@@ -699,6 +718,9 @@ async def _drive(
             elif isinstance(step, Content):
                 assert body is not None  # noqa: S101 (only `transact` yields Content)
                 answer = await _send_content(connection, step, body, deadline)
+            elif isinstance(step, Whole):
+                assert body is not None  # noqa: S101 (as above)
+                answer = await _send_whole(connection, step, body, deadline)
             elif isinstance(step, StartTls):
                 answer = await connection.start_tls(budget.wait_s(Stage.TLS, clock(), deadline))
             first_s = None
@@ -750,6 +772,31 @@ async def _send_content(connection: _Connection, content: Content, body: Body, d
     waiting.append(content.end())
     connection.write(b"".join(waiting))
     return await connection.answer(budget.wait_s(Stage.DOT, clock(), deadline))
+
+
+async def _send_whole(connection: _Connection, whole: Whole, body: Body, deadline: float) -> Answer:
+    """
+    Write a whole transaction, and give its first answer.
+
+    Raises:
+        SpoolMissing, SpoolUnavailable: The body can't be read, or not all of it; nothing was sent.
+    """
+    clock = asyncio.get_running_loop().time
+    try:
+        async with asyncio.timeout_at(deadline):
+            octets = b"".join([chunk async for chunk in body.chunks()])
+    except TimeoutError:
+        return Fault(FaultKind.TIMED_OUT)
+    if len(octets) != body.octets:
+        raise SpoolUnavailable(f"body has {len(octets)} octets, not {body.octets}")
+    if clock() >= deadline:
+        return Fault(FaultKind.TIMED_OUT)
+    if connection.is_lost:
+        # Nothing leaves any more: no doubt begins.
+        return await connection.answer(0.0)
+    whole.is_sent = True
+    connection.write(whole.octets(octets))
+    return await connection.answer(budget.wait_s(Stage.MAIL, clock(), deadline))
 
 
 def _shared(result: Transacted) -> Verdict | None:
