@@ -180,7 +180,8 @@ class Sink:
         self.port = port
         self.count = 0
         self._process = process
-        threading.Thread(target=self._watch, daemon=True).start()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
 
     def _watch(self) -> None:
         assert self._process.stdout is not None
@@ -190,6 +191,14 @@ class Sink:
             found = re.findall(rb"mesg=(\d+)\s", text)
             if found:
                 self.count = int(found[-1])
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait()
+        self._watcher.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
     def wait_for(self, count: int, seconds: float) -> None:
         """Wait until that many messages came in all. Raises TimeoutError."""
@@ -207,13 +216,12 @@ def sink(*options: str) -> Iterator[Sink]:
     command = [str(ROOT / "usr/sbin/smtp-sink"), "-c", *options, f"127.0.0.1:{port}", "1000"]
     if os.geteuid() == 0:
         command[1:1] = ["-u", _PRIVS]
-    process = subprocess.Popen(command, env=ENVIRON, stdout=subprocess.PIPE)
+    taken = Sink(subprocess.Popen(command, env=ENVIRON, stdout=subprocess.PIPE), port)
     try:
         wait_open(port)
-        yield Sink(process, port)
+        yield taken
     finally:
-        process.kill()
-        process.wait()
+        taken.close()
 
 
 def source(port: int, messages: int, octets: int, sessions: int = 20) -> None:
