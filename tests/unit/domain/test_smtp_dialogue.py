@@ -355,7 +355,10 @@ def test_handshake_nobody_asked_for_is_a_bug():
 CHUNK = session("PIPELINING", "CHUNKING", "DSN")
 ENVELOPE = M + R + S
 LAST = "BDAT 11 LAST\r\nA: b\r\n\r\nx\r\n"
-ASK = ENVELOPE + "BDAT 0\r\n"
+ASK = ENVELOPE + "BDAT 1\r\nA"
+REST = "BDAT 10 LAST\r\n: b\r\n\r\nx\r\n"
+NOOP = "NOOP\r\n"
+BY_DATA = [ASK, NOOP, "RSET\r\n" + ENVELOPE + DATA, Z]
 
 # what is known of BDAT, answers → what is written, results, scope of the first, intact, reset, what was learnt
 CHUNKINGS = {
@@ -382,22 +385,30 @@ CHUNKINGS = {
     "known_354": (True, [GO], [ENVELOPE + LAST], [D, D], Scope.DESTINATION, False, True, None),
     "known_not_sent": (True, [(LOST,)], [], [D, D], Scope.HOST, False, True, None),
     "known_no_more": (True, [YES, YES, NO, "502 x"], [ENVELOPE + LAST], [D, F], Scope.HOST, False, True, False),
-    "asked": (None, [YES, YES, YES, YES, YES], [ASK, LAST], [OK, OK], Scope.MESSAGE, True, False, True),
-    "asked_one_fails": (None, [YES, NO, YES, YES, LATER], [ASK, LAST], [F, D], Scope.RECIPIENT, True, True, True),
-    "asked_all_fail": (None, [YES, NO, NO, "503 x"], [ASK], [F, F], Scope.RECIPIENT, True, True, None),
+    "asked": (None, [YES, YES, YES, YES, YES], [ASK, REST], [OK, OK], Scope.MESSAGE, True, False, True),
+    "asked_one_fails": (None, [YES, NO, YES, YES, LATER], [ASK, REST], [F, D], Scope.RECIPIENT, True, True, True),
+    "asked_all_fail": (None, [YES, NO, NO, "503 x", YES], [ASK, NOOP], [F, F], Scope.RECIPIENT, True, True, None),
+    "asked_all_fail_not_understood": (
+        None, [YES, NO, NO, "500 x", "500 x"], [ASK, NOOP], [F, F], Scope.RECIPIENT, True, True, None,
+    ),
     "asked_all_fail_taken": (None, [YES, NO, NO, YES], [ASK], [F, F], Scope.RECIPIENT, True, True, None),
-    "asked_mail_fails": (None, [NO, NO, NO, NO], [ASK], [F, F], Scope.MESSAGE, True, True, None),
-    "asked_refused": (None, [YES, YES, YES, "554 x"], [ASK], [F, F], Scope.MESSAGE, True, True, None),
-    "asked_later": (None, [YES, YES, YES, LATER], [ASK], [D, D], Scope.MESSAGE, True, True, None),
+    "asked_mail_fails": (None, [NO, NO, NO, NO, YES], [ASK, NOOP], [F, F], Scope.MESSAGE, True, True, None),
+    "asked_refused": (
+        None, [YES, YES, YES, "554 x", YES, YES, YES, YES, YES, NO], BY_DATA[:-1], [F, F], Scope.MESSAGE, True, True, False,
+    ),
+    "asked_later": (
+        None, [YES, YES, YES, LATER, YES, YES, YES, YES, YES, GO, YES], BY_DATA, [OK, OK], Scope.MESSAGE, True, False, None,
+    ),
     "asked_lost": (None, [YES, YES, YES, LOST], [ASK], [D, D], Scope.HOST, False, True, None),
     "asked_354": (None, [YES, YES, YES, GO], [ASK], [D, D], Scope.HOST, False, True, None),
     "asked_lost_in_the_end": (
-        None, [YES, YES, YES, YES, LOST], [ASK, LAST], [D, D], Scope.DESTINATION, False, True, True,
+        None, [YES, YES, YES, YES, LOST], [ASK, REST], [D, D], Scope.DESTINATION, False, True, True,
     ),
     "asked_not_sent": (None, [YES, YES, YES, YES, (LOST,)], [ASK], [D, D], Scope.HOST, False, True, None),
+    "asked_lost_after_no": (None, [YES, YES, YES, "500 x", LOST], [ASK, NOOP], [D, D], Scope.HOST, False, True, None),
     "asked_not_understood": (
-        None, [YES, NO, YES, "502 x", YES, YES, YES, GO, YES],
-        [ASK, "RSET\r\n" + M + S + DATA, Z], [F, OK], Scope.RECIPIENT, True, False, False,
+        None, [YES, NO, YES, "502 x", "500 ANOOP?", YES, YES, YES, GO, YES],
+        [ASK, NOOP, "RSET\r\n" + M + S + DATA, Z], [F, OK], Scope.RECIPIENT, True, False, False,
     ),
     "never": (False, [YES, YES, YES, GO, YES], [ENVELOPE + DATA, Z], [OK, OK], Scope.MESSAGE, True, False, None),
 }  # fmt: skip
@@ -420,6 +431,7 @@ NO_CHUNKS = {
     "without_pipelining": (session("CHUNKING"), TWO, False),
     "large": (CHUNK, request("b@y", "c@y", body_octets=65_536 - 8 + 1), False),
     "behind_a_reset": (CHUNK, TWO, True),
+    "without_header": (CHUNK, request("b@y", "c@y", header=b""), False),
 }
 
 
@@ -436,6 +448,7 @@ def test_what_gains_nothing_by_bdat_goes_by_data(key):
 
 def test_largest_message_that_goes_whole():
     """To the octet."""
+    assert len(LAST.partition("\n")[2]) == request().octets == 11
     wrote, _ = play(transact(CHUNK, request(body_octets=65_536 - 8), bdat=True), [YES, YES, YES])
     assert "BDAT" in wrote[0]
 

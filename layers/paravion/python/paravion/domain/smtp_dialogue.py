@@ -8,7 +8,7 @@ They own no clock, no socket and no body: adapters/smtp_client.py drives them an
 
     introduce   greeting → EHLO (→ HELO) → STARTTLS → EHLO         returns Session or Refusal
     transact    [RSET] MAIL RCPT… DATA content DOT                 returns Transacted
-                [RSET] MAIL RCPT… BDAT 0, BDAT content
+                [RSET] MAIL RCPT… BDAT octet, BDAT content
                 MAIL RCPT… BDAT content
 
 With PIPELINING everything up to DATA leaves in one write, otherwise each command waits for its reply.
@@ -19,8 +19,8 @@ With CHUNKING as well, a message of at most WHOLE_OCTETS leaves with all its com
 round trip instead of two. What it takes:
 
     - The host has shown that it understands BDAT: of one that only offers it (a proxy passes the keyword on) content
-      would be read as commands. The first message asks by an empty chunk, `BDAT 0`, where DATA would stand, and goes
-      by DATA if that is refused.
+      would be read as commands. The first message asks by a chunk of one octet, its header's first letter, where DATA
+      would stand, and goes by DATA if that is refused. (An empty chunk would do, but Postfix refuses it.)
     - The connection is surely alive: everything from that write on is in doubt until it is answered.
 
 Content behind a refused recipient list does reach the wire then; the host reads it as content and refuses it.
@@ -249,21 +249,22 @@ class Whole:
     A whole transaction in one write: give `octets` of the body to the wire, set `is_sent`, give the first answer.
 
     What can't be written (no body, no time) is answered with `is_sent` still False. As in Content every line ends
-    in CRLF, the last one as well; nothing is dot-stuffed.
+    in CRLF, the last one as well; nothing is dot-stuffed. The first `sent` octets have gone in an earlier chunk.
 
     RFC: 3030 2.
     """
 
-    __slots__ = ("_commands", "_header", "is_sent")
+    __slots__ = ("_commands", "_header", "_sent", "is_sent")
 
-    def __init__(self, commands: bytes, header: bytes) -> None:
+    def __init__(self, commands: bytes, header: bytes, sent: int = 0) -> None:
+        self._sent = sent
         self._commands = commands
         self._header = header
         self.is_sent = False
 
     def octets(self, body: bytes) -> bytes:
         """Give the commands and the message behind them."""
-        content = b"\r\n".join((_ended(self._header), _ended(body)))
+        content = b"\r\n".join((_ended(self._header), _ended(body)))[self._sent :]
         return b"".join((self._commands, b"BDAT %d LAST\r\n" % len(content), content))
 
 
@@ -419,12 +420,12 @@ def transact(  # noqa: C901, PLR0911, PLR0912, PLR0915 (the order of the wire, t
 
     mail = _mail(request, extensions)
     pipelined = extensions.pipelining
-    if not (pipelined and extensions.chunking and request.octets <= WHOLE_OCTETS):
+    if not (pipelined and extensions.chunking and request.octets <= WHOLE_OCTETS and request.header[:1].isalpha()):
         bdat = False
     if bdat and not reset:
         result = yield from _in_one_write(session, request, mail, commands)
         return replace(result, verdicts={**result.verdicts, **verdicts})
-    last = b"BDAT 0\r\n" if bdat is None else b"DATA\r\n"
+    last = b"BDAT 1\r\n" + request.header[:1] if bdat is None else b"DATA\r\n"
     # With PIPELINING the first step carries everything (RFC 2920 3.1: RSET, MAIL, RCPT, and DATA last).
     group = b"".join((b"RSET\r\n" if reset else b"", mail, *commands.values(), last)) if pipelined else b""
 
@@ -462,7 +463,7 @@ def transact(  # noqa: C901, PLR0911, PLR0912, PLR0915 (the order of the wire, t
         return Transacted(verdicts, intact=True, reset=True)
 
     if bdat is None:
-        return (yield from _after_an_empty_chunk(session, request, taken, verdicts))
+        return (yield from _after_the_first_octet(session, request, taken, verdicts))
     answer = yield Step(b"" if pipelined else b"DATA\r\n", Stage.DATA)
     if ends_connection(Stage.DATA, answer):
         return finish(Stage.DATA, answer)
@@ -486,28 +487,34 @@ def transact(  # noqa: C901, PLR0911, PLR0912, PLR0915 (the order of the wire, t
     return Transacted(verdicts, intact=intact, reset=not is_positive(Stage.DOT, answer))
 
 
-def _after_an_empty_chunk(
+def _after_the_first_octet(  # noqa: PLR0911 (one exit for each answer)
     session: Session, request: Request, taken: list[int], verdicts: dict[int, Verdict]
 ) -> Generator[Step | Content | Whole, Answer, Transacted]:
-    """Hear what the host says to `BDAT 0`, and send the message by what it understands."""
+    """Hear what the host says to a chunk of one octet, and send the message by what it understands."""
     peer = session.peer
 
     def all_of(verdict: Verdict, *, intact: bool, bdat: bool | None = None) -> Transacted:
         return Transacted({**verdicts, **dict.fromkeys(taken, verdict)}, intact=intact, reset=True, bdat=bdat)
 
     answer = yield Step(_NOTHING, Stage.DATA)
-    # Its yes is 2yz, unlike DATA's.
+    # A chunk's yes is 2yz, unlike DATA's.
     if ends_connection(Stage.RCPT, answer):
         return all_of(judge(Stage.DATA, answer, peer), intact=False)
-    if not taken:
-        return Transacted(verdicts, intact=True, reset=True)
     if not is_positive(Stage.RCPT, answer):
-        if not (isinstance(answer, Reply) and answer.code in _NOT_UNDERSTOOD):
-            return all_of(judge(Stage.DATA, answer, peer), intact=True)
+        refusal = answer
+        # Who did not understand BDAT has the octet still, and adds this to it: one reply from either.
+        answer = yield Step(b"NOOP\r\n", Stage.RSET)
+        if ends_connection(Stage.RCPT, answer):
+            return all_of(judge(Stage.DATA, answer, peer), intact=False)
+        if not taken:
+            return Transacted(verdicts, intact=True, reset=True)
         recipients = {position: request.recipients[position] for position in taken}
         result = yield from transact(session, replace(request, recipients=recipients), reset=True)
-        return replace(result, verdicts={**verdicts, **result.verdicts}, bdat=False)
-    whole = Whole(_NOTHING, request.header)
+        is_for_good = isinstance(refusal, Reply) and refusal.severity == 5  # noqa: PLR2004 (5yz)
+        return replace(result, verdicts={**verdicts, **result.verdicts}, bdat=False if is_for_good else None)
+    if not taken:
+        return Transacted(verdicts, intact=True, reset=True)
+    whole = Whole(_NOTHING, request.header, sent=1)
     answer = yield whole
     if not whole.is_sent:
         return all_of(judge(Stage.DATA, answer, peer), intact=False)
