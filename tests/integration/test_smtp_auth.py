@@ -9,6 +9,7 @@ import hmac
 
 import aiosmtpd.smtp
 import pytest
+import scramp
 
 from paravion.domain import sasl, status
 from paravion.domain.next_hop import MxHost, NextHop
@@ -220,6 +221,41 @@ def _scram_host(password):
         return "334 " + base64.b64encode(b"v=" + base64.b64encode(signature)).decode()
 
     return step
+
+
+@pytest.mark.parametrize("password", ["right", "wrong", "Gr\u00fc\u00dfe\u00a0\u2168"])
+def test_scramp_takes_the_right_password_only(password, tls):
+    """The host's side of SCRAM-SHA-256 as others wrote it; it prepares passwords (RFC 4013) itself."""
+    stored = "wr\u00f6ng" if password == "wrong" else password.replace("\u2168", "IX").replace("\u00a0", " ")
+    mechanism = scramp.ScramMechanism("SCRAM-SHA-256")
+    kept = mechanism.make_auth_info(stored, iteration_count=4096)
+    hosts = []
+
+    def step(_, line):
+        try:
+            if line.startswith("AUTH"):
+                hosts.append(mechanism.make_server(lambda user: kept if user == "us=er,x" else None))
+                hosts[-1].set_client_first(base64.b64decode(line.split()[2]).decode())
+                return "334 " + b64(hosts[-1].get_server_first())
+            if not line:
+                return "235 2.7.0 ok"
+            hosts[-1].set_client_final(base64.b64decode(line).decode())
+            return "334 " + b64(hosts[-1].get_server_final())
+        except scramp.ScramException:
+            return "535 5.7.8 no"
+
+    who = sasl.credential("us=er,x", password)
+
+    async def go():
+        server = AuthServer("PLAIN SCRAM-SHA-256", tls=tls, script={"AUTH": step})
+        async with server, transport(credential_of=lambda _: who) as client:
+            return await send(client, hop(server, "x")), server.messages
+
+    outcome, messages = asyncio.run(go())
+    if password == "wrong":
+        assert (D, 535, 0) == (outcome.result, outcome.code, len(messages))
+    else:
+        assert (OK, 1) == (outcome.result, len(messages)), outcome
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
