@@ -1,5 +1,5 @@
 """
-`paravion`: up, smtpd, show, queue, identity, doctor, tables, routes, credentials, version.
+`paravion`: up, smtpd, show, queue, identity, doctor, tables, routes, webhook, credentials, version.
 
 A command's own work stands in its module, which is imported only when it is called.
 """
@@ -79,6 +79,12 @@ def _parser(command: str) -> argparse.ArgumentParser:
         from paravion.cli import routes as routes_command
 
         routes_command.add_arguments(routes)
+
+    webhook = commands.add_parser("webhook", help="the secrets that requests to webhooks are signed with")
+    if command == "webhook":
+        from paravion.cli import webhook as webhook_command
+
+        webhook_command.add_arguments(webhook)
 
     credentials = commands.add_parser("credentials", help="access keys and SMTP passwords")
     actions = credentials.add_subparsers(metavar="ACTION", required=True)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from paravion.cli.client import EX_DATAERR, EX_OK, Client
 from paravion.cli.config import load
-from paravion.cli.http1 import quote
 from paravion.cli.mailq import plain
+from paravion.domain.http1 import quote
 
 if TYPE_CHECKING:
     import argparse

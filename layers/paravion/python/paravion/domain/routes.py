@@ -36,7 +36,8 @@ _PORT_OF: Final = {
     "smtp": SMTP_PORT, "esmtp": SMTP_PORT, "relay": SMTP_PORT, "dsmtp": SMTP_PORT, "smtp8": SMTP_PORT,
     "esmtps": SMTPS_PORT, "smtps": SMTPS_PORT,
 }  # fmt: skip
-_MAILER: Final = re.compile(r"([A-Za-z][A-Za-z0-9]*):(?![0-9]{1,5}(?:\s|$))(.*)")
+_MAILER: Final = re.compile(r"([A-Za-z][A-Za-z0-9]*):(.*)")
+_MAILER_AGAIN: Final = re.compile(r"([A-Za-z][A-Za-z0-9]*):(?![0-9]{1,5}(?:\s|$))(.*)")  # else a host and its port
 _COLON_AS_COMMA: Final = re.compile(r":(?=[\[A-Za-z])(?![^\[]*\])")
 _HOST: Final = re.compile(r"(\[[^\[\]]+\]|[^\[\]:]+)(?::([0-9]{1,5}))?")
 _ADDRESS: Final = re.compile(r"(?:IPv6:)?[0-9a-fA-F:.]+")
@@ -89,7 +90,7 @@ def parse_hops(text: str) -> tuple[Hop, ...]:
     mailer = ""
     for part in text.split(","):
         rest = part.strip()
-        named = _MAILER.fullmatch(rest)
+        named = (_MAILER_AGAIN if hops else _MAILER).fullmatch(rest)
         if named and is_mailer(named[1]):
             mailer, rest = named[1].lower(), named[2].strip()
         if not mailer:
