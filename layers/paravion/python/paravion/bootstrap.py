@@ -120,6 +120,7 @@ def deliver() -> DeliverDeps:
     from paravion.domain.next_hop import route
     from paravion.domain.tls_policy import TlsMode
     from paravion.services.deliver import DeliverDeps
+    from paravion.services.route_login import RouteLogin
 
     own = settings.from_env(settings.DeliverSettings, os.environ)
     clients = _Clients()
@@ -127,6 +128,8 @@ def deliver() -> DeliverDeps:
     if own.dane_resolver is not None:
         address, port = own.dane_resolver
         resolver = DnsResolver([address], port=port, validating=True)
+    # The client is made when the first route with a credential is used: few have one.
+    credential_of = RouteLogin(lambda: SsmSecrets(clients.make("ssm"), own.secrets, time.monotonic))
     dynamodb: Any = clients.make("dynamodb")
     event_log = PowertoolsEventLog("deliver", own.log_level)
     return DeliverDeps(
@@ -143,9 +146,11 @@ def deliver() -> DeliverDeps:
             tls=TlsMode(own.tls),
             tls_fallback=own.tls_fallback == "yes",
             ca_file=own.tls_ca_file,
+            credential_of=credential_of,
+            chunking=own.chunking == "on",
         ),
         event_log=event_log,
-        smarthost=route(own.relay),
+        smarthost=route(own.relay, own.relay_tls, own.relay_credential),
         tables=_tables(dynamodb, own.ledger),
         targets=_Targets(own, clients, resolver),
         suppression=_suppression(dynamodb, own.ledger),

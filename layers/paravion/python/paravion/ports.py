@@ -449,6 +449,10 @@ class Secrets(Protocol):
         """Remove one; no error if there is none. Raises SecretsUnavailable."""
         ...
 
+    def names(self, under: str) -> list[str]:
+        """Give the names right below `under`, whole, in any order; never cached. Raises SecretsUnavailable."""
+        ...
+
 
 class Resolver(Protocol):
     """Looks names up."""

@@ -368,6 +368,10 @@ class MemorySecrets:
         """See ports.Secrets."""
         self.values.pop(name, None)
 
+    def names(self, under: str) -> list[str]:
+        """See ports.Secrets."""
+        return [name for name in self.values if name.rpartition("/")[0] == under]
+
 
 class MemoryUploads:
     """Uploads in a dictionary; the test puts them there."""

@@ -1,5 +1,5 @@
 """
-`paravion`: up, smtpd, show, queue, identity, doctor, tables, suppression, webhook, credentials, version.
+`paravion`: up, smtpd, show, queue, identity, doctor, tables, suppression, routes, webhook, credentials, version.
 
 A command's own work stands in its module, which is imported only when it is called.
 """
@@ -78,6 +78,12 @@ def _parser(command: str) -> argparse.ArgumentParser:
         from paravion.cli import suppression as suppression_command
 
         suppression_command.add_arguments(suppression)
+
+    routes = commands.add_parser("routes", help="what smarthosts are logged in to with")
+    if command == "routes":
+        from paravion.cli import routes as routes_command
+
+        routes_command.add_arguments(routes)
 
     webhook = commands.add_parser("webhook", help="the secrets that requests to webhooks are signed with")
     if command == "webhook":

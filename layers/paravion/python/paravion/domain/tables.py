@@ -27,6 +27,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from paravion.domain import routes
 from paravion.domain.address import parse_mailboxes, parse_path, shown, split_address
 from paravion.domain.next_hop import is_literal
 from paravion.domain.refusal import Refusal
@@ -117,6 +118,7 @@ def parse_table(
     local_domains: Sequence[str] = (),
     max_members: int = MAX_MEMBERS,
     allowed: AllowedTargets = AllowedTargets(),  # noqa: B008 (frozen)
+    has_credential: Callable[[str], bool] | None = None,
 ) -> Entries:
     """
     Read the files of one table.
@@ -127,6 +129,8 @@ def parse_table(
         local_domains: For finding alias loops; the first qualifies bare names.
         max_members: Of an included list.
         allowed: Targets that aliases and lists may name; none without it.
+        has_credential: Says of a name in the mailertable whether there is such a credential; asked once for each
+            name, and may raise what it likes. None: whatever is named is taken.
 
     Raises:
         BadTable: Every problem with its file and line; nothing else is ever raised for what a file holds.
@@ -155,8 +159,24 @@ def parse_table(
     if kind == "aliases" and not problems.count:
         for name, loop in _alias_loops(entries, local_domains):
             problems.add(*places[name], f"alias loop: {loop}")
+    for key, name in _unknown_credentials(kind, entries, has_credential):
+        problems.add(*places[key], f"auth={name}: there is no such credential (paravion routes credential add)")
     problems.check()
     return entries
+
+
+def _unknown_credentials(
+    kind: str, entries: Entries, has_credential: Callable[[str], bool] | None
+) -> Iterator[tuple[str, str]]:
+    if kind != "mailertable" or has_credential is None:
+        return
+    known: dict[str, bool] = {}
+    for key, value in entries.items():
+        for name in routes.credentials_of(value):
+            if name not in known:
+                known[name] = has_credential(name)
+            if not known[name]:
+                yield key, name
 
 
 def includes_of(entries: Mapping[str, str]) -> dict[str, str]:
@@ -623,20 +643,12 @@ def _mailer(text: str) -> tuple[str, str]:
         return key, f"error:{_refusal(rest)}"
     if name == "discard":
         return key, "discard:"
-    if name not in {"smtp", "esmtp", "relay", "dsmtp", "smtp8"}:
-        raise BadLine(f"mailer '{mailer}' is not offered: smtp, esmtp, relay, discard or error")
-    return key, f"smtp:{_host_and_port(rest)}"
-
-
-def _host_and_port(text: str) -> str:
-    """`host`, `[host]`, either with `:port`; an IP address has brackets."""
-    match = re.fullmatch(r"(\[[^\[\]]+\]|[^\[\]:]+)(?::([0-9]{1,5}))?", text.strip())
-    if match is None or (match[2] and not 0 < int(match[2]) < 65536):  # noqa: PLR2004 (16 bits)
-        raise BadLine(f"'{text}': must be host, [host] or [host]:port")
-    host, inner = match[1], match[1].strip("[]")
-    if not re.fullmatch(r"(?:IPv6:)?[0-9a-fA-F:.]+", inner):
-        host = f"[{_domain(inner)}]" if host.startswith("[") else _domain(inner)
-    return f"{host}:{match[2]}" if match[2] else host
+    if not routes.is_mailer(name):
+        raise BadLine(f"mailer '{mailer}' is not offered: smtp, esmtp, esmtps, relay, discard or error")
+    try:
+        return key, routes.written(routes.parse_hops(value))
+    except ValueError as exc:
+        raise BadLine(str(exc)) from exc
 
 
 def _domain(text: str) -> str:

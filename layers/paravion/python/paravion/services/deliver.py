@@ -38,7 +38,8 @@ from paravion.domain.status import ATTEMPT_BROKE_OFF
 from paravion.domain.target_verdict import OPERATORS
 from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing, Unavailable
 from paravion.ports import Handover, QueueName, Transaction
-from paravion.services.routes import MxRoute, refused, routes_for
+from paravion.services.fallback import Leg
+from paravion.services.routes import Chain, MxRoute, refused, routes_for
 from paravion.services.withhold import of_batch, withheld
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from paravion.ports import Body, EventLog, Ledger, Queues, Resolver, Spool, Suppression, Tables, Targets, Transport
     from paravion.services.gathering import Member
     from paravion.services.mta_sts import StsFinder
+    from paravion.services.routes import Route
 
 LEASE_MARGIN_S: Final = 30.0
 """A lease outlives its invocation by this: clocks differ, and a frozen function may not wake into its own lease."""
@@ -235,9 +237,9 @@ class _Attempt:
         )
         outcomes |= not_sent
         body = self.deps.spool.open_body(envelope.df_id, envelope.body_octets)
-        tasks = {}
+        tasks: dict[asyncio.Future[dict[int, Outcome]], Leg | None] = {}
         for n in (n for n, item in todo.items() if item.target):
-            tasks[asyncio.ensure_future(self._hand_over(n, todo[n], envelope, header, body))] = [n]
+            tasks[asyncio.ensure_future(self._hand_over(n, todo[n], envelope, header, body))] = None
         for hop, positions in hops:
             transaction = Transaction(
                 envelope.queue_id,
@@ -251,14 +253,17 @@ class _Attempt:
                 envelope.envid,
                 envelope.tls_required,
             )
-            tasks[asyncio.ensure_future(self._send(hop, transaction))] = positions
+            tasks[asyncio.ensure_future(self._send(hop, transaction))] = Leg(hop, transaction)
         try:
             while True:
-                if tasks and not outcomes:
+                while tasks and not outcomes:
                     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                     for task in done:
-                        del tasks[task]
-                        outcomes.update(task.result())
+                        leg = tasks.pop(task)
+                        settled, following = leg.after(task.result()) if leg else (task.result(), None)
+                        outcomes.update(settled)
+                        if following is not None:
+                            tasks[asyncio.ensure_future(self._send(following.hop, following.transaction))] = following
                 last = not tasks
                 # The instant of RFC 1047 ends with this write.
                 record = await self._record(record, outcomes, todo, last=last)
@@ -288,15 +293,17 @@ class _Attempt:
             return dict.fromkeys(todo, _broke_off()), []
         found = await asyncio.gather(*(self._next_hop(domain, routes.get(domain)) for domain in by_domain))
         outcomes: dict[int, Outcome] = {}
-        hops: dict[str, tuple[NextHop, list[int]]] = {}
+        hops: dict[tuple[str, ...], tuple[NextHop, list[int]]] = {}
         for hop, positions in zip(found, by_domain.values(), strict=True):
             if isinstance(hop, Outcome):
                 outcomes.update(dict.fromkeys(positions, hop))
             else:
-                hops.setdefault(hop.name, (hop, []))[1].extend(positions)
+                hops.setdefault(hop.key, (hop, []))[1].extend(positions)
         return outcomes, list(hops.values())
 
-    async def _next_hop(self, domain: str, route: NextHop | MxRoute | Outcome | None) -> NextHop | Outcome:
+    async def _next_hop(self, domain: str, route: Route | None) -> NextHop | Outcome:
+        if isinstance(route, Chain):
+            return route.resolved(await asyncio.gather(*(self._next_hop(domain, hop) for hop in route.hops)))
         if isinstance(route, MxRoute):
             return route.resolved(await self._look_up(route.domain))
         return route or self.deps.smarthost or await self._look_up(domain)

@@ -16,6 +16,7 @@ from paravion.domain.status import BAD_REQUEST, NOT_FOUND, Rejected
 from paravion.domain.table_pages import INCLUDE
 from paravion.domain.tables import KINDS, BadTable, include_name, includes_of, parse_table
 from paravion.domain.target import AllowedTargets
+from paravion.services import route_credentials
 from paravion.services.authenticate import require_operator
 
 if TYPE_CHECKING:
@@ -39,13 +40,20 @@ def load_table(kind: str, files: Sequence[tuple[str, bytes]], principal: Princip
 
     Raises:
         Rejected: access_denied; bad_request: no such kind, or every problem with its file and line.
-        LedgerUnavailable: Loading again is safe.
+        LedgerUnavailable, SecretsUnavailable: Loading again is safe.
     """
     _check(kind, principal)
     settings = deps.settings
     local_domains = settings.local_domains or (settings.hostname,)
     try:
-        entries = parse_table(kind, files, local_domains, settings.max_expansion_count, allowed_targets(settings))
+        entries = parse_table(
+            kind,
+            files,
+            local_domains,
+            settings.max_expansion_count,
+            allowed_targets(settings),
+            lambda name: route_credentials.exists(name, deps),
+        )
     except BadTable as exc:
         raise Rejected(BAD_REQUEST, f"nothing was loaded: {exc}") from exc
     loaded = deps.tables.loaded()

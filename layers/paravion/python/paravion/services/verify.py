@@ -29,13 +29,14 @@ from paravion.domain.tables import access_keys
 from paravion.domain.target import WEBHOOK, scheme_of, webhook_host, webhook_secret_name
 from paravion.services.authenticate import require_operator
 from paravion.services.expand import lookups, verdict
-from paravion.services.routes import MxRoute, routes_for
+from paravion.services.routes import Chain, MxRoute, routes_for
 from paravion.services.suppression import account_reasons, view
 from paravion.services.tables import allowed_targets
 
 if TYPE_CHECKING:
     from paravion.services.admin import AdminDeps
     from paravion.services.authenticate import Principal
+    from paravion.services.routes import Route
 
 SHOWN_RECIPIENTS: Final = 100
 SHOWN_STEPS: Final = 500
@@ -128,15 +129,12 @@ def _routed(found: list[dict[str, Any]], count: int, deps: AdminDeps) -> dict[st
             item["route"] = _shown_target(item["target"], deps)
     by_host = [item for item in found if not item["refusal"] and not item["target"]]
     domains = list(dict.fromkeys(split_address(item["forward_path"])[1] for item in by_host))
-    smarthost = route(deps.settings.relay)
+    settings = deps.settings
+    smarthost = route(settings.relay, settings.relay_tls, settings.relay_credential)
     routes = routes_for(domains, deps.tables)
     hops: dict[str, NextHop | Outcome] = {}
     for domain in domains[:LOOKED_UP]:
-        named = routes.get(domain)
-        if isinstance(named, MxRoute):
-            hops[domain] = named.resolved(deps.next_hop(named.domain))
-        else:
-            hops[domain] = named or smarthost or deps.next_hop(domain)
+        hops[domain] = _next_hop(routes.get(domain), deps) or smarthost or deps.next_hop(domain)
     for item in by_host:
         hop = hops.get(split_address(item["forward_path"])[1])
         if hop is not None:
@@ -150,11 +148,24 @@ def _routed(found: list[dict[str, Any]], count: int, deps: AdminDeps) -> dict[st
     return _verdict("deliverable", QUEUED.enhanced, "", QUEUED.exit)
 
 
+def _next_hop(named: Route | None, deps: AdminDeps) -> NextHop | Outcome | None:
+    if isinstance(named, Chain):
+        return named.resolved([_next_hop(hop, deps) for hop in named.hops])  # type: ignore[misc]  # none is None
+    if isinstance(named, MxRoute):
+        return named.resolved(deps.next_hop(named.domain))
+    return named
+
+
 def _shown_hop(hop: NextHop | Outcome) -> dict[str, Any]:
     if isinstance(hop, Outcome):
         return {"next_hop": "", "hosts": [], "status": hop.status, "text": hop.text}
     hosts = [f"{host.name}:{host.port}" for host in hop.hosts]
-    return {"next_hop": hop.name, "hosts": hosts, "status": "", "text": ""}
+    shown: dict[str, Any] = {"next_hop": hop.name, "hosts": hosts, "status": "", "text": ""}
+    if hop.tls or hop.credential:
+        shown |= {"tls": hop.tls, "credential": hop.credential}
+    if hop.behind:
+        shown["behind"] = [_shown_hop(each) for each in hop.behind]
+    return shown
 
 
 def _shown_target(target: str, deps: AdminDeps) -> dict[str, Any]:
