@@ -133,6 +133,22 @@ def _credential_or_none(text: str) -> str:
     return credential_name(text) if text else text
 
 
+def _name_server(text: str) -> tuple[str, int] | None:
+    if not text:
+        return None
+    host, port = text, "53"
+    if text.startswith("[") or text.count(":") == 1:
+        host, colon, given = text.rpartition(":")
+        host, port = (host, given) if colon and not text.endswith("]") else (text, "53")
+        host = host.removeprefix("[").removesuffix("]")
+    if not (port.isascii() and port.isdecimal()) or not 0 < int(port) < 65536:  # noqa: PLR2004 (16 bits)
+        raise ValueError("must be an IP address, or one and a port")
+    try:
+        return str(ipaddress.ip_address(host)), int(port)
+    except ValueError as exc:
+        raise ValueError("must be an IP address, or one and a port") from exc
+
+
 def _arns(text: str) -> tuple[str, ...]:
     if not text:
         return ()
@@ -191,6 +207,11 @@ SETTINGS: Final = (
     Setting("relay_tls", _choice("", "none", "may", "encrypt", "verify"), "", "", "TLS to the smarthost of `relay`."),
     Setting("relay_credential", _credential_or_none, "", "", "What the smarthost of `relay` is logged in to with."),
     Setting("chunking", _choice("on", "off"), "on", "", "Whether small messages go by BDAT where it is offered."),
+    Setting("tls", _choice("none", "may", "encrypt", "verify"), "may", "", "How much TLS a host must show."),
+    Setting("tls_fallback", _choice("yes", "no"), "yes", "", "With tls may: in clear when the handshake breaks."),
+    Setting("tls_ca_file", _text, "", "", "Trusted roots, a file in PEM; empty: the system's."),
+    Setting("mta_sts", _choice("on", "off"), "on", "", "Whether domains' MTA-STS policies are asked for and enforced."),
+    Setting("dane_resolver", _name_server, "", "", "Validating name server, ADDRESS or ADDRESS:PORT; empty: no DANE."),
     Setting("connect_timeout_s", _seconds(1, 300), "30", "seconds", "Longest wait for a connection to open."),
     Setting(
         "retry_intervals_s",
@@ -298,6 +319,11 @@ class DeliverSettings:
     relay_tls: str
     relay_credential: str
     chunking: str
+    tls: str
+    tls_fallback: str
+    tls_ca_file: str
+    mta_sts: str
+    dane_resolver: tuple[str, int] | None
     connect_timeout_s: float
     alias_target_arns: tuple[str, ...]
     webhook_hosts: tuple[str, ...]

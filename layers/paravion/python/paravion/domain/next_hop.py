@@ -13,6 +13,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from paravion.domain.tls_policy import NO_STS, StsFinding
+
 SMTP_PORT: Final = 25
 SMTPS_PORT: Final = 465
 """The port on which TLS comes first (RFC 8314 3.3)."""
@@ -54,8 +56,12 @@ class NextHop:
     Where a set of recipients goes: hosts in the order of trying. `name` groups recipients of one hop.
 
     Attributes:
-        tls: `none`, `may`, `encrypt` or `verify`; "" leaves it to what the destination publishes.
+        tls: What the route asks for: none, may, encrypt, verify; "" leaves it to the setting.
         credential: Name of what we log in with, "" for nothing.
+        policy_domain: Whose MX these are: the domain that MTA-STS asks (RFC 8461 3.4); "" where an operator or a
+            literal named the host itself.
+        secure: A validating resolver vouches for the list of hosts: DANE may be looked for (RFC 7672 2.2.1).
+        sts: What is known of the policy domain's MTA-STS (services/mta_sts.py).
         behind: Hops for what this one can't be given (services/fallback.py).
     """
 
@@ -63,6 +69,9 @@ class NextHop:
     hosts: tuple[MxHost, ...]
     tls: str = ""
     credential: str = ""
+    policy_domain: str = ""
+    secure: bool = False
+    sts: StsFinding = NO_STS
     behind: tuple[NextHop, ...] = ()
 
     @property

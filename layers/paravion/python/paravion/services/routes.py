@@ -43,7 +43,7 @@ class MxRoute:
             return found
         name = found.name if self.port == SMTP_PORT else f"{found.name}:{self.port}"
         hosts = tuple(replace(host, port=self.port, by_route=True) for host in found.hosts)
-        return NextHop(name, hosts, self.tls, self.credential)
+        return replace(found, name=name, hosts=hosts, tls=self.tls, credential=self.credential)
 
 
 @dataclass(frozen=True, slots=True)
