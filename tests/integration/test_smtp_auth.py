@@ -43,7 +43,7 @@ def tls(tmp_path_factory):
 def hop(server, credential="", tls_mode=""):
     port = server if isinstance(server, int) else server.port
     host = MxHost("smart.test", port, ("127.0.0.1",), allow_private=True, by_route=True)
-    return NextHop(f"smart.test:{port}", (host,), tls_mode, credential=credential)
+    return NextHop(f"smart.test:{port}", (host,), tls_mode, credential)
 
 
 class AuthServer(SmtpServer):
@@ -175,7 +175,7 @@ def test_secret_store_that_does_not_answer_costs_no_more_than_the_deadline(tls):
     assert (D, "4.4.1", "AUTH") == (outcome.result, outcome.status, outcome.command)
 
 
-def test_connections_are_shared_only_under_one_credential_and_tls_mode(tls):
+def test_connections_are_shared_only_under_one_credential(tls):
     """What was logged in as one is not used for mail that goes as another, or as nobody."""
 
     async def go():
@@ -187,9 +187,18 @@ def test_connections_are_shared_only_under_one_credential_and_tls_mode(tls):
             return [message.session for message in server.messages], server.sessions
 
     used, sessions = asyncio.run(go())
-    assert used == [0, 1, 2, 3, 0, 2]
+    assert used == [0, 1, 2, 0, 0, 2]
     logins = [[c for c in session.commands if c.startswith("AUTH")] for session in sessions]
-    assert [len(each) for each in logins] == [1, 1, 0, 1]
+    assert [len(each) for each in logins] == [1, 1, 0]
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_credential_is_said_to_who_proves_its_name(trusted, tmp_path):
+    """`verify`, which a route with a credential is unless it says otherwise: else nothing is said, mail waits."""
+    server = AuthServer("PLAIN", tls=certificate(tmp_path, "smart.test"), script={"AUTH": "235 ok"})
+    outcome = once(server, "ses", "verify", ca_file=str(tmp_path / "server.pem") if trusted else "")
+    assert (OK if trusted else D) is outcome.result, outcome
+    assert trusted == any("AUTH" in command for command in server.commands)
 
 
 def test_scram_with_a_host_that_knows_the_password(tls):

@@ -127,6 +127,12 @@ def _relay(text: str) -> str:
     return text
 
 
+def _credential_or_none(text: str) -> str:
+    from paravion.domain.next_hop import credential_name  # most have none
+
+    return credential_name(text) if text else text
+
+
 def _name_server(text: str) -> tuple[str, int] | None:
     if not text:
         return None
@@ -141,12 +147,6 @@ def _name_server(text: str) -> tuple[str, int] | None:
         return str(ipaddress.ip_address(host)), int(port)
     except ValueError as exc:
         raise ValueError("must be an IP address, or one and a port") from exc
-
-
-def _credential_or_none(text: str) -> str:
-    from paravion.domain.next_hop import credential_name  # most have none
-
-    return credential_name(text) if text else text
 
 
 def _arns(text: str) -> tuple[str, ...]:
@@ -316,14 +316,14 @@ class DeliverSettings:
     hostname: str
     log_level: str
     relay: str
+    relay_tls: str
+    relay_credential: str
+    chunking: str
     tls: str
     tls_fallback: str
     tls_ca_file: str
     mta_sts: str
     dane_resolver: tuple[str, int] | None
-    relay_tls: str
-    relay_credential: str
-    chunking: str
     connect_timeout_s: float
     alias_target_arns: tuple[str, ...]
     webhook_hosts: tuple[str, ...]

@@ -11,9 +11,8 @@ connection before the final dot is repeated over a fresh one. After the final do
 How much TLS a host must show is domain/tls_policy.py's; unless somebody asks for more it is opportunistic
 (RFC 7435): used where offered, certificates unverified, in clear where the handshake fails, since refusing would
 only send the same mail unencrypted through somebody else's. A kept connection carries only what its own TLS
-suffices for. On port 465 TLS comes first and there is no clear (RFC 8314).
-A hop with a credential is logged in to (domain/smtp_auth.py), and its connections carry nothing that goes by
-another credential.
+suffices for. On port 465 TLS comes first and there is no clear (RFC 8314). A hop with a credential is logged in to
+(domain/smtp_auth.py), and its connections carry nothing that goes by another credential.
 
 RFC: 5321 4.5.3.2, 4.5.4.1, 5.1; 3207.
 """
@@ -259,7 +258,7 @@ class _Connection(asyncio.Protocol):
 class _HostState:
     """What is shared between all transactions to one host."""
 
-    key: tuple[str, int, bool, str, str]
+    key: tuple[str, int, bool, str]
     slots: asyncio.Semaphore
     users: int = 0
     idle: list[_Connection] = field(default_factory=list)
@@ -386,7 +385,7 @@ class SmtpTransport:
         self._credential_of = credential_of
         self._chunking = chunking
         self._bdat: dict[str, bool] = {}  # hosts that offer it: whether they understand it
-        self._hosts: dict[tuple[str, int, bool, str, str], _HostState] = {}
+        self._hosts: dict[tuple[str, int, bool, str], _HostState] = {}
         self._idle_count = 0
         self._leaving: set[_Connection] = set()
 
@@ -418,7 +417,7 @@ class SmtpTransport:
     @asynccontextmanager
     async def _slot(self, host: MxHost, hop: NextHop, deadline: float) -> AsyncIterator[_HostState | None]:
         """Wait for one of the host's slots; None if the deadline comes first."""
-        key = (host.name, host.port, host.allow_private, hop.tls, hop.credential)
+        key = (host.name, host.port, host.allow_private, hop.credential)
         state = self._hosts.get(key)
         if state is None:
             state = self._hosts[key] = _HostState(key, asyncio.Semaphore(self._connections_per_host))
@@ -471,7 +470,7 @@ class SmtpTransport:
             if not attempt.goes_on():
                 return
             attempt.addresses_left -= 1
-            opened = await self._open(host, address, attempt.hop, policy, attempt.deadline)
+            opened = await self._open(host, address, policy, attempt)
             if isinstance(opened, Verdict):
                 attempt.settle_all(opened)
                 continue
@@ -521,26 +520,25 @@ class SmtpTransport:
             attempt.settle_all(ours(status.NEXT_HOP_REFUSED, text, _LOCAL, Peer(host.name), Scope.HOST))
         return allowed
 
-    async def _open(
-        self, host: MxHost, address: str, hop: NextHop, policy: TlsPolicy, deadline: float
-    ) -> _Connection | Verdict:
-        """Connect, introduce ourselves and log in; with less TLS, as the policy allows, if it turns out broken."""
+    async def _open(self, host: MxHost, address: str, policy: TlsPolicy, attempt: _Attempt) -> _Connection | Verdict:
+        """Connect, introduce ourselves, log in; with less TLS, as the policy allows, if TLS turns out to be broken."""
         while True:
-            opened = await self._introduce(host, address, hop, policy, deadline)
+            opened = await self._introduce(host, address, policy, attempt)
             if isinstance(opened, _Connection):
                 return opened
             laxer = policy.after(opened.verdict.outcome.tls_facts.result) if opened.tls_broken else None
-            # Neither what begins with TLS nor a secret ever goes in clear instead.
-            never_clear = host.port == SMTPS_PORT or hop.credential
-            if laxer is None or (never_clear and laxer.mode is TlsMode.NONE):
+            # In clear no secret is said, nor on the port where TLS comes first.
+            no_clear = host.port == SMTPS_PORT or attempt.hop.credential
+            if laxer is None or (no_clear and laxer.mode is TlsMode.NONE):
                 return opened.verdict
-            if not budget.may_begin(asyncio.get_running_loop().time(), deadline):
+            if not budget.may_begin(asyncio.get_running_loop().time(), attempt.deadline):
                 return opened.verdict
             policy = laxer
 
     async def _introduce(
-        self, host: MxHost, address: str, hop: NextHop, policy: TlsPolicy, deadline: float
+        self, host: MxHost, address: str, policy: TlsPolicy, attempt: _Attempt
     ) -> _Connection | Refusal:
+        deadline = attempt.deadline
         peer = Peer(host.name, address, tls_facts=policy.facts, by_route=host.by_route)
         connection = await self._connect(host, peer, policy, deadline)
         if isinstance(connection, Refusal):
@@ -556,8 +554,8 @@ class SmtpTransport:
                 required=policy.is_required,
             )
             result = await _drive(connection, dialogue, deadline)
-            if isinstance(result, Session) and hop.credential:
-                result = await self._log_in(connection, result, hop, deadline)
+            if isinstance(result, Session) and attempt.hop.credential:
+                result = await self._log_in(connection, result, attempt.hop, deadline)
         except BaseException:
             connection.abort()
             raise
@@ -583,7 +581,7 @@ class SmtpTransport:
             found = our_outcome(status.MISCONFIGURED, f"There is no credential {hop.credential}", Stage.AUTH)
         if isinstance(found, Outcome):
             peer = session.peer
-            found = replace(found, mx_host=peer.name, address=peer.address, tls=peer.tls)
+            found = replace(found, mx_host=peer.name, address=peer.address, tls=peer.tls, tls_facts=peer.tls_facts)
             return Refusal(Verdict(found, Scope.HOST))
         dialogue = authenticate(session, found, secrets.token_urlsafe(18), clear=hop.tls == "none")
         return await _drive(connection, dialogue, deadline)

@@ -56,23 +56,22 @@ class NextHop:
     Where a set of recipients goes: hosts in the order of trying. `name` groups recipients of one hop.
 
     Attributes:
-        tls: What the route asks for: `none`, `may`, `encrypt`, `verify`; "" leaves it to the setting, and to what the
-            destination publishes.
+        tls: What the route asks for: none, may, encrypt, verify; "" leaves it to the setting.
+        credential: Name of what we log in with, "" for nothing.
         policy_domain: Whose MX these are: the domain that MTA-STS asks (RFC 8461 3.4); "" where an operator or a
             literal named the host itself.
         secure: A validating resolver vouches for the list of hosts: DANE may be looked for (RFC 7672 2.2.1).
         sts: What is known of the policy domain's MTA-STS (services/mta_sts.py).
-        credential: Name of what we log in with, "" for nothing.
         behind: Hops for what this one can't be given (services/fallback.py).
     """
 
     name: str
     hosts: tuple[MxHost, ...]
     tls: str = ""
+    credential: str = ""
     policy_domain: str = ""
     secure: bool = False
     sts: StsFinding = NO_STS
-    credential: str = ""
     behind: tuple[NextHop, ...] = ()
 
     @property
@@ -107,7 +106,7 @@ def route(relay: str, tls: str = "", credential: str = "") -> NextHop | None:
     except ValueError:
         addresses = ()
     host = MxHost(name, int(port), addresses, allow_private=True, by_route=True)
-    return NextHop(relay, (host,), tls or ("verify" if credential else ""), credential=credential)
+    return NextHop(relay, (host,), tls or ("verify" if credential else ""), credential)
 
 
 def credential_name(name: str) -> str:
