@@ -173,6 +173,7 @@ def bounce() -> BounceDeps:
 
     own = settings.from_env(settings.BounceSettings, os.environ)
     clients = _Clients()
+    dynamodb: Any = clients.make("dynamodb")
     return BounceDeps(
         to_commit=_commit_deps(
             S3Spool(clients.make("s3"), own.spool),
@@ -180,13 +181,16 @@ def bounce() -> BounceDeps:
                 clients.make("sqs"), {QueueName.DELIVERY: own.delivery_queue, QueueName.PARKED: own.parked_queue}
             ),
         ),
-        ledger=DynamoLedger(clients.make("dynamodb"), own.ledger),
+        ledger=DynamoLedger(dynamodb, own.ledger),
         signer=Signer(SsmSecrets(clients.make("ssm"), own.secrets, time.monotonic), time.monotonic),
         event_log=PowertoolsEventLog("bounce", own.log_level),
         hostname=own.hostname,
         postmaster=own.postmaster,
         return_s=own.queue_return_s,
         clock=time.time,
+        tables=_tables(dynamodb, own.ledger),
+        local_domains=own.local_domains,
+        max_expansion_count=own.max_expansion_count,
     )
 
 

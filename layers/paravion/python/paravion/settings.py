@@ -276,6 +276,8 @@ class BounceSettings:
     log_level: str
     postmaster: str
     queue_return_s: float
+    local_domains: tuple[str, ...]
+    max_expansion_count: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ Whom a failure is reported to:
     a report about a report               nobody: dropped with a record             -
 
 Delays and successes are reported to a reverse-path only. Nothing loops: each step down this table is final.
+An addressee that is an alias or a virtual user of ours is expanded (services/report_expansion.py).
 
 A report is signed with the keys of the hostname's domain or the nearest one above it, if there are any.
 
@@ -35,17 +36,20 @@ from paravion.domain.status import Rejected
 from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing
 from paravion.ports import QueueName
 from paravion.services.batch import work_through
-from paravion.services.commit import CommitDeps, commit
+from paravion.services.commit import CommitDeps, commit, enqueue
 from paravion.services.signing import Signer, hash_to_sign, signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from paravion.domain.queue import Job, JobRecord, Notice, Received, RecipientState
-    from paravion.ports import EventLog, Ledger
+    from paravion.ports import EventLog, Ledger, Tables
 
 RETURN_CONTENT_OCTETS: Final = 50_000
 """A larger original is returned as headers only (Postfix's bounce_size_limit has the same value)."""
+
+EXPANDING: Final = frozenset({"aliases", "virtusertable"})
+"""Tables by which an addressee may be somebody else."""
 
 _CONFLICTS: Final = 10
 _VARIANTS: Final = 3
@@ -60,6 +64,7 @@ class BounceDeps:
         hostname: Reporting-MTA, and the domain of the report's sender.
         postmaster: Who gets double bounces; "" for nobody.
         return_s: How long the queue keeps trying: what a delay report promises.
+        local_domains, max_expansion_count: See services/expand.py's TableSettings.
     """
 
     to_commit: CommitDeps
@@ -70,6 +75,9 @@ class BounceDeps:
     postmaster: str
     return_s: float
     clock: Callable[[], float]
+    tables: Tables
+    local_domains: tuple[str, ...]
+    max_expansion_count: int
 
 
 def bounce(items: Sequence[Received], deps: BounceDeps) -> list[str]:
@@ -165,25 +173,36 @@ def _send_report(
         )
     )
     keys = deps.signer.keys_for(deps.hostname)
-    report_header = signed(report_header, hash_to_sign(body, keys), keys, now)
-    commit(
-        Envelope(
-            queue_id=report_id,
+    hashed_body = hash_to_sign(body, keys)
+
+    def make(
+        own_id: str, recipients: tuple[Recipient, ...], trace: bytes = b"", parts: tuple[tuple[str, int], ...] = ()
+    ) -> tuple[Envelope, bytes]:
+        """The report to these recipients; several have one body, which lies under the report's own id."""
+        own_header = signed(trace + report_header, hashed_body, keys, now)
+        own = Envelope(
+            queue_id=own_id,
             reverse_path="",
-            recipients=(Recipient(to),),
+            recipients=recipients,
             queued_at=deps.clock(),
             body_octets=len(body),
             body_type="7BIT" if body.isascii() else "8BITMIME",
-            smtputf8=not report_header.isascii(),
+            smtputf8=not own_header.isascii(),
             kind=kind,
             submitter=envelope.submitter,
             door="bounce",
             digest=report_id,
-        ),
-        report_header,
-        body,
-        deps.to_commit,
-    )
+            body_id="" if own_id == report_id else report_id,
+            parts=parts,
+        )
+        return own, own_header
+
+    if EXPANDING.isdisjoint(deps.tables.loaded()):
+        commit(*make(report_id, (Recipient(to),)), body, deps.to_commit)
+        return
+    from paravion.services.report_expansion import commit_expanded  # only with tables
+
+    commit_expanded(to, report_id, make, body, deps)
 
 
 def _original_body(envelope: Envelope, notice: Notice, deps: BounceDeps) -> bytes | None:
@@ -204,7 +223,7 @@ def _is_kept(queue_id: str, deps: BounceDeps) -> bool:
         kept, _ = decode_qf(deps.to_commit.spool.get_envelope(queue_id))
     except SpoolMissing:
         return False
-    deps.to_commit.queues.send(QueueName.DELIVERY, [queue.Job(queue.JobKey(queue_id), kept.queued_at)])
+    enqueue(kept, deps.to_commit)
     return True
 
 

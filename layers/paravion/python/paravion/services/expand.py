@@ -100,7 +100,7 @@ def apply_tables(
     if loaded.keys().isdisjoint({"aliases", "virtusertable"}) or not submission.aliasing:
         return Expanded(message, sender, _unexpanded(sender, recipients))
     delivered_to = frozenset(_delivered_to(message))
-    return Expanded(message, sender, _batches(recipients, sender, delivered_to, loaded, tables, settings))
+    return Expanded(message, sender, expanded_batches(recipients, sender, delivered_to, tables, settings))
 
 
 def verdict(tag: str, keys: Sequence[str], tables: Tables) -> tuple[str, str]:
@@ -246,18 +246,28 @@ def _delivered_to(message: Message) -> Iterator[str]:
             continue
 
 
-def _batches(
+def expanded_batches(
     recipients: tuple[Recipient, ...],
     reverse_path: str,
     delivered_to: frozenset[str],
-    loaded: Mapping[str, TableInfo],
     tables: Tables,
     settings: TableSettings,
 ) -> Iterator[tuple[Group, tuple[Recipient, ...]]]:
-    """Gather what the expansion finds into full batches of one group each."""
+    """
+    Gather what the expansion finds into full batches of one group each, at least one.
+
+    Args:
+        recipients: In normal form, at least one.
+        reverse_path: The sender's, "" for null.
+        delivered_to: See domain/expand.py's Rules.
+
+    Raises:
+        Rejected, LedgerUnavailable: While iterated; nobody may have been promised anything by then.
+    """
     from paravion.domain.expand import Expansion, Rules, rejected
 
-    rules = Rules(settings.local_domains, frozenset(loaded), settings.max_expansion_count, delivered_to)
+    kinds = frozenset(tables.loaded())
+    rules = Rules(settings.local_domains, kinds, settings.max_expansion_count, delivered_to)
     expansion = Expansion(lookups(tables), rules)
     waiting: dict[Group, list[Recipient]] = {}
     for found in expansion.run(recipients, reverse_path):
