@@ -54,6 +54,8 @@ NO_ANSWER = outcome(
 )
 TAKEN = outcome(Result.DELIVERED, "2.0.0", 250, "Ok: queued as 4XyZ", command="DOT")
 
+ARRIVED = outcome(Result.DELIVERED, "2.0.0", 0, "", command="LOCAL", mx_host="", address="", tls="")
+
 BOB = Recipient("bob@example.org", orcpt="rfc822;bob@example.org")
 FRED = Recipient("fred@mail.corp.example", ("FAILURE", "DELAY"), orcpt="rfc822;sales+2Bnorth@corp.example")
 DORA = Recipient("dora@exampel.com")
@@ -111,6 +113,21 @@ REPORTS = {
     ),
     "delayed": report(
         NoticeKind.DELAYED, (BOB, GREYLISTED), now=QUEUED_AT + 4 * 3600, recipients=1, original_body=None
+    ),
+    "delivered": report(
+        NoticeKind.DELIVERED,
+        (Recipient("staff@sender.example", ("SUCCESS",), orcpt="rfc822;staff@sender.example"), ARRIVED),
+        now=QUEUED_AT + 2,
+        recipients=1,
+        original_body=None,
+    ),
+    "expanded": report(
+        NoticeKind.EXPANDED,
+        (Recipient("team@sender.example", ("SUCCESS", "FAILURE"), orcpt="rfc822;all@sender.example"), ARRIVED),
+        (Recipient("sales@sender.example", ("SUCCESS",)), ARRIVED),
+        now=QUEUED_AT + 2,
+        recipients=2,
+        original_body=None,
     ),
     "relayed": report(NoticeKind.RELAYED, (BOB, TAKEN), now=QUEUED_AT + 3, recipients=1, original_body=None),
 }

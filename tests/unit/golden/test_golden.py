@@ -26,6 +26,8 @@ TEMPORARY_AND_PERMANENT = {
     "expired": (set(), {b"bob@example.org", b"sales+north@corp.example"}),
     "delayed": ({b"bob@example.org"}, set()),
     "relayed": (set(), set()),
+    "delivered": (set(), set()),
+    "expanded": (set(), set()),
 }
 
 

@@ -234,7 +234,7 @@ def test_report_to_a_list_keeps_its_null_reverse_path() -> None:
 
 
 def test_dsn_parameters_go_on_to_an_aliass_members_and_end_at_a_list() -> None:
-    """RFC 3461 6.2.7: an alias passes NOTIFY and ORCPT on, a list does not."""
+    """RFC 3461 5.2.7: an alias passes NOTIFY and ORCPT on, a list does not."""
     world = _world("aliases", "al: a@a.example\n" + OWNED)
     world.submit(Recipient("al@local.example", ("SUCCESS",)), Recipient("list@local.example", ("SUCCESS",), "rfc822;q"))
     kept = {

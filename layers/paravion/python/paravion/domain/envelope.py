@@ -44,6 +44,24 @@ class Recipient:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrivals:
+    """
+    Named addresses that the message has arrived at here, and whose sender asked to hear of it (NOTIFY=SUCCESS).
+
+    Attributes:
+        sender: The submission's reverse-path, which a list's members do not see; never null.
+        envid: The submission's.
+        lists: Mailing lists: delivered, for the message ends there (RFC 3461 5.2.7.1).
+        aliases: Aliases of several addresses: expanded (5.2.7.3 c).
+    """
+
+    sender: str
+    envid: str = ""
+    lists: tuple[Recipient, ...] = ()
+    aliases: tuple[Recipient, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Envelope:
     """
     Everything about one message but its content.
@@ -69,6 +87,7 @@ class Envelope:
         body_id: The queue id under which the body lies, where several messages share one; "" for its own.
         parts: Of the first of several messages that one submission became: the others' queue ids and how
             many jobs each makes. They are all kept before this one is.
+        arrivals: Of the first of several messages (or the only one): what its first job owes a report of.
     """
 
     queue_id: str
@@ -88,6 +107,7 @@ class Envelope:
     digest: str = ""
     body_id: str = ""
     parts: tuple[tuple[str, int], ...] = ()
+    arrivals: Arrivals | None = None
 
     @property
     def df_id(self) -> str:
@@ -130,11 +150,17 @@ def decode_qf(octets: bytes) -> tuple[Envelope, bytes]:
         fields: dict[str, Any] = json.loads(line)
         if fields.pop("v", None) != _VERSION:
             raise ValueError("qf of an unknown version")
-        fields["recipients"] = tuple(
-            Recipient(**{**item, "notify": tuple(item["notify"])}) for item in fields["recipients"]
-        )
+        fields["recipients"] = _recipients(fields["recipients"])
         fields["tags"] = tuple((name, value) for name, value in fields["tags"])
         fields["parts"] = tuple((queue_id, jobs) for queue_id, jobs in fields.get("parts", ()))
+        told = fields.get("arrivals")
+        if told:
+            lists, aliases = _recipients(told["lists"]), _recipients(told["aliases"])
+            fields["arrivals"] = Arrivals(**{**told, "lists": lists, "aliases": aliases})
         return Envelope(**fields), header
     except (TypeError, KeyError, AttributeError) as exc:
         raise ValueError(f"qf that is no envelope: {exc}") from exc
+
+
+def _recipients(items: list[dict[str, Any]]) -> tuple[Recipient, ...]:
+    return tuple(Recipient(**{**item, "notify": tuple(item["notify"])}) for item in items)

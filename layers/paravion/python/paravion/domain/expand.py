@@ -17,10 +17,17 @@ the lists under way and a mark for each recipient found, never a list's members.
     anything else                         a recipient, if it is not one already
 
 A list is an alias with an owner (`owner-NAME` is an alias too): its members get the message under the owner's
-reverse-path, and the sender's NOTIFY and ORCPT end there (RFC 3461 6.2.7). Those of other aliases keep both.
+reverse-path. What becomes of the sender's DSN parameters (RFC 3461 5.2.7):
+
+    the alias             its members get            for NOTIFY=SUCCESS the sender is told
+    --------------------  -------------------------  ------------------------------------------------
+    is a list             none of them               delivered: the message ends there (5.2.7.1)
+    has one target        all of them                nothing; the target's host reports (5.2.7.2)
+    has several, or       all but SUCCESS            expanded (5.2.7.3 c)
+    an included list
 
 The tables are asked through `Lookups`; nothing here knows where they lie. Next: services/expand.py.
-Standards: RFC 3461 6.2.7 (DSN parameters), RFC 5321 3.9 (aliases and lists), aliases(5) of sendmail.
+Standards: RFC 3461 5.2.7 (DSN parameters), RFC 5321 3.9 (aliases and lists), aliases(5) of sendmail.
 """
 
 from __future__ import annotations
@@ -140,11 +147,14 @@ class Expansion:
     Attributes:
         count: Recipients found that can get mail.
         refusals: Texts of those that can't, the first few.
+        lists, aliases: Addresses that are lists, or aliases of several, and whose sender wants to hear of success.
     """
 
     def __init__(self, lookups: Lookups, rules: Rules, trace: Callable[[int, str, str], None] | None = None) -> None:
         self.count = 0
         self.refusals: list[Refusal] = []
+        self.lists: list[Recipient] = []
+        self.aliases: list[Recipient] = []
         self._lookups = lookups
         self._rules = rules
         self._trace = trace
@@ -237,11 +247,21 @@ class Expansion:
         key = f"alias {name}"
         if _is_on(node.way, key):
             return self._refuse(node, _loop(f"alias loop: {_shown_way(node.way, name)}"), "loop")
+        owner = "" if name.startswith("owner-") else aliases.get(f"owner-{name}", "")
+        is_single = not owner and "\n" not in aliases[name] and not aliases[name].startswith(":include:")
+        if "SUCCESS" in node.given.notify and not is_single:
+            # Also of a name whose members have the mail by another: it arrived.
+            arrived = replace(node.given, forward_path=node.address, origin="", refusal="")
+            (self.lists if owner else self.aliases).append(arrived)
         if key in self._expanded:
             self._tell(node, "expanded already")
             return []
         self._expanded.add(key)
-        child = self._member(node, name, address, aliases)
+        child = self._member(node, owner, address)
+        if not is_single and child.given.notify:
+            # A keyword is left over, or NEVER is said: without any, failures would be reported.
+            notify = tuple(word for word in child.given.notify if word != "SUCCESS") or ("NEVER",)
+            child = replace(child, given=replace(child.given, notify=notify))
         self._tell(node, f"alias {name}" + (f", owner {child.group.reverse_path}" if child.group != node.group else ""))
         members: list[_Node] = []
         for target in aliases[name].split("\n"):
@@ -252,9 +272,8 @@ class Expansion:
                 members.append(self._target(child, target, name))
         return self._followed(node, key, members)
 
-    def _member(self, node: _Node, name: str, address: str, aliases: Mapping[str, str]) -> _Node:
+    def _member(self, node: _Node, owner: str, address: str) -> _Node:
         """What an alias's members take over: its owner's reverse-path, or the sender's DSN parameters."""
-        owner = "" if name.startswith("owner-") else aliases.get(f"owner-{name}", "")
         if owner:
             one = "" if "\n" in owner or owner[0] in ":\\" else owner
             path = self._qualified(one or f"owner-{address}")

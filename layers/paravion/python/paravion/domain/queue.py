@@ -34,6 +34,8 @@ from paravion.domain.outcome import Outcome, Result
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from paravion.domain.envelope import Envelope
+
 DUE_SHARDS: Final = 8
 """Parts of the due index. Not a setting: jobs in a part that no sweep looks into would be lost."""
 
@@ -53,12 +55,18 @@ class State(StrEnum):
 
 
 class NoticeKind(StrEnum):
-    """What a report says; `failed`, `delayed`, `relayed` and `delivered` are RFC 3464 2.3.3 actions."""
+    """What a report says; but for `expired` they are RFC 3464 2.3.3's actions."""
 
     FAILED = "failed"
     DELAYED = "delayed"
     RELAYED = "relayed"
     EXPIRED = "expired"
+    DELIVERED = "delivered"
+    EXPANDED = "expanded"
+
+
+ARRIVALS: Final = frozenset({NoticeKind.DELIVERED, NoticeKind.EXPANDED})
+"""Reports of named addresses that the message arrived at here, lists and aliases: no position of the job's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +235,7 @@ def with_outcomes(
     now: float,
     notify: Mapping[int, tuple[str, ...]],
     last: bool,
+    arrivals: tuple[NoticeKind, ...] = (),
 ) -> JobRecord:
     """
     Enter outcomes into a claimed record.
@@ -235,13 +244,14 @@ def with_outcomes(
         outcomes: By position: forward-path and outcome of this attempt.
         notify: By position: RFC 3461 NOTIFY of the recipient, () for the default.
         last: The attempt is over. Otherwise more outcomes follow under the same lease.
+        arrivals: Reports that the job owes with its first outcomes.
 
     Returns:
         The new record; its version is unchanged (the save counts it). Recipients that were final stay
         as they were, whatever `outcomes` says of them.
     """
     states = dict(record.recipients)
-    owed = list(record.owed)
+    owed = [*record.owed, *_of_arrivals(record, arrivals)]
     for position, (forward_path, outcome) in outcomes.items():
         if position in states and states[position].is_final:
             continue
@@ -272,12 +282,13 @@ def with_event(record: JobRecord, event: str, *, now: float, text: str = "") -> 
 
 
 def expired(record: JobRecord, *, now: float, outcomes: Mapping[int, tuple[str, Outcome]],
-            notify: Mapping[int, tuple[str, ...]]) -> JobRecord:  # fmt: skip
+            notify: Mapping[int, tuple[str, ...]], arrivals: tuple[NoticeKind, ...] = ()) -> JobRecord:  # fmt: skip
     """
     Give up every recipient that is not final: the queue's lifetime is over.
 
     Args:
         outcomes: By position, for every recipient of the chunk that is still open: what to tell.
+        arrivals: See `with_outcomes`.
     """
     states = dict(record.recipients)
     told = False
@@ -287,7 +298,8 @@ def expired(record: JobRecord, *, now: float, outcomes: Mapping[int, tuple[str, 
         states[position] = RecipientState(forward_path, outcome, now, record.attempts)
         told = told or _wants(notify.get(position, ()), "FAILURE")
     notice = Notice(NoticeKind.EXPIRED, record.attempts)
-    owed = (*record.owed, notice) if told and notice not in record.owed else record.owed
+    owed = (*record.owed, *_of_arrivals(record, arrivals))
+    owed = (*owed, notice) if told and notice not in owed else owed
     return replace(
         record,
         state=State.DONE,
@@ -298,6 +310,20 @@ def expired(record: JobRecord, *, now: float, outcomes: Mapping[int, tuple[str, 
         owed=owed,
         log=_bounded((*record.log, LogEntry(now, "expired", record.attempts, tuple(sorted(outcomes))))),
     )
+
+
+def arrivals_of(envelope: Envelope, chunk: int) -> tuple[NoticeKind, ...]:
+    """Give the reports of arrivals that a job owes: the first of its message, if it has any."""
+    told = envelope.arrivals if chunk == 0 else None
+    if told is None:
+        return ()
+    kinds = ((NoticeKind.DELIVERED, told.lists), (NoticeKind.EXPANDED, told.aliases))
+    return tuple(kind for kind, recipients in kinds if recipients)
+
+
+def _of_arrivals(record: JobRecord, arrivals: tuple[NoticeKind, ...]) -> list[Notice]:
+    """Owed by the write that enters the first outcome, and by no other: so once, whatever breaks off."""
+    return [] if record.recipients else [Notice(kind, record.attempts) for kind in arrivals]
 
 
 _WISH: Final = {

@@ -136,6 +136,7 @@ class _Attempt:
         self.deadline = deadline
         self.ends_at = ends_at
         self.notify: Mapping[int, tuple[str, ...]] = {}
+        self.arrivals: tuple[queue.NoticeKind, ...] = ()
 
     async def run(self) -> bool:
         deps = self.deps
@@ -160,6 +161,7 @@ class _Attempt:
         chunk = envelope.chunk(self.job.key.chunk)
         record = replace(record, recipient_count=len(chunk), reverse_path=envelope.reverse_path)
         self.notify = {n: recipient.notify for n, recipient in chunk.items()}
+        self.arrivals = queue.arrivals_of(envelope, self.job.key.chunk)
         todo = {n: chunk[n] for n in record.open_positions(chunk)}
         record = await self._send_all(record, envelope, header, todo)
         if record.owed:
@@ -282,7 +284,9 @@ class _Attempt:
         token, attempt = record.token, record.attempts
         wait_s = 0.05
         while True:
-            new = queue.with_outcomes(record, told, now=self.deps.clock(), notify=self.notify, last=last)
+            new = queue.with_outcomes(
+                record, told, now=self.deps.clock(), notify=self.notify, last=last, arrivals=self.arrivals
+            )
             try:
                 return await asyncio.to_thread(self.deps.ledger.save, new)
             except ClaimLost:

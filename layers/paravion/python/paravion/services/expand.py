@@ -15,7 +15,7 @@ Next: services/validate.py goes on with what comes out, services/split.py keeps 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from paravion.domain.address import parse_mailboxes, parse_path, shown, split_address
@@ -58,6 +58,19 @@ class TableSettings:
     masquerade_exposed: tuple[str, ...] = ()
 
 
+@dataclass(slots=True)
+class Found:
+    """
+    What an expansion found besides recipients.
+
+    Attributes:
+        lists, aliases: See domain/expand.py.
+    """
+
+    lists: Sequence[Recipient] = ()
+    aliases: Sequence[Recipient] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Expanded:
     """
@@ -66,11 +79,13 @@ class Expanded:
     Attributes:
         batches: At least one; each of one message's recipients, all of one group. Raises Rejected while
             iterated, when nobody is left or too many come out. Empty (None) when all of it is discarded.
+        found: Filled while `batches` is iterated.
     """
 
     message: Message
     reverse_path: str
     batches: Iterator[tuple[Group, tuple[Recipient, ...]]] | None
+    found: Found = field(default_factory=Found)
 
 
 def apply_tables(
@@ -100,7 +115,9 @@ def apply_tables(
     if loaded.keys().isdisjoint({"aliases", "virtusertable"}) or not submission.aliasing:
         return Expanded(message, sender, _unexpanded(sender, recipients))
     delivered_to = frozenset(_delivered_to(message))
-    return Expanded(message, sender, expanded_batches(recipients, sender, delivered_to, tables, settings))
+    found = Found()
+    batches = expanded_batches(recipients, sender, delivered_to, tables, settings, found)
+    return Expanded(message, sender, batches, found)
 
 
 def verdict(tag: str, keys: Sequence[str], tables: Tables) -> tuple[str, str]:
@@ -252,6 +269,7 @@ def expanded_batches(
     delivered_to: frozenset[str],
     tables: Tables,
     settings: TableSettings,
+    found: Found,
 ) -> Iterator[tuple[Group, tuple[Recipient, ...]]]:
     """
     Gather what the expansion finds into full batches of one group each, at least one.
@@ -260,6 +278,7 @@ def expanded_batches(
         recipients: In normal form, at least one.
         reverse_path: The sender's, "" for null.
         delivered_to: See domain/expand.py's Rules.
+        found: Is filled.
 
     Raises:
         Rejected, LedgerUnavailable: While iterated; nobody may have been promised anything by then.
@@ -269,9 +288,10 @@ def expanded_batches(
     kinds = frozenset(tables.loaded())
     rules = Rules(settings.local_domains, kinds, settings.max_expansion_count, delivered_to)
     expansion = Expansion(lookups(tables), rules)
+    found.lists, found.aliases = expansion.lists, expansion.aliases
     waiting: dict[Group, list[Recipient]] = {}
-    for found in expansion.run(recipients, reverse_path):
-        for recipient, group in found:
+    for page in expansion.run(recipients, reverse_path):
+        for recipient, group in page:
             batch = waiting.setdefault(group, [])
             batch.append(recipient)
             if len(batch) == PART_RECIPIENTS:

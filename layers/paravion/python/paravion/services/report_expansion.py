@@ -20,7 +20,7 @@ from paravion.domain.headers import make_field
 from paravion.domain.refusal import Refusal
 from paravion.domain.status import IDEMPOTENCY_CONFLICT, Rejected
 from paravion.services.commit import commit
-from paravion.services.expand import TableSettings, expanded_batches
+from paravion.services.expand import Found, TableSettings, expanded_batches
 from paravion.services.split import commit_all
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def commit_expanded(to: str, report_id: str, make: MakeReport, body: bytes, deps
         return make(own_id, recipients, trace, parts)
 
     settings = TableSettings(deps.local_domains or (deps.hostname,), deps.max_expansion_count)
-    batches = expanded_batches((Recipient(to),), "", frozenset(), deps.tables, settings)
+    batches = expanded_batches((Recipient(to),), "", frozenset(), deps.tables, settings, Found())
     try:
         commit_all(report_id, batches, make_part, body, deps.to_commit)
     except Rejected as exc:

@@ -206,7 +206,8 @@ def _given_up(record: JobRecord, now: float, deps: RetryDeps) -> JobRecord:
     chunk = envelope.chunk(record.key.chunk)
     outcomes = {n: (chunk[n].forward_path, _expiry(record, n)) for n in record.open_positions(chunk)}
     record = replace(record, recipient_count=len(chunk), reverse_path=envelope.reverse_path)
-    return queue.expired(record, now=now, outcomes=outcomes, notify=_notify(envelope, record))
+    arrivals = queue.arrivals_of(envelope, record.key.chunk)
+    return queue.expired(record, now=now, outcomes=outcomes, notify=_notify(envelope, record), arrivals=arrivals)
 
 
 def _notify(envelope: Envelope, record: JobRecord) -> dict[int, tuple[str, ...]]:

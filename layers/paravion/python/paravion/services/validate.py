@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from paravion.domain import ids
 from paravion.domain.address import parse_path, split_address
-from paravion.domain.envelope import Envelope, Recipient
+from paravion.domain.envelope import Arrivals, Envelope, Recipient
 from paravion.domain.headers import make_field
 from paravion.domain.message import (
     complete,
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from paravion.domain.message import Message
     from paravion.ports import EventLog, Identities, Secrets, Tables, Uploads
     from paravion.services.commit import CommitDeps
+    from paravion.services.expand import Expanded
     from paravion.settings import ValidateSettings
 
 HOPS_MAX: Final = 100
@@ -142,6 +143,7 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
             message, queue_id=queue_id, now=now, hostname=settings.hostname, trace=trace, restamp=submission.restamp
         )
         header = signed(header, hashed_body, keys, now)
+        is_from_sender = group.reverse_path == expanded.reverse_path
         envelope = Envelope(
             queue_id=own_id,
             reverse_path=group.reverse_path,
@@ -151,8 +153,9 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
             body_type="8BITMIME" if message.is_8bit or message.header_is_utf8 else "7BIT",
             # A forward-path speaks for itself at its host (domain/smtp_dialogue.py); these bind every recipient.
             smtputf8=not (header.isascii() and group.reverse_path.isascii()),
-            ret=submission.ret,
-            envid=submission.envid,
+            # A list's members get a mail of their own, with nothing of the sender's wishes (RFC 3461 5.2.7.1).
+            ret=submission.ret if is_from_sender else "",
+            envid=submission.envid if is_from_sender else "",
             submitter=submission.principal,
             door=submission.door,
             configuration_set=submission.configuration_set,
@@ -160,6 +163,7 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
             digest=digest,
             body_id="" if own_id == queue_id else queue_id,
             parts=parts,
+            arrivals=_arrivals(expanded, submission.envid) if own_id == queue_id else None,
         )
         return envelope, header
 
@@ -180,6 +184,14 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
         },
     )
     return receipt
+
+
+def _arrivals(expanded: Expanded, envid: str) -> Arrivals | None:
+    """What the sender is told of when it all has been expanded; nobody answers a null reverse-path."""
+    lists, aliases = tuple(expanded.found.lists), tuple(expanded.found.aliases)
+    if not expanded.reverse_path or not (lists or aliases):
+        return None
+    return Arrivals(expanded.reverse_path, envid, lists, aliases)
 
 
 def _with_control_fields(submission: Submission, message: Message) -> Submission:
