@@ -380,7 +380,7 @@ def test_access_discards_with_a_record() -> None:
     assert world.submit("a@a.example", sender="quiet@z.example").recipient_count == 0
     world.run()
     assert len(world.transport.accepted) == 1
-    assert [name for name, _ in world.event_log.records].count("Discard") == 1
+    assert [name for name, _ in world.event_log.records].count("Discard") == 2
 
 
 # Senders

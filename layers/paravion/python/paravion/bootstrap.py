@@ -115,12 +115,14 @@ def deliver() -> DeliverDeps:
     from paravion.adapters.dns_resolver import DnsResolver
     from paravion.adapters.smtp_client import SmtpTransport
     from paravion.domain.next_hop import route
+    from paravion.services.access import NextHosts
     from paravion.services.deliver import DeliverDeps
 
     own = settings.from_env(settings.DeliverSettings, os.environ)
     clients = _Clients()
     resolver = DnsResolver()
     dynamodb: Any = clients.make("dynamodb")
+    tables = _tables(dynamodb, own.ledger)
     return DeliverDeps(
         spool=S3Spool(clients.make("s3"), own.spool),
         queues=SqsQueues(
@@ -128,10 +130,12 @@ def deliver() -> DeliverDeps:
         ),
         ledger=DynamoLedger(dynamodb, own.ledger),
         resolver=resolver,
-        transport=SmtpTransport(own.hostname, resolver, connect_timeout_s=own.connect_timeout_s),
+        transport=SmtpTransport(
+            own.hostname, resolver, connect_timeout_s=own.connect_timeout_s, admit=NextHosts(tables)
+        ),
         event_log=PowertoolsEventLog("deliver", own.log_level),
         smarthost=route(own.relay),
-        tables=_tables(dynamodb, own.ledger),
+        tables=tables,
         clock=time.time,
         new_token=partial(secrets.token_hex, 8),
     )

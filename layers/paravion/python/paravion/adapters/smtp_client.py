@@ -46,7 +46,7 @@ from paravion.domain.verdict import Fault, FaultKind, Peer, Scope, Stage, Verdic
 from paravion.errors import SpoolMissing, SpoolUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Generator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
     from typing import Any
 
     from paravion.domain.next_hop import MxHost, NextHop
@@ -329,6 +329,8 @@ class SmtpTransport:
         idle_limit_s: An unused connection is given up after this.
         max_idle: Unused connections kept in all.
         starttls: Use TLS where it is offered.
+        admit: Asked for each host before it is connected to, with its name and the addresses that it may have:
+            gives those that are left, or the outcome for mail to it.
     """
 
     def __init__(
@@ -341,7 +343,9 @@ class SmtpTransport:
         idle_limit_s: float = 30.0,
         max_idle: int = 200,
         starttls: bool = True,
+        admit: Callable[[str, Sequence[str]], Awaitable[list[str] | Outcome]] | None = None,
     ) -> None:
+        self._admit = admit
         self._hostname = hostname
         self._resolver = resolver
         self._connect_timeout_s = connect_timeout_s
@@ -458,7 +462,18 @@ class SmtpTransport:
         if not allowed:
             text = f"{host.name} has no public address ({', '.join(found)})"
             attempt.settle_all(ours(status.NEXT_HOP_REFUSED, text, _LOCAL, Peer(host.name), Scope.HOST))
-        return allowed
+        return await self._admitted(host, allowed, attempt) if allowed and self._admit else allowed
+
+    async def _admitted(self, host: MxHost, addresses: list[str], attempt: _Attempt) -> list[str]:
+        """Ask whether the host may be connected to; if not, everybody who is pending is settled."""
+        assert self._admit is not None  # noqa: S101 (the caller has looked)
+        said = await self._admit(host.name, addresses)
+        if isinstance(said, Outcome):
+            # What is discarded needs no other host.
+            scope = Scope.DESTINATION if said.result is Result.DELIVERED else Scope.HOST
+            attempt.settle_all(Verdict(replace(said, mx_host=host.name), scope))
+            return []
+        return said
 
     async def _open(self, host: MxHost, address: str, deadline: float) -> _Connection | Verdict:
         """Connect and introduce ourselves; in clear if TLS turns out to be broken."""

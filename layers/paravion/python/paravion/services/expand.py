@@ -14,12 +14,12 @@ Next: services/validate.py goes on with what comes out, services/split.py keeps 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from paravion.domain.address import parse_mailboxes, parse_path, shown, split_address
-from paravion.domain.status import ACCESS_DENIED, NO_RECIPIENTS, Rejected
+from paravion.domain.status import NO_RECIPIENTS, Rejected
+from paravion.services.access import Members, admitted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -37,7 +37,6 @@ PART_RECIPIENTS: Final = 1000
 _HELD: Final = 10_000
 """Recipients that wait for their message to be full, over all groups."""
 
-_CLIENT_ADDRESS: Final = re.compile(r"\[(?:IPv6:)?([0-9A-Fa-f:.]+)\]")
 _SENDER_FIELDS: Final = frozenset({b"from", b"sender", b"reply-to"})
 
 
@@ -65,10 +64,12 @@ class Found:
 
     Attributes:
         lists, aliases: See domain/expand.py.
+        discarded: Recipients and members that the access table left out.
     """
 
     lists: Sequence[Recipient] = ()
     aliases: Sequence[Recipient] = ()
+    discarded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,8 @@ class Expanded:
     A submission after the tables.
 
     Attributes:
-        batches: At least one; each of one message's recipients, all of one group. Raises Rejected while
-            iterated, when nobody is left or too many come out. Empty (None) when all of it is discarded.
+        batches: Each of one message's recipients, all of one group. Raises Rejected while iterated, when nobody
+            is left or too many come out. None, or none, when all of it is discarded.
         found: Filled while `batches` is iterated.
     """
 
@@ -104,67 +105,21 @@ def apply_tables(
         LedgerUnavailable: Nothing can be said.
     """
     loaded = tables.loaded()
+    found = Found()
     if not loaded and not settings.masquerade_as:
         return Expanded(message, reverse_path, _unexpanded(reverse_path, recipients))
     if "access" in loaded:
-        kept = _admitted(submission, reverse_path, recipients, tables)
+        kept = admitted(submission, reverse_path, recipients, tables)
+        found.discarded = len(recipients) - len(kept)
         if not kept:
-            return Expanded(message, reverse_path, None)
+            return Expanded(message, reverse_path, None, found)
         recipients = kept
     sender, message = _renamed(reverse_path, message, loaded, tables, settings)
     if loaded.keys().isdisjoint({"aliases", "virtusertable"}) or not submission.aliasing:
-        return Expanded(message, sender, _unexpanded(sender, recipients))
+        return Expanded(message, sender, _unexpanded(sender, recipients), found)
     delivered_to = frozenset(_delivered_to(message))
-    found = Found()
     batches = expanded_batches(recipients, sender, delivered_to, tables, settings, found)
     return Expanded(message, sender, batches, found)
-
-
-def verdict(tag: str, keys: Sequence[str], tables: Tables) -> tuple[str, str]:
-    """
-    Ask the access table; tagged keys before plain ones.
-
-    Returns:
-        The key and its value, or two empty texts. SKIP is no verdict.
-    """
-    wanted = [name for key in keys for name in (f"{tag}{key}", key)]
-    found = tables.lookup("access", list(dict.fromkeys(wanted)))
-    for name in wanted:
-        if name in found:
-            return ("", "") if found[name] == "SKIP" else (name, found[name])
-    return "", ""
-
-
-def _admitted(
-    submission: Submission, reverse_path: str, recipients: Iterable[Recipient], tables: Tables
-) -> tuple[Recipient, ...]:
-    """Give the recipients that are not discarded; none when the whole submission is."""
-    from paravion.domain.tables import access_keys, network_keys
-
-    client = _CLIENT_ADDRESS.search(submission.client)
-    if client and not _is_taken("client", client[1], verdict("connect:", network_keys(client[1]), tables)):
-        return ()
-    if reverse_path and not _is_taken("sender", reverse_path, verdict("from:", access_keys(reverse_path), tables)):
-        return ()
-    return tuple(
-        recipient
-        for recipient in recipients
-        if _is_taken("recipient", recipient.forward_path, verdict("to:", access_keys(recipient.forward_path), tables))
-    )
-
-
-def _is_taken(what: str, name: str, found: tuple[str, str]) -> bool:
-    """False for DISCARD. Raises Rejected for REJECT and ERROR:."""
-    from paravion.domain.expand import rejected
-    from paravion.domain.refusal import Refusal
-
-    key, value = found
-    if value == "REJECT":
-        raise Rejected(ACCESS_DENIED, f"{what} {shown(name, 320)} is refused by the access table ({shown(key)})")
-    if value.startswith("ERROR:"):
-        refusal = Refusal.parse(value[6:])
-        raise rejected(refusal, f"{what} {shown(name, 320)}: {shown(refusal.text, 200)}")
-    return value != "DISCARD"
 
 
 # Senders
@@ -272,7 +227,7 @@ def expanded_batches(
     found: Found,
 ) -> Iterator[tuple[Group, tuple[Recipient, ...]]]:
     """
-    Gather what the expansion finds into full batches of one group each, at least one.
+    Gather what the expansion finds into full batches of one group each; none if everybody is discarded.
 
     Args:
         recipients: In normal form, at least one.
@@ -289,9 +244,11 @@ def expanded_batches(
     rules = Rules(settings.local_domains, kinds, settings.max_expansion_count, delivered_to)
     expansion = Expansion(lookups(tables), rules)
     found.lists, found.aliases = expansion.lists, expansion.aliases
+    named = frozenset(recipient.forward_path for recipient in recipients)
+    members = Members(tables, named)
     waiting: dict[Group, list[Recipient]] = {}
     for page in expansion.run(recipients, reverse_path):
-        for recipient, group in page:
+        for recipient, group in members.judged(page):
             batch = waiting.setdefault(group, [])
             batch.append(recipient)
             if len(batch) == PART_RECIPIENTS:
@@ -299,10 +256,13 @@ def expanded_batches(
         if sum(map(len, waiting.values())) > _HELD:
             group = max(waiting, key=lambda group: len(waiting[group]))
             yield group, tuple(waiting.pop(group))
-    if not expansion.count:
-        if expansion.refusals:
-            refusal = expansion.refusals[0]
-            raise rejected(refusal, shown(refusal.text, 300))
+    found.discarded += members.discarded
+    if expansion.count == members.lost:
+        refusals = [*expansion.refusals, *members.refusals]
+        if refusals:
+            raise rejected(refusals[0], shown(refusals[0].text, 300))
+        if found.discarded:
+            return
         given = shown(", ".join(recipient.forward_path for recipient in recipients), 200)
         raise Rejected(NO_RECIPIENTS, f"nobody is behind {given}")
     for group, batch in waiting.items():

@@ -12,6 +12,7 @@ Next on the report's path: services/deliver.py.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
 from paravion.domain.address import shown
@@ -60,7 +61,11 @@ def commit_expanded(to: str, report_id: str, make: MakeReport, body: bytes, deps
     settings = TableSettings(deps.local_domains or (deps.hostname,), deps.max_expansion_count)
     batches = expanded_batches((Recipient(to),), "", frozenset(), deps.tables, settings, Found())
     try:
-        commit_all(report_id, batches, make_part, body, deps.to_commit)
+        first = next(batches, None)
+        if first is None:
+            deps.event_log.emit("Discard", {"queue_id": report_id, "reverse_path": "", "recipients": 1})
+            return
+        commit_all(report_id, chain((first,), batches), make_part, body, deps.to_commit)
     except Rejected as exc:
         if exc.status is IDEMPOTENCY_CONFLICT:
             raise

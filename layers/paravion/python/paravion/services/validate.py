@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from paravion.domain import ids
@@ -120,7 +121,8 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
     _check_identity(expanded.reverse_path, message, deps)
     keys = _signing_keys(expanded.reverse_path, message, deps)
     hashed_body = hash_to_sign(message.body, keys)
-    if expanded.batches is None:
+    first = next(expanded.batches, None) if expanded.batches else None
+    if expanded.batches is None or first is None:
         deps.event_log.emit("Discard", {"queue_id": queue_id, "reverse_path": given_path, "recipients": len(given)})
         return Receipt(queue_id, 0)
 
@@ -167,7 +169,11 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
         )
         return envelope, header
 
-    envelope, count, repeated = commit_all(queue_id, expanded.batches, make, bytes(message.body), deps.to_commit)
+    batches = chain((first,), expanded.batches)
+    envelope, count, repeated = commit_all(queue_id, batches, make, bytes(message.body), deps.to_commit)
+    if expanded.found.discarded:
+        discarded = {"queue_id": queue_id, "reverse_path": given_path, "recipients": expanded.found.discarded}
+        deps.event_log.emit("Discard", discarded)
     receipt = Receipt(envelope.queue_id, count, repeated)
     deps.event_log.emit(
         "Reception",

@@ -8,6 +8,7 @@ Next: domain/expand.py and services/routes.py, which mail itself goes by. sendma
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain.address import parse_path, shown, split_address
@@ -17,8 +18,9 @@ from paravion.domain.next_hop import NextHop, route
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.status import ACCESS_DENIED, NO_RECIPIENTS, QUEUED, RECIPIENT_SYNTAX, Rejected
 from paravion.domain.tables import access_keys
+from paravion.services.access import Members, NextHosts, verdict
 from paravion.services.authenticate import require_operator
-from paravion.services.expand import lookups, verdict
+from paravion.services.expand import lookups
 from paravion.services.routes import MxRoute, routes_for
 
 if TYPE_CHECKING:
@@ -79,7 +81,9 @@ def _verified(address: str, answer: dict[str, Any], deps: AdminDeps) -> dict[str
     found: list[dict[str, Any]] = []
     count = 0
     # The null reverse-path stays one through lists; any other stands for the sender here.
-    for page in expansion.run((Recipient(path),), "sender@sender.invalid"):
+    members = Members(deps.tables, frozenset({path}))
+    for some in expansion.run((Recipient(path),), "sender@sender.invalid"):
+        page = members.judged(some)
         count += len(page)
         for recipient, group in page[: SHOWN_RECIPIENTS - len(found)]:
             owner = "" if group.reverse_path == "sender@sender.invalid" else group.reverse_path
@@ -87,11 +91,19 @@ def _verified(address: str, answer: dict[str, Any], deps: AdminDeps) -> dict[str
                 "forward_path": recipient.forward_path, "owner": owner, "list": group.delivered_to,
                 "refusal": recipient.refusal, "route": None,
             })  # fmt: skip
-    if not expansion.count:
-        text = expansion.refusals[0].text if expansion.refusals else "nobody is behind it"
-        raise Rejected(NO_RECIPIENTS, shown(text, 300))
+    if expansion.count == members.lost:
+        return _of_nobody(expansion, members)
     told: dict[str, Any] = {"recipients": found, "recipient_count": count}
     return {**told, **_routed(found, count, deps)}
+
+
+def _of_nobody(expansion: Expansion, members: Members) -> dict[str, Any]:
+    """Nobody is left to get it: refused, or all discarded."""
+    refusals = [*expansion.refusals, *members.refusals]
+    if members.discarded and not refusals:
+        return _verdict("discarded", QUEUED.enhanced, "the access table discards everybody", QUEUED.exit)
+    text = refusals[0].text if refusals else "nobody is behind it"
+    raise Rejected(NO_RECIPIENTS, shown(text, 300))
 
 
 def _routed(found: list[dict[str, Any]], count: int, deps: AdminDeps) -> dict[str, Any]:
@@ -106,6 +118,8 @@ def _routed(found: list[dict[str, Any]], count: int, deps: AdminDeps) -> dict[st
             hops[domain] = named.resolved(deps.next_hop(named.domain))
         else:
             hops[domain] = named or smarthost or deps.next_hop(domain)
+    next_hosts = NextHosts(deps.tables)
+    hops = {domain: _admitted(hop, next_hosts) for domain, hop in hops.items()}
     for item in found:
         hop = hops.get(split_address(item["forward_path"])[1])
         if hop is not None and not item["refusal"]:
@@ -115,6 +129,15 @@ def _routed(found: list[dict[str, Any]], count: int, deps: AdminDeps) -> dict[st
         word = "refused" if only.result is Result.FAILED else "deferred"
         return _verdict(word, only.status, only.text, 68 if word == "refused" else 75)
     return _verdict("deliverable", QUEUED.enhanced, "", QUEUED.exit)
+
+
+def _admitted(hop: NextHop | Outcome, next_hosts: NextHosts) -> NextHop | Outcome:
+    """Leave out the hosts that the access table keeps us from; addresses that are not known yet are not asked for."""
+    if isinstance(hop, Outcome):
+        return hop
+    said = [(host, next_hosts.judged(host.name, host.addresses)) for host in hop.hosts]
+    hosts = tuple(host for host, word in said if not isinstance(word, Outcome))
+    return replace(hop, hosts=hosts) if hosts else next(word for _, word in said if isinstance(word, Outcome))
 
 
 def _shown_hop(hop: NextHop | Outcome) -> dict[str, Any]:
