@@ -189,6 +189,8 @@ class Ledger(Protocol):
         """
         Give up to `limit` jobs of a shard whose due time is past, oldest first, from behind `after` on.
 
+        Shards are those of `domain.queue.due_shard`: held jobs have their own.
+
         May lag by seconds: jobs that were woken already may still be shown, so that a reader pages on
         instead of reading the beginning again.
 
@@ -201,7 +203,7 @@ class Ledger(Protocol):
         """
         Take a due job for the sweep, in one conditional write that only one of several sweeps wins.
 
-        A deferred or ready job becomes ready (version counted up); a claimed or tried one stays as it is.
+        A deferred or ready job becomes ready (version counted up); a claimed, tried or held one stays as it is.
         Either gets the new due time, so that it is found again if what the caller now enqueues is lost.
 
         Returns:
@@ -212,9 +214,9 @@ class Ledger(Protocol):
         """
         ...
 
-    def waiting(self, limit: int) -> list[JobRecord]:
+    def waiting(self, limit: int, *, held: bool = False) -> list[JobRecord]:
         """
-        Give up to `limit` records that wait in the due index, soonest first, for `mailq`.
+        Give up to `limit` records that wait in the due index, soonest first, for `mailq`: held ones, or the others.
 
         Raises:
             LedgerUnavailable

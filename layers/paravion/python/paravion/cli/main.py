@@ -1,5 +1,5 @@
 """
-`paravion`: up, smtpd, show, queue, identity, doctor, tables, credentials, version.
+`paravion`: up, smtpd, show, queue, hold, release, remove, identity, doctor, tables, credentials, version.
 
 A command's own work stands in its module, which is imported only when it is called.
 """
@@ -59,7 +59,12 @@ def _parser(command: str) -> argparse.ArgumentParser:
 
     queue = commands.add_parser("queue", help="show what waits, as mailq does")
     queue.add_argument("-v", action="store_true", help="show also when each job is due")
+    queue.add_argument("-qQ", action="store_true", dest="held", help="show what is held, and nothing else")
     queue.set_defaults(run=_queue)
+
+    from paravion.cli import hold
+
+    hold.add_arguments(commands)
 
     identity = commands.add_parser("identity", help="who may send, and the DKIM keys that sign")
     doctor = commands.add_parser("doctor", help="say what a sending domain's DNS lacks")
@@ -129,7 +134,7 @@ def _show(arguments: argparse.Namespace) -> int:
 def _queue(arguments: argparse.Namespace) -> int:
     from paravion.cli import mailq
 
-    return mailq.main(["-v"] if arguments.v else [])
+    return mailq.main([*(["-v"] if arguments.v else []), *(["-qQ"] if arguments.held else [])])
 
 
 def _create_credential(arguments: argparse.Namespace) -> int:

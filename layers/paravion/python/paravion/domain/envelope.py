@@ -87,6 +87,7 @@ class Envelope:
         body_id: The queue id under which the body lies, where several messages share one; "" for its own.
         parts: Of the first of several messages that one submission became: the others' queue ids and how
             many jobs each makes. They are all kept before this one is.
+        quarantine: Why the message is held before it is tried, or "".
         arrivals: Of the first of several messages (or the only one): what its first job owes a report of.
     """
 
@@ -108,6 +109,7 @@ class Envelope:
     body_id: str = ""
     parts: tuple[tuple[str, int], ...] = ()
     arrivals: Arrivals | None = None
+    quarantine: str = ""
 
     @property
     def df_id(self) -> str:

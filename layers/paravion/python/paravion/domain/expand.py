@@ -106,10 +106,12 @@ class Group:
         reverse_path: The sender's, or a list owner's.
         delivered_to: The alias whose members they are, for the message's Delivered-To field; "" for those
             that the caller named.
+        quarantine: Why their message is held, "" if it is not.
     """
 
     reverse_path: str
     delivered_to: str = ""
+    quarantine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,19 +164,24 @@ class Expansion:
         self._expanded: set[str] = set()
         self._local = frozenset(rules.local_domains)
 
-    def run(self, recipients: Sequence[Recipient], reverse_path: str) -> Iterator[list[Found]]:
+    def run(
+        self, recipients: Sequence[Recipient], reverse_path: str, quarantined: Mapping[str, str] | None = None
+    ) -> Iterator[list[Found]]:
         """
         Give the recipients in lists of bounded length, each recipient once.
 
         Args:
             recipients: In normal form.
             reverse_path: The sender's.
+            quarantined: Forward-paths whose mail is held, with why; whoever comes out of them is held too.
 
         Raises:
             Rejected: A recipient that the caller named is refused by a table, or loops; too many come out.
         """
-        group = Group(reverse_path)
-        stack = [iter([[_Node(recipient.forward_path, recipient, group) for recipient in recipients]])]
+        held = quarantined or {}
+        paths = [(recipient.forward_path, recipient) for recipient in recipients]
+        nodes = [_Node(path, given, Group(reverse_path, quarantine=held.get(path, ""))) for path, given in paths]
+        stack = [iter([nodes])]
         while stack:
             page = next(stack[-1], None)
             if page is None:
@@ -278,11 +285,11 @@ class Expansion:
             one = "" if "\n" in owner or owner[0] in ":\\" else owner
             path = self._qualified(one or f"owner-{address}")
             # A report on its way to a list keeps its null reverse-path: nothing answers a report.
-            group = Group(path if node.group.reverse_path else "", address)
+            group = replace(node.group, reverse_path=path if node.group.reverse_path else "", delivered_to=address)
             return replace(node, given=Recipient("", origin=address), group=group)
         orcpt = node.given.orcpt or (f"rfc822;{xtext_encode(node.address)}" if node.address.isascii() else "")
         given = replace(node.given, orcpt=orcpt, origin=node.given.origin or address)
-        return replace(node, given=given, group=Group(node.group.reverse_path, node.group.delivered_to or address))
+        return replace(node, given=given, group=replace(node.group, delivered_to=node.group.delivered_to or address))
 
     def _target(self, child: _Node, target: str, name: str) -> _Node:
         address = self._qualified(target.removeprefix("\\"))

@@ -49,6 +49,9 @@ MAX_ENTRIES: Final = 500_000
 
 MAX_PROBLEMS: Final = 20
 
+MAX_REASON: Final = 200
+"""Characters of a quarantine's reason."""
+
 _ATEXT: Final = r"[^\x00-\x20\"(),:;<>@\[\\\]\x7f]"
 _NAME: Final = re.compile(rf"{_ATEXT}+")
 _INCLUDE_NAME: Final = re.compile(r"[A-Za-z0-9_./+-]{1,200}")
@@ -504,6 +507,8 @@ def _access(text: str) -> tuple[str, str]:
 def _check_server(key: str, value: str) -> None:
     if "@" in key:
         raise BadLine(f"Server:{key}: a host, a domain above it, or a network")
+    if value.startswith("QUARANTINE:"):
+        raise BadLine(f"Server:{key}: mail is held before it is routed: QUARANTINE: goes with Connect:, From: or To:")
     if value == "DISCARD" and re.fullmatch(r"[0-9.]+|ipv6:.*|[0-9a-f:]*:[0-9a-f:]*", key):
         raise BadLine(f"Server:{key}: mail is discarded by the host's name, not by its address")
 
@@ -526,13 +531,16 @@ def _access_value(value: str) -> str:
     if word in {"OK", "RELAY", "REJECT", "DISCARD", "SKIP"}:
         return word
     if word.startswith("QUARANTINE:"):
-        raise BadLine("QUARANTINE: is not built yet: there is nowhere to hold mail back")
+        reason = _unquoted(value[11:].strip())
+        if not reason or len(reason) > MAX_REASON or not (reason.isascii() and reason.isprintable()):
+            raise BadLine(f"QUARANTINE: is followed by 1 to {MAX_REASON} printable ASCII characters")
+        return f"QUARANTINE:{reason}"
     if word.startswith("ERROR:"):
         return f"ERROR:{_refusal(_unquoted(value[6:]))}"
     match = _CODE_TEXT.fullmatch(value)
     if match:
         return f"ERROR:{_refusal(value)}"
-    raise BadLine(f"'{value}': OK, RELAY, REJECT, DISCARD, SKIP, ERROR:D.S.N:code text, or code text")
+    raise BadLine(f"'{value}': OK, RELAY, REJECT, DISCARD, SKIP, QUARANTINE:text, ERROR:D.S.N:code text, code text")
 
 
 def access_keys(path: str) -> list[str]:

@@ -11,6 +11,7 @@ and of the hosts that mail would be delivered to.
     a next host      `Server:`   is not connected to; who has     is not connected to; its mail counts as
                                  no other host fails              delivered
 
+QUARANTINE: of a client or a sender holds the whole submission, of a recipient or member that one's mail.
 A key without tag holds for the first four; next hosts have their own tag alone, so that a table written for
 sendmail means what it meant. Nothing is asked while no access table is loaded; one look-up serves a page of members
 or a host, and its pages are kept (adapters/dynamodb_tables.py).
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from paravion.domain.address import shown
@@ -66,32 +67,58 @@ def _first(wanted: Sequence[str], found: Mapping[str, str]) -> tuple[str, str]:
     return "", ""
 
 
-def admitted(
-    submission: Submission, reverse_path: str, recipients: Iterable[Recipient], tables: Tables
-) -> tuple[Recipient, ...]:
+@dataclass(frozen=True, slots=True)
+class Admitted:
     """
-    Give the named recipients that are not discarded; none when the whole submission is.
+    What is left of a submission.
+
+    Attributes:
+        recipients: Those that are not discarded; none when the whole submission is.
+        quarantine: Why all of it is held, "" if it is not.
+        quarantined: Forward-paths whose own mail is held, with why.
+    """
+
+    recipients: tuple[Recipient, ...]
+    quarantine: str = ""
+    quarantined: Mapping[str, str] = field(default_factory=dict)
+
+
+def admitted(submission: Submission, reverse_path: str, recipients: Iterable[Recipient], tables: Tables) -> Admitted:
+    """
+    Ask for the client, the sender and each named recipient.
 
     Raises:
-        Rejected: The client, the sender or a recipient is refused.
+        Rejected: One of them is refused.
         LedgerUnavailable
     """
     from paravion.domain.tables import access_keys, network_keys
 
+    asked = []
     client = _CLIENT_ADDRESS.search(submission.client)
-    if client and not _is_taken("client", client[1], verdict("connect:", network_keys(client[1]), tables)):
-        return ()
-    if reverse_path and not _is_taken("sender", reverse_path, verdict("from:", access_keys(reverse_path), tables)):
-        return ()
-    return tuple(
-        recipient
-        for recipient in recipients
-        if _is_taken("recipient", recipient.forward_path, verdict("to:", access_keys(recipient.forward_path), tables))
-    )
+    if client:
+        asked.append(("client", client[1], "connect:", network_keys(client[1])))
+    if reverse_path:
+        asked.append(("sender", reverse_path, "from:", access_keys(reverse_path)))
+    quarantine = ""
+    for what, name, tag, keys in asked:
+        value = _taken(what, name, verdict(tag, keys, tables))
+        if value == "DISCARD":
+            return Admitted(())
+        quarantine = quarantine or quarantine_of(value)
+    kept = []
+    quarantined: dict[str, str] = {}
+    for recipient in recipients:
+        path = recipient.forward_path
+        value = _taken("recipient", path, verdict("to:", access_keys(path), tables))
+        if value != "DISCARD":
+            kept.append(recipient)
+        if quarantine_of(value):
+            quarantined[path] = quarantine_of(value)
+    return Admitted(tuple(kept), quarantine, quarantined)
 
 
-def _is_taken(what: str, name: str, found: tuple[str, str]) -> bool:
-    """False for DISCARD. Raises Rejected for REJECT and ERROR:."""
+def _taken(what: str, name: str, found: tuple[str, str]) -> str:
+    """Give the word that was found. Raises Rejected for REJECT and ERROR:."""
     from paravion.domain.expand import rejected
 
     key, value = found
@@ -100,7 +127,12 @@ def _is_taken(what: str, name: str, found: tuple[str, str]) -> bool:
     if value.startswith("ERROR:"):
         refusal = Refusal.parse(value[6:])
         raise rejected(refusal, f"{what} {shown(name, 320)}: {shown(refusal.text, 200)}")
-    return value != "DISCARD"
+    return value
+
+
+def quarantine_of(value: str) -> str:
+    """Give the reason of QUARANTINE:, "" for any other word."""
+    return value[11:] if value.startswith("QUARANTINE:") else ""
 
 
 class Members:
@@ -152,6 +184,8 @@ class Members:
             elif value == "DISCARD":
                 self.lost += 1
                 self.discarded += 1
+            elif quarantine_of(value) and not group.quarantine:
+                kept.append((recipient, replace(group, quarantine=quarantine_of(value))))
             else:
                 kept.append((recipient, group))
         return kept

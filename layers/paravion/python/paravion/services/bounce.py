@@ -34,6 +34,7 @@ from paravion.domain.envelope import Arrivals, Envelope, Recipient, decode_qf
 from paravion.domain.ids import queue_id_from
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import NoticeKind, RecipientState
+from paravion.domain.schedule import LIFETIME_S
 from paravion.domain.status import Rejected
 from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing
 from paravion.ports import QueueName
@@ -191,14 +192,18 @@ def _send_report(
             members=members,
             original_header=header,
             original_body=_original_body(envelope, notice, deps),
-            return_at=record.queued_at + deps.return_s,
+            return_at=min(record.counted_from + deps.return_s, record.queued_at + LIFETIME_S),
         )
     )
     keys = deps.signer.keys_for(deps.hostname)
     hashed_body = hash_to_sign(body, keys)
 
     def make(
-        own_id: str, recipients: tuple[Recipient, ...], trace: bytes = b"", parts: tuple[tuple[str, int], ...] = ()
+        own_id: str,
+        recipients: tuple[Recipient, ...],
+        trace: bytes = b"",
+        parts: tuple[tuple[str, int], ...] = (),
+        quarantine: str = "",
     ) -> tuple[Envelope, bytes]:
         """The report to these recipients; several have one body, which lies under the report's own id."""
         own_header = signed(trace + report_header, hashed_body, keys, now)
@@ -216,6 +221,7 @@ def _send_report(
             digest=report_id,
             body_id="" if own_id == report_id else report_id,
             parts=parts,
+            quarantine=quarantine,
         )
         return own, own_header
 

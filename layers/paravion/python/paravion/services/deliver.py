@@ -8,7 +8,7 @@ of a job, run concurrently on one loop.
     what the claim finds        done about it
     --------------------------  ------------------------------------------------------------------------
     nothing, or ready           claimed: tried now
-    deferred                    dropped: the due index has it
+    deferred, held              dropped: the due index has it
     done, removed               dropped; if reports are owed, the bounce queue is told again
     claimed, tried              failed: somebody else's, `retry` sees to it that it is not lost
 
@@ -158,6 +158,9 @@ class _Attempt:
         except (SpoolMissing, Unavailable, ValueError) as exc:
             await self._give_back(record, exc)
             return False
+        if envelope.quarantine and not record.released:
+            await self._hold(record, envelope)
+            return True
         chunk = envelope.chunk(self.job.key.chunk)
         record = replace(record, recipient_count=len(chunk), reverse_path=envelope.reverse_path)
         self.notify = {n: recipient.notify for n, recipient in chunk.items()}
@@ -176,6 +179,18 @@ class _Attempt:
             await asyncio.to_thread(self.deps.queues.send, QueueName.BOUNCE, [self.job])
         return True
 
+    async def _hold(self, record: JobRecord, envelope: Envelope) -> None:
+        """Held from its submission on. crash here = broke off: `retry` sends it back, and it is held then."""
+        reason = envelope.quarantine
+        count = len(envelope.chunk(self.job.key.chunk))
+        record = replace(record, recipient_count=count, reverse_path=envelope.reverse_path)
+        record = replace(record, state=State.READY, attempts=record.attempts - 1)
+        now = self.deps.clock()
+        record = queue.held(queue.with_event(record, "hold", now=now, text=reason), reason, now=now)
+        await asyncio.to_thread(self.deps.ledger.save, record)
+        fields = {"queue_id": record.key.queue_id, "chunk": record.key.chunk, "reason": reason, "recipients": count}
+        self.deps.event_log.emit("Hold", fields)
+
     async def _give_back(self, record: JobRecord, exc: Exception) -> None:
         """Our own fault stopped the attempt before anything was sent."""
         fields = {"stage": "deliver", "queue_id": self.job.key.queue_id, "chunk": self.job.key.chunk}
@@ -183,6 +198,8 @@ class _Attempt:
         now = self.deps.clock()
         record = queue.with_event(record, "fault", now=now, text=ATTEMPT_BROKE_OFF.text)
         record = replace(record, state=State.TRIED, token="", lease_until=0.0)
+        if record.quarantine:
+            record = queue.held(record, record.quarantine, now=now)
         await asyncio.to_thread(self.deps.ledger.save, record)
 
     async def _send_all(

@@ -65,11 +65,14 @@ class Found:
     Attributes:
         lists, aliases: See domain/expand.py.
         discarded: Recipients and members that the access table left out.
+        quarantine, quarantined: See services/access.py's Admitted.
     """
 
     lists: Sequence[Recipient] = ()
     aliases: Sequence[Recipient] = ()
     discarded: int = 0
+    quarantine: str = ""
+    quarantined: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +113,13 @@ def apply_tables(
         return Expanded(message, reverse_path, _unexpanded(reverse_path, recipients))
     if "access" in loaded:
         kept = admitted(submission, reverse_path, recipients, tables)
-        found.discarded = len(recipients) - len(kept)
-        if not kept:
+        found.discarded = len(recipients) - len(kept.recipients)
+        if not kept.recipients:
             return Expanded(message, reverse_path, None, found)
-        recipients = kept
+        recipients, found.quarantine, found.quarantined = kept.recipients, kept.quarantine, kept.quarantined
     sender, message = _renamed(reverse_path, message, loaded, tables, settings)
     if loaded.keys().isdisjoint({"aliases", "virtusertable"}) or not submission.aliasing:
-        return Expanded(message, sender, _unexpanded(sender, recipients), found)
+        return Expanded(message, sender, _unexpanded(sender, recipients, found.quarantined), found)
     delivered_to = frozenset(_delivered_to(message))
     batches = expanded_batches(recipients, sender, delivered_to, tables, settings, found)
     return Expanded(message, sender, batches, found)
@@ -202,10 +205,19 @@ def _rewritten(raw: bytes, name: bytes, mailboxes: Sequence[Mailbox], names: Map
 # Recipients
 
 
-def _unexpanded(reverse_path: str, recipients: tuple[Recipient, ...]) -> Iterator[tuple[Group, tuple[Recipient, ...]]]:
+def _unexpanded(
+    reverse_path: str, recipients: tuple[Recipient, ...], quarantined: Mapping[str, str] | None = None
+) -> Iterator[tuple[Group, tuple[Recipient, ...]]]:
     from paravion.domain.expand import Group
 
-    yield Group(reverse_path), recipients
+    if not quarantined:
+        yield Group(reverse_path), recipients
+        return
+    groups: dict[str, list[Recipient]] = {}
+    for recipient in recipients:
+        groups.setdefault(quarantined.get(recipient.forward_path, ""), []).append(recipient)
+    for reason, some in groups.items():
+        yield Group(reverse_path, quarantine=reason), tuple(some)
 
 
 def _delivered_to(message: Message) -> Iterator[str]:
@@ -247,7 +259,7 @@ def expanded_batches(
     named = frozenset(recipient.forward_path for recipient in recipients)
     members = Members(tables, named)
     waiting: dict[Group, list[Recipient]] = {}
-    for page in expansion.run(recipients, reverse_path):
+    for page in expansion.run(recipients, reverse_path, found.quarantined):
         for recipient, group in members.judged(page):
             batch = waiting.setdefault(group, [])
             batch.append(recipient)

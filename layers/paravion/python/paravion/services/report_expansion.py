@@ -35,7 +35,12 @@ class MakeReport(Protocol):
     """Gives envelope and header of the report for some recipients, with these trace fields on top."""
 
     def __call__(
-        self, own_id: str, recipients: tuple[Recipient, ...], trace: bytes = b"", parts: Parts = ()
+        self,
+        own_id: str,
+        recipients: tuple[Recipient, ...],
+        trace: bytes = b"",
+        parts: Parts = (),
+        quarantine: str = "",
     ) -> tuple[Envelope, bytes]:
         """See services/bounce.py."""
         ...
@@ -56,7 +61,7 @@ def commit_expanded(to: str, report_id: str, make: MakeReport, body: bytes, deps
     def make_part(own_id: str, group: Group, recipients: tuple[Recipient, ...], parts: Parts) -> tuple[Envelope, bytes]:
         # What comes back with this field is a loop (services/expand.py).
         trace = make_field("Delivered-To", group.delivered_to, utf8=True) if group.delivered_to else b""
-        return make(own_id, recipients, trace, parts)
+        return make(own_id, recipients, trace, parts, group.quarantine)
 
     settings = TableSettings(deps.local_domains or (deps.hostname,), deps.max_expansion_count)
     batches = expanded_batches((Recipient(to),), "", frozenset(), deps.tables, settings, Found())

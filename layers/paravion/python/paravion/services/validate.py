@@ -165,6 +165,7 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
             digest=digest,
             body_id="" if own_id == queue_id else queue_id,
             parts=parts,
+            quarantine=expanded.found.quarantine or group.quarantine,
             arrivals=_arrivals(expanded, submission.envid) if own_id == queue_id else None,
         )
         return envelope, header

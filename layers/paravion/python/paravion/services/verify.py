@@ -18,7 +18,7 @@ from paravion.domain.next_hop import NextHop, route
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.status import ACCESS_DENIED, NO_RECIPIENTS, QUEUED, RECIPIENT_SYNTAX, Rejected
 from paravion.domain.tables import access_keys
-from paravion.services.access import Members, NextHosts, verdict
+from paravion.services.access import Members, NextHosts, quarantine_of, verdict
 from paravion.services.authenticate import require_operator
 from paravion.services.expand import lookups
 from paravion.services.routes import MxRoute, routes_for
@@ -64,12 +64,11 @@ def _verified(address: str, answer: dict[str, Any], deps: AdminDeps) -> dict[str
     except ValueError as exc:
         raise Rejected(RECIPIENT_SYNTAX, shown(str(exc), 200)) from exc
     loaded = deps.tables.loaded()
-    if "access" in loaded:
-        key, value = verdict("to:", access_keys(path), deps.tables)
-        if value == "DISCARD":
-            return _verdict("discarded", QUEUED.enhanced, f"the access table discards it ({key})", QUEUED.exit)
-        if value == "REJECT" or value.startswith("ERROR:"):
-            raise Rejected(ACCESS_DENIED, f"access table: {shown(key)} {shown(value, 200)}")
+    word = _access_word(path, deps) if "access" in loaded else ""
+    if word == "DISCARD":
+        return _verdict("discarded", QUEUED.enhanced, "the access table discards it", QUEUED.exit)
+    if word:
+        answer["steps"].append({"depth": 0, "address": path, "step": f"held by the access table: {word}"})
 
     def trace(depth: int, where: str, what: str) -> None:
         if len(answer["steps"]) < SHOWN_STEPS:
@@ -89,12 +88,20 @@ def _verified(address: str, answer: dict[str, Any], deps: AdminDeps) -> dict[str
             owner = "" if group.reverse_path == "sender@sender.invalid" else group.reverse_path
             found.append({
                 "forward_path": recipient.forward_path, "owner": owner, "list": group.delivered_to,
-                "refusal": recipient.refusal, "route": None,
+                "refusal": recipient.refusal, "held": group.quarantine, "route": None,
             })  # fmt: skip
     if expansion.count == members.lost:
         return _of_nobody(expansion, members)
     told: dict[str, Any] = {"recipients": found, "recipient_count": count}
     return {**told, **_routed(found, count, deps)}
+
+
+def _access_word(path: str, deps: AdminDeps) -> str:
+    """DISCARD, the reason of a quarantine, or "". Raises Rejected for REJECT and ERROR:."""
+    key, value = verdict("to:", access_keys(path), deps.tables)
+    if value == "REJECT" or value.startswith("ERROR:"):
+        raise Rejected(ACCESS_DENIED, f"access table: {shown(key)} {shown(value, 200)}")
+    return value if value == "DISCARD" else quarantine_of(value)
 
 
 def _of_nobody(expansion: Expansion, members: Members) -> dict[str, Any]:
