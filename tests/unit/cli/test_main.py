@@ -1,5 +1,6 @@
 """cli/main.py, mailq, newaliases, show and credentials."""
 
+import base64
 import json
 
 import pytest
@@ -68,20 +69,45 @@ def test_mailq_exit_codes(api, capsys, monkeypatch):
     assert 3 == capsys.readouterr().err.count("\n")
 
 
-def test_newaliases_loads_lists_before_what_includes_them(api, tmp_path, capsys):
-    """The included file goes first; what is not on this machine is left to the API."""
+def _files_of(tmp_path):
     members = tmp_path / "members"
     members.write_text("a@z.example\n:include:elsewhere\n")
     aliases = tmp_path / "aliases"
     aliases.write_text(f"team: :include:{members}\n")
+    return members, aliases
+
+
+def test_newaliases_loads_lists_and_aliases_in_one_request(api, tmp_path, capsys):
+    """What is not on this machine is left to the API."""
+    members, aliases = _files_of(tmp_path)
+    loaded = [{"kind": f"include{members}", "entries": 1}, {"kind": "aliases", "entries": 1}]
+    api.script.append((200, {"tables": loaded}))
+    assert 0 == newaliases.main(["--aliases", str(aliases)])
+    (request,) = api.requests
+    assert (request.method, request.path) == ("PUT", "/v1/tables")
+    tables = request.fields["tables"]
+    assert [table["kind"] for table in tables] == ["include", "aliases"]
+    assert [base64.b64decode(table["files"][0]["content"]) for table in tables] == [
+        members.read_bytes(),
+        aliases.read_bytes(),
+    ]
+    assert capsys.readouterr().out == f"{members}: 1 members\naliases: 1 aliases\n"
+
+
+def test_newaliases_loads_lists_before_what_includes_them_if_it_is_too_much(api, tmp_path, capsys):
+    """The included file goes first."""
+    members, aliases = _files_of(tmp_path)
+    api.script.append(error(413, "message_too_big", 552, "5.3.4"))
     for kind, entries in ((f"include{members}", 1), ("aliases", 1)):
         api.script.append((200, {"kind": kind, "entries": entries, "generation": "g", "loaded_at": ""}))
     assert 0 == newaliases.main(["--aliases", str(aliases)])
-    first, second = api.requests
+    _, first, second = api.requests
     assert (first.method, first.path.partition("?")[0]) == ("PUT", "/v1/tables/include")
     assert (second.method, second.path.partition("?")[0]) == ("PUT", "/v1/tables/aliases")
     assert (first.body, second.body) == (members.read_bytes(), aliases.read_bytes())
-    assert "1 aliases" in capsys.readouterr().out
+    captured = capsys.readouterr()
+    assert "1 aliases" in captured.out
+    assert "too much for one swap" in captured.err
 
 
 def test_newaliases_sends_nothing_of_a_bad_table(api, tmp_path, capsys):

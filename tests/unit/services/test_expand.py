@@ -97,6 +97,16 @@ def test_minus_n_expands_nothing() -> None:
     assert [path for path, _ in _sent(world)] == ["team@local.example"]
 
 
+def test_backslash_before_a_named_recipient_is_the_mailbox() -> None:
+    r"""`sendmail \\root`: that one is not expanded, the others are; another submission under the same key."""
+    world = _world("aliases", ALIASES, "virtusertable", "bob@local.example x@y.example\n")
+    world.submit("\\bob@local.example", "staff@local.example", idempotency_key="k")
+    world.run()
+    assert [path for path, _ in _sent(world)] == ["alice@a.example", "bob@local.example", "carol@c.example"]
+    with pytest.raises(Rejected, match="idempotency_conflict"):
+        world.submit("bob@local.example", "staff@local.example", idempotency_key="k")
+
+
 def test_plus_detail_is_looked_up_best_first() -> None:
     """user+detail, user+*, user."""
     world = _world("aliases", "a+x: one@z.example\na+*: two@z.example\nb: three@z.example\n")

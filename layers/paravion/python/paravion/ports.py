@@ -325,6 +325,18 @@ class Tables(Protocol):
         """
         ...
 
+    def replace_all(self, tables: Mapping[str, Mapping[str, str]], loaded_at: float) -> dict[str, TableInfo]:
+        """
+        Load several tables, by kind, at one instant: whoever sees one of them new sees all of them new.
+
+        Args:
+            tables: At most domain.table_pages.AT_ONCE.
+
+        Raises:
+            LedgerUnavailable: Either all took effect or none did; loading again is safe.
+        """
+        ...
+
     def remove(self, kind: str) -> bool:
         """Unload a table at one instant; False when there was none. Raises LedgerUnavailable."""
         ...

@@ -281,10 +281,16 @@ class MemoryTables:
 
     def replace(self, kind: str, entries: Mapping[str, str], loaded_at: float) -> TableInfo:
         """See ports.Tables."""
-        pages = table_pages.paginate(kind, entries)
-        info = TableInfo(table_pages.generation_of(entries), len(pages), len(entries), loaded_at)
-        self.items[kind] = (info, pages)
-        return info
+        return self.replace_all({kind: entries}, loaded_at)[kind]
+
+    def replace_all(self, tables: Mapping[str, Mapping[str, str]], loaded_at: float) -> dict[str, TableInfo]:
+        """See ports.Tables."""
+        new = {}
+        for kind, entries in tables.items():
+            pages = table_pages.paginate(kind, entries)
+            new[kind] = (TableInfo(table_pages.generation_of(entries), len(pages), len(entries), loaded_at), pages)
+        self.items |= new
+        return {kind: info for kind, (info, _) in new.items()}
 
     def remove(self, kind: str) -> bool:
         """See ports.Tables."""

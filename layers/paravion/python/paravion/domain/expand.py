@@ -165,7 +165,11 @@ class Expansion:
         self._local = frozenset(rules.local_domains)
 
     def run(
-        self, recipients: Sequence[Recipient], reverse_path: str, quarantined: Mapping[str, str] | None = None
+        self,
+        recipients: Sequence[Recipient],
+        reverse_path: str,
+        quarantined: Mapping[str, str] | None = None,
+        unaliased: frozenset[str] = frozenset(),
     ) -> Iterator[list[Found]]:
         """
         Give the recipients in lists of bounded length, each recipient once.
@@ -173,14 +177,18 @@ class Expansion:
         Args:
             recipients: In normal form.
             reverse_path: The sender's.
+            unaliased: Forward-paths that are not looked up.
             quarantined: Forward-paths whose mail is held, with why; whoever comes out of them is held too.
 
         Raises:
             Rejected: A recipient that the caller named is refused by a table, or loops; too many come out.
         """
         held = quarantined or {}
-        paths = [(recipient.forward_path, recipient) for recipient in recipients]
-        nodes = [_Node(path, given, Group(reverse_path, quarantine=held.get(path, ""))) for path, given in paths]
+        nodes = []
+        for given in recipients:
+            path = given.forward_path
+            group = Group(reverse_path, quarantine=held.get(path, ""))
+            nodes.append(_Node(path, given, group, is_final=path in unaliased))
         stack = [iter([nodes])]
         while stack:
             page = next(stack[-1], None)

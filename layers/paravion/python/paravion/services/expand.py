@@ -99,9 +99,13 @@ def apply_tables(
     recipients: tuple[Recipient, ...],
     tables: Tables,
     settings: TableSettings,
+    unaliased: frozenset[str] = frozenset(),
 ) -> Expanded:
     """
     Check, rewrite and expand.
+
+    Args:
+        unaliased: Forward-paths that virtual users and aliases do not hold for.
 
     Raises:
         Rejected: By the access table or the virtusertable, or an alias loop.
@@ -121,7 +125,7 @@ def apply_tables(
     if loaded.keys().isdisjoint({"aliases", "virtusertable"}) or not submission.aliasing:
         return Expanded(message, sender, _unexpanded(sender, recipients, found.quarantined), found)
     delivered_to = frozenset(_delivered_to(message))
-    batches = expanded_batches(recipients, sender, delivered_to, tables, settings, found)
+    batches = expanded_batches(recipients, sender, delivered_to, tables, settings, found, unaliased)
     return Expanded(message, sender, batches, found)
 
 
@@ -237,6 +241,7 @@ def expanded_batches(
     tables: Tables,
     settings: TableSettings,
     found: Found,
+    unaliased: frozenset[str] = frozenset(),
 ) -> Iterator[tuple[Group, tuple[Recipient, ...]]]:
     """
     Gather what the expansion finds into full batches of one group each; none if everybody is discarded.
@@ -259,7 +264,7 @@ def expanded_batches(
     named = frozenset(recipient.forward_path for recipient in recipients)
     members = Members(tables, named)
     waiting: dict[Group, list[Recipient]] = {}
-    for page in expansion.run(recipients, reverse_path, found.quarantined):
+    for page in expansion.run(recipients, reverse_path, found.quarantined, unaliased):
         for recipient, group in members.judged(page):
             batch = waiting.setdefault(group, [])
             batch.append(recipient)

@@ -113,10 +113,11 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
         raise Rejected(ROUTING_LOOP, f"more than {HOPS_MAX} Received fields")
     submission = _with_control_fields(submission, message)
     given_path = _reverse_path(submission, message)
-    given = _recipients(submission, message, settings.max_recipients_count)
+    given, unaliased = _recipients(submission, message, settings.max_recipients_count)
     queue_id = _queue_id(submission, deps)
-    digest = _digest(submission, given_path, given)
-    expanded = apply_tables(submission, message, given_path, given, deps.tables, _table_settings(settings))
+    digest = _digest(submission, given_path, given, unaliased)
+    table_settings = _table_settings(settings)
+    expanded = apply_tables(submission, message, given_path, given, deps.tables, table_settings, unaliased)
     message = expanded.message
     _check_identity(expanded.reverse_path, message, deps)
     keys = _signing_keys(expanded.reverse_path, message, deps)
@@ -223,23 +224,34 @@ def _reverse_path(submission: Submission, message: Message) -> str:
         raise Rejected(SENDER_SYNTAX, str(exc)) from exc
 
 
-def _recipients(submission: Submission, message: Message, limit: int) -> tuple[Recipient, ...]:
-    """Normalise, each forward-path once: of those that differ only in their parameters the first counts."""
+def _recipients(
+    submission: Submission, message: Message, limit: int
+) -> tuple[tuple[Recipient, ...], frozenset[str]]:  # fmt: skip
+    """
+    Normalise, each forward-path once: of those that differ only in their parameters the first counts.
+
+    Returns:
+        Them, and those that stand behind a backslash.
+    """
+    unaliased: set[str] = set()
     given: Iterable[Recipient] = submission.recipients
     if submission.recipients_from_header:
         given = (*given, *(Recipient(address) for address in header_recipients(message)))
     found: dict[str, Recipient] = {}
     for recipient in given:
+        bare = recipient.forward_path.removeprefix("\\")
         try:
-            path = parse_path(recipient.forward_path, smtputf8=True)
+            path = parse_path(bare, smtputf8=True)
         except ValueError as exc:
             raise Rejected(RECIPIENT_SYNTAX, str(exc)) from exc
+        if bare != recipient.forward_path and path not in found:
+            unaliased.add(path)
         found.setdefault(path, replace(recipient, forward_path=path))
     if not found:
         raise Rejected(NO_RECIPIENTS)
     if len(found) > limit:
         raise Rejected(TOO_MANY_RECIPIENTS, f"{len(found)} recipients; at most {limit} are taken")
-    return tuple(found.values())
+    return tuple(found.values()), frozenset(unaliased)
 
 
 def _check_identity(reverse_path: str, message: Message, deps: ValidateDeps) -> None:
@@ -301,7 +313,9 @@ def _queue_id(submission: Submission, deps: ValidateDeps) -> str:
     return ids.random_queue_id(deps.entropy(16))
 
 
-def _digest(submission: Submission, reverse_path: str, recipients: Iterable[Recipient]) -> str:
+def _digest(
+    submission: Submission, reverse_path: str, recipients: Iterable[Recipient], unaliased: frozenset[str]
+) -> str:  # fmt: skip
     """Tell a repeat from another message under the same key: everything that the caller decided."""
     if not submission.idempotency_key:
         return ""
@@ -310,4 +324,6 @@ def _digest(submission: Submission, reverse_path: str, recipients: Iterable[Reci
         told.update(b"\0" + part.encode())
     if not submission.aliasing:
         told.update(b"\0-n")
+    for path in sorted(unaliased):
+        told.update(b"\0\\" + path.encode())
     return told.hexdigest()

@@ -60,7 +60,8 @@ def _verified(address: str, answer: dict[str, Any], deps: AdminDeps) -> dict[str
     settings = deps.settings
     local_domains = settings.local_domains or (settings.hostname,)
     try:
-        path = parse_path(address if "@" in address else f"{address}@{local_domains[0]}", smtputf8=True)
+        bare = address.removeprefix("\\")
+        path = parse_path(bare if "@" in bare else f"{bare}@{local_domains[0]}", smtputf8=True)
     except ValueError as exc:
         raise Rejected(RECIPIENT_SYNTAX, shown(str(exc), 200)) from exc
     loaded = deps.tables.loaded()
@@ -81,7 +82,8 @@ def _verified(address: str, answer: dict[str, Any], deps: AdminDeps) -> dict[str
     count = 0
     # The null reverse-path stays one through lists; any other stands for the sender here.
     members = Members(deps.tables, frozenset({path}))
-    for some in expansion.run((Recipient(path),), "sender@sender.invalid"):
+    unaliased = frozenset({path} if bare != address else ())
+    for some in expansion.run((Recipient(path),), "sender@sender.invalid", unaliased=unaliased):
         page = members.judged(some)
         count += len(page)
         for recipient, group in page[: SHOWN_RECIPIENTS - len(found)]:
