@@ -38,6 +38,7 @@ PHRASES: Final = {
     "subject.delayed": "Delayed, still trying: your mail to {whom}",
     "subject.relayed": "Passed on: your mail to {whom}",
     "subject.delivered": "Delivered: your mail to {whom}",
+    "subject.listed": "Delivered: your mail to {whom}",
     "subject.expanded": "Passed on: your mail to {whom}",
     "subject.report": "Not delivered: a report to {whom}",
     "subject.many": "{count} recipients",
@@ -56,8 +57,12 @@ PHRASES: Final = {
     "what.relayed.many": "You asked to be told when your mail is delivered. "
     "The mail systems of these {count} recipients have accepted it:",
     "what.delivered.one": "You asked to be told when your mail is delivered. "
-    "This address is a mailing list, and your mail has reached it:",
+    "It has been handed over to the program that takes the mail for this address:",
     "what.delivered.many": "You asked to be told when your mail is delivered. "
+    "It has been handed over to the programs that take the mail for these {count} addresses:",
+    "what.listed.one": "You asked to be told when your mail is delivered. "
+    "This address is a mailing list, and your mail has reached it:",
+    "what.listed.many": "You asked to be told when your mail is delivered. "
     "These {count} addresses are mailing lists, and your mail has reached them:",
     "what.expanded.one": "You asked to be told when your mail is delivered. "
     "This address stands for several recipients, and your mail is being passed on to them:",
@@ -79,7 +84,7 @@ PHRASES: Final = {
     "you. Please do not send it again now: the recipient could get it twice.",
     "after.relayed": "It will not tell us when your mail lies in the mailbox, so this is the last confirmation that "
     "you will get. If it can't deliver your mail after all, it should tell you.",
-    "after.delivered": "The list now sends it to its members. You will not be told of each of them, nor of failures: "
+    "after.listed": "The list now sends it to its members. You will not be told of each of them, nor of failures: "
     "those are reported to the list's owner.",
     "after.expanded": "You will not be told of each success. If one of them can't be reached, you will be told, "
     "unless you asked not to be.",
@@ -282,7 +287,7 @@ def _reason(kind: NoticeKind, outcome: Outcome) -> tuple[str, ...]:
         tables = (FAILED,) if outcome.is_reply else (FAILED_HERE, FAILED)
         reason, advice = _look_up(detail, *tables)
         return PHRASES["why"].format(reason=reason), PHRASES["advice"].format(advice=advice)
-    if kind is NoticeKind.RELAYED or kind in ARRIVALS or is_stale(kind, outcome):
+    if kind in {NoticeKind.RELAYED, NoticeKind.DELIVERED, *ARRIVALS} or is_stale(kind, outcome):
         return ()
     tables_later = (LATER,) if outcome.is_reply else (LATER_HERE, LATER)
     sentence = PHRASES["last_try"].format(reason=_look_up(detail, *tables_later))

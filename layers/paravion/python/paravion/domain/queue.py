@@ -34,7 +34,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from paravion.domain.ids import shard_of
-from paravion.domain.outcome import Outcome, Result
+from paravion.domain.outcome import HANDED_OVER, Outcome, Result
 from paravion.domain.schedule import LIFETIME_S
 
 if TYPE_CHECKING:
@@ -65,17 +65,18 @@ class State(StrEnum):
 
 
 class NoticeKind(StrEnum):
-    """What a report says; but for `expired` they are RFC 3464 2.3.3's actions."""
+    """What a report says; but for `expired` and `listed` they are RFC 3464 2.3.3's actions."""
 
     FAILED = "failed"
     DELAYED = "delayed"
     RELAYED = "relayed"
-    EXPIRED = "expired"
     DELIVERED = "delivered"
+    EXPIRED = "expired"
+    LISTED = "listed"
     EXPANDED = "expanded"
 
 
-ARRIVALS: Final = frozenset({NoticeKind.DELIVERED, NoticeKind.EXPANDED})
+ARRIVALS: Final = frozenset({NoticeKind.LISTED, NoticeKind.EXPANDED})
 """Reports of named addresses that the message arrived at here, lists and aliases: no position of the job's."""
 
 
@@ -389,7 +390,7 @@ def arrivals_of(envelope: Envelope, chunk: int) -> tuple[NoticeKind, ...]:
     told = envelope.arrivals if chunk == 0 else None
     if told is None:
         return ()
-    kinds = ((NoticeKind.DELIVERED, told.lists), (NoticeKind.EXPANDED, told.aliases))
+    kinds = ((NoticeKind.LISTED, told.lists), (NoticeKind.EXPANDED, told.aliases))
     return tuple(kind for kind, recipients in kinds if recipients)
 
 
@@ -403,6 +404,7 @@ _WISH: Final = {
     NoticeKind.EXPIRED: "FAILURE",
     NoticeKind.DELAYED: "DELAY",
     NoticeKind.RELAYED: "SUCCESS",
+    NoticeKind.DELIVERED: "SUCCESS",
 }
 
 
@@ -425,7 +427,10 @@ def _is_member(state: RecipientState, notice: Notice) -> bool:
     if notice.kind is NoticeKind.DELAYED:
         # Who has it by now, or never will, is no longer delayed.
         return not state.is_final
-    wanted = Result.DELIVERED if notice.kind is NoticeKind.RELAYED else Result.FAILED
+    successes = {NoticeKind.RELAYED, NoticeKind.DELIVERED}
+    if notice.kind in successes and _success(state.outcome) is not notice.kind:
+        return False
+    wanted = Result.DELIVERED if notice.kind in successes else Result.FAILED
     return (
         state.outcome.result is wanted
         and state.attempt == notice.attempt
@@ -450,8 +455,13 @@ def _notice_for(outcome: Outcome, notify: tuple[str, ...]) -> NoticeKind | None:
     if outcome.result is Result.FAILED and _wants(notify, "FAILURE"):
         return NoticeKind.FAILED
     if outcome.result is Result.DELIVERED and _wants(notify, "SUCCESS") and not outcome.relayed_dsn:
-        return NoticeKind.RELAYED
+        return _success(outcome)
     return None
+
+
+def _success(outcome: Outcome) -> NoticeKind:
+    """RFC 3464 2.3.3: a host passes mail on and a target has it."""
+    return NoticeKind.DELIVERED if outcome.command == HANDED_OVER else NoticeKind.RELAYED
 
 
 def _logged(

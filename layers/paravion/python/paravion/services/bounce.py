@@ -152,7 +152,7 @@ def _members(record: JobRecord, notice: Notice, envelope: Envelope) -> Members:
         arrived = Outcome(Result.DELIVERED, "2.0.0", command="LOCAL")
         return tuple(
             (recipient, RecipientState(recipient.forward_path, arrived, envelope.queued_at, notice.attempt))
-            for recipient in (told.lists if notice.kind is NoticeKind.DELIVERED else told.aliases)
+            for recipient in (told.lists if notice.kind is NoticeKind.LISTED else told.aliases)
         )
     notify = {n: recipient.notify for n, recipient in envelope.chunk(record.key.chunk).items()}
     states = queue.members(record, notice, notify)
