@@ -55,6 +55,21 @@ def test_refused_member_fails_alone_and_is_reported(value: str, status: bytes) -
     assert report.count(status) == 2
 
 
+def test_refused_or_held_alias_hands_nothing_over_to_its_target() -> None:
+    """A target is asked for by its alias's address."""
+    world = World(local_domains="local.example")
+    world.load("access", "To:shut@local.example REJECT\nTo:kept@local.example QUARANTINE:check\n")
+    world.load(
+        "aliases", "shut: lambda:tickets\nkept: lambda:tickets\none: shut, a@a.example\ntwo: kept, b@b.example\n"
+    )
+    world.submit("one@local.example")
+    world.submit("two@local.example")
+    world.run(until=world.now + 3600)
+    assert world.targets.taken == []
+    assert _sent(world) == ["a@a.example", "b@b.example"]
+    assert b"Status: 5.7.1" in world.accepted_by(SENDER)[0]
+
+
 def test_member_of_a_list_is_reported_to_its_owner() -> None:
     """As any failure of a list's member."""
     world = _world("b@ REJECT\n", "team: a@a.example, b@b.example\nowner-team: boss@o.example\n")

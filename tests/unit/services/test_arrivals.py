@@ -153,6 +153,9 @@ def test_list_given_up_untried_has_arrived_all_the_same() -> None:
 
 def _journey(saboteur: Saboteur) -> World:
     world = _world(saboteur)
+    invoke = world.invoke
+    # One job at a time: the order of the calls is the same at each run.
+    world.invoke = lambda queue: invoke(queue, limit=1)  # type: ignore[method-assign, assignment]
     world.submit_like_a_door(
         Recipient("list@local.example", ("SUCCESS",)), Recipient("team@local.example", ("SUCCESS", "FAILURE"))
     )
@@ -170,8 +173,8 @@ def test_crash_at_any_step_reports_each_arrival_once(at: int, after: bool) -> No
     world = _journey(Saboteur(at=at, after=after))
     assert world.crashes == 1
     reports = _reports(world)
-    if CALLS[at].startswith("deliver:"):
-        # RFC 1047: a batch that dies while a report is under way sends that one again, as it would any mail.
+    if CALLS[at] == "deliver:transport.send" or (CALLS[at] == "deliver:ledger.save" and not after):
+        # RFC 1047: the report itself may come twice, as any mail.
         reports = [report for n, report in enumerate(reports) if report not in reports[:n]]
     assert reports == [[("list@local.example", "delivered")], [("team@local.example", "expanded")]]
     assert world.kinds().count("dsn") == 2

@@ -180,7 +180,8 @@ class Members:
             if refusal is not None:
                 self.lost += 1
                 self.refusals = [*self.refusals, refusal][:_KEPT_REFUSALS]
-                kept.append((replace(recipient, refusal=str(refusal)), group))
+                # Nor is it handed over to a target.
+                kept.append((replace(recipient, refusal=str(refusal), target=""), group))
             elif value == "DISCARD":
                 self.lost += 1
                 self.discarded += 1
