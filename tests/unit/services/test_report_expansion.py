@@ -157,7 +157,7 @@ def test_tables_that_change_between_crash_and_repeat_double_nothing(at: int) -> 
 
 def test_without_tables_bounce_makes_the_calls_that_it_ever_made() -> None:
     """One read of the ledger and the envelope, one commit, one settlement."""
-    world = World({"gone@c.example": [MISSING]})
+    world = World({"gone@c.example": [Outcome(Result.FAILED, "5.7.1", 550, "no", "RCPT", "mx")]})
     world.submit("gone@c.example")
     world.run()
     calls = [name for name in world.saboteur.calls if name.startswith("bounce:")]
