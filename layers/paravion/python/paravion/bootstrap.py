@@ -41,10 +41,11 @@ if TYPE_CHECKING:
 
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
-    from paravion.ports import Handover, Resolver, Targets
+    from paravion.ports import EventLog, Handover, Resolver, Targets
     from paravion.services.admin import AdminDeps
     from paravion.services.bounce import BounceDeps
     from paravion.services.deliver import DeliverDeps
+    from paravion.services.mta_sts import StsFinder
     from paravion.services.retry import RetryDeps
     from paravion.services.validate import ValidateDeps
 
@@ -117,14 +118,19 @@ def deliver() -> DeliverDeps:
     from paravion.adapters.dns_resolver import DnsResolver
     from paravion.adapters.smtp_client import SmtpTransport
     from paravion.domain.next_hop import route
+    from paravion.domain.tls_policy import TlsMode
     from paravion.services.access import NextHosts
     from paravion.services.deliver import DeliverDeps
 
     own = settings.from_env(settings.DeliverSettings, os.environ)
     clients = _Clients()
     resolver = DnsResolver()
+    if own.dane_resolver is not None:
+        address, port = own.dane_resolver
+        resolver = DnsResolver([address], port=port, validating=True)
     dynamodb: Any = clients.make("dynamodb")
     tables = _tables(dynamodb, own.ledger)
+    event_log = PowertoolsEventLog("deliver", own.log_level)
     return DeliverDeps(
         spool=S3Spool(clients.make("s3"), own.spool),
         queues=SqsQueues(
@@ -133,9 +139,15 @@ def deliver() -> DeliverDeps:
         ledger=DynamoLedger(dynamodb, own.ledger),
         resolver=resolver,
         transport=SmtpTransport(
-            own.hostname, resolver, connect_timeout_s=own.connect_timeout_s, admit=NextHosts(tables)
+            own.hostname,
+            resolver,
+            connect_timeout_s=own.connect_timeout_s,
+            tls=TlsMode(own.tls),
+            tls_fallback=own.tls_fallback == "yes",
+            ca_file=own.tls_ca_file,
+            admit=NextHosts(tables),
         ),
-        event_log=PowertoolsEventLog("deliver", own.log_level),
+        event_log=event_log,
         smarthost=route(own.relay),
         tables=tables,
         targets=_Targets(own, clients, resolver),
@@ -143,6 +155,7 @@ def deliver() -> DeliverDeps:
         suppression_reasons=own.suppression_reasons,
         clock=time.time,
         new_token=partial(secrets.token_hex, 8),
+        mta_sts=_sts_finder(own, dynamodb, resolver, event_log) if own.mta_sts == "on" else None,
     )
 
 
@@ -233,6 +246,15 @@ def admin() -> AdminDeps:
         new_token=partial(secrets.token_hex, 16),
         new_private_key=new_private_key,
     )
+
+
+def _sts_finder(own: settings.DeliverSettings, dynamodb: Any, resolver: Resolver, event_log: EventLog) -> StsFinder:
+    from paravion.adapters.dynamodb_tls_policies import DynamoTlsPolicies
+    from paravion.adapters.sts_policy_host import HttpsPolicyHost
+    from paravion.services.mta_sts import StsFinder
+
+    host = HttpsPolicyHost(resolver, ca_file=own.tls_ca_file)
+    return StsFinder(resolver, host, DynamoTlsPolicies(dynamodb, own.ledger, time.time), event_log, time.time)
 
 
 def _look_up_txt(name: str) -> list[str]:

@@ -91,6 +91,7 @@ class Envelope:
         body_id: The queue id under which the body lies, where several messages share one; "" for its own.
         parts: Of the first of several messages that one submission became: the others' queue ids and how
             many jobs each makes. They are all kept before this one is.
+        tls_required: It must not travel in clear (domain/tls_policy.py).
         quarantine: Why the message is held before it is tried, or "".
         arrivals: Of the first of several messages (or the only one): what its first job owes a report of.
     """
@@ -112,6 +113,7 @@ class Envelope:
     digest: str = ""
     body_id: str = ""
     parts: tuple[tuple[str, int], ...] = ()
+    tls_required: bool = False
     arrivals: Arrivals | None = None
     quarantine: str = ""
 

@@ -31,6 +31,7 @@ class Submission:
         protocol: With which the door received it, in RFC 3848's words; "" where the door says it all.
         aliasing: Expand virtual users and aliases; sendmail's -n says no. A recipient with a backslash before it,
             as in `\root@example.org`, is not looked up in them either.
+        tls_required: It must not leave us in clear.
         client: What stands in the Received field's from clause, printable ASCII, e.g. `[192.0.2.7]`.
     """
 
@@ -51,6 +52,7 @@ class Submission:
     client: str = ""
     protocol: str = ""
     aliasing: bool = True
+    tls_required: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,6 +164,7 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
             configuration_set=submission.configuration_set,
             tags=submission.tags,
             digest=digest,
+            tls_required=submission.tls_required,
             body_id="" if own_id == queue_id else queue_id,
             parts=parts,
             quarantine=expanded.found.quarantine or group.quarantine,
@@ -326,4 +327,6 @@ def _digest(
         told.update(b"\0-n")
     for path in sorted(unaliased):
         told.update(b"\0\\" + path.encode())
+    if submission.tls_required:
+        told.update(b"\0tls")
     return told.hexdigest()
