@@ -531,6 +531,47 @@ def test_private_addresses_are_refused(address):
     assert sessions == 0
 
 
+@pytest.mark.parametrize(
+    ("said", "expected", "contents"),
+    [
+        (None, (OK, "2.0.0"), [1, 0]),
+        (Outcome(Result.FAILED, "5.7.1", text="no", command="LOCAL"), (OK, "2.0.0"), [0, 1]),
+        (Outcome(Result.DELIVERED, "2.0.0", text="gone", command="LOCAL"), (OK, "2.0.0"), [0, 0]),
+    ],
+    ids=["admitted", "refused", "discarded"],
+)
+def test_host_is_connected_to_only_if_it_is_admitted(said, expected, contents):
+    """A refused host is passed over for the next, a discarded one ends it; nobody connects to either."""
+
+    async def main():
+        async def admit(name, addresses):
+            assert addresses == ["127.0.0.1"]
+            return said if said and name == "mx0.test" else addresses
+
+        async with SmtpServer() as first, SmtpServer() as second, transport(admit=admit) as client:
+            deadline = asyncio.get_running_loop().time() + 5
+            outcomes = await client.send(hop_to(first, second), mail("a@x"), deadline)
+            return outcomes[0], [len(server.messages) for server in (first, second)]
+
+    outcome, taken = asyncio.run(main())
+    assert (outcome.result, outcome.status) == expected
+    assert taken == contents
+
+
+def test_hop_without_an_admitted_host_fails_in_the_tables_words():
+    """REJECT and ERROR: of every host are the outcome."""
+    said = Outcome(Result.FAILED, "5.7.1", text="not there", command="LOCAL")
+
+    async def main():
+        async def admit(name, addresses):
+            return said
+
+        async with SmtpServer() as server, transport(admit=admit) as client:
+            return await client.send(hop_to(server), mail("a@x"), asyncio.get_running_loop().time() + 5)
+
+    assert asyncio.run(main()) == {0: replace(said, mx_host="mx0.test")}
+
+
 def test_route_to_an_unknown_name_defers():
     """A smarthost that does not exist is our own mistake: it defers mail, it never bounces it."""
     missing = Outcome(F, "5.1.2", text="no such host", command="DNS")

@@ -363,6 +363,8 @@ class BounceSettings:
     log_level: str
     postmaster: str
     queue_return_s: float
+    local_domains: tuple[str, ...]
+    max_expansion_count: int
     suppression_reasons: tuple[Reason, ...]
     suppression_expiry_s: float
 

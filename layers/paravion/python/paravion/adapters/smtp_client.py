@@ -62,7 +62,7 @@ from paravion.domain.verdict import Fault, FaultKind, Peer, Scope, Stage, Verdic
 from paravion.errors import SpoolMissing, SpoolUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Generator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
     from typing import Any
 
     from paravion.domain.next_hop import MxHost, NextHop
@@ -356,6 +356,8 @@ class SmtpTransport:
         credential_of: What a hop's credential name stands for, or the outcome when it stands for nothing;
             called in a thread, may block, never raises. None: no hop has one.
         chunking: Send small messages by BDAT where it is offered (domain/smtp_dialogue.py).
+        admit: Asked for each host before it is connected to, with its name and the addresses that it may have:
+            gives those that are left, or the outcome for mail to it.
     """
 
     def __init__(
@@ -372,7 +374,9 @@ class SmtpTransport:
         ca_file: str = "",
         credential_of: Callable[[str], Credential | Outcome] | None = None,
         chunking: bool = True,
+        admit: Callable[[str, Sequence[str]], Awaitable[list[str] | Outcome]] | None = None,
     ) -> None:
+        self._admit = admit
         self._hostname = hostname
         self._resolver = resolver
         self._connect_timeout_s = connect_timeout_s
@@ -518,7 +522,18 @@ class SmtpTransport:
         if not allowed:
             text = f"{host.name} has no public address ({', '.join(found)})"
             attempt.settle_all(ours(status.NEXT_HOP_REFUSED, text, _LOCAL, Peer(host.name), Scope.HOST))
-        return allowed
+        return await self._admitted(host, allowed, attempt) if allowed and self._admit else allowed
+
+    async def _admitted(self, host: MxHost, addresses: list[str], attempt: _Attempt) -> list[str]:
+        """Ask whether the host may be connected to; if not, everybody who is pending is settled."""
+        assert self._admit is not None  # noqa: S101 (the caller has looked)
+        said = await self._admit(host.name, addresses)
+        if isinstance(said, Outcome):
+            # What is discarded needs no other host.
+            scope = Scope.DESTINATION if said.result is Result.DELIVERED else Scope.HOST
+            attempt.settle_all(Verdict(replace(said, mx_host=host.name), scope))
+            return []
+        return said
 
     async def _open(self, host: MxHost, address: str, policy: TlsPolicy, attempt: _Attempt) -> _Connection | Verdict:
         """Connect, introduce ourselves, log in; with less TLS, as the policy allows, if TLS turns out to be broken."""

@@ -7,7 +7,7 @@ sendmail's tables: each file format to keys and values, checked as a whole.
     include        `target, target…`; `:include:` names it      domain/expand.py, a page at a time
     virtusertable  `user@domain  address` or `error:…`          domain/expand.py, for every recipient
     genericstable  `user` or `user@domain`, then an address     services/expand.py, for senders
-    access         `From:…`, `To:…`, `Connect:…`, then a verdict  services/expand.py
+    access         `From:…`, `To:…`, `Connect:…`, `Server:…`   services/access.py
     mailertable    `domain`, `.domain` or `.`, then a route     services/deliver.py
 
 A parser takes octets and gives entries, or raises one BadTable that names file and line of every problem (the
@@ -51,10 +51,13 @@ MAX_ENTRIES: Final = 500_000
 
 MAX_PROBLEMS: Final = 20
 
+MAX_REASON: Final = 200
+"""Characters of a quarantine's reason."""
+
 _ATEXT: Final = r"[^\x00-\x20\"(),:;<>@\[\\\]\x7f]"
 _NAME: Final = re.compile(rf"{_ATEXT}+")
 _INCLUDE_NAME: Final = re.compile(r"[A-Za-z0-9_./+-]{1,200}")
-_TAGS: Final = ("connect:", "from:", "to:")
+_TAGS: Final = ("connect:", "from:", "to:", "server:")
 _ERROR: Final = re.compile(r"(?:([45])\.(\d{1,3})\.(\d{1,3}):?)?[ \t]*(?:([45]\d\d)(?![0-9]))?[ \t]*(.*)")
 _CODE_TEXT: Final = re.compile(r"([45]\d\d)[ \t]+(.+)")
 
@@ -537,8 +540,20 @@ def _access(text: str) -> tuple[str, str]:
     low = key.lower()
     tag = next((tag for tag in _TAGS if low.startswith(tag)), "")
     if not tag and ":" in low and not re.fullmatch(r"[0-9a-f:]+(?:ipv6)?|ipv6:[0-9a-f:]+", low):
-        raise BadLine(f"{key}: of sendmail's tags only Connect:, From: and To: are known here")
-    return tag + _access_key(low.removeprefix(tag)), _access_value(value)
+        raise BadLine(f"{key}: of sendmail's tags only Connect:, From: and To: are known here, and our own Server:")
+    low, value = _access_key(low.removeprefix(tag)), _access_value(value)
+    if tag == "server:":
+        _check_server(low, value)
+    return tag + low, value
+
+
+def _check_server(key: str, value: str) -> None:
+    if "@" in key:
+        raise BadLine(f"Server:{key}: a host, a domain above it, or a network")
+    if value.startswith("QUARANTINE:"):
+        raise BadLine(f"Server:{key}: mail is held before it is routed: QUARANTINE: goes with Connect:, From: or To:")
+    if value == "DISCARD" and re.fullmatch(r"[0-9.]+|ipv6:.*|[0-9a-f:]*:[0-9a-f:]*", key):
+        raise BadLine(f"Server:{key}: mail is discarded by the host's name, not by its address")
 
 
 def _access_key(key: str) -> str:
@@ -559,13 +574,16 @@ def _access_value(value: str) -> str:
     if word in {"OK", "RELAY", "REJECT", "DISCARD", "SKIP"}:
         return word
     if word.startswith("QUARANTINE:"):
-        raise BadLine("QUARANTINE: is not built yet: there is nowhere to hold mail back")
+        reason = _unquoted(value[11:].strip())
+        if not reason or len(reason) > MAX_REASON or not (reason.isascii() and reason.isprintable()):
+            raise BadLine(f"QUARANTINE: is followed by 1 to {MAX_REASON} printable ASCII characters")
+        return f"QUARANTINE:{reason}"
     if word.startswith("ERROR:"):
         return f"ERROR:{_refusal(_unquoted(value[6:]))}"
     match = _CODE_TEXT.fullmatch(value)
     if match:
         return f"ERROR:{_refusal(value)}"
-    raise BadLine(f"'{value}': OK, RELAY, REJECT, DISCARD, SKIP, ERROR:D.S.N:code text, or code text")
+    raise BadLine(f"'{value}': OK, RELAY, REJECT, DISCARD, SKIP, QUARANTINE:text, ERROR:D.S.N:code text, code text")
 
 
 def access_keys(path: str) -> list[str]:

@@ -8,7 +8,7 @@ of a job, run concurrently on one loop.
     what the claim finds        done about it
     --------------------------  ------------------------------------------------------------------------
     nothing, or ready           claimed: tried now
-    deferred                    dropped: the due index has it
+    deferred, held              dropped: the due index has it
     done, removed               dropped; if reports are owed, the bounce queue is told again
     claimed, tried              failed: somebody else's, `retry` sees to it that it is not lost
 
@@ -171,6 +171,7 @@ class _Attempt:
         self.deadline = deadline
         self.ends_at = ends_at
         self.notify: Mapping[int, tuple[str, ...]] = {}
+        self.arrivals: tuple[queue.NoticeKind, ...] = ()
 
     async def run(self) -> bool:
         deps = self.deps
@@ -192,9 +193,13 @@ class _Attempt:
         except (SpoolMissing, Unavailable, ValueError) as exc:
             await self._give_back(record, exc)
             return False
+        if envelope.quarantine and not record.released:
+            await self._hold(record, envelope)
+            return True
         chunk = envelope.chunk(self.job.key.chunk)
         record = replace(record, recipient_count=len(chunk), reverse_path=envelope.reverse_path)
         self.notify = {n: recipient.notify for n, recipient in chunk.items()}
+        self.arrivals = queue.arrivals_of(envelope, self.job.key.chunk)
         todo = {n: chunk[n] for n in record.open_positions(chunk)}
         try:
             not_sent = await withheld(envelope, todo, self.listed)
@@ -214,6 +219,18 @@ class _Attempt:
             await asyncio.to_thread(self.deps.queues.send, QueueName.BOUNCE, [self.job])
         return True
 
+    async def _hold(self, record: JobRecord, envelope: Envelope) -> None:
+        """Held from its submission on. crash here = broke off: `retry` sends it back, and it is held then."""
+        reason = envelope.quarantine
+        count = len(envelope.chunk(self.job.key.chunk))
+        record = replace(record, recipient_count=count, reverse_path=envelope.reverse_path)
+        record = replace(record, state=State.READY, attempts=record.attempts - 1)
+        now = self.deps.clock()
+        record = queue.held(queue.with_event(record, "hold", now=now, text=reason), reason, now=now)
+        await asyncio.to_thread(self.deps.ledger.save, record)
+        fields = {"queue_id": record.key.queue_id, "chunk": record.key.chunk, "reason": reason, "recipients": count}
+        self.deps.event_log.emit("Hold", fields)
+
     async def _give_back(self, record: JobRecord, exc: Exception) -> None:
         """Our own fault stopped the attempt before anything was sent."""
         fields = {"stage": "deliver", "queue_id": self.job.key.queue_id, "chunk": self.job.key.chunk}
@@ -221,6 +238,8 @@ class _Attempt:
         now = self.deps.clock()
         record = queue.with_event(record, "fault", now=now, text=ATTEMPT_BROKE_OFF.text)
         record = replace(record, state=State.TRIED, token="", lease_until=0.0)
+        if record.quarantine:
+            record = queue.held(record, record.quarantine, now=now)
         await asyncio.to_thread(self.deps.ledger.save, record)
 
     async def _send_all(
@@ -375,7 +394,9 @@ class _Attempt:
         token, attempt = record.token, record.attempts
         wait_s = 0.05
         while True:
-            new = queue.with_outcomes(record, told, now=self.deps.clock(), notify=self.notify, last=last)
+            new = queue.with_outcomes(
+                record, told, now=self.deps.clock(), notify=self.notify, last=last, arrivals=self.arrivals
+            )
             try:
                 return await asyncio.to_thread(self.deps.ledger.save, new)
             except ClaimLost:
