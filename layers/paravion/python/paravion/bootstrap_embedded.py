@@ -90,7 +90,9 @@ class Root:
         from paravion.adapters.smtp_client import SmtpTransport
         from paravion.domain.next_hop import route
         from paravion.domain.tls_policy import TlsMode
+        from paravion.services.access import NextHosts
         from paravion.services.deliver import DeliverDeps
+        from paravion.services.route_login import RouteLogin
 
         own = self._settings(settings.DeliverSettings)
         data = self._data
@@ -111,9 +113,12 @@ class Root:
                 tls=TlsMode(own.tls),
                 tls_fallback=own.tls_fallback == "yes",
                 ca_file=own.tls_ca_file,
+                credential_of=RouteLogin(lambda: data.secrets),
+                chunking=own.chunking == "on",
+                admit=NextHosts(data.tables),
             ),
             event_log=event_log,
-            smarthost=route(own.relay),
+            smarthost=route(own.relay, own.relay_tls, own.relay_credential),
             tables=data.tables,
             targets=self._targets(own, resolver),
             suppression=data.suppression,
@@ -162,6 +167,9 @@ class Root:
             postmaster=own.postmaster,
             return_s=own.queue_return_s,
             clock=time.time,
+            tables=self._data.tables,
+            local_domains=own.local_domains,
+            max_expansion_count=own.max_expansion_count,
         )
 
     def admin(self) -> AdminDeps:

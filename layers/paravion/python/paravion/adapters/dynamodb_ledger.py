@@ -11,7 +11,8 @@ The ledger in DynamoDB: one item for each job, a sparse index of those that wait
     lease_until  N     seconds since the epoch
     queued_at    N     the commit instant
     detail       S     everything else of the record, as JSON
-    due_shard    S     with due_at the key of the index `due`; both absent when the job does not wait
+    due_shard    S     with due_at the key of the index `due`; both absent when the job does not wait;
+                       held jobs have shards of their own
     due_at       N
     expires_at   N     TTL: when the item may be forgotten
 
@@ -28,7 +29,7 @@ from botocore.exceptions import ClientError
 from paravion.adapters.aws_errors import as_unavailable, error_code
 from paravion.adapters.job_text import RETENTION_S, decode_detail, encode_detail
 from paravion.domain.ids import shard_of
-from paravion.domain.queue import DUE_SHARDS, DueJob, JobKey, JobRecord, State
+from paravion.domain.queue import ALL_SHARDS, DUE_SHARDS, DueJob, JobKey, JobRecord, State, due_shard
 from paravion.errors import ClaimLost, LedgerUnavailable
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class DynamoLedger:
         if after is not None:
             start["ExclusiveStartKey"] = {
                 **_key(after.key),
-                "due_shard": _shard(after.key),
+                "due_shard": {"S": str(shard)},
                 "due_at": _number(after.due_at),
             }
         with as_unavailable(LedgerUnavailable, "due"):
@@ -164,15 +165,15 @@ class DynamoLedger:
             woken = self._update(
                 key,
                 "SET due_at = :due",
-                "due_at <= :now AND job_state IN (:claimed, :tried)",
-                {**values, ":claimed": {"S": State.CLAIMED}, ":tried": {"S": State.TRIED}},
+                "due_at <= :now AND job_state IN (:claimed, :tried, :held)",
+                {**values, ":claimed": {"S": State.CLAIMED}, ":tried": {"S": State.TRIED}, ":held": {"S": State.HELD}},
             )
         return woken
 
-    def waiting(self, limit: int) -> list[JobRecord]:
+    def waiting(self, limit: int, *, held: bool = False) -> list[JobRecord]:
         """See ports.Ledger."""
         found: list[tuple[float, JobKey]] = []
-        for shard in range(DUE_SHARDS):
+        for shard in range(DUE_SHARDS, ALL_SHARDS) if held else range(DUE_SHARDS):
             with as_unavailable(LedgerUnavailable, "waiting"):
                 answer: Any = self._client.query(
                     TableName=self._table,
@@ -184,7 +185,9 @@ class DynamoLedger:
             found += [(float(item["due_at"]["N"]), _job_key(item)) for item in answer["Items"]]
         found.sort(key=lambda pair: pair[0])
         records = self._load_many([key for _, key in found[:limit]])
-        return sorted((record for record in records if record.due_at), key=lambda record: record.due_at)
+        # The index lags: some may have left its part meanwhile.
+        waiting = [record for record in records if record.due_at and (record.state is State.HELD) is held]
+        return sorted(waiting, key=lambda record: record.due_at)
 
     def _load_many(self, keys: list[JobKey]) -> list[JobRecord]:
         records: list[JobRecord] = []
@@ -258,7 +261,7 @@ def _item(record: JobRecord) -> dict[str, Any]:
     if record.token:
         item["token"] = {"S": record.token}
     if record.due_at:
-        item["due_shard"] = _shard(record.key)
+        item["due_shard"] = {"S": str(due_shard(record))}
         item["due_at"] = _number(record.due_at)
     return item
 

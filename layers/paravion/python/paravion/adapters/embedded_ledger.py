@@ -7,7 +7,7 @@ The ledger on one machine: one row for each job, an index of those that wait, an
     state, version, attempts, what transitions look at
     token, lease_until,
     queued_at
-    due_at, shard             the due index, where due_at is not 0
+    due_at, shard             the due index, where due_at is not 0; held jobs have shards of their own
     detail                    the rest, as JSON (job_text.py)
 
 Every transition reads, decides and writes in one function of the database's writer: nobody comes between.
@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paravion.adapters.job_text import RETENTION_S, decode_detail, encode_detail
 from paravion.domain import queue
-from paravion.domain.ids import shard_of
-from paravion.domain.queue import DUE_SHARDS, DueJob, JobKey, JobRecord, State
+from paravion.domain.queue import ALL_SHARDS, DUE_SHARDS, DueJob, JobKey, JobRecord, State, due_shard
 from paravion.errors import ClaimLost, LedgerUnavailable
 
 if TYPE_CHECKING:
@@ -129,11 +128,11 @@ class EmbeddedLedger:
 
         return self._database.write(work, LedgerUnavailable)
 
-    def waiting(self, limit: int) -> list[JobRecord]:
+    def waiting(self, limit: int, *, held: bool = False) -> list[JobRecord]:
         """See ports.Ledger."""
         found: list[Any] = []
         query = f"SELECT {_FIELDS} FROM job WHERE due_at > 0 AND shard = ? ORDER BY due_at LIMIT ?"  # noqa: S608
-        for shard in range(DUE_SHARDS):
+        for shard in range(DUE_SHARDS, ALL_SHARDS) if held else range(DUE_SHARDS):
             found += self._database.read(LedgerUnavailable, query, shard, limit)
         records = sorted((_record(row) for row in found), key=lambda record: record.due_at)
         return records[:limit]
@@ -169,6 +168,7 @@ def _store(connection: sqlite3.Connection, record: JobRecord) -> None:
         "INSERT INTO job VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (queue_id, chunk) DO UPDATE SET"
         " state = excluded.state, version = excluded.version, attempts = excluded.attempts, token = excluded.token,"
         " lease_until = excluded.lease_until, queued_at = excluded.queued_at, due_at = excluded.due_at,"
+        " shard = excluded.shard,"
         " detail = excluded.detail",
         (
             record.key.queue_id,
@@ -180,7 +180,7 @@ def _store(connection: sqlite3.Connection, record: JobRecord) -> None:
             record.lease_until,
             record.queued_at,
             record.due_at,
-            shard_of(record.key.queue_id, DUE_SHARDS),
+            due_shard(record),
             # A reply's octets that are no UTF-8 are surrogates, which SQLite's texts don't take.
             encode_detail(record).encode("utf-8", "surrogatepass"),
         ),

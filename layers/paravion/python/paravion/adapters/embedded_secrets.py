@@ -78,6 +78,15 @@ class EmbeddedSecrets:
         except OSError as exc:
             raise SecretsUnavailable(f"{name}: {exc.strerror}") from exc
 
+    def names(self, under: str) -> list[str]:
+        """See ports.Secrets."""
+        try:
+            found = [path.name.replace("%2F", "/") for path in self._folder.iterdir()]
+        except OSError as exc:
+            raise SecretsUnavailable(f"{under}: {exc.strerror}") from exc
+        # Names begin with no dot: what is being written, and an editor's leavings, are none.
+        return [name for name in found if name.rpartition("/")[0] == under and _NAME.match(name)]
+
     def _path(self, name: str) -> Path | None:
         """Give a secret's file; None for what is no name, and can't be one's."""
         return self._folder / name.replace("/", "%2F") if _NAME.match(name) else None

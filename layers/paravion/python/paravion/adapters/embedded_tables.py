@@ -105,26 +105,34 @@ class EmbeddedTables:
 
     def replace(self, kind: str, entries: Mapping[str, str], loaded_at: float) -> TableInfo:
         """See ports.Tables."""
-        pages = max(1, -(-len(entries) // PAGE_ENTRIES))
-        info = TableInfo(table_pages.generation_of(entries), pages, len(entries), loaded_at)
+        return self.replace_all({kind: entries}, loaded_at)[kind]
+
+    def replace_all(self, tables: Mapping[str, Mapping[str, str]], loaded_at: float) -> dict[str, TableInfo]:
+        """See ports.Tables."""
         with self._lock:
-            self._last += 1
-            load = self._last
-            rows = (
-                (load, position, _octets(key), _octets(value)) for position, (key, value) in enumerate(entries.items())
-            )
-            while page := list(islice(rows, PAGE_ENTRIES)):
-                self._write("INSERT INTO entry VALUES (?, ?, ?, ?)", page)
+            new = {kind: self._load(entries, loaded_at) for kind, entries in tables.items()}
             self._write(
                 "INSERT OR REPLACE INTO loaded VALUES (?, ?, ?, ?, ?, ?)",
-                [(kind, load, info.generation, info.pages, info.entries, info.loaded_at)],
+                [
+                    (kind, load, info.generation, info.pages, info.entries, info.loaded_at)
+                    for kind, (load, info) in new.items()
+                ],
             )
-            before = self._loaded.get(kind)
-            self._loaded = {**self._loaded, kind: (load, info)}
-            if before:
-                self._before[kind] = before[0]
+            self._before |= {kind: self._loaded[kind][0] for kind in new if kind in self._loaded}
+            self._loaded = {**self._loaded, **new}
             self._keep_only()
-        return info
+        return {kind: info for kind, (_, info) in new.items()}
+
+    def _load(self, entries: Mapping[str, str], loaded_at: float) -> tuple[int, TableInfo]:
+        """Write entries under a number that nothing names yet."""
+        pages = max(1, -(-len(entries) // PAGE_ENTRIES))
+        info = TableInfo(table_pages.generation_of(entries), pages, len(entries), loaded_at)
+        self._last += 1
+        load = self._last
+        rows = ((load, n, _octets(key), _octets(value)) for n, (key, value) in enumerate(entries.items()))
+        while page := list(islice(rows, PAGE_ENTRIES)):
+            self._write("INSERT INTO entry VALUES (?, ?, ?, ?)", page)
+        return load, info
 
     def remove(self, kind: str) -> bool:
         """See ports.Tables."""

@@ -20,6 +20,9 @@ A record outlives its spooled objects (16 days): as long as a repeat of a submis
 qf, the ledger must know which recipients have it already.
 """
 
+_HOLDING: Final = ("quarantine", "released", "held_at", "held_s")
+"""Of the record, and of its text only where they are set."""
+
 
 def encode_job(job: Job) -> str:
     """Give the queue's text of a job."""
@@ -52,6 +55,8 @@ def encode_detail(record: JobRecord) -> str:
         "warned": record.warned,
         "log": [[e.at, e.event, e.attempt, e.recipients, e.text] for e in record.log],
     }
+    holding = {name: getattr(record, name) for name in _HOLDING}
+    detail |= {name: value for name, value in holding.items() if value}
     return json.dumps(detail, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -69,6 +74,7 @@ def decode_detail(text: str) -> dict[str, Any]:
             LogEntry(at, event, attempt, tuple(recipients), text)
             for at, event, attempt, recipients, text in detail.get("log", [])
         ),
+        **{name: detail[name] for name in _HOLDING if name in detail},
     }
 
 
