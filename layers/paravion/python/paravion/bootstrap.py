@@ -38,6 +38,7 @@ from paravion.services.signing import Signer
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from paravion.adapters.dynamodb_hosts import DynamoHosts
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
     from paravion.services.admin import AdminDeps
@@ -116,11 +117,19 @@ def deliver() -> DeliverDeps:
     from paravion.adapters.smtp_client import SmtpTransport
     from paravion.domain.next_hop import route
     from paravion.services.deliver import DeliverDeps
+    from paravion.services.pacing import PacedTransport
 
     own = settings.from_env(settings.DeliverSettings, os.environ)
     clients = _Clients()
     resolver = DnsResolver()
     dynamodb: Any = clients.make("dynamodb")
+    event_log = PowertoolsEventLog("deliver", own.log_level)
+    transport = SmtpTransport(
+        own.hostname,
+        resolver,
+        connect_timeout_s=own.connect_timeout_s,
+        connections_per_host=own.host_concurrency,
+    )
     return DeliverDeps(
         spool=S3Spool(clients.make("s3"), own.spool),
         queues=SqsQueues(
@@ -128,8 +137,15 @@ def deliver() -> DeliverDeps:
         ),
         ledger=DynamoLedger(dynamodb, own.ledger),
         resolver=resolver,
-        transport=SmtpTransport(own.hostname, resolver, connect_timeout_s=own.connect_timeout_s),
-        event_log=PowertoolsEventLog("deliver", own.log_level),
+        transport=PacedTransport(
+            transport,
+            _hosts(dynamodb, own.ledger),
+            event_log,
+            clock=time.time,
+            draw=secrets.SystemRandom().random,
+            token=secrets.token_hex(8),
+        ),
+        event_log=event_log,
         smarthost=route(own.relay),
         tables=_tables(dynamodb, own.ledger),
         clock=time.time,
@@ -206,6 +222,7 @@ def admin() -> AdminDeps:
         secrets=SsmSecrets(clients.make("ssm"), own.secrets, time.monotonic),
         identities=DynamoIdentities(dynamodb, own.ledger, cache_s=0.0, clock=time.monotonic),
         tables=_tables(dynamodb, own.ledger, cache_s=0.0),
+        hosts=_hosts(dynamodb, own.ledger),
         uploads=S3Uploads(s3, s3, own.spool, time.time),
         next_hop=_look_up_next_hop,
         resolver_txt=_look_up_txt,
@@ -244,6 +261,12 @@ class _Clients:
             return None
         config = _CONFIG.merge(Config(s3={"addressing_style": "path"}))
         return self._session.create_client("s3", config=config, endpoint_url=endpoint)
+
+
+def _hosts(dynamodb: Any, table: str) -> DynamoHosts:
+    from paravion.adapters.dynamodb_hosts import DynamoHosts
+
+    return DynamoHosts(dynamodb, table, clock=time.time, sleep=time.sleep, draw=secrets.SystemRandom().random)
 
 
 def _tables(dynamodb: Any, table: str, *, cache_s: float = CACHE_S) -> DynamoTables:

@@ -153,6 +153,7 @@ SETTINGS: Final = (
     Setting("upload_endpoint", _text, "", "", "Base URL for presigned uploads; empty: the spool's own."),
     Setting("relay", _relay, "mx", "", "Where all mail goes: mx, or HOST:PORT of a smarthost."),
     Setting("connect_timeout_s", _seconds(1, 300), "30", "seconds", "Longest wait for a connection to open."),
+    Setting("host_concurrency", _count(1, 1000), "20", "connections", "Most connections of one function to one host."),
     Setting(
         "retry_intervals_s",
         _intervals,
@@ -242,6 +243,7 @@ class DeliverSettings:
     log_level: str
     relay: str
     connect_timeout_s: float
+    host_concurrency: int
 
 
 @dataclass(frozen=True, slots=True)

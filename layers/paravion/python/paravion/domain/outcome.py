@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+
+HELD: Final = "HELD"
+"""The command of an outcome that waits for its turn at a host: nothing was asked, and no attempt is counted."""
 
 
 class Result(StrEnum):
@@ -35,6 +40,7 @@ class Outcome:
         address: Its IP address, "" if none.
         relayed_dsn: The next hop took over the duty of RFC 3461 success reports (it offered DSN).
         tls: TLS version in use, "" for none.
+        not_before: When the host may be tried, in seconds since the epoch, if it was not tried; 0: nothing known.
     """
 
     result: Result
@@ -46,6 +52,7 @@ class Outcome:
     address: str = ""
     relayed_dsn: bool = False
     tls: str = ""
+    not_before: float = 0.0
 
     @property
     def is_reply(self) -> bool:

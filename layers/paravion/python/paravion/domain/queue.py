@@ -29,7 +29,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from paravion.domain.outcome import Outcome, Result
+from paravion.domain.outcome import HELD, Outcome, Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -152,6 +152,7 @@ class JobRecord:
     Attributes:
         version: Counts writes; a save names the version that it read (optimistic concurrency).
         attempts: Attempts begun, the one under way included.
+        held: Attempts that ended without one, since every recipient waits for his turn (outcome.HELD).
         faults: Times in a row that the job came back without an attempt that ended; sets the back-off.
         token: The lease's owner, "" when nobody holds it.
         lease_until, due_at: Seconds since the epoch, 0 for none. A due time without the state deferred or
@@ -167,6 +168,7 @@ class JobRecord:
     version: int = 0
     attempts: int = 0
     faults: int = 0
+    held: int = 0
     token: str = ""
     lease_until: float = 0.0
     due_at: float = 0.0
@@ -254,6 +256,8 @@ def with_outcomes(
     new = replace(record, recipients=states, owed=tuple(owed), log=log)
     if not last:
         return new
+    tried = [state for state in states.values() if state.attempt == record.attempts]
+    every_held = bool(tried) and all(state.outcome.command == HELD for state in tried)
     every_final = len(states) >= record.recipient_count and all(s.is_final for s in states.values())
     return replace(
         new,
@@ -262,7 +266,21 @@ def with_outcomes(
         lease_until=0.0,
         due_at=0.0,
         faults=0,
+        held=record.held + every_held,
     )
+
+
+def waits_for_turn(record: JobRecord) -> float:
+    """Say when the first of a tried job's recipients has his turn, if all only wait for that; 0 if not."""
+    waiting = [record.recipients[n].outcome for n in record.deferred_positions()]
+    if not waiting or any(outcome.command != HELD for outcome in waiting):
+        return 0.0
+    return min(outcome.not_before for outcome in waiting)
+
+
+def not_before(record: JobRecord) -> float:
+    """Say before when there is nothing to try, since every host is known to be away; 0 for nothing known."""
+    return min((record.recipients[n].outcome.not_before for n in record.deferred_positions()), default=0.0)
 
 
 def with_event(record: JobRecord, event: str, *, now: float, text: str = "") -> JobRecord:

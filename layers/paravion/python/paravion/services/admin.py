@@ -61,6 +61,7 @@ class AdminDeps:
     secrets: Secrets
     identities: Identities
     tables: Tables
+    hosts: Hosts
     uploads: Uploads
     next_hop: Callable[[str], NextHop | Outcome]
     resolver_txt: Callable[[str], list[str]]

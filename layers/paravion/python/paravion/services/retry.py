@@ -11,6 +11,7 @@ and reads in the ledger what happened. `sweep` runs every minute and sends back 
     claimed, lease running              another worker has it            looked at again when the lease ends
     claimed, lease over                 the attempt broke off            waits a little, then tried again
     tried, somebody deferred            a reply, or a dead host          by the schedule
+    tried, all wait for their turn      hosts ask for less (pacing.py)   straight back, by the queue's delay
     tried, nobody deferred              our own fault stopped it         waits a little, then tried again
     deferred                            lies in the due index already    nothing
     done, reports owed                  the bounce queue missed it       sent there again
@@ -34,7 +35,7 @@ from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import DUE_SHARDS, Job, JobRecord, Notice, NoticeKind, State
 from paravion.domain.status import ATTEMPT_BROKE_OFF, EXPIRED
 from paravion.errors import ClaimLost, LedgerUnavailable
-from paravion.ports import QueueName
+from paravion.ports import MAX_DELAY_S, QueueName
 from paravion.services.batch import work_through
 
 if TYPE_CHECKING:
@@ -160,6 +161,10 @@ def _decide(job: Job, deps: RetryDeps) -> None:
             except ClaimLost:
                 continue
             _log(new, now, deps)
+            if new.state is State.READY:
+                # crash here = the sweep finds it when its safety net is due, and sends it then
+                delay_s = max(0.0, new.due_at - deps.sweep_grace_s - now)
+                deps.queues.send(QueueName.DELIVERY, [job], delay_s=delay_s)
         standing = new or record
         if standing is not None and standing.owed:
             # crash here = the item comes again, finds the report still owed and gets here again
@@ -178,13 +183,20 @@ def _next(record: JobRecord | None, job: Job, now: float, deps: RetryDeps) -> Jo
         return _given_up(record, now, deps)
     if record.state is State.CLAIMED:
         record = queue.with_event(record, "broke_off", now=now, text=ATTEMPT_BROKE_OFF.text)
-    if record.state is State.TRIED and record.deferred_positions():
-        due_at = schedule.next_attempt_at(record.queued_at, now, record.attempts, deps.plan, deps.jitter())
+    state = State.DEFERRED
+    if turn_at := queue.waits_for_turn(record) if record.state is State.TRIED else 0.0:
+        due_at = max(now, min(turn_at, record.queued_at + deps.plan.return_s))
+        if due_at - now <= MAX_DELAY_S:
+            state, due_at = State.READY, due_at + deps.sweep_grace_s
+    elif record.state is State.TRIED and record.deferred_positions():
+        tried = record.attempts - record.held
+        due_at = schedule.next_attempt_at(record.queued_at, now, tried, deps.plan, deps.jitter())
+        due_at = max(due_at, min(queue.not_before(record), record.queued_at + deps.plan.return_s))
         record = replace(record, faults=0)
     else:
         record = replace(record, faults=record.faults + 1)
         due_at = schedule.after_fault_at(now, record.faults, deps.plan, deps.jitter())
-    record = replace(record, state=State.DEFERRED, token="", lease_until=0.0, due_at=due_at)
+    record = replace(record, state=state, token="", lease_until=0.0, due_at=due_at)
     if not record.warned and schedule.is_warning_due(record.queued_at, now, deps.plan):
         record = _warned(record, deps)
     return record
@@ -224,8 +236,9 @@ def _expiry(record: JobRecord, position: int) -> Outcome:
 
 def _log(record: JobRecord, now: float, deps: RetryDeps) -> None:
     fields = {"queue_id": record.key.queue_id, "chunk": record.key.chunk, "attempts": record.attempts}
-    if record.state is State.DEFERRED:
-        wait_s = round(record.due_at - now, 3)
+    if record.state in {State.DEFERRED, State.READY}:
+        grace_s = deps.sweep_grace_s if record.state is State.READY else 0.0
+        wait_s = round(record.due_at - grace_s - now, 3)
         deps.event_log.emit("Deferral", {**fields, "faults": record.faults, "wait_s": wait_s})
         return
     for state in record.recipients.values():
