@@ -143,7 +143,7 @@ def deliver() -> DeliverDeps:
             event_log,
             clock=time.time,
             draw=secrets.SystemRandom().random,
-            token=secrets.token_hex(8),
+            new_token=partial(secrets.token_hex, 8),
         ),
         event_log=event_log,
         smarthost=route(own.relay),

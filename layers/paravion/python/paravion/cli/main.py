@@ -1,5 +1,5 @@
 """
-`paravion`: up, smtpd, show, queue, identity, doctor, tables, credentials, version.
+`paravion`: up, smtpd, show, queue, identity, doctor, tables, hosts, credentials, version.
 
 A command's own work stands in its module, which is imported only when it is called.
 """
@@ -73,6 +73,12 @@ def _parser(command: str) -> argparse.ArgumentParser:
         from paravion.cli import tables as tables_command
 
         tables_command.add_arguments(tables)
+
+    hosts = commands.add_parser("hosts", help="which hosts are slow or away, and limits for them")
+    if command == "hosts":
+        from paravion.cli import hosts as hosts_command
+
+        hosts_command.add_arguments(hosts)
 
     credentials = commands.add_parser("credentials", help="access keys and SMTP passwords")
     actions = credentials.add_subparsers(metavar="ACTION", required=True)

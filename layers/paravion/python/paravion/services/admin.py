@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
     from paravion.domain.queue import JobRecord, RecipientState
-    from paravion.ports import EventLog, Identities, Ledger, Secrets, Spool, Tables, Uploads
+    from paravion.ports import EventLog, Hosts, Identities, Ledger, Secrets, Spool, Tables, Uploads
     from paravion.services.authenticate import Principal
     from paravion.settings import AdminSettings
 

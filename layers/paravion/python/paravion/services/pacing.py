@@ -139,7 +139,8 @@ class PacedTransport:
         transport: What sends.
         clock: Seconds since the epoch.
         draw: Uniform draws in [0, 1).
-        token: This function's, unique among all that run.
+        new_token: Names this function, uniquely among all that run; called at the first mail, since what was
+            drawn before could be a snapshot's.
         in_thread: Calls a port that blocks, as asyncio.to_thread does.
     """
 
@@ -151,7 +152,7 @@ class PacedTransport:
         *,
         clock: Callable[[], float],
         draw: Callable[[], float],
-        token: str,
+        new_token: Callable[[], str],
         in_thread: Callable[..., Awaitable[Any]] = asyncio.to_thread,
     ) -> None:
         self._transport = transport
@@ -159,7 +160,8 @@ class PacedTransport:
         self._event_log = event_log
         self._clock = clock
         self._draw = draw
-        self._token = token
+        self._new_token = new_token
+        self._token = ""
         self._in_thread = in_thread
         self._states: dict[str, HostState] = {}
         self._fresh_until = float("-inf")
@@ -167,11 +169,12 @@ class PacedTransport:
         self._read_at: dict[str, float] = {}
         self._shares: dict[str, _Share] = {}
         self._locks: dict[str, asyncio.Lock] = {}
-        self._reading: asyncio.Lock = asyncio.Lock()
+        self._reading: asyncio.Task[None] | None = None
         self._behind: set[asyncio.Task[None]] = set()
 
     async def send(self, hop: NextHop, transaction: Transaction, deadline: float) -> dict[int, Outcome]:
         """See ports.Transport."""
+        self._token = self._token or self._new_token()
         keys = {host.name: host_key(host) for host in hop.hosts}
         await self._refresh([hop.name.lower(), *keys.values()])
         now = self._clock()
@@ -233,9 +236,10 @@ class PacedTransport:
     async def _refresh(self, keys: list[str]) -> None:
         """Read all states once a minute, or these hosts' if there are too many."""
         if self._clock() >= self._fresh_until:
-            async with self._reading:
-                if self._clock() >= self._fresh_until:
-                    await self._read_all()
+            if self._reading is None:
+                self._reading = asyncio.ensure_future(self._read_all())
+            # Whoever is cut off leaves the others their answer.
+            await asyncio.shield(self._reading)
         if self._is_complete:
             return
         now = self._clock()
@@ -254,6 +258,8 @@ class PacedTransport:
             self._event_log.emit("Fault", {"stage": "pacing", "error": repr(exc)})
             self._fresh_until = self._clock() + _AGAIN_S
             return
+        finally:
+            self._reading = None
         self._is_complete = len(states) < LISTED
         # The list may lag behind what this function wrote itself.
         own = self._states
