@@ -37,6 +37,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self._now = START
+        # Of a number this large, the default resolution is lost in rounding.
+        self._clock_resolution = 1e-6
         self._selector = _Jumping(self._selector, self)  # type: ignore[attr-defined]
 
     def time(self) -> float:
@@ -175,7 +177,7 @@ class Fleet:
                 heapq.heappop(self._queue)
                 jobs += 1
             if not jobs:
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(max(1.0, self.functions / 100))
                 continue
             self.batches += 1
             outcomes = await asyncio.gather(*(transport.send(HOP, transaction(), now + 290) for _ in range(jobs)))

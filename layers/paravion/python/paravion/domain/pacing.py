@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEAD_AFTER: Final = 3
-"""Failed connections in a row; those within SAME_FAILURE_S are one: a whole batch met the same hiccup."""
+"""Failed connections in a row; one function's within SAME_FAILURE_S are one: its whole batch met the same hiccup."""
 
 SAME_FAILURE_S: Final = 1.0
 DEAD_S: Final = (30.0, 900.0)
@@ -112,7 +112,7 @@ class HostState:
         rate, slots: Learnt limits; None: none.
         max_rate, max_slots: An operator's; 0: none.
         strikes: Complaints since something was last taken.
-        failures: Failed connections in a row.
+        failures, failed_by: Failed connections in a row, and whose the last was.
         hold_until: Nobody sends before.
         probe, probe_until: Who tries whether the host is well again, and until when he may.
         cut_at: When a limit was last cut.
@@ -133,6 +133,7 @@ class HostState:
     max_slots: int = 0
     strikes: int = 0
     failures: int = 0
+    failed_by: str = ""
     hold_until: float = 0.0
     probe: str = ""
     probe_until: float = 0.0
@@ -211,7 +212,7 @@ def heard(
     Args:
         state: What is known, None for nothing.
         text: The reply or fault, printable.
-        token: Who heard it, for the end of his probe.
+        token: The function that heard it.
 
     Returns:
         The new state, None for one that need not be kept. The very same if nothing changes.
@@ -221,7 +222,7 @@ def heard(
     before = state or HostState(name, since=now)
     told = replace(before, last_at=now, last_text=text.replace("\n", " ")[:TEXT_CHARACTERS])
     if word is Word.UNREACHABLE:
-        return _failed(before, told, now)
+        return _failed(before, replace(told, failed_by=token), now)
     return _complained(before, told, word, now)
 
 
@@ -325,7 +326,7 @@ def may_probe(state: HostState, now: float) -> bool:
 def _well(state: HostState, now: float, token: str) -> HostState | None:
     if not (state.failures or state.strikes or (state.probe and state.probe == token)):
         return state
-    new = replace(state, failures=0, strikes=0, hold_until=0.0, probe="", probe_until=0.0)
+    new = replace(state, failures=0, failed_by="", strikes=0, hold_until=0.0, probe="", probe_until=0.0)
     if state.is_dead:
         new = replace(
             new,
@@ -341,7 +342,7 @@ def _failed(before: HostState, told: HostState, now: float) -> HostState:
     if before.is_dead and now < before.hold_until:
         # Began before it was known.
         return before
-    if before.failures and now - before.last_at < SAME_FAILURE_S:
+    if before.failures and before.failed_by == told.failed_by and now - before.last_at < SAME_FAILURE_S:
         return before
     failures = before.failures + 1
     new = replace(told, failures=failures, probe="", probe_until=0.0)
@@ -358,6 +359,7 @@ def _complained(before: HostState, told: HostState, word: Word, now: float) -> H
         told,
         # It talks: whatever it says, it is not dead.
         failures=0,
+        failed_by="",
         strikes=strikes,
         hold_until=now + _doubled(PAUSE_S, strikes - 1),
         probe="",
