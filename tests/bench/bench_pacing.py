@@ -41,7 +41,9 @@ async def _dead(fleet: Fleet) -> None:
 def main() -> None:
     """Print a line for each circumstance."""
     counts = [int(sys.argv[1])] if len(sys.argv) > 1 else [50, 500]
-    print(f"{'functions':>9}  {'host allows':<24} {'used':>6} {'refused':>8} {'at first':>8} {'writes/mail':>11} {'s':>6}")
+    print(
+        f"{'functions':>9}  {'host allows':<24} {'used':>6} {'refused':>8} {'at first':>8} {'writes/mail':>11} {'s':>6}"
+    )
     for functions in counts:
         for name, rate, connections in (
             ("600 a minute", 600, 0), ("10 connections", 0, 10), ("300 a minute, 10 conn.", 300, 10),

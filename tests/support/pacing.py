@@ -140,7 +140,7 @@ class Fleet:
     def __post_init__(self) -> None:
         self.host = self.host or FakeHost(self.loop.time)
         self.hosts = self.hosts or MemoryHosts(self.loop.time)
-        self.draws = random.Random(self.seed)  # noqa: S311 (a simulation)
+        self.draws = random.Random(self.seed)
 
     def submit(self, count: int) -> None:
         """Enqueue jobs for now."""

@@ -118,9 +118,7 @@ def hosts(engine: str) -> Any:
     """ports.Hosts, with a clock at 10,000."""
     if engine == "memory":
         return memory.MemoryHosts(lambda: 10_000.0)
-    return DynamoHosts(
-        boto3.client("dynamodb"), TABLE, clock=lambda: 10_000.0, sleep=lambda _: None, draw=lambda: 0.5
-    )
+    return DynamoHosts(boto3.client("dynamodb"), TABLE, clock=lambda: 10_000.0, sleep=lambda _: None, draw=lambda: 0.5)
 
 
 @pytest.fixture

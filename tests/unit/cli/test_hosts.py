@@ -28,9 +28,14 @@ def api(monkeypatch):
 def test_list_follows_pages_and_shows_the_last_word(api, capsys, words):
     """Nothing that steers a terminal."""
     api.script.append((200, {"hosts": [SLOW], "after": "mx.example"}))
-    api.script.append((200, {"hosts": [{**SLOW, "name": "z.example", "state": "slow", "last_text": ""}], "after": None}))
+    api.script.append(
+        (200, {"hosts": [{**SLOW, "name": "z.example", "state": "slow", "last_text": ""}], "after": None})
+    )
     assert main.main(["hosts", *words]) == 0
-    assert [request.path for request in api.requests] == ["/v1/hosts?limit=1000", "/v1/hosts?after=mx.example&limit=1000"]
+    assert [request.path for request in api.requests] == [
+        "/v1/hosts?limit=1000",
+        "/v1/hosts?after=mx.example&limit=1000",
+    ]
     _, first, word, second = capsys.readouterr().out.splitlines()
     assert first.split() == ["mx.example", "paused", "2026-11-22", "10:00:00", "60", "-", "2026-11-22", "10:05:10"]
     assert word == "    (2026-11-22 10:05:00 421 4.7.0 slow? down)"

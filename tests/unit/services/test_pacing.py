@@ -27,9 +27,7 @@ OK = Outcome(Result.DELIVERED, "2.0.0", 250, "Ok", "DOT", "a.example")
 
 def dead(name=HOST, at=START, failures=3):
     """A state."""
-    return pacing.HostState(
-        name, since=at, last_at=at, last_text="Timed out", failures=failures, hold_until=at + 30
-    )
+    return pacing.HostState(name, since=at, last_at=at, last_text="Timed out", failures=failures, hold_until=at + 30)
 
 
 def limited(**limits):
@@ -516,8 +514,9 @@ def test_word_of_a_host_is_told_once_for_a_batch():
     function.transport._transport = Complains(function.loop.time)
     function.send(*[HOP] * 10)
     assert function.hosts.writes == 1
-    assert pacing.heard(function.hosts.items[HOST], HOST, Word.TOO_FAST, "x", now=function.loop.time()) is (
-        function.hosts.items[HOST]
+    assert (
+        pacing.heard(function.hosts.items[HOST], HOST, Word.TOO_FAST, "x", now=function.loop.time())
+        is (function.hosts.items[HOST])
     )
 
 

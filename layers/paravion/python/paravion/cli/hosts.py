@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paravion.cli.client import EX_OK, EX_USAGE, Client
 from paravion.cli.config import load
-from paravion.cli.http1 import quote
 from paravion.cli.mailq import plain
+from paravion.domain.http1 import quote
 
 if TYPE_CHECKING:
     import argparse

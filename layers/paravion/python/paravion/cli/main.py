@@ -1,5 +1,5 @@
 """
-`paravion`: up, smtpd, show, queue, identity, doctor, tables, hosts, credentials, version.
+`paravion`: up, smtpd, show, queue, identity, doctor, tables, hosts, webhook, credentials, version.
 
 A command's own work stands in its module, which is imported only when it is called.
 """
@@ -79,6 +79,12 @@ def _parser(command: str) -> argparse.ArgumentParser:
         from paravion.cli import hosts as hosts_command
 
         hosts_command.add_arguments(hosts)
+
+    webhook = commands.add_parser("webhook", help="the secrets that requests to webhooks are signed with")
+    if command == "webhook":
+        from paravion.cli import webhook as webhook_command
+
+        webhook_command.add_arguments(webhook)
 
     credentials = commands.add_parser("credentials", help="access keys and SMTP passwords")
     actions = credentials.add_subparsers(metavar="ACTION", required=True)

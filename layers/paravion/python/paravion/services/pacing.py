@@ -263,9 +263,7 @@ class PacedTransport:
         self._is_complete = len(states) < LISTED
         # The list may lag behind what this function wrote itself.
         own = self._states
-        self._states = {
-            s.name: own[s.name] if s.name in own and own[s.name].version > s.version else s for s in states
-        }
+        self._states = {s.name: own[s.name] if s.name in own and own[s.name].version > s.version else s for s in states}
         now = self._clock()
         self._read_at = dict.fromkeys(self._states, now)
         self._fresh_until = now + KNOWN_S
@@ -372,7 +370,7 @@ class PacedTransport:
                     asked = share.waiting.popleft()
                     if not asked.done():
                         asked.set_result(turn)
-        except BaseException as exc:  # whoever waits hears of it
+        except BaseException as exc:  # noqa: BLE001 (whoever waits hears of it)
             for asked in share.waiting:
                 if not asked.done():
                     asked.set_exception(exc)
@@ -475,7 +473,9 @@ def _dead(state: HostState, not_before: float) -> Outcome:
 def _paced(state: HostState, not_before: float) -> Outcome:
     """Not tried, since others of ours take what it allows."""
     why = f"it said: {state.last_text}" if state.last_text else "as the operator limits it"
-    return _ours(HOST_PACED, f"{HOST_PACED.text}, and this mail waits for its turn: {state.name}: {why}", HELD, state, not_before)
+    return _ours(
+        HOST_PACED, f"{HOST_PACED.text}, and this mail waits for its turn: {state.name}: {why}", HELD, state, not_before
+    )
 
 
 def _ours(row: Status, text: str, command: str, state: HostState, not_before: float) -> Outcome:
