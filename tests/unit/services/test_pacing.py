@@ -12,7 +12,7 @@ from paravion.domain import pacing
 from paravion.domain.host_word import Word
 from paravion.domain.next_hop import MxHost, NextHop
 from paravion.domain.outcome import HELD, Outcome, Result
-from paravion.domain.queue import State
+from paravion.domain.queue import State, comes_at
 from paravion.errors import ClaimLost, LedgerUnavailable
 from paravion.ports import QueueName
 from paravion.services.pacing import PacedTransport, host_key
@@ -383,6 +383,8 @@ def test_complaint_holds_the_next_jobs_without_an_attempt():
         (record,) = world.ledger.load_message(receipt.queue_id)
         assert (record.state, record.attempts, record.held) == (State.READY, 1, 1)
         assert "waits for its turn" in record.recipients[0].outcome.text
+        # mailq shows the turn, not the safety net behind it.
+        assert comes_at(record) == record.recipients[0].outcome.not_before < record.due_at
     assert world.transport.calls == 1
     world.run()
     assert {len(world.accepted_by(f"u{n}@a.example")) for n in range(5)} == {1}

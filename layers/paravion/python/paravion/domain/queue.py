@@ -279,6 +279,14 @@ def waits_for_turn(record: JobRecord) -> float:
     return min(outcome.not_before for outcome in waiting)
 
 
+def comes_at(record: JobRecord) -> float:
+    """Say when a waiting job is tried again; 0 when it does not wait. What lies in the queue comes when it can."""
+    if record.state is State.READY:
+        # Its due time is a safety net, behind its turn.
+        return waits_for_turn(record) or record.due_at
+    return record.due_at if record.state is State.DEFERRED else 0.0
+
+
 def not_before(record: JobRecord) -> float:
     """Say before when there is nothing to try, since every host is known to be away; 0 for nothing known."""
     return min((record.recipients[n].outcome.not_before for n in record.deferred_positions()), default=0.0)
