@@ -22,7 +22,9 @@ from paravion.adapters import memory
 from paravion.adapters.dynamodb_hosts import DynamoHosts
 from paravion.adapters.dynamodb_identities import DynamoIdentities
 from paravion.adapters.dynamodb_ledger import DynamoLedger
+from paravion.adapters.dynamodb_suppression import DynamoSuppression
 from paravion.adapters.dynamodb_tables import DynamoTables
+from paravion.adapters.dynamodb_tls_policies import DynamoTlsPolicies
 from paravion.adapters.s3_spool import S3Spool, S3Uploads
 from paravion.adapters.sqs_queues import SqsQueues, decode_job
 from paravion.adapters.ssm_secrets import SsmSecrets
@@ -122,9 +124,36 @@ def hosts(engine: str) -> Any:
 
 
 @pytest.fixture
+def suppression(engine: str) -> Any:
+    """ports.Suppression, without a cache."""
+    if engine == "memory":
+        return memory.MemorySuppression()
+    return DynamoSuppression(boto3.client("dynamodb"), TABLE, cache_s=0.0, clock=time.monotonic, sleep=time.sleep)
+
+
+@pytest.fixture
 def secret_store(engine: str) -> Any:
     """ports.Secrets."""
     return memory.MemorySecrets() if engine == "memory" else SsmSecrets(boto3.client("ssm"), "/t", time.monotonic)
+
+
+@dataclass
+class PolicyBench:
+    """ports.TlsPolicies, and its clock."""
+
+    policies: Any
+    now: float
+
+
+@pytest.fixture
+def policy_bench(engine: str) -> PolicyBench:
+    """See PolicyBench."""
+    bench = PolicyBench(None, time.time())
+    if engine == "memory":
+        bench.policies = memory.MemoryTlsPolicies(lambda: bench.now)
+    else:
+        bench.policies = DynamoTlsPolicies(boto3.client("dynamodb"), TABLE, lambda: bench.now)
+    return bench
 
 
 @dataclass

@@ -22,6 +22,7 @@ from paravion.adapters.memory import (
     MemoryLedger,
     MemorySecrets,
     MemorySpool,
+    MemorySuppression,
     MemoryTables,
     MemoryUploads,
 )
@@ -30,6 +31,7 @@ from paravion.api.doors import serve
 from paravion.api.validate_doors import VALIDATE_DOORS
 from paravion.domain.next_hop import MxHost, NextHop
 from paravion.domain.submission import Receipt
+from paravion.domain.suppression import Reason
 from paravion.services.admin import AdminDeps
 from tests.support.dkim_keys import fixed_private_key
 
@@ -59,6 +61,7 @@ class World:
         self.event_log = MemoryEventLog()
         self.uploads = MemoryUploads()
         self.tables = MemoryTables()
+        self.suppression = MemorySuppression()
         self.spool, self.ledger, self.identities = MemorySpool(), MemoryLedger(), MemoryIdentities()
         self.settings = SimpleNamespace(
             credential_region="us-east-1",
@@ -76,6 +79,7 @@ class World:
             alias_target_arns=("arn:aws:lambda:eu-west-1:123456789012:function:tickets",),
             webhook_hosts=("hooks.example.org",),
             webhook_private_hosts=(),
+            suppression_reasons=(Reason.BOUNCE, Reason.COMPLAINT),
         )
         self.clock = lambda: time.time() + self.clock_shift_s
         self.hosts = MemoryHosts(self.clock)
@@ -85,7 +89,8 @@ class World:
     def admin_deps(self):
         return AdminDeps(
             self.settings, self.spool, self.ledger, self.secrets, self.identities,
-            self.tables, self.hosts, self.uploads, lambda domain: NextHop(domain, (MxHost(f"mx.{domain}"),)),
+            self.tables, self.hosts, self.suppression, self.uploads,
+            lambda domain: NextHop(domain, (MxHost(f"mx.{domain}"),)),
             lambda name: self.txt.get(name, []), self.event_log, self.clock, lambda: "t0ken",
             fixed_private_key,
         )  # fmt: skip

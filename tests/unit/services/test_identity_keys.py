@@ -14,6 +14,7 @@ from paravion.adapters.memory import (
     MemoryLedger,
     MemorySecrets,
     MemorySpool,
+    MemorySuppression,
     MemoryTables,
     MemoryUploads,
 )
@@ -36,7 +37,8 @@ class House:
         self.secrets = MemorySecrets()
         self.deps = AdminDeps(
             SimpleNamespace(identity_check=check), MemorySpool(), MemoryLedger(), self.secrets, MemoryIdentities(),
-            MemoryTables(), MemoryHosts(lambda: 100.0), MemoryUploads(), lambda domain: NextHop(domain, ()),
+            MemoryTables(), MemoryHosts(lambda: 100.0), MemorySuppression(), MemoryUploads(),
+            lambda domain: NextHop(domain, ()),
             lambda name: self.txt.get(name, []), MemoryEventLog(), lambda: self.now, lambda: "t0ken", fixed_private_key,
         )  # fmt: skip
 

@@ -233,6 +233,23 @@ def test_dead_host_is_left_out_where_another_lives():
     assert outcome.mx_host == "backup.example"
 
 
+def test_what_a_hop_asks_for_is_passed_on():
+    """Whatever else a next hop says (TLS, its policy's domain) is the transport's to keep."""
+    seen = []
+
+    class Looks(FakeHost):
+        async def send(self, hop, mail, deadline):
+            seen.append(hop)
+            return await super().send(hop, mail, deadline)
+
+    backup = MxHost("backup.example")
+    hop = NextHop("example", (MxHost(HOST), backup), tls="verify", policy_domain="example", secure=True)
+    function = OneFunction(dead())
+    function.transport._transport = Looks(function.loop.time)
+    function.send(hop)
+    assert seen == [replace(hop, hosts=(backup,))]
+
+
 def test_one_of_a_batch_probes_a_dead_host_and_brings_it_back():
     """The others go to the second host, or come back."""
     function = OneFunction(dead(at=START - 60))

@@ -25,6 +25,7 @@ from botocore.config import Config
 from paravion import settings
 from paravion.adapters.dynamodb_identities import CACHE_S, DynamoIdentities
 from paravion.adapters.dynamodb_ledger import DynamoLedger
+from paravion.adapters.dynamodb_suppression import DynamoSuppression
 from paravion.adapters.dynamodb_tables import DynamoTables
 from paravion.adapters.event_log import PowertoolsEventLog
 from paravion.adapters.s3_spool import S3Spool, S3Uploads
@@ -41,10 +42,11 @@ if TYPE_CHECKING:
     from paravion.adapters.dynamodb_hosts import DynamoHosts
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
-    from paravion.ports import Handover, Resolver, Targets
+    from paravion.ports import EventLog, Handover, Resolver, Targets
     from paravion.services.admin import AdminDeps
     from paravion.services.bounce import BounceDeps
     from paravion.services.deliver import DeliverDeps
+    from paravion.services.mta_sts import StsFinder
     from paravion.services.retry import RetryDeps
     from paravion.services.validate import ValidateDeps
 
@@ -117,12 +119,16 @@ def deliver() -> DeliverDeps:
     from paravion.adapters.dns_resolver import DnsResolver
     from paravion.adapters.smtp_client import SmtpTransport
     from paravion.domain.next_hop import route
+    from paravion.domain.tls_policy import TlsMode
     from paravion.services.deliver import DeliverDeps
     from paravion.services.pacing import PacedTransport
 
     own = settings.from_env(settings.DeliverSettings, os.environ)
     clients = _Clients()
     resolver = DnsResolver()
+    if own.dane_resolver is not None:
+        address, port = own.dane_resolver
+        resolver = DnsResolver([address], port=port, validating=True)
     dynamodb: Any = clients.make("dynamodb")
     event_log = PowertoolsEventLog("deliver", own.log_level)
     transport = SmtpTransport(
@@ -130,6 +136,9 @@ def deliver() -> DeliverDeps:
         resolver,
         connect_timeout_s=own.connect_timeout_s,
         connections_per_host=own.host_concurrency,
+        tls=TlsMode(own.tls),
+        tls_fallback=own.tls_fallback == "yes",
+        ca_file=own.tls_ca_file,
     )
     return DeliverDeps(
         spool=S3Spool(clients.make("s3"), own.spool),
@@ -150,8 +159,11 @@ def deliver() -> DeliverDeps:
         smarthost=route(own.relay),
         tables=_tables(dynamodb, own.ledger),
         targets=_Targets(own, clients, resolver),
+        suppression=_suppression(dynamodb, own.ledger),
+        suppression_reasons=own.suppression_reasons,
         clock=time.time,
         new_token=partial(secrets.token_hex, 8),
+        mta_sts=_sts_finder(own, dynamodb, resolver, event_log) if own.mta_sts == "on" else None,
     )
 
 
@@ -188,9 +200,12 @@ def retry() -> RetryDeps:
 def bounce() -> BounceDeps:
     """What functions/bounce.py needs."""
     from paravion.services.bounce import BounceDeps
+    from paravion.services.suppress import SuppressDeps
 
     own = settings.from_env(settings.BounceSettings, os.environ)
     clients = _Clients()
+    event_log = PowertoolsEventLog("bounce", own.log_level)
+    dynamodb: Any = clients.make("dynamodb")
     return BounceDeps(
         to_commit=_commit_deps(
             S3Spool(clients.make("s3"), own.spool),
@@ -198,9 +213,12 @@ def bounce() -> BounceDeps:
                 clients.make("sqs"), {QueueName.DELIVERY: own.delivery_queue, QueueName.PARKED: own.parked_queue}
             ),
         ),
-        ledger=DynamoLedger(clients.make("dynamodb"), own.ledger),
+        ledger=DynamoLedger(dynamodb, own.ledger),
+        to_suppress=SuppressDeps(
+            _suppression(dynamodb, own.ledger), own.suppression_reasons, own.suppression_expiry_s, event_log
+        ),
         signer=Signer(SsmSecrets(clients.make("ssm"), own.secrets, time.monotonic), time.monotonic),
-        event_log=PowertoolsEventLog("bounce", own.log_level),
+        event_log=event_log,
         hostname=own.hostname,
         postmaster=own.postmaster,
         return_s=own.queue_return_s,
@@ -225,6 +243,7 @@ def admin() -> AdminDeps:
         identities=DynamoIdentities(dynamodb, own.ledger, cache_s=0.0, clock=time.monotonic),
         tables=_tables(dynamodb, own.ledger, cache_s=0.0),
         hosts=_hosts(dynamodb, own.ledger),
+        suppression=_suppression(dynamodb, own.ledger, cache_s=0.0),
         uploads=S3Uploads(s3, s3, own.spool, time.time),
         next_hop=_look_up_next_hop,
         resolver_txt=_look_up_txt,
@@ -233,6 +252,15 @@ def admin() -> AdminDeps:
         new_token=partial(secrets.token_hex, 16),
         new_private_key=new_private_key,
     )
+
+
+def _sts_finder(own: settings.DeliverSettings, dynamodb: Any, resolver: Resolver, event_log: EventLog) -> StsFinder:
+    from paravion.adapters.dynamodb_tls_policies import DynamoTlsPolicies
+    from paravion.adapters.sts_policy_host import HttpsPolicyHost
+    from paravion.services.mta_sts import StsFinder
+
+    host = HttpsPolicyHost(resolver, ca_file=own.tls_ca_file)
+    return StsFinder(resolver, host, DynamoTlsPolicies(dynamodb, own.ledger, time.time), event_log, time.time)
 
 
 def _look_up_txt(name: str) -> list[str]:
@@ -309,6 +337,10 @@ def _hosts(dynamodb: Any, table: str) -> DynamoHosts:
 
 def _tables(dynamodb: Any, table: str, *, cache_s: float = CACHE_S) -> DynamoTables:
     return DynamoTables(dynamodb, table, cache_s=cache_s, clock=time.monotonic, sleep=time.sleep)
+
+
+def _suppression(dynamodb: Any, table: str, *, cache_s: float = CACHE_S) -> DynamoSuppression:
+    return DynamoSuppression(dynamodb, table, cache_s=cache_s, clock=time.monotonic, sleep=time.sleep)
 
 
 def _commit_deps(spool: S3Spool, queues: SqsQueues) -> CommitDeps:

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 
+    from paravion.domain.mta_sts import KeptPolicy, StsFault
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
     from paravion.domain.pacing import HostState
     from paravion.domain.queue import DueJob, Job, JobKey, JobRecord
+    from paravion.domain.suppression import Reason, Suppressed
+    from paravion.domain.tls_policy import DaneFinding
 
 
 class Body(Protocol):
@@ -369,6 +372,80 @@ class Hosts(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class SuppressionPage:
+    """Some entries, and where to go on: "" when there are no more."""
+
+    entries: tuple[Suppressed, ...]
+    after: str
+
+
+class Suppression(Protocol):
+    """
+    The addresses that nothing is sent to (domain/suppression.py), each in normal form.
+
+    A reader on the mail's road may see an entry, or its removal, a second late, and the reasons a minute late.
+    Entries whose time is over are never shown.
+    """
+
+    def find(self, addresses: Sequence[str], now: float) -> dict[str, Suppressed]:
+        """
+        Give those of the addresses that are listed. Cost: one read for each hundred.
+
+        Raises:
+            LedgerUnavailable: It can't be said of all of them; then of none.
+        """
+        ...
+
+    def put(self, entry: Suppressed, *, unless_newer: bool = False) -> bool:
+        """
+        List an address, in place of an entry that it has; with `unless_newer`, only of an older one.
+
+        Returns:
+            False when a newer one stands there.
+
+        Raises:
+            LedgerUnavailable: Unknown whether it was written; writing again is safe.
+        """
+        ...
+
+    def delete(self, address: str, now: float) -> bool:
+        """Take an address off the list; False when it was not on it. Raises LedgerUnavailable."""
+        ...
+
+    def page(
+        self, after: str, limit: int, now: float, *, reasons: Collection[Reason], since: float, until: float
+    ) -> SuppressionPage:
+        """
+        List up to `limit` entries in an order that stays.
+
+        A page may hold fewer, even none, although there are more: only an empty `after` is the end.
+
+        Args:
+            after: "" for the first page, else what the one before gave.
+            reasons: Entries of these alone.
+            since, until: Entries updated at or after the one and before the other.
+
+        Raises:
+            ValueError: `after` is none that a page gave.
+            LedgerUnavailable
+        """
+        ...
+
+    def reasons(self) -> tuple[Reason, ...] | None:
+        """
+        Give the reasons that were set; None if they never were. Cost: one read a minute.
+
+        Raises:
+            LedgerUnavailable
+        """
+        ...
+
+    def set_reasons(self, reasons: Sequence[Reason]) -> None:
+        """Set for which reasons addresses are suppressed. Raises LedgerUnavailable."""
+        ...
+
+
 class Identities(Protocol):
     """The identities that may send."""
 
@@ -438,6 +515,48 @@ class Resolver(Protocol):
         """Give the TXT strings at a name, [] if none or if the name service does not answer."""
         ...
 
+    async def tlsa(self, host: str, port: int, domain: str) -> DaneFinding:
+        """
+        Find a host's TLSA records (RFC 7672 2.2.2, 3.2); asked only for a hop that is `secure`.
+
+        Args:
+            domain: Whose MX the host is; it may prove itself under that name too.
+
+        Returns:
+            Records only where the whole way to them is secure. Never raises.
+        """
+        ...
+
+
+class PolicyHost(Protocol):
+    """Where domains publish their MTA-STS policies."""
+
+    async def fetch(self, domain: str) -> bytes | StsFault:
+        """
+        Fetch a domain's policy file (RFC 8461 3.3): authenticated, bounded in time and size, no redirects.
+
+        Returns:
+            Its octets, not yet looked at; or why they could not be had. Never raises.
+        """
+        ...
+
+
+class TlsPolicies(Protocol):
+    """The MTA-STS policies that were fetched, until they expire; shared by all functions."""
+
+    def get(self, domain: str) -> KeptPolicy | None:
+        """
+        Give the policy last put for a domain, None if there is none that is valid; may lag by seconds. One read.
+
+        Raises:
+            LedgerUnavailable
+        """
+        ...
+
+    def put(self, domain: str, policy: KeptPolicy) -> None:
+        """Keep a policy in place of the one before. One write. Raises LedgerUnavailable."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
@@ -449,6 +568,7 @@ class Transaction:
         recipients: By position: forward-path, NOTIFY tuple, ORCPT; all of one next hop.
         header: The header section, CRLF line ends, without the empty line that ends it.
         body: Sent after the empty line.
+        tls_required: It must not travel in clear.
         heard: Called with what each host that was asked said or did, also where another host's word then counts.
     """
 
@@ -461,6 +581,7 @@ class Transaction:
     smtputf8: bool = False
     ret: str = ""
     envid: str = ""
+    tls_required: bool = False
     heard: Callable[[Outcome], None] = lambda _: None
 
 

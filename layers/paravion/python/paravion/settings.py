@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from paravion.domain.suppression import Reason, read_reasons
 from paravion.errors import Misconfigured
 
 if TYPE_CHECKING:
@@ -113,6 +114,10 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip().lower() for part in text.split(",") if part.strip())
 
 
+def _reasons(text: str) -> tuple[Reason, ...]:
+    return read_reasons(part.strip().upper() for part in text.split(",") if part.strip())
+
+
 def _relay(text: str) -> str:
     if text == "mx":
         return text
@@ -120,6 +125,22 @@ def _relay(text: str) -> str:
     if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:  # noqa: PLR2004 (16 bits)
         raise ValueError("must be mx or HOST:PORT")
     return text
+
+
+def _name_server(text: str) -> tuple[str, int] | None:
+    if not text:
+        return None
+    host, port = text, "53"
+    if text.startswith("[") or text.count(":") == 1:
+        host, colon, given = text.rpartition(":")
+        host, port = (host, given) if colon and not text.endswith("]") else (text, "53")
+        host = host.removeprefix("[").removesuffix("]")
+    if not (port.isascii() and port.isdecimal()) or not 0 < int(port) < 65536:  # noqa: PLR2004 (16 bits)
+        raise ValueError("must be an IP address, or one and a port")
+    try:
+        return str(ipaddress.ip_address(host)), int(port)
+    except ValueError as exc:
+        raise ValueError("must be an IP address, or one and a port") from exc
 
 
 def _arns(text: str) -> tuple[str, ...]:
@@ -177,6 +198,11 @@ SETTINGS: Final = (
     Setting("credential_region", _text, "us-east-1", "", "Region that SES SMTP passwords were derived for."),
     Setting("upload_endpoint", _text, "", "", "Base URL for presigned uploads; empty: the spool's own."),
     Setting("relay", _relay, "mx", "", "Where all mail goes: mx, or HOST:PORT of a smarthost."),
+    Setting("tls", _choice("none", "may", "encrypt", "verify"), "may", "", "How much TLS a host must show."),
+    Setting("tls_fallback", _choice("yes", "no"), "yes", "", "With tls may: in clear when the handshake breaks."),
+    Setting("tls_ca_file", _text, "", "", "Trusted roots, a file in PEM; empty: the system's."),
+    Setting("mta_sts", _choice("on", "off"), "on", "", "Whether domains' MTA-STS policies are asked for and enforced."),
+    Setting("dane_resolver", _name_server, "", "", "Validating name server, ADDRESS or ADDRESS:PORT; empty: no DANE."),
     Setting("connect_timeout_s", _seconds(1, 300), "30", "seconds", "Longest wait for a connection to open."),
     Setting("host_concurrency", _count(1, 1000), "20", "connections", "Most connections of one function to one host."),
     Setting(
@@ -199,6 +225,20 @@ SETTINGS: Final = (
     ),
     Setting("sweep_interval_s", _seconds(0.1, 3600), "60", "seconds", "How often the sweep runs (local mode)."),
     Setting("postmaster", _text, "", "", "Who gets reports about reports; empty: they are dropped with a record."),
+    Setting(
+        "suppression_reasons",
+        _reasons,
+        "BOUNCE,COMPLAINT",
+        "",
+        "For which reasons addresses are suppressed, until the API says otherwise; empty: for none.",
+    ),
+    Setting(
+        "suppression_expiry_s",
+        _seconds(0, 315_360_000),
+        "0",
+        "seconds",
+        "A bounce or complaint is forgotten by the suppression list after this; 0: never.",
+    ),
     Setting("trusted_networks", _networks, "", "", "Networks that may submit by SMTP without AUTH."),
 )
 """All settings, in the order of docs/settings.md."""
@@ -267,12 +307,18 @@ class DeliverSettings:
     hostname: str
     log_level: str
     relay: str
+    tls: str
+    tls_fallback: str
+    tls_ca_file: str
+    mta_sts: str
+    dane_resolver: tuple[str, int] | None
     connect_timeout_s: float
     host_concurrency: int
     secrets: str
     alias_target_arns: tuple[str, ...]
     webhook_hosts: tuple[str, ...]
     webhook_private_hosts: tuple[str, ...]
+    suppression_reasons: tuple[Reason, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +353,8 @@ class BounceSettings:
     log_level: str
     postmaster: str
     queue_return_s: float
+    suppression_reasons: tuple[Reason, ...]
+    suppression_expiry_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,3 +378,4 @@ class AdminSettings:
     alias_target_arns: tuple[str, ...]
     webhook_hosts: tuple[str, ...]
     webhook_private_hosts: tuple[str, ...]
+    suppression_reasons: tuple[Reason, ...]

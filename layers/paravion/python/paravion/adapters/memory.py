@@ -13,18 +13,23 @@ from typing import TYPE_CHECKING
 
 from paravion.domain import queue, table_pages
 from paravion.domain.ids import shard_of
+from paravion.domain.mta_sts import StsFault
 from paravion.domain.next_hop import MxHost, NextHop
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import DUE_SHARDS, DueJob, Job, JobKey, JobRecord, Received, State
 from paravion.domain.target import idempotency_key
 from paravion.domain.target_verdict import taken
+from paravion.domain.tls_facts import TlsResult
+from paravion.domain.tls_policy import NO_DANE, DaneFinding
 from paravion.errors import ClaimLost, SpoolConflict, SpoolMissing
-from paravion.ports import Identity, QueueName, TableInfo, UploadTicket
+from paravion.ports import Identity, QueueName, SuppressionPage, TableInfo, UploadTicket
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 
+    from paravion.domain.mta_sts import KeptPolicy
     from paravion.domain.pacing import HostState
+    from paravion.domain.suppression import Reason, Suppressed
     from paravion.ports import Handover, Transaction
 
 
@@ -327,6 +332,56 @@ class MemoryTables:
         return self.items.pop(kind, None) is not None
 
 
+class MemorySuppression:
+    """Suppression in a dictionary."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, Suppressed] = {}
+        self.set_to: tuple[Reason, ...] | None = None
+
+    def find(self, addresses: Sequence[str], now: float) -> dict[str, Suppressed]:
+        """See ports.Suppression."""
+        found = {address: self.items[address] for address in addresses if address in self.items}
+        return {address: entry for address, entry in found.items() if not entry.is_expired(now)}
+
+    def put(self, entry: Suppressed, *, unless_newer: bool = False) -> bool:
+        """See ports.Suppression."""
+        old = self.items.get(entry.address)
+        if unless_newer and old is not None and old.updated_at > entry.updated_at:
+            return False
+        self.items[entry.address] = entry
+        return True
+
+    def delete(self, address: str, now: float) -> bool:
+        """See ports.Suppression."""
+        entry = self.items.pop(address, None)
+        return entry is not None and not entry.is_expired(now)
+
+    def page(
+        self, after: str, limit: int, now: float, *, reasons: Collection[Reason], since: float, until: float
+    ) -> SuppressionPage:
+        """See ports.Suppression."""
+        if after and "@" not in after:
+            raise ValueError(after)
+        found = [
+            entry
+            for address, entry in sorted(self.items.items())
+            if address > after
+            and not entry.is_expired(now)
+            and entry.reason in reasons
+            and since <= entry.updated_at < until
+        ]
+        return SuppressionPage(tuple(found[:limit]), found[limit - 1].address if len(found) > limit else "")
+
+    def reasons(self) -> tuple[Reason, ...] | None:
+        """See ports.Suppression."""
+        return self.set_to
+
+    def set_reasons(self, reasons: Sequence[Reason]) -> None:
+        """See ports.Suppression."""
+        self.set_to = tuple(reasons)
+
+
 class MemorySecrets:
     """Secrets in a dictionary."""
 
@@ -390,6 +445,40 @@ class MemoryResolver:
     async def txt(self, name: str) -> list[str]:
         """See ports.Resolver."""
         return self.strings.get(name, [])
+
+    async def tlsa(self, host: str, port: int, domain: str) -> DaneFinding:  # noqa: ARG002 (the port's signature)
+        """See ports.Resolver."""
+        return NO_DANE
+
+
+class MemoryTlsPolicies:
+    """TlsPolicies in a dictionary."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.items: dict[str, KeptPolicy] = {}
+        self.clock = clock
+
+    def get(self, domain: str) -> KeptPolicy | None:
+        """See ports.TlsPolicies."""
+        kept = self.items.get(domain)
+        return kept if kept is not None and kept.is_valid(self.clock()) else None
+
+    def put(self, domain: str, policy: KeptPolicy) -> None:
+        """See ports.TlsPolicies."""
+        self.items[domain] = policy
+
+
+class MemoryPolicyHost:
+    """PolicyHost that serves what it was told; counts who asked."""
+
+    def __init__(self, files: Mapping[str, bytes | StsFault] | None = None) -> None:
+        self.files = dict(files or {})
+        self.asked: list[str] = []
+
+    async def fetch(self, domain: str) -> bytes | StsFault:
+        """See ports.PolicyHost."""
+        self.asked.append(domain)
+        return self.files.get(domain) or StsFault(TlsResult.STS_POLICY_FETCH_ERROR, "no such host")
 
 
 class MemoryTransport:

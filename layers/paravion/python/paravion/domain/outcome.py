@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from paravion.domain.tls_facts import NO_FACTS, TlsFacts
+
 HELD: Final = "HELD"
 """The command of an outcome that waits for its turn at a host: nothing was asked, and no attempt is counted."""
 
@@ -37,12 +39,13 @@ class Outcome:
         text: The reply's text, lines joined by LF, without codes; or what happened in our words.
             Printable characters only; the adapter escapes anything else. At most 1,000 characters.
         command: The command or stage that it answers: CONNECT, EHLO, STARTTLS, MAIL, RCPT, DATA, DOT,
-            DNS, LOCAL, TARGET …
+            DNS, LOCAL, SUPPRESSION, TARGET …
         mx_host: Name of the host that answered or was tried, "" if none.
         address: Its IP address, "" if none.
         relayed_dsn: The next hop took over the duty of RFC 3461 success reports (it offered DSN).
         tls: TLS version in use, "" for none.
         not_before: When the host may be tried, in seconds since the epoch, if it was not tried; 0: nothing known.
+        tls_facts: All that is known of the session's TLS, for the record and for RFC 8460 reports.
     """
 
     result: Result
@@ -55,6 +58,7 @@ class Outcome:
     relayed_dsn: bool = False
     tls: str = ""
     not_before: float = 0.0
+    tls_facts: TlsFacts = NO_FACTS
 
     @property
     def is_reply(self) -> bool:

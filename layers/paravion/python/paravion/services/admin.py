@@ -9,7 +9,7 @@ Next: services/validate.py, which asks whether an identity may send; the job's s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain import ids, queue
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
     from paravion.domain.queue import JobRecord, RecipientState
-    from paravion.ports import EventLog, Hosts, Identities, Ledger, Secrets, Spool, Tables, Uploads
+    from paravion.ports import EventLog, Hosts, Identities, Ledger, Secrets, Spool, Suppression, Tables, Uploads
     from paravion.services.authenticate import Principal
     from paravion.settings import AdminSettings
 
@@ -62,6 +62,7 @@ class AdminDeps:
     identities: Identities
     tables: Tables
     hosts: Hosts
+    suppression: Suppression
     uploads: Uploads
     next_hop: Callable[[str], NextHop | Outcome]
     resolver_txt: Callable[[str], list[str]]
@@ -314,6 +315,7 @@ def _recipient(forward_path: str, state: RecipientState | None) -> dict[str, Any
             "command": "",
             "mx_host": "",
             "tls": "",
+            "tls_facts": None,
             "attempts": 0,
             "at": None,
         }
@@ -327,6 +329,7 @@ def _recipient(forward_path: str, state: RecipientState | None) -> dict[str, Any
         "command": outcome.command,
         "mx_host": outcome.mx_host,
         "tls": outcome.tls,
+        "tls_facts": asdict(outcome.tls_facts) if outcome.tls_facts.policy else None,
         "attempts": state.attempt,
         "at": state.at,
     }

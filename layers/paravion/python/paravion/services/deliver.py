@@ -39,6 +39,7 @@ from paravion.domain.target_verdict import OPERATORS
 from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing, Unavailable
 from paravion.ports import Handover, QueueName, Transaction
 from paravion.services.routes import MxRoute, refused, routes_for
+from paravion.services.withhold import of_batch, withheld
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -46,7 +47,10 @@ if TYPE_CHECKING:
     from paravion.domain.envelope import Envelope, Recipient
     from paravion.domain.next_hop import NextHop
     from paravion.domain.queue import Job, JobRecord, Received
-    from paravion.ports import Body, EventLog, Ledger, Queues, Resolver, Spool, Tables, Targets, Transport
+    from paravion.domain.suppression import Reason, Suppressed
+    from paravion.ports import Body, EventLog, Ledger, Queues, Resolver, Spool, Suppression, Tables, Targets, Transport
+    from paravion.services.gathering import Member
+    from paravion.services.mta_sts import StsFinder
 
 LEASE_MARGIN_S: Final = 30.0
 """A lease outlives its invocation by this: clocks differ, and a frozen function may not wake into its own lease."""
@@ -67,8 +71,10 @@ class DeliverDeps:
 
     Attributes:
         smarthost: Where all mail goes that the mailertable has no route for; None: each domain's own hosts.
+        suppression_reasons: For which reasons addresses are suppressed, unless the list itself says.
         clock: Seconds since the epoch.
         new_token: A lease's owner, unique for each call.
+        mta_sts: Finds domains' policies; None: nobody's is asked for.
     """
 
     spool: Spool
@@ -80,8 +86,11 @@ class DeliverDeps:
     smarthost: NextHop | None
     tables: Tables
     targets: Targets
+    suppression: Suppression
+    suppression_reasons: Sequence[Reason]
     clock: Callable[[], float]
     new_token: Callable[[], str]
+    mta_sts: StsFinder | None = None
 
 
 async def deliver(items: Sequence[Received], deps: DeliverDeps, remaining_s: float) -> list[str]:
@@ -96,7 +105,12 @@ async def deliver(items: Sequence[Received], deps: DeliverDeps, remaining_s: flo
     """
     deadline = asyncio.get_running_loop().time() + remaining_s
     gates = _Gates()
-    tasks = [asyncio.ensure_future(_one(item, deps, deadline, deps.clock() + remaining_s, gates)) for item in items]
+    listed = of_batch(deps.suppression, deps.suppression_reasons, deps.clock, len(items))
+    members = [listed.member() for _ in items]
+    tasks = [
+        asyncio.ensure_future(_one(item, deps, deadline, deps.clock() + remaining_s, gates, member))
+        for item, member in zip(items, members, strict=True)
+    ]
     try:
         done = await asyncio.gather(*tasks)
     finally:
@@ -119,15 +133,26 @@ class _Gates:
         self.look_ups = asyncio.Semaphore(50)
 
 
-async def _one(item: Received, deps: DeliverDeps, deadline: float, ends_at: float, gates: _Gates) -> bool:
+async def _one(
+    item: Received, deps: DeliverDeps, deadline: float, ends_at: float, gates: _Gates, listed: Member[Suppressed]
+) -> bool:
     """Try one job; True when its item may be deleted."""
-    if item.job is None:
-        deps.event_log.emit("Fault", {"stage": "deliver", "error": "no job in the item"})
-        return False
     try:
-        return await _Attempt(item.job, deps, deadline, ends_at, gates).run()
+        if item.job is None:
+            deps.event_log.emit("Fault", {"stage": "deliver", "error": "no job in the item"})
+            return False
+        return await _try(item.job, deps, deadline, ends_at, gates, listed)
+    finally:
+        listed.leave()
+
+
+async def _try(
+    job: Job, deps: DeliverDeps, deadline: float, ends_at: float, gates: _Gates, listed: Member[Suppressed]
+) -> bool:
+    try:
+        return await _Attempt(job, deps, deadline, ends_at, gates, listed).run()
     except Exception as exc:  # noqa: BLE001 (law 7: our own faults defer, and the batch goes on)
-        fields = {"stage": "deliver", "queue_id": item.job.key.queue_id, "chunk": item.job.key.chunk}
+        fields = {"stage": "deliver", "queue_id": job.key.queue_id, "chunk": job.key.chunk}
         deps.event_log.emit("Fault", {**fields, "error": repr(exc)})
         return False
 
@@ -135,9 +160,12 @@ async def _one(item: Received, deps: DeliverDeps, deadline: float, ends_at: floa
 class _Attempt:
     """One job's attempt; holds the record as last saved."""
 
-    def __init__(self, job: Job, deps: DeliverDeps, deadline: float, ends_at: float, gates: _Gates) -> None:
+    def __init__(
+        self, job: Job, deps: DeliverDeps, deadline: float, ends_at: float, gates: _Gates, listed: Member[Suppressed]
+    ) -> None:
         self.job = job
         self.gates = gates
+        self.listed = listed
         self.deps = deps
         self.deadline = deadline
         self.ends_at = ends_at
@@ -167,7 +195,12 @@ class _Attempt:
         record = replace(record, recipient_count=len(chunk), reverse_path=envelope.reverse_path)
         self.notify = {n: recipient.notify for n, recipient in chunk.items()}
         todo = {n: chunk[n] for n in record.open_positions(chunk)}
-        record = await self._send_all(record, envelope, header, todo)
+        try:
+            not_sent = await withheld(envelope, todo, self.listed)
+        except Unavailable as exc:
+            await self._give_back(record, exc)
+            return False
+        record = await self._send_all(record, envelope, header, todo, not_sent)
         if record.owed:
             # crash here = the item comes again, is found done with a report owed, and gets here again
             await asyncio.to_thread(deps.queues.send, QueueName.BOUNCE, [self.job])
@@ -190,10 +223,18 @@ class _Attempt:
         await asyncio.to_thread(self.deps.ledger.save, record)
 
     async def _send_all(
-        self, record: JobRecord, envelope: Envelope, header: bytes, todo: Mapping[int, Recipient]
+        self,
+        record: JobRecord,
+        envelope: Envelope,
+        header: bytes,
+        todo: Mapping[int, Recipient],
+        not_sent: Mapping[int, Outcome],
     ) -> JobRecord:
         """Send to every next hop at once, and record outcomes as they come in."""
-        outcomes, hops = await self._next_hops({n: item for n, item in todo.items() if not item.target})
+        outcomes, hops = await self._next_hops(
+            {n: item for n, item in todo.items() if not item.target and n not in not_sent}
+        )
+        outcomes |= not_sent
         body = self.deps.spool.open_body(envelope.df_id, envelope.body_octets)
         tasks = {}
         for n in (n for n, item in todo.items() if item.target):
@@ -209,6 +250,7 @@ class _Attempt:
                 envelope.smtputf8,
                 envelope.ret,
                 envelope.envid,
+                envelope.tls_required,
             )
             tasks[asyncio.ensure_future(self._send(hop, transaction))] = positions
         try:
@@ -266,6 +308,7 @@ class _Attempt:
 
     async def _send(self, hop: NextHop, transaction: Transaction) -> dict[int, Outcome]:
         large = transaction.body.octets > LARGE_BODY_OCTETS
+        hop = await self._with_sts(hop)
         try:
             async with self.gates.large_bodies if large else self.gates.hops:
                 return await self.deps.transport.send(hop, transaction, self.deadline - _RECORDING_S)
@@ -275,6 +318,17 @@ class _Attempt:
                 "Fault", {"stage": "deliver", "queue_id": self.job.key.queue_id, "error": repr(exc)}
             )
             return dict.fromkeys(transaction.recipients, _broke_off())
+
+    async def _with_sts(self, hop: NextHop) -> NextHop:
+        """Give the hop with what its domain's MTA-STS policy asks for."""
+        if self.deps.mta_sts is None or not hop.policy_domain:
+            return hop
+        try:
+            async with asyncio.timeout_at(self.deadline - _RECORDING_S), self.gates.look_ups:
+                return replace(hop, sts=await self.deps.mta_sts.find(hop.policy_domain))
+        except TimeoutError:
+            # Nor is there any time left to send.
+            return hop
 
     async def _hand_over(
         self, position: int, recipient: Recipient, envelope: Envelope, header: bytes, body: Body
@@ -351,6 +405,10 @@ class _Attempt:
                     "mx_host": outcome.mx_host,
                     "address": outcome.address,
                     "tls": outcome.tls,
+                    "tls_policy": outcome.tls_facts.policy,
+                    "tls_cipher": outcome.tls_facts.cipher,
+                    "tls_verified": outcome.tls_facts.verified,
+                    "tls_result": outcome.tls_facts.result,
                 },
             )
 

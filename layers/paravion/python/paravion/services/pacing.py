@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain import pacing
 from paravion.domain.host_word import Word, word_of
-from paravion.domain.next_hop import SMTP_PORT, NextHop
+from paravion.domain.next_hop import SMTP_PORT
 from paravion.domain.outcome import HELD, Outcome, Result
 from paravion.domain.status import HOST_DEAD, HOST_PACED
 from paravion.errors import ClaimLost, LedgerUnavailable
@@ -37,7 +37,7 @@ from paravion.errors import ClaimLost, LedgerUnavailable
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from paravion.domain.next_hop import MxHost
+    from paravion.domain.next_hop import MxHost, NextHop
     from paravion.domain.pacing import Grant, HostState
     from paravion.domain.status import Status
     from paravion.ports import EventLog, Hosts, Transaction, Transport
@@ -198,7 +198,7 @@ class PacedTransport:
                     return dict.fromkeys(transaction.recipients, outcome)
                 shares[key] = self._shares[key]
             began = self._clock()
-            return await self._send(NextHop(hop.name, hosts), keys, transaction, deadline)
+            return await self._send(replace(hop, hosts=hosts), keys, transaction, deadline)
         finally:
             for key, share in shares.items():
                 share.give_slot(self._clock() - began if began is not None else 0.0)
