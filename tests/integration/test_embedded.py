@@ -262,6 +262,19 @@ def test_receptions_of_retry_are_counted_over_restarts(tmp_path: Path, clock: Cl
         assert data.database.read(QueueUnavailable, "SELECT receives FROM item") == [(3,)]
 
 
+def test_delay_outlives_a_restart_and_ends(tmp_path: Path, clock: Clock) -> None:
+    """Kept back by its time, in this life and the next; those behind it are received meanwhile."""
+    with EmbeddedData(tmp_path, clock) as data:
+        data.queues.send(QueueName.DELIVERY, [_job(1), _job(2)], delay_s=100.0)
+        data.queues.send(QueueName.DELIVERY, [_job(3)])
+        assert [item.job for item in data.queues.receive(QueueName.DELIVERY, 1)] == [_job(3)]
+        assert data.queues.receive(QueueName.DELIVERY, 10) == []
+    with EmbeddedData(tmp_path, clock) as data:
+        assert [item.job for item in data.queues.receive(QueueName.DELIVERY, 10)] == [_job(3)]
+        clock.now += 101
+        assert [item.job for item in data.queues.receive(QueueName.DELIVERY, 10)] == [_job(1), _job(2)]
+
+
 def test_deleted_item_is_gone_and_a_stale_receipt_is_nothing(data: EmbeddedData, clock: Clock) -> None:
     """A reception that ran out can neither delete nor release the next one's."""
     data.queues.send(QueueName.RETRY, [_job(1)])

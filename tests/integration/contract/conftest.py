@@ -23,12 +23,14 @@ import pytest
 from moto import mock_aws
 
 from paravion.adapters import memory
+from paravion.adapters.dynamodb_hosts import DynamoHosts
 from paravion.adapters.dynamodb_identities import DynamoIdentities
 from paravion.adapters.dynamodb_ledger import DynamoLedger
 from paravion.adapters.dynamodb_suppression import DynamoSuppression
 from paravion.adapters.dynamodb_tables import DynamoTables
 from paravion.adapters.dynamodb_tls_policies import DynamoTlsPolicies
 from paravion.adapters.embedded_data import EmbeddedData
+from paravion.adapters.embedded_hosts import EmbeddedHosts
 from paravion.adapters.embedded_tls_policies import EmbeddedTlsPolicies
 from paravion.adapters.s3_spool import S3Spool, S3Uploads
 from paravion.adapters.sqs_queues import SqsQueues, decode_job
@@ -140,6 +142,16 @@ def tables(engine: str, data: Any) -> Any:
     if engine == "memory":
         return memory.MemoryTables()
     return DynamoTables(boto3.client("dynamodb"), TABLE, cache_s=0.0, clock=time.monotonic, sleep=time.sleep)
+
+
+@pytest.fixture
+def hosts(engine: str, data: Any) -> Any:
+    """ports.Hosts, with a clock at 10,000."""
+    if data:
+        return EmbeddedHosts(data.database, lambda: 10_000.0)
+    if engine == "memory":
+        return memory.MemoryHosts(lambda: 10_000.0)
+    return DynamoHosts(boto3.client("dynamodb"), TABLE, clock=lambda: 10_000.0, sleep=lambda _: None, draw=lambda: 0.5)
 
 
 @pytest.fixture

@@ -25,11 +25,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from paravion.adapters.embedded_data import EmbeddedData
-    from paravion.ports import EventLog, Resolver, Targets
+    from paravion.adapters.smtp_client import SmtpTransport
+    from paravion.domain.next_hop import NextHop
+    from paravion.domain.outcome import Outcome
+    from paravion.ports import EventLog, Resolver, Targets, Transaction
     from paravion.services.admin import AdminDeps
     from paravion.services.bounce import BounceDeps
     from paravion.services.deliver import DeliverDeps
     from paravion.services.mta_sts import StsFinder
+    from paravion.services.pacing import PacedTransport
     from paravion.services.retry import RetryDeps
     from paravion.services.validate import ValidateDeps
 
@@ -92,6 +96,7 @@ class Root:
         from paravion.domain.tls_policy import TlsMode
         from paravion.services.access import NextHosts
         from paravion.services.deliver import DeliverDeps
+        from paravion.services.pacing import PacedTransport
         from paravion.services.route_login import RouteLogin
 
         own = self._settings(settings.DeliverSettings)
@@ -101,22 +106,32 @@ class Root:
             address, port = own.dane_resolver
             resolver = DnsResolver([address], port=port, validating=True)
         event_log = self._event_log("deliver", own.log_level)
+        transport = SmtpTransport(
+            own.hostname,
+            resolver,
+            connect_timeout_s=own.connect_timeout_s,
+            connections_per_host=own.host_concurrency,
+            tls=TlsMode(own.tls),
+            tls_fallback=own.tls_fallback == "yes",
+            ca_file=own.tls_ca_file,
+            credential_of=RouteLogin(lambda: data.secrets),
+            chunking=own.chunking == "on",
+            admit=NextHosts(data.tables),
+        )
+        paced = PacedTransport(
+            transport,
+            data.hosts,
+            event_log,
+            clock=time.time,
+            draw=secrets.SystemRandom().random,
+            new_token=partial(secrets.token_hex, 8),
+        )
         return DeliverDeps(
             spool=data.spool,
             queues=data.queues,
             ledger=data.ledger,
             resolver=resolver,
-            transport=SmtpTransport(
-                own.hostname,
-                resolver,
-                connect_timeout_s=own.connect_timeout_s,
-                tls=TlsMode(own.tls),
-                tls_fallback=own.tls_fallback == "yes",
-                ca_file=own.tls_ca_file,
-                credential_of=RouteLogin(lambda: data.secrets),
-                chunking=own.chunking == "on",
-                admit=NextHosts(data.tables),
-            ),
+            transport=AwakeTransport(paced, transport),
             event_log=event_log,
             smarthost=route(own.relay, own.relay_tls, own.relay_credential),
             tables=data.tables,
@@ -186,6 +201,7 @@ class Root:
             secrets=data.secrets,
             identities=data.identities,
             tables=data.tables,
+            hosts=data.hosts,
             suppression=data.suppression,
             uploads=data.uploads,
             next_hop=look_up_next_hop,
@@ -229,6 +245,31 @@ class Root:
 
     def _event_log(self, service: str, level: str) -> JsonEventLog:
         return JsonEventLog(service, level, self._log, time.time)
+
+
+class AwakeTransport:
+    """
+    ports.Transport of a process that is never frozen: what goes on behind the answers ends by itself.
+
+    A function settles at the end of each batch, when nobody else sends. Here others always do: waiting for all that
+    goes on behind them could last for ever.
+    """
+
+    def __init__(self, paced: PacedTransport, transport: SmtpTransport) -> None:
+        self._paced = paced
+        self._transport = transport
+
+    async def send(self, hop: NextHop, transaction: Transaction, deadline: float) -> dict[int, Outcome]:
+        """See ports.Transport."""
+        return await self._paced.send(hop, transaction, deadline)
+
+    async def settle(self) -> None:
+        """See ports.Transport."""
+
+    async def close(self) -> None:
+        """Finish what goes on, once nobody sends any more, and take leave of the hosts."""
+        await self._paced.settle()
+        await self._transport.close()
 
 
 def _no_client(service: str, region: str) -> Any:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from paravion.adapters import embedded_files
 from paravion.adapters.embedded_database import Database
+from paravion.adapters.embedded_hosts import EmbeddedHosts
 from paravion.adapters.embedded_identities import EmbeddedIdentities
 from paravion.adapters.embedded_ledger import EmbeddedLedger
 from paravion.adapters.embedded_queues import EmbeddedQueues
@@ -79,6 +80,7 @@ class EmbeddedData:
             self.ledger = EmbeddedLedger(self.database)
             self.identities = EmbeddedIdentities(self.database)
             self.tables = EmbeddedTables(self.database)
+            self.hosts = EmbeddedHosts(self.database, clock)
             self.suppression = EmbeddedSuppression(self.database)
             self.tls_policies = EmbeddedTlsPolicies(self.database, clock)
             self.secrets = EmbeddedSecrets(folder / "secrets")
@@ -102,6 +104,7 @@ class EmbeddedData:
             + self.ledger.expire(now, _EXPIRE_AT_ONCE)
             + self.queues.expire(now, _EXPIRE_AT_ONCE)
             + self.suppression.expire(now, _EXPIRE_AT_ONCE)
+            + self.hosts.expire(now, _EXPIRE_AT_ONCE)
             + self.tls_policies.expire(now, _EXPIRE_AT_ONCE)
             + self.uploads.expire(now)
         )

@@ -9,6 +9,7 @@ The four queues on one machine: what must not be lost in the database, what a re
     body           such an item's text
     receives       receptions of earlier lives; counted for queues that allow several
     sent_at        seconds since the epoch
+    visible_at     nobody receives it before; seconds since the epoch, 0 for at once
 
 An item lies in the table until it is deleted. Which ones are in flight, until when and how often they were received
 is this process's affair, which alone has the directory: after a restart every item is visible at once. The delivery
@@ -61,14 +62,15 @@ PARKED_S: Final = 14 * 86_400
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS item (
     queue INTEGER NOT NULL, id INTEGER NOT NULL, job TEXT NOT NULL, chunk INTEGER NOT NULL, queued_at REAL NOT NULL,
-    body TEXT NOT NULL, receives INTEGER NOT NULL, sent_at REAL NOT NULL, PRIMARY KEY (queue, id)
+    body TEXT NOT NULL, receives INTEGER NOT NULL, sent_at REAL NOT NULL,
+    visible_at REAL NOT NULL, PRIMARY KEY (queue, id)
 ) WITHOUT ROWID
 """
 
 
 @dataclass(slots=True)
 class _Flight:
-    """An item that was received and not deleted yet."""
+    """An item that was received and not deleted yet, or is kept back."""
 
     job: Job | None
     body: str
@@ -117,10 +119,10 @@ class EmbeddedQueues:
         self._ids = count(last + 1)
         self._lines = {name: _Line(name, number) for name, number in _NUMBERS.items()}
 
-    def send(self, queue: str, jobs: Sequence[Job]) -> None:
+    def send(self, queue: str, jobs: Sequence[Job], *, delay_s: float = 0.0) -> None:
         """See ports.Queues. The database's group writes what the jobs name before it writes them."""
         rows = [(job.key.queue_id, job.key.chunk, job.queued_at, "", 0) for job in jobs]
-        self._add(queue, rows)
+        self._add(queue, rows, self._clock() + delay_s if delay_s else 0.0)
 
     def park(self, bodies: Sequence[str]) -> None:
         """See ports.Queues."""
@@ -211,19 +213,23 @@ class EmbeddedQueues:
             with line.changed:
                 self._tell(line)
 
-    def _add(self, queue: str, rows: Sequence[tuple[str, int, float, str, int]]) -> None:
+    def _add(self, queue: str, rows: Sequence[tuple[str, int, float, str, int]], visible_at: float = 0.0) -> None:
         line = self._lines[queue]
-        self._database.write(lambda connection: self._insert(connection, line, rows), QueueUnavailable)
+        self._database.write(lambda connection: self._insert(connection, line, rows, visible_at), QueueUnavailable)
         with line.changed:
             self._tell(line)
 
     def _insert(
-        self, connection: sqlite3.Connection, line: _Line, rows: Iterable[tuple[str, int, float, str, int]]
+        self,
+        connection: sqlite3.Connection,
+        line: _Line,
+        rows: Iterable[tuple[str, int, float, str, int]],
+        visible_at: float = 0.0,
     ) -> None:
         now = self._clock()
         connection.executemany(
-            "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [(line.number, next(self._ids), *row, now) for row in rows],
+            "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(line.number, next(self._ids), *row, now, visible_at) for row in rows],
         )
 
     @staticmethod
@@ -271,15 +277,20 @@ class EmbeddedQueues:
                 # Void whatever other entry it has.
                 flight.visible_at = -1.0
                 found.append((item_id, flight))
-        if len(found) < limit:
-            rows: list[Any] = self._database.read(
-                QueueUnavailable, _SELECT, line.number, line.cursor, limit - len(found)
-            )
-            for item_id, job, chunk, queued_at, body, receives in rows:
+        while len(found) < limit:
+            wanted = limit - len(found)
+            rows: list[Any] = self._database.read(QueueUnavailable, _SELECT, line.number, line.cursor, wanted)
+            for item_id, job, chunk, queued_at, body, receives, visible_at in rows:
                 flight = _Flight(Job(JobKey(job, chunk), queued_at) if job else decode_job(body), body, receives)
                 line.flights[item_id] = flight
                 line.cursor = item_id
-                found.append((item_id, flight))
+                if visible_at > now:
+                    flight.visible_at = visible_at
+                    heapq.heappush(line.turns, (visible_at, item_id))
+                else:
+                    found.append((item_id, flight))
+            if len(rows) < wanted:
+                break
         return found
 
     def _launched(self, line: _Line, item_id: int, flight: _Flight) -> Received:
@@ -310,9 +321,7 @@ class EmbeddedQueues:
             self._tell(target)
 
 
-_SELECT: Final = (
-    "SELECT id, job, chunk, queued_at, body, receives FROM item WHERE queue = ? AND id > ? ORDER BY id LIMIT ?"
-)
+_SELECT: Final = "SELECT id, job, chunk, queued_at, body, receives, visible_at FROM item WHERE queue = ? AND id > ? ORDER BY id LIMIT ?"
 
 
 def _row(flight: _Flight) -> tuple[str, int, float, str, int]:

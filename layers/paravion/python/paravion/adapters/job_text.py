@@ -48,6 +48,7 @@ def encode_detail(record: JobRecord) -> str:
     """Give the text of what no condition and no index of a ledger looks into."""
     detail = {
         "faults": record.faults,
+        "paced": record.paced,
         "recipient_count": record.recipient_count,
         "reverse_path": record.reverse_path,
         "recipients": {str(n): _state_fields(state) for n, state in record.recipients.items()},
@@ -65,6 +66,7 @@ def decode_detail(text: str) -> dict[str, Any]:
     detail = json.loads(text) if text else {}
     return {
         "faults": detail.get("faults", 0),
+        "paced": detail.get("paced", 0),
         "recipient_count": detail.get("recipient_count", 0),
         "reverse_path": detail.get("reverse_path", ""),
         "recipients": {int(n): _state(fields) for n, fields in detail.get("recipients", {}).items()},
