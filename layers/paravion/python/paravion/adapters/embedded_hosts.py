@@ -48,17 +48,19 @@ class EmbeddedHosts:
         return [_state(row) for row in self._database.read(LedgerUnavailable, query, after, self._clock(), limit)]
 
     def update(self, name: str, change: Callable[[HostState | None], HostState | None]) -> HostState | None:
-        """See ports.Hosts. The writer applies the change: nobody is ever faster."""
-        # Most changes change nothing: that is seen without a place in a group.
+        """See ports.Hosts. Who finds that somebody was faster decides again in the writer: nobody is, twice."""
         seen = self.get(name)
-        if change(seen) is seen:
+        wanted = change(seen)
+        if wanted is seen:
+            # Most changes change nothing: that needs no place in a group.
             return seen
 
         def work(connection: sqlite3.Connection) -> HostState | None:
             query = f"SELECT name, version, detail FROM host WHERE name = ? AND {_STANDING}"  # noqa: S608
             row = connection.execute(query, (name, self._clock())).fetchone()
             state = _state(row) if row else None
-            new = change(state)
+            same = (state.version if state else 0) == (seen.version if seen else 0)
+            new = wanted if same else change(state)
             if new is state:
                 return state
             if new is None:
