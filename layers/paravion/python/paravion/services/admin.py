@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain import ids
 from paravion.domain.address import parse_path, shown
+from paravion.domain.classification import cause_of
 from paravion.domain.envelope import decode_qf
 from paravion.domain.queue import State
 from paravion.domain.status import ALREADY_EXISTS, BAD_REQUEST, NOT_FOUND, Rejected
@@ -311,10 +312,12 @@ def _recipient(forward_path: str, state: RecipientState | None) -> dict[str, Any
             "command": "",
             "mx_host": "",
             "tls": "",
+            "cause": "",
             "attempts": 0,
             "at": None,
         }
     outcome = state.outcome
+    cause = cause_of(outcome)
     return {
         "forward_path": forward_path,
         "state": outcome.result.value,
@@ -324,6 +327,7 @@ def _recipient(forward_path: str, state: RecipientState | None) -> dict[str, Any
         "command": outcome.command,
         "mx_host": outcome.mx_host,
         "tls": outcome.tls,
+        "cause": cause.value if cause is not None else "",
         "attempts": state.attempt,
         "at": state.at,
     }

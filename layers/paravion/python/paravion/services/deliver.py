@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Final
 
 from paravion.domain import queue
 from paravion.domain.address import split_address
+from paravion.domain.classification import record_fields
 from paravion.domain.envelope import decode_qf
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import State
@@ -317,6 +318,7 @@ class _Attempt:
                     "mx_host": outcome.mx_host,
                     "address": outcome.address,
                     "tls": outcome.tls,
+                    **record_fields(outcome),
                 },
             )
 
