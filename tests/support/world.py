@@ -132,6 +132,7 @@ class World:
         self.secrets = memory.MemorySecrets()
         self.tables = memory.MemoryTables()
         self.event_log = memory.MemoryEventLog()
+        self.transcripts = memory.MemoryTranscripts()
         self.crashes = 0
         serial = count(1)
 
@@ -176,6 +177,7 @@ class World:
             tables=self.tables,
             clock=clock,
             new_token=lambda: f"t{next(serial)}",
+            transcripts=self.saboteur.wrap("deliver:transcripts", self.transcripts),
         )
         spool, queues, ledger = ports("retry")
         self.for_retry = RetryDeps(

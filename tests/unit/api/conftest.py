@@ -22,6 +22,7 @@ from paravion.adapters.memory import (
     MemorySecrets,
     MemorySpool,
     MemoryTables,
+    MemoryTranscripts,
     MemoryUploads,
 )
 from paravion.api.admin_doors import ADMIN_DOORS
@@ -58,6 +59,7 @@ class World:
         self.event_log = MemoryEventLog()
         self.uploads = MemoryUploads()
         self.tables = MemoryTables()
+        self.transcripts = MemoryTranscripts()
         self.spool, self.ledger, self.identities = MemorySpool(), MemoryLedger(), MemoryIdentities()
         self.settings = SimpleNamespace(
             credential_region="us-east-1",
@@ -82,7 +84,7 @@ class World:
             self.settings, self.spool, self.ledger, self.secrets, self.identities,
             self.tables, self.uploads, lambda domain: NextHop(domain, (MxHost(f"mx.{domain}"),)),
             lambda name: self.txt.get(name, []), self.event_log, self.clock, lambda: "t0ken",
-            fixed_private_key,
+            fixed_private_key, self.transcripts,
         )  # fmt: skip
 
     def submit(self, submission):

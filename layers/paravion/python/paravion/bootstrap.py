@@ -28,6 +28,7 @@ from paravion.adapters.dynamodb_ledger import DynamoLedger
 from paravion.adapters.dynamodb_tables import DynamoTables
 from paravion.adapters.event_log import PowertoolsEventLog
 from paravion.adapters.s3_spool import S3Spool, S3Uploads
+from paravion.adapters.s3_transcripts import S3Transcripts
 from paravion.adapters.sqs_queues import SqsQueues
 from paravion.adapters.ssm_secrets import SsmSecrets
 from paravion.domain.schedule import Plan
@@ -121,8 +122,9 @@ def deliver() -> DeliverDeps:
     clients = _Clients()
     resolver = DnsResolver()
     dynamodb: Any = clients.make("dynamodb")
+    s3: Any = clients.make("s3")
     return DeliverDeps(
-        spool=S3Spool(clients.make("s3"), own.spool),
+        spool=S3Spool(s3, own.spool),
         queues=SqsQueues(
             clients.make("sqs"), {QueueName.DELIVERY: own.delivery_queue, QueueName.BOUNCE: own.bounce_queue}
         ),
@@ -134,6 +136,7 @@ def deliver() -> DeliverDeps:
         tables=_tables(dynamodb, own.ledger),
         clock=time.time,
         new_token=partial(secrets.token_hex, 8),
+        transcripts=S3Transcripts(s3, own.spool) if own.transcripts == "on" else None,
     )
 
 
@@ -213,6 +216,7 @@ def admin() -> AdminDeps:
         clock=time.time,
         new_token=partial(secrets.token_hex, 16),
         new_private_key=new_private_key,
+        transcripts=S3Transcripts(s3, own.spool),
     )
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
     from paravion.domain.queue import DueJob, Job, JobKey, JobRecord
+    from paravion.domain.transcript import Recorder
 
 
 class Body(Protocol):
@@ -408,6 +409,7 @@ class Transaction:
         recipients: By position: forward-path, NOTIFY tuple, ORCPT; all of one next hop.
         header: The header section, CRLF line ends, without the empty line that ends it.
         body: Sent after the empty line.
+        recorder: Is told what is said on the way, whatever comes of it; None: nobody is.
     """
 
     queue_id: str
@@ -419,6 +421,7 @@ class Transaction:
     smtputf8: bool = False
     ret: str = ""
     envid: str = ""
+    recorder: Recorder | None = None
 
 
 class Transport(Protocol):
@@ -433,6 +436,27 @@ class Transport(Protocol):
 
         Raises:
             SpoolMissing, SpoolUnavailable: The body could not be read; nothing was transferred.
+        """
+        ...
+
+
+class Transcripts(Protocol):
+    """
+    What was said in attempts, a book for each invocation of `deliver` (domain/transcript.py). Kept for 14 days.
+
+    Best effort: mail never depends on it.
+    """
+
+    def put(self, key: str, octets: bytes) -> bool:
+        """Keep a book; False if that failed. Never raises. Cost: one write."""
+        ...
+
+    def get(self, key: str) -> bytes | None:
+        """
+        Read a book, None if it was never kept or is gone. Cost: one read.
+
+        Raises:
+            SpoolUnavailable
         """
         ...
 

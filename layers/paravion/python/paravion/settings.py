@@ -152,6 +152,7 @@ SETTINGS: Final = (
     Setting("credential_region", _text, "us-east-1", "", "Region that SES SMTP passwords were derived for."),
     Setting("upload_endpoint", _text, "", "", "Base URL for presigned uploads; empty: the spool's own."),
     Setting("relay", _relay, "mx", "", "Where all mail goes: mx, or HOST:PORT of a smarthost."),
+    Setting("transcripts", _choice("on", "off"), "on", "", "Whether what is said in each attempt is kept for 14 days."),
     Setting("connect_timeout_s", _seconds(1, 300), "30", "seconds", "Longest wait for a connection to open."),
     Setting(
         "retry_intervals_s",
@@ -241,6 +242,7 @@ class DeliverSettings:
     hostname: str
     log_level: str
     relay: str
+    transcripts: str
     connect_timeout_s: float
 
 

@@ -388,6 +388,22 @@ class MemoryTransport:
         return outcomes
 
 
+class MemoryTranscripts:
+    """Transcripts in a dictionary."""
+
+    def __init__(self) -> None:
+        self.books: dict[str, bytes] = {}
+
+    def put(self, key: str, octets: bytes) -> bool:
+        """See ports.Transcripts."""
+        self.books[key] = octets
+        return True
+
+    def get(self, key: str) -> bytes | None:
+        """See ports.Transcripts."""
+        return self.books.get(key)
+
+
 class MemoryEventLog:
     """Keeps what was logged."""
 

@@ -18,6 +18,7 @@ RFC: 5321 4.5.3.2, 4.5.4.1, 5.1; 3207.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import ssl
 from collections import deque
 from contextlib import asynccontextmanager
@@ -42,6 +43,7 @@ from paravion.domain.smtp_dialogue import (
     introduce,
     transact,
 )
+from paravion.domain.transcript import SILENT
 from paravion.domain.verdict import Fault, FaultKind, Peer, Scope, Stage, Verdict, combine, judge, our_outcome, ours
 from paravion.errors import SpoolMissing, SpoolUnavailable
 
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from paravion.domain.next_hop import MxHost, NextHop
+    from paravion.domain.transcript import Recorder
     from paravion.domain.verdict import Answer
     from paravion.ports import Body, Resolver, Transaction
 
@@ -83,6 +86,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, loop: asyncio.AbstractEventLoop, name: str) -> None:
         self.name = name
         self.session: Session | None = None
+        self.recorder: Recorder = SILENT  # whoever uses it now
         self.reset = False  # the next transaction must begin with RSET
         self.used = 0  # transactions so far
         self.fresh_at = 0.0  # end of the last transaction
@@ -192,6 +196,17 @@ class _Connection(asyncio.Protocol):
         return TlsUp(self.tls_version)
 
     @property
+    def tls_facts(self) -> str:
+        """What is known of the TLS in use: version, cipher, the certificate's SHA-256 in hex; "" in clear."""
+        secured = self._transport.get_extra_info("ssl_object")
+        if secured is None:
+            return ""
+        cipher, certificate = secured.cipher(), secured.getpeercert(binary_form=True)
+        name = cipher[0] if cipher else "no cipher"
+        digest = hashlib.sha256(certificate).hexdigest() if certificate else "none"
+        return f"{secured.version()}, {name}, certificate sha256:{digest}"
+
+    @property
     def tls_version(self) -> str:
         """TLS version in use, "" for none."""
         secured = self._transport.get_extra_info("ssl_object")
@@ -266,6 +281,15 @@ class _Attempt:
     addresses_left: int = MAX_ADDRESSES
     sessions_left: int = MAX_SESSIONS
     converted: Transaction | None = None
+
+    @property
+    def recorder(self) -> Recorder:
+        """Who is told what is said."""
+        return self.transaction.recorder or SILENT
+
+    def note(self, text: str) -> None:
+        """Tell the transcript what happened."""
+        self.recorder.note(asyncio.get_running_loop().time(), text)
 
     async def in_seven_bit(self) -> Transaction | str:
         """
@@ -356,9 +380,11 @@ class SmtpTransport:
     async def send(self, hop: NextHop, transaction: Transaction, deadline: float) -> dict[int, Outcome]:
         """See ports.Transport."""
         attempt = _Attempt(transaction, deadline, dict(transaction.recipients))
+        attempt.note(f"next hop {hop.name}: {', '.join(host.name for host in hop.hosts)}")
         try:
             await self._try_hosts(hop, attempt)
         except (SpoolMissing, SpoolUnavailable):
+            attempt.note("the body can't be read from the spool")
             if not attempt.outcomes:
                 raise
             # Some recipients are settled, maybe delivered: that must be told, and the others wait.
@@ -411,6 +437,7 @@ class SmtpTransport:
             async with self._slot(host, attempt.deadline) as state:
                 if state is None:
                     text = f"No free connection to {host.name} in time"
+                    attempt.note(text)
                     attempt.settle_all(ours(status.SYSTEM_BUSY, text, _LOCAL, Peer(host.name), Scope.HOST))
                 else:
                     await self._try_host(host, state, attempt)
@@ -430,7 +457,7 @@ class SmtpTransport:
             if not attempt.goes_on():
                 return
             attempt.addresses_left -= 1
-            opened = await self._open(host, address, attempt.deadline)
+            opened = await self._open(host, address, attempt.deadline, attempt.recorder)
             if isinstance(opened, Verdict):
                 attempt.settle_all(opened)
                 continue
@@ -451,22 +478,26 @@ class SmtpTransport:
             if host.allow_private and found.result is Result.FAILED:
                 # A route that names a host which does not exist is our own mistake: mail waits for its correction.
                 found = our_outcome(status.DNS_TEMPFAIL, found.text, _DNS)
+            attempt.note(f"no address of {host.name}: {found.status} {found.text}")
             attempt.settle_all(Verdict(replace(found, mx_host=host.name), Scope.HOST))
             return []
         # Asked of the very addresses that are connected to: a name that changes its mind gains nothing.
         allowed = [address for address in found if host.allow_private or not is_refused(address)]
         if not allowed:
             text = f"{host.name} has no public address ({', '.join(found)})"
+            attempt.note(text)
             attempt.settle_all(ours(status.NEXT_HOP_REFUSED, text, _LOCAL, Peer(host.name), Scope.HOST))
         return allowed
 
-    async def _open(self, host: MxHost, address: str, deadline: float) -> _Connection | Verdict:
+    async def _open(self, host: MxHost, address: str, deadline: float, recorder: Recorder) -> _Connection | Verdict:
         """Connect and introduce ourselves; in clear if TLS turns out to be broken."""
         starttls = self._starttls and host.port != SMTPS_PORT
         while True:
-            connection = await self._connect(host, address, deadline)
+            connection = await self._connect(host, address, deadline, recorder)
             if isinstance(connection, Verdict):
+                recorder.note(asyncio.get_running_loop().time(), connection.outcome.text)
                 return connection
+            connection.recorder = recorder
             try:
                 peer = Peer(host.name, address, connection.tls_version)
                 dialogue = introduce(self._hostname, peer, starttls=starttls, refuse_own_name=not host.allow_private)
@@ -482,8 +513,9 @@ class SmtpTransport:
                 return result.verdict
             starttls = False
 
-    async def _connect(self, host: MxHost, address: str, deadline: float) -> _Connection | Verdict:
+    async def _connect(self, host: MxHost, address: str, deadline: float, recorder: Recorder) -> _Connection | Verdict:
         loop = asyncio.get_running_loop()
+        recorder.begin(loop.time(), f"connecting to {host.name} [{address}]:{host.port}")
         peer = Peer(host.name, address)
         seconds = min(self._connect_timeout_s, deadline - loop.time())
         try:
@@ -493,6 +525,7 @@ class SmtpTransport:
             return judge(Stage.CONNECT, Fault(FaultKind.TIMED_OUT), peer)
         except OSError as exc:
             return judge(Stage.CONNECT, Fault(FaultKind.REFUSED, _reason(exc)), peer)
+        recorder.note(loop.time(), "connected")
         connection.closed.add_done_callback(lambda _: self._gone(connection))
         if host.port == SMTPS_PORT:
             try:
@@ -503,6 +536,7 @@ class SmtpTransport:
             if isinstance(secured, Fault):
                 connection.abort()
                 return judge(Stage.TLS, secured, peer)
+            recorder.note(loop.time(), connection.tls_facts)
         return connection
 
     async def _use(self, connection: _Connection, state: _HostState, attempt: _Attempt) -> bool:
@@ -516,6 +550,11 @@ class SmtpTransport:
         session = connection.session
         assert session is not None  # noqa: S101 (only introduced connections come here)
         kept = connection.used > 0
+        if kept:
+            peer = session.peer
+            text = f"over a kept connection to {peer.name} [{peer.address}]{peer.tls and ', ' + peer.tls}"
+            attempt.recorder.begin(asyncio.get_running_loop().time(), f"{text}, after {connection.used} transactions")
+        connection.recorder = attempt.recorder
         limit = min(CHUNK_RECIPIENTS, session.extensions.rcpt_max or CHUNK_RECIPIENTS)
         todo = list(attempt.pending)
         ended = False
@@ -551,6 +590,7 @@ class SmtpTransport:
                 self._keep(connection, state)
             return ended
         finally:
+            connection.recorder = SILENT
             if connection.home is None and connection not in self._leaving:
                 connection.abort()
 
@@ -655,20 +695,29 @@ async def _drive(
     `first_s` bounds the wait for the first answer. Once the deadline is past every answer is a time-out.
     """
     clock = asyncio.get_running_loop().time
+    recorder = connection.recorder
     answer: Answer | TlsUp | None = None
     try:
         while True:
             step = dialogue.send(answer)
             if isinstance(step, Step):
                 if step.octets:
+                    recorder.sent(clock(), step.stage, step.octets)
                     connection.write(step.octets)
                 seconds = budget.wait_s(step.stage, clock(), deadline)
                 answer = await connection.answer(seconds if first_s is None else min(seconds, first_s))
+                recorder.received(clock(), step.stage, answer)
             elif isinstance(step, Content):
                 assert body is not None  # noqa: S101 (only `transact` yields Content)
+                recorder.content(clock(), len(step.header) + 2 + body.octets)
                 answer = await _send_content(connection, step, body, deadline)
+                recorder.received(clock(), Stage.DOT if step.ended else Stage.CONTENT, answer)
             elif isinstance(step, StartTls):
                 answer = await connection.start_tls(budget.wait_s(Stage.TLS, clock(), deadline))
+                if isinstance(answer, TlsUp):
+                    recorder.note(clock(), connection.tls_facts)
+                else:
+                    recorder.received(clock(), Stage.TLS, answer)
             first_s = None
     except StopIteration as stop:
         result: T = stop.value

@@ -301,21 +301,22 @@ _CODES: Final[dict[int, Cause]] = {
     556: Cause.DOMAIN_UNKNOWN,
 }
 
-_LIST: Final = re.compile(
-    r"(?:using|by|at|in|on|from|blocked|the|see)\s+(?:the\s+|list:?\s+)?([a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:org|net|com|de|zap|info|eu|ru|uk))\b"
+_LIST: Final = (
+    r"(?:using|by|at|in|on|from|blocked|the|see)\s+(?:the\s+|list:?\s+)?"
+    r"([a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:org|net|com|de|zap|info|eu|ru|uk))\b"
 )
-_LIST_NAMES: Final = re.compile(
+_LIST_NAMES: Final = (
     r"spamhaus(?:[ -](?:xbl|sbl|pbl|zen|dbl|css))?|spamcop|barracuda(?: reputation)?|sorbs|cloudmark(?: csi)?"
     r"|invaluement|hostkarma|trend micro rbl\+?|uceprotect|senderscore|proofpoint"
 )
-_URL: Final = re.compile(r"https?://[^\s<>()\[\]\"']+", re.IGNORECASE)
-_CLOCK: Final = re.compile(r"(?:in|for|after)\s+(\d{1,2}):(\d{2}):(\d{2})\b")
-_SPAN: Final = re.compile(
+_URL: Final = r"(?i)https?://[^\s<>()\[\]\"']+"
+_CLOCK: Final = r"(?:in|for|after)\s+(\d{1,2}):(\d{2}):(\d{2})\b"
+_SPAN: Final = (
     r"(?:in|for|after|wait|within|another|next|delay(?: of)?:?|minimum|retry[- ]after:?)\s+"
     r"(?:about |at least |approximately |a further )?"
     r"(\d{1,6})\s*(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|sek(?:unden)?|minuten)\b"
 )
-_COME_BACK: Final = re.compile(
+_COME_BACK: Final = (
     r"(try|retry)( it| this| your message| sending)? (again|back|later)|come back"
     r"|please (retry|resend)|essayer plus tard"
 )
@@ -346,7 +347,7 @@ def cause_of_code(code: int) -> Cause | None:
 
 def asks_to_come_back(text: str) -> bool:
     """Say whether the text itself invites another attempt."""
-    return _COME_BACK.search(_plain(text)) is not None
+    return re.search(_COME_BACK, _plain(text)) is not None
 
 
 def wait_s(text: str) -> int | None:
@@ -356,12 +357,12 @@ def wait_s(text: str) -> int | None:
     A wait above a day is none: whoever says that means something else.
     """
     words = _plain(text)
-    clock = _CLOCK.search(words)
+    clock = re.search(_CLOCK, words)
     if clock is not None:
         hours, minutes, seconds = map(int, clock.groups())
         wait = 3600 * hours + 60 * minutes + seconds
     else:
-        span = _SPAN.search(words)
+        span = re.search(_SPAN, words)
         if span is None:
             return None
         wait = int(span[1]) * _UNITS_S[span[2][0]]
@@ -370,14 +371,14 @@ def wait_s(text: str) -> int | None:
 
 def list_named(text: str) -> str:
     """Give the block list's page, or its name, if the text of a BLOCK_LIST reply has one; "" otherwise."""
-    url = _URL.search(text.replace("\n", " "))
+    url = re.search(_URL, text.replace("\n", " "))
     if url is not None:
         return url[0].rstrip(".,;:")[:200]
     words = _plain(text)
-    zone = _LIST.search(words)
+    zone = re.search(_LIST, words)
     if zone is not None:
         return zone[1]
-    name = _LIST_NAMES.search(words)
+    name = re.search(_LIST_NAMES, words)
     return name[0] if name is not None else ""
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
     from paravion.domain.queue import JobRecord, RecipientState
-    from paravion.ports import EventLog, Identities, Ledger, Secrets, Spool, Tables, Uploads
+    from paravion.ports import EventLog, Identities, Ledger, Secrets, Spool, Tables, Transcripts, Uploads
     from paravion.services.authenticate import Principal
     from paravion.settings import AdminSettings
 
@@ -54,6 +54,7 @@ class AdminDeps:
         clock: Seconds since the epoch.
         new_token: An unguessable text of letters and digits, anew at each call.
         new_private_key: A private key for a DKIM algorithm, anew at each call.
+        transcripts: Where what was said in attempts is kept; None: nowhere.
     """
 
     settings: AdminSettings
@@ -69,6 +70,7 @@ class AdminDeps:
     clock: Callable[[], float]
     new_token: Callable[[], str]
     new_private_key: Callable[[str], bytes]
+    transcripts: Transcripts | None = None
 
 
 def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[str, Any]:
@@ -79,14 +81,7 @@ def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[s
         Rejected: not_found: none of that id, or somebody else's.
         Unavailable
     """
-    if not ids.is_queue_id(queue_id):
-        raise Rejected(NOT_FOUND, "no such message")
-    try:
-        envelope, header = decode_qf(deps.spool.get_envelope(queue_id))
-    except SpoolMissing as exc:
-        raise Rejected(NOT_FOUND, "no such message") from exc
-    if not _may_see(envelope, principal):
-        raise Rejected(NOT_FOUND, "no such message")
+    envelope, header = find_envelope(queue_id, principal, deps)
     records = deps.ledger.load_message(queue_id)
     states = {position: state for record in records for position, state in record.recipients.items()}
     due = [record.due_at for record in records if record.state in {State.DEFERRED, State.READY} and record.due_at]
@@ -111,6 +106,25 @@ def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[s
         ],
         "due_at": min(due, default=None),
     }
+
+
+def find_envelope(queue_id: str, principal: Principal, deps: AdminDeps) -> tuple[Envelope, bytes]:
+    """
+    Give the envelope and header of a message that the principal may see.
+
+    Raises:
+        Rejected: not_found: none of that id, or somebody else's.
+        Unavailable
+    """
+    if not ids.is_queue_id(queue_id):
+        raise Rejected(NOT_FOUND, "no such message")
+    try:
+        envelope, header = decode_qf(deps.spool.get_envelope(queue_id))
+    except SpoolMissing as exc:
+        raise Rejected(NOT_FOUND, "no such message") from exc
+    if not _may_see(envelope, principal):
+        raise Rejected(NOT_FOUND, "no such message")
+    return envelope, header
 
 
 def show_queue(limit: int, principal: Principal, deps: AdminDeps) -> dict[str, Any]:
@@ -334,9 +348,9 @@ def _recipient(forward_path: str, state: RecipientState | None) -> dict[str, Any
 
 
 def _timeline(envelope: Envelope, records: Iterable[JobRecord]) -> list[dict[str, Any]]:
-    lines: list[tuple[float, str, int, tuple[int, ...], str]] = [(envelope.queued_at, QUEUED, 0, (), "")]
+    lines: list[tuple[float, str, int, tuple[int, ...], str, str]] = [(envelope.queued_at, QUEUED, 0, (), "", "")]
     lines += [
-        (entry.at, entry.event, entry.attempt, entry.recipients, entry.text)
+        (entry.at, entry.event, entry.attempt, entry.recipients, entry.text, entry.transcript)
         for record in records
         for entry in record.log
     ]  # fmt: skip
@@ -348,8 +362,9 @@ def _timeline(envelope: Envelope, records: Iterable[JobRecord]) -> list[dict[str
             "attempt": attempt,
             "recipients": [paths[position] for position in positions if position < len(paths)],
             "text": text,
+            "transcript": transcript or None,
         }
-        for at, event, attempt, positions, text in sorted(lines, key=lambda line: line[0])
+        for at, event, attempt, positions, text, transcript in sorted(lines, key=lambda line: line[0])
     ]
 
 

@@ -33,6 +33,7 @@ from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import State
 from paravion.domain.refusal import Refusal
 from paravion.domain.status import ATTEMPT_BROKE_OFF
+from paravion.domain.transcript import Book, book_key
 from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing, Unavailable
 from paravion.ports import QueueName, Transaction
 from paravion.services.routes import MxRoute, refused, routes_for
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from paravion.domain.envelope import Envelope, Recipient
     from paravion.domain.next_hop import NextHop
     from paravion.domain.queue import Job, JobRecord, Received
-    from paravion.ports import EventLog, Ledger, Queues, Resolver, Spool, Tables, Transport
+    from paravion.ports import EventLog, Ledger, Queues, Resolver, Spool, Tables, Transcripts, Transport
 
 LEASE_MARGIN_S: Final = 30.0
 """A lease outlives its invocation by this: clocks differ, and a frozen function may not wake into its own lease."""
@@ -53,6 +54,9 @@ LARGE_BODY_OCTETS: Final = 1 << 20
 
 _RECORDING_S: Final = 10.0
 """Kept free at the invocation's end for writing down what the hosts said."""
+
+_KEEPING_S: Final = 3.0
+"""Longest that the invocation goes on for its transcripts, out of what is kept for the recording."""
 
 _RECORD_NAMES: Final = {Result.DELIVERED: "Delivery", Result.DEFERRED: "TransientFailure", Result.FAILED: "Bounce"}
 
@@ -66,6 +70,7 @@ class DeliverDeps:
         smarthost: Where all mail goes that the mailertable has no route for; None: each domain's own hosts.
         clock: Seconds since the epoch.
         new_token: A lease's owner, unique for each call.
+        transcripts: Where what was said is kept; None: nothing is.
     """
 
     spool: Spool
@@ -78,6 +83,7 @@ class DeliverDeps:
     tables: Tables
     clock: Callable[[], float]
     new_token: Callable[[], str]
+    transcripts: Transcripts | None = None
 
 
 async def deliver(items: Sequence[Received], deps: DeliverDeps, remaining_s: float) -> list[str]:
@@ -92,7 +98,9 @@ async def deliver(items: Sequence[Received], deps: DeliverDeps, remaining_s: flo
     """
     deadline = asyncio.get_running_loop().time() + remaining_s
     gates = _Gates()
-    tasks = [asyncio.ensure_future(_one(item, deps, deadline, deps.clock() + remaining_s, gates)) for item in items]
+    book = Book(book_key(deps.clock(), deps.new_token())) if deps.transcripts is not None else None
+    ends_at = deps.clock() + remaining_s
+    tasks = [asyncio.ensure_future(_one(item, deps, deadline, ends_at, gates, book)) for item in items]
     try:
         done = await asyncio.gather(*tasks)
     finally:
@@ -101,7 +109,24 @@ async def deliver(items: Sequence[Received], deps: DeliverDeps, remaining_s: flo
     failed = [item for item, ok in zip(items, done, strict=True) if not ok]
     if failed:
         await asyncio.to_thread(deps.queues.release, QueueName.DELIVERY, [item.receipt for item in failed])
+    await _keep(book, deps, deadline)
     return [item.item_id for item in failed]
+
+
+async def _keep(book: Book | None, deps: DeliverDeps, deadline: float) -> None:
+    """Store the transcripts: best effort, after everything that mail depends on."""
+    seconds = min(_KEEPING_S, deadline - asyncio.get_running_loop().time())
+    if book is None or book.is_empty or deps.transcripts is None or seconds <= 0:
+        return
+    # crash here = history lines that name a transcript that is not there; whoever asks for it is told so
+    try:
+        async with asyncio.timeout(seconds):
+            kept = await asyncio.to_thread(deps.transcripts.put, book.key, book.encode())
+        error = "" if kept else "not kept"
+    except Exception as exc:  # noqa: BLE001 (a transcript is never worth a delivery)
+        error = repr(exc)
+    if error:
+        deps.event_log.emit("Fault", {"stage": "transcripts", "transcript": book.key, "error": error})
 
 
 class _Gates:
@@ -114,13 +139,15 @@ class _Gates:
         self.look_ups = asyncio.Semaphore(50)
 
 
-async def _one(item: Received, deps: DeliverDeps, deadline: float, ends_at: float, gates: _Gates) -> bool:
+async def _one(
+    item: Received, deps: DeliverDeps, deadline: float, ends_at: float, gates: _Gates, book: Book | None
+) -> bool:
     """Try one job; True when its item may be deleted."""
     if item.job is None:
         deps.event_log.emit("Fault", {"stage": "deliver", "error": "no job in the item"})
         return False
     try:
-        return await _Attempt(item.job, deps, deadline, ends_at, gates).run()
+        return await _Attempt(item.job, deps, deadline, ends_at, gates, book).run()
     except Exception as exc:  # noqa: BLE001 (law 7: our own faults defer, and the batch goes on)
         fields = {"stage": "deliver", "queue_id": item.job.key.queue_id, "chunk": item.job.key.chunk}
         deps.event_log.emit("Fault", {**fields, "error": repr(exc)})
@@ -130,8 +157,11 @@ async def _one(item: Received, deps: DeliverDeps, deadline: float, ends_at: floa
 class _Attempt:
     """One job's attempt; holds the record as last saved."""
 
-    def __init__(self, job: Job, deps: DeliverDeps, deadline: float, ends_at: float, gates: _Gates) -> None:
+    def __init__(
+        self, job: Job, deps: DeliverDeps, deadline: float, ends_at: float, gates: _Gates, book: Book | None
+    ) -> None:
         self.job = job
+        self.book = book
         self.gates = gates
         self.deps = deps
         self.deadline = deadline
@@ -189,6 +219,9 @@ class _Attempt:
     ) -> JobRecord:
         """Send to every next hop at once, and record outcomes as they come in."""
         outcomes, hops = await self._next_hops(todo)
+        where = (self.job.key.queue_id, self.job.key.chunk, record.attempts, self.deps.clock())
+        if self.book is not None and outcomes:
+            self.book.unreached(*where, {todo[n].forward_path: outcome for n, outcome in outcomes.items()})
         body = self.deps.spool.open_body(envelope.df_id, envelope.body_octets)
         tasks = {}
         for hop, positions in hops:
@@ -202,6 +235,7 @@ class _Attempt:
                 envelope.smtputf8,
                 envelope.ret,
                 envelope.envid,
+                self.book.recorder(*where, hop.name) if self.book is not None else None,
             )
             tasks[asyncio.ensure_future(self._send(hop, transaction))] = positions
         try:
@@ -283,7 +317,10 @@ class _Attempt:
         token, attempt = record.token, record.attempts
         wait_s = 0.05
         while True:
-            new = queue.with_outcomes(record, told, now=self.deps.clock(), notify=self.notify, last=last)
+            new = queue.with_outcomes(
+                record, told, now=self.deps.clock(), notify=self.notify, last=last,
+                transcript=self.book.key if self.book is not None else "",
+            )  # fmt: skip
             try:
                 return await asyncio.to_thread(self.deps.ledger.save, new)
             except ClaimLost:
