@@ -208,7 +208,7 @@ def test_show_prints_the_transcript(api, capsys):
         "          0 ms  *  connecting to mx.y.example [192.0.2.1]:25",
         "         12 ms  <- 220 mx.y.example?[31m",
         "       1012 ms  -> EHLO us.example",
-        "  transcript of attempt 1: not kept, or older than 14 days",
+        "  transcript of attempt 1: not there (yet), or older than 14 days",
         "  (there is more: ask for one attempt with --attempt)",
     ] == capsys.readouterr().out.splitlines()[10:]
     api.answers["/v1/messages/" + "a" * 26 + "/transcript?attempt=7"] = {"attempts": [], "missing": []}

@@ -44,7 +44,7 @@ def render_transcript(transcript: Mapping[str, Any]) -> Iterator[str]:
         for line in attempt.get("lines", []):
             yield f"    {plain(line.get('ms')):>7} ms  {plain(line.get('kind')):2} {plain(line.get('text'))}"
     for attempt in transcript.get("missing", []):
-        yield f"  transcript of attempt {plain(attempt.get('attempt'))}: not kept, or older than 14 days"
+        yield f"  transcript of attempt {plain(attempt.get('attempt'))}: not there (yet), or older than 14 days"
     if not transcript.get("attempts") and not transcript.get("missing"):
         yield "  no transcript"
     if not transcript.get("is_whole", True):
