@@ -10,6 +10,9 @@ export SAM_CLI_TELEMETRY := 0
 # A second DKIM verifier for the tests, where npm is installed.
 MAILAUTH := $(if $(shell command -v npm),$(CURDIR)/.ci/mailauth)
 
+# Mail servers that we did not write, for tests and benches.
+FOREIGN := $(CURDIR)/.foreign
+
 .DEFAULT_GOAL := help
 .PHONY: help demo up test test-313 lint type bench fuzz build deploy pr clean
 
@@ -34,13 +37,17 @@ $(MAILAUTH)/node_modules/.made: .ci/mailauth/package.json
 	cd .ci/mailauth && npm install --silent --no-audit --no-fund --no-package-lock
 	@touch $@
 
+$(FOREIGN)/.made: .ci/foreign-servers
+	.ci/foreign-servers $(FOREIGN)
+	@touch $@
+
 demo: $(VENV)/.made-local  ## Show the main job: three mails through three doors, to their ends
 	$(BIN)/python -m infra.local.demo
 
 up: $(VENV)/.made-local  ## Run the whole system on this machine until interrupted
 	$(BIN)/paravion up
 
-test: $(VENV)/.made-dev $(SAM) $(if $(MAILAUTH),$(MAILAUTH)/node_modules/.made) test-313  ## Run every test
+test: $(VENV)/.made-dev $(SAM) $(if $(MAILAUTH),$(MAILAUTH)/node_modules/.made) $(FOREIGN)/.made test-313  ## Run every test
 	PARAVION_MAILAUTH=$(MAILAUTH) PARAVION_SAM=$(SAM) PARAVION_PYTHON313=$(PYTHON313) $(BIN)/python -m pytest -n auto
 
 test-313: $(if $(PYTHON313),.venv-313/.made)  ## Run the unit tests on Lambda's Python, where it is installed
@@ -63,8 +70,11 @@ lint: $(VENV)/.made-dev  ## Check style, the template and the types
 type: $(VENV)/.made-dev  ## Check the types
 	$(BIN)/mypy
 
-bench: $(VENV)/.made-dev $(if $(PYTHON313),.venv-313/.made)  ## Measure, side by side; prints ratios
+bench: $(VENV)/.made-dev $(FOREIGN)/.made $(if $(PYTHON313),.venv-313/.made)  ## Measure, side by side; prints ratios
 	PARAVION_PYTHON313=$(if $(PYTHON313),.venv-313/bin/python) $(BIN)/python tests/bench/run.py
+
+bench-%: $(VENV)/.made-dev $(FOREIGN)/.made  ## Measure one thing: deliver, message, …
+	$(BIN)/python tests/bench/run.py $(subst -,_,$*)
 
 FUZZ_S ?= 3600
 fuzz: $(VENV)/.made-dev  ## Feed hostile octets to every parser for an hour (FUZZ_S=seconds)

@@ -8,42 +8,21 @@ does; dkimpy gets the whole message and the key's text at each call, for that is
 
 from __future__ import annotations
 
-import base64
 from functools import partial
+from typing import TYPE_CHECKING
 
-import dkim as dkimpy
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-from paravion.adapters.dkim_keygen import new_private_key
 from paravion.domain import dkim
 from paravion.domain.headers import split_header
 from tests.bench.bench_message import HEADER, LINE, NOW, median_us
+from tests.support.signing import KEYS, dkimpy_signatures
 
-PRIVATE = {algorithm: new_private_key(algorithm) for algorithm in dkim.ALGORITHMS}
-KEYS = [dkim.load_key("example.org", f"s{n}", a, PRIVATE[a]) for n, a in enumerate(dkim.ALGORITHMS)]
-PEM = dkim.load_private(dkim.RSA, PRIVATE[dkim.RSA]).private_bytes(
-    Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()
-)
-SEED = base64.b64encode(PRIVATE[dkim.ED25519])
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
-def ours(header: bytes, body: bytes, keys: list[dkim.SigningKey]) -> bytes:
+def ours(header: bytes, body: bytes, keys: Sequence[dkim.SigningKey]) -> bytes:
     """Give the signatures."""
     return dkim.sign(split_header(header), dkim.body_hash(body), keys, now=NOW)
-
-
-def floor(content: bytes) -> bytes:
-    """Give dkimpy's."""
-    rsa = dkimpy.sign(content, b"s0", b"example.org", PEM, canonicalize=(b"relaxed", b"relaxed"))
-    ed25519 = dkimpy.sign(
-        content,
-        b"s1",
-        b"example.org",
-        SEED,
-        canonicalize=(b"relaxed", b"relaxed"),
-        signature_algorithm=b"ed25519-sha256",
-    )
-    return rsa + ed25519  # type: ignore[no-any-return]
 
 
 def main() -> None:
@@ -53,7 +32,7 @@ def main() -> None:
         body = LINE * (octets // len(LINE))
         mine = median_us(partial(ours, HEADER, body, KEYS))
         hashing = median_us(partial(dkim.body_hash, body))
-        theirs = median_us(partial(floor, HEADER + b"\r\n" + body))
+        theirs = median_us(partial(dkimpy_signatures, HEADER + b"\r\n" + body))
         print(f"{label:>9} {mine:>10.1f} {hashing:>13.1f} {theirs:>12.1f} {theirs / mine:>12.1f}")
 
 

@@ -3,7 +3,7 @@ How much memory a way through the code takes, measured by the kernel in a proces
 
 `python -m tests.support.memory WAY OCTETS LINE_END` prints the peak above what the process had before the
 message came, in multiples of the message. The ways: `ours` (check and edit), `floor` (CPython's email parser
-doing as much), `upload` (an upload through validate into the spool, on ports in memory).
+doing as much), `signed` and `signed-floor` (the same, and signed by RSA and Ed25519: here, and by dkimpy), `upload` (an upload through validate into the spool, on ports in memory).
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from email.policy import SMTP
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from paravion.domain import dkim
+from paravion.domain.headers import split_header
 from paravion.domain.message import complete, header_recipients, read_message
 from paravion.domain.status import Rejected
 
@@ -28,18 +30,34 @@ ROOT = Path(__file__).resolve().parents[2]
 HEADER = b"From: me@example.org\r\nTo: you@example.com\r\nBcc: hidden@example.com\r\nSubject: large\r\n\r\n"
 
 
-def ours(content: bytes) -> object:
+def ours(content: bytes) -> tuple[bytes, bytes]:
     """Check and edit; content and result are both kept, as the caller keeps them."""
     message = read_message(content, max_octets=1 << 30)
     header_recipients(message)
     return complete(message, queue_id="q" * 26, now=0.0, hostname="h.example", trace=b"", restamp=False), message.body
 
 
-def floor(content: bytes) -> object:
+def floor(content: bytes) -> bytes:
     """Do as much with the email package."""
     message = BytesParser(policy=SMTP).parsebytes(content)
     del message["Bcc"]
     return message.as_bytes()
+
+
+def signed(content: bytes) -> object:
+    """Check, edit and sign."""
+    from tests.support.signing import KEYS
+
+    header, body = ours(content)
+    return dkim.sign(split_header(header), dkim.body_hash(body), KEYS, now=0.0) + header, body
+
+
+def signed_floor(content: bytes) -> object:
+    """Do as much with the email package and dkimpy."""
+    from tests.support.signing import dkimpy_signatures
+
+    octets = floor(content)
+    return dkimpy_signatures(octets) + octets
 
 
 def upload(content: bytes) -> object:
@@ -54,7 +72,13 @@ def upload(content: bytes) -> object:
         raise AssertionError(exc.detail) from exc
 
 
-WAYS: dict[str, Callable[[bytes], object]] = {"ours": ours, "floor": floor, "upload": upload}
+WAYS: dict[str, Callable[[bytes], object]] = {
+    "ours": ours,
+    "floor": floor,
+    "signed": signed,
+    "signed-floor": signed_floor,
+    "upload": upload,
+}
 
 
 def peak_ratio(way: str, octets: int, line_end: str = "CRLF") -> float:

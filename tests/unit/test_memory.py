@@ -8,7 +8,7 @@ from tests.support.memory import peak_ratio
 
 
 @pytest.mark.parametrize("line_end", ["CRLF", "LF"])
-@pytest.mark.parametrize("way", ["ours", "upload"])
+@pytest.mark.parametrize("way", ["ours", "signed", "upload"])
 def test_large_message_is_held_less_than_three_times(way: str, line_end: str) -> None:
     """The message as it came, and its body as it is kept; nothing makes a third copy."""
     assert peak_ratio(way, 40_000_000, line_end) < 2.5

@@ -524,6 +524,31 @@ def test_message_sent_on_by_hand_goes_to_its_new_recipients(content: bytes, reci
     assert header_sender(message) == sender
 
 
+RESENT_DATE = b"Resent-Date: Tue, 14 Nov 2023 22:13:20 +0000\r\n"
+RESENT_ID = b"Resent-Message-ID: <abcdefghijklmnopqrstuvwxyz.resent@mx.example>\r\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "header"),
+    [
+        pytest.param(RESENT + FROM, DATE + MESSAGE_ID + RESENT_DATE + RESENT_ID + RESENT + FROM, id="both_missing"),
+        pytest.param(FROM + RESENT + REST, DATE + MESSAGE_ID + FROM + RESENT_DATE + RESENT_ID + RESENT + REST,
+                     id="before_their_block"),
+        pytest.param(RESENT + b"RESENT-DATE: then\r\n" + FROM,
+                     DATE + MESSAGE_ID + RESENT_ID + RESENT + b"RESENT-DATE: then\r\n" + FROM, id="date_is_theirs"),
+        pytest.param(RESENT + b"Resent-From: o@x.y\r\nResent-Date: then\r\n" + FROM,
+                     DATE + MESSAGE_ID + RESENT_DATE + RESENT_ID + RESENT + b"Resent-From: o@x.y\r\nResent-Date: then\r\n"
+                     + FROM, id="an_older_block_has_its_own"),
+        pytest.param(b"Received: y\r\n" + RESENT + FROM, b"Received: y\r\n" + DATE + MESSAGE_ID + RESENT + FROM,
+                     id="passed_on_since"),
+        pytest.param(b"Resent-Bcc: b@x.y\r\n" + FROM, DATE + MESSAGE_ID + FROM, id="nothing_to_be_seen"),
+    ],
+)  # fmt: skip
+def test_message_sent_on_by_hand_is_completed(content: bytes, header: bytes) -> None:
+    """RFC 5322 3.6.6: a block has a date, and its own id; the sender of the block is never invented."""
+    assert completed(content) == header
+
+
 @pytest.mark.parametrize(
     ("value", "detail"),
     [(b"Resent-From: ;", "Resent-From: ';' at"), (b"Resent-From:", "Resent-From: field has no address"),

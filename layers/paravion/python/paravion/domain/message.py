@@ -31,7 +31,8 @@ What passes, and what becomes of it:
                                          receivers with DMARC refuse them later and less kindly (RFC 7489 6.6.1)
     Sender that is not one mailbox       kept; refused where it decides: as reverse-path, and by identity_check
     Resent-From, Resent-To, ...          kept; the topmost block of them names sender and recipients when these
-                                         come from the header (RFC 5322 3.6.6); Resent-Bcc is removed
+                                         come from the header (RFC 5322 3.6.6); Resent-Bcc is removed, and
+                                         Resent-Date and Resent-Message-ID are added where they are missing
     "------" or ">From " in the header   refused: no field, and no guess at what it was
 
 RFC: 5322, 6532, 6409 8 (completion), 5321 4.4 (trace), 3848 (protocols in Received).
@@ -269,12 +270,13 @@ def complete(message: Message, *, queue_id: str, now: float, hostname: str, trac
     Give the header section to send, CRLF after each field, without the empty line that ends it.
 
     Order: `trace`, the fields as they came, and, where missing, Date and Message-ID behind the last
-    Received (RFC 5322 3.6: trace fields stay together at the top). Bcc, Return-Path and the fields that
-    steer us are left out; all others keep their octets.
+    Received (RFC 5322 3.6: trace fields stay together at the top); Resent-Date and Resent-Message-ID at the
+    head of the block of a sending-on that nobody has passed on yet (RFC 5322 3.6.6). Bcc, Return-Path and the
+    fields that steer us are left out; all others keep their octets.
 
     Args:
         message: As read.
-        queue_id: Becomes Message-ID's left side.
+        queue_id: Becomes Message-ID's left side, and Resent-Message-ID's.
         now: Seconds since the epoch, for Date.
         hostname: Ours; Message-ID's right side.
         trace: Complete fields (`received_field`) or b"".
@@ -289,10 +291,13 @@ def complete(message: Message, *, queue_id: str, now: float, hostname: str, trac
         b"date": lambda: make_field("Date", format_date(now)),
         b"message-id": lambda: make_field("Message-ID", f"<{queue_id}@{hostname}>"),
     }
+    resent_at, resent = _missing_of_resent(message, queue_id, now, hostname)
     parts = [trace]
     missing_at = 1
     for item in message.fields:
         key = item.key
+        if item is resent_at:
+            parts += resent
         if key in _REMOVED or key.startswith(_OWN_PREFIX):
             continue
         stamp = missing.pop(key, None)
@@ -304,6 +309,30 @@ def complete(message: Message, *, queue_id: str, now: float, hostname: str, trac
             missing_at = len(parts)
     parts[missing_at:missing_at] = [stamp() for stamp in missing.values()]
     return b"".join(parts)
+
+
+_RESENT_BY: Final = frozenset({b"resent-from", b"resent-sender", b"resent-to", b"resent-cc"})
+"""Fields that somebody who sends a message on writes, and that others see."""
+
+
+def _missing_of_resent(message: Message, queue_id: str, now: float, hostname: str) -> tuple[Field | None, list[bytes]]:
+    """
+    Give what this sending-on lacks, and the field before which it belongs; (None, []) when nobody sends on.
+
+    A block below a Received field is of an earlier sending-on: its date was never ours to give.
+    """
+    first = next((item for item in message.fields if item.key.startswith((b"resent-", b"received"))), None)
+    if first is None or first.key == b"received":
+        return None, []
+    names = {item.key for item in _resent(message)}
+    if not names & _RESENT_BY:
+        return None, []
+    missing: list[bytes] = []
+    if b"resent-date" not in names:
+        missing.append(make_field("Resent-Date", format_date(now)))
+    if b"resent-message-id" not in names:
+        missing.append(make_field("Resent-Message-ID", f"<{queue_id}.resent@{hostname}>"))
+    return first, missing
 
 
 _HOST: Final = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[!-Z^-~]+\])"

@@ -1,0 +1,258 @@
+"""
+A loaded queue drained by the delivery engine, beside Postfix draining its own, aiosmtplib and smtplib.
+
+    make bench-deliver
+    PYTHONPATH=.:layers/paravion/python python tests/bench/bench_deliver.py [messages]
+
+10 KB, one recipient, at most 20 connections, the same smtp-sink; then again with 20 ms of round trip added by a
+proxy. Ours is services/deliver.py with everything that it does (claim, envelope, routes, one transaction, record),
+spool, queue and ledger in memory, four batches of ten at a time. Postfix is Debian's as configured there, but for its
+relayhost and a concurrency of 20 from the start; its queue lies on this disk, loaded before its queue manager starts.
+aiosmtplib and smtplib send from 20 tasks or threads with a connection each, and have no queue at all.
+
+CPU is that of the sender: its process, or all of Postfix's. Each rate is the best of three, in turn: machines here
+are shared. Where Debian's Postfix could not be unpacked (`.ci/foreign-servers`) our own sink stands in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import smtplib
+import sys
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import aiosmtplib
+
+from paravion.adapters import memory
+from paravion.adapters.smtp_client import SmtpTransport
+from paravion.domain.envelope import Envelope, Recipient, encode_qf
+from paravion.domain.next_hop import MxHost, NextHop
+from paravion.domain.queue import Job, JobKey, Received, State
+from paravion.services.deliver import deliver
+from tests.bench.bench_smtp_client import BODY, HEADER, serve
+from tests.support import postfix
+from tests.support.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+CONNECTIONS = 20
+BATCH = 10
+BATCHES = 4
+DELAY_S = 0.01
+SENDER, RECIPIENT = "sender@example.org", "recipient@example.net"
+
+Took = tuple[float, float]
+"""Wall and CPU seconds."""
+
+
+class NoEvents:
+    """The log's cost is the platform's, not the engine's; Postfix's goes to a file."""
+
+    def emit(self, event: str, fields: object) -> None:
+        """Forget it."""
+
+
+def ours(port: int, messages: int) -> Took:
+    """Drain a queue in memory."""
+    hop = NextHop("sink", (MxHost("sink", port, ("127.0.0.1",), allow_private=True),))
+    world = World()
+    jobs: deque[Job] = deque()
+    for n in range(messages):
+        queue_id = f"{n:026d}"
+        envelope = Envelope(queue_id, SENDER, (Recipient(RECIPIENT),), world.now, len(BODY))
+        world.spool.put_body(queue_id, BODY)
+        world.spool.put_envelope(queue_id, encode_qf(envelope, HEADER))
+        jobs.append(Job(JobKey(queue_id), world.now))
+
+    async def main() -> Took:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(16))
+        transport = SmtpTransport("bench.test", memory.MemoryResolver({}), connections_per_host=CONNECTIONS)
+        deps = _engine(world, transport, hop)
+        start = time.perf_counter(), time.process_time()
+
+        async def function() -> None:
+            while jobs:
+                batch = [jobs.popleft() for _ in range(min(BATCH, len(jobs)))]
+                items = [Received(f"i{n}", f"r{n}", job) for n, job in enumerate(batch)]
+                assert await deliver(items, deps, 300.0) == []
+
+        await asyncio.gather(*(function() for _ in range(BATCHES)))
+        took = time.perf_counter() - start[0], time.process_time() - start[1]
+        await transport.close()
+        return took
+
+    took = asyncio.run(main())
+    assert {record.state for record in world.ledger.records.values()} == {State.DONE}
+    return took
+
+
+def _engine(world: World, transport: SmtpTransport, hop: NextHop) -> Any:
+    ports = {"spool": world.spool, "queues": world.queues, "ledger": world.ledger}
+    return replace(world.for_deliver, **ports, transport=transport, event_log=NoEvents(), smarthost=hop)
+
+
+def aiosmtplib_reused(port: int, messages: int) -> Took:
+    """Use aiosmtplib, a connection for each of 20 tasks."""
+
+    async def work(left: Iterator[int]) -> None:
+        async with aiosmtplib.SMTP(hostname="127.0.0.1", port=port, start_tls=False) as client:
+            for _ in left:
+                await client.sendmail(SENDER, [RECIPIENT], HEADER + b"\r\n" + BODY)
+
+    async def main() -> Took:
+        start = time.perf_counter(), time.process_time()
+        left = iter(range(messages))
+        await asyncio.gather(*(work(left) for _ in range(CONNECTIONS)))
+        return time.perf_counter() - start[0], time.process_time() - start[1]
+
+    return asyncio.run(main())
+
+
+def smtplib_reused(port: int, messages: int) -> Took:
+    """Use smtplib, a connection for each of 20 threads."""
+
+    def work(share: int) -> None:
+        with smtplib.SMTP("127.0.0.1", port, "bench.test") as client:
+            for _ in range(share):
+                client.sendmail(SENDER, [RECIPIENT], HEADER + b"\r\n" + BODY)
+
+    start = time.perf_counter(), time.process_time()
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        list(pool.map(work, [messages // CONNECTIONS] * CONNECTIONS))
+    return time.perf_counter() - start[0], time.process_time() - start[1]
+
+
+def postfix_drain(port: int, messages: int, taken: postfix.Sink) -> Took:
+    """Load Postfix's queue, then start its queue manager."""
+    concurrency = str(CONNECTIONS)
+    settings = {
+        "relayhost": f"[127.0.0.1]:{port}",
+        "default_destination_concurrency_limit": concurrency,
+        "initial_destination_concurrency": concurrency,
+    }
+    box = postfix.Postfix(settings)
+    box.without_queue_manager()
+    with box:
+        postfix.source(box.port, messages, len(BODY))
+        before = taken.count
+        cpu = box.cpu_s()
+        box.with_queue_manager()
+        while not box.is_sending():
+            time.sleep(0.002)
+        start = time.perf_counter()
+        taken.wait_for(before + messages, 300)
+        return time.perf_counter() - start, box.cpu_s() - cpu
+
+
+def in_own_process(run: Callable[[int, int], Took], port: int, messages: int) -> Took:
+    """Run one sender where nothing of the others' is loaded."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(run, (port, messages))
+
+
+class Delaying(asyncio.Protocol):
+    """One side of a connection through the proxy: everything goes on DELAY_S later."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.port = port
+        self.other: asyncio.Future[asyncio.Transport] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Open the other side."""
+        self.transport = transport
+        if self.port:
+            self._opening = asyncio.ensure_future(self._open())
+
+    async def _open(self) -> None:
+        loop = asyncio.get_running_loop()
+        there, protocol = await loop.create_connection(Delaying, "127.0.0.1", self.port)
+        protocol.other.set_result(self.transport)  # type: ignore[arg-type]
+        self.other.set_result(there)
+
+    def data_received(self, data: bytes) -> None:
+        """Pass it on, late."""
+        asyncio.get_running_loop().call_later(DELAY_S, self._pass_on, data)
+
+    def _pass_on(self, data: bytes) -> None:
+        if self.other.done():
+            self.other.result().write(data)
+        else:
+            self.other.add_done_callback(lambda other: other.result().write(data))
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Close the other side, late."""
+        if self.other.done():
+            asyncio.get_running_loop().call_later(DELAY_S, self.other.result().close)
+
+
+def delay(port: int, answer: Any) -> None:
+    """Run the proxy in this process."""
+
+    async def main() -> None:
+        server = await asyncio.get_running_loop().create_server(lambda: Delaying(port), "127.0.0.1", 0)
+        answer.send(server.sockets[0].getsockname()[1])
+        await asyncio.Event().wait()
+
+    asyncio.run(main())
+
+
+@contextmanager
+def served(target: Callable[..., None], *args: object) -> Iterator[int]:
+    """Run a server in a process of its own; gives its port."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.Process(target=target, args=(*args, sender), daemon=True)
+    process.start()
+    try:
+        yield receiver.recv()
+    finally:
+        process.kill()
+        process.join()
+
+
+def compare(title: str, runs: dict[str, Callable[[], Took]], messages: int) -> None:
+    """Measure each in turn, three times, and print the best of each beside ours."""
+    best: dict[str, Took] = {}
+    for _ in range(3):
+        for name, run in runs.items():
+            took = run()
+            best[name] = min(best.get(name, took), took)
+    wall, cpu = best["ours"]
+    print(f"\n{title}: {messages} messages of {len(BODY)} octets, at most {CONNECTIONS} connections")
+    for name, took in best.items():
+        rate, used = messages / took[0], took[1] / messages
+        ratios = f"ours / it: {took[0] / wall:5.2f} in rate, {cpu / took[1]:5.2f} in CPU"
+        print(f"{name:18} {rate:7.0f}/s {1000 * used:6.3f} ms CPU   {ratios}", flush=True)
+
+
+def main() -> None:
+    """Print both tables."""
+    logging.disable(logging.CRITICAL)
+    messages = int(sys.argv[1]) if len(sys.argv) > 1 else 3000
+    messages -= messages % CONNECTIONS  # each thread of smtplib has its share
+    with ExitStack() as stack:
+        taken = stack.enter_context(postfix.sink()) if postfix.is_sink_there() else None
+        if taken is None:
+            print("no smtp-sink here: our own sink takes the mail")
+        port = taken.port if taken else stack.enter_context(served(serve))
+        slow_port = stack.enter_context(served(delay, port))
+        for title, to, count in (("loopback", port, messages), ("20 ms of round trip", slow_port, messages // 60 * 20)):
+            runs: dict[str, Callable[[], Took]] = {
+                run.__name__: partial(in_own_process, run, to, count)
+                for run in (ours, aiosmtplib_reused, smtplib_reused)
+            }
+            if taken is not None and postfix.is_there():
+                runs["postfix"] = partial(postfix_drain, to, count, taken)
+            compare(title, runs, count)
+
+
+if __name__ == "__main__":
+    main()
