@@ -23,7 +23,7 @@ import zlib
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from paravion.domain.reply import Malformed, Reply, printable
 from paravion.domain.verdict import Stage, is_positive
@@ -55,8 +55,7 @@ _HIDDEN: Final = "***"
 _GZIP: Final = 31  # zlib's window bits for the gzip format: `zcat` reads what an operator fetches by hand
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """`ms` since the latest connection began, `kind` of the module's table, `text` printable."""
 
     ms: int
@@ -230,7 +229,7 @@ class Book:
         characters = 0
         for page, recorder in self._pages:
             characters += sum(len(line.text) for line in recorder.lines)
-            lines = [(line.ms, line.kind, line.text) for line in recorder.lines if characters <= BOOK_CHARACTERS]
+            lines = recorder.lines if characters <= BOOK_CHARACTERS else []
             kept.append(
                 {
                     "queue_id": page.queue_id,
