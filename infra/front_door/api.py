@@ -20,8 +20,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from infra.front_door import replies
-from paravion.cli import http1
-from paravion.domain import status
+from paravion.domain import http1, status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -37,8 +37,8 @@ from infra.front_door import replies
 from infra.front_door.api import Answer, Away
 from infra.front_door.commands import Refusal, Transaction, parse_mail, parse_rcpt
 from infra.front_door.content import Content
-from paravion.cli.http1 import basic
 from paravion.domain import status
+from paravion.domain.http1 import basic
 
 if TYPE_CHECKING:
     from infra.front_door.server import House

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TextIO, TypeVar
 import boto3
 
 import paravion.settings
-from infra.local import template
+from infra.local import alias_targets, template
 from infra.local.aws import REGION, Cloud
 from infra.local.environments import Environment, Function, FunctionFailed
 from infra.local.events import Request, Response, message_response
@@ -127,6 +127,7 @@ class LocalEngine:
             self.system = template.create(self.options.template, self._parameters(), REGION)
             lighten(REGION)
             self._put_credential()
+            alias_targets.make(BY_NAME["alias_target_arns"].parse(self._settings().get("alias_target_arns", "")))
             self._run(self._open())
         except BaseException:
             self.stop()

@@ -14,7 +14,7 @@ import pytest
 
 from infra.front_door.server import FrontDoor
 from infra.front_door.settings import FrontDoorSettings
-from paravion.cli.http1 import basic
+from paravion.domain.http1 import basic
 from tests.unit.cli.fake_api import QUEUE_ID, FakeApi, error
 
 USER, PASSWORD = "AKIATEST", "smtp-password"

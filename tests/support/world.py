@@ -18,6 +18,7 @@ from paravion.domain.envelope import Recipient, decode_qf
 from paravion.domain.schedule import Plan
 from paravion.domain.submission import Receipt, Submission
 from paravion.domain.tables import parse_table
+from paravion.domain.target import AllowedTargets
 from paravion.ports import QueueName
 from paravion.services.bounce import BounceDeps, bounce
 from paravion.services.commit import CommitDeps
@@ -35,6 +36,15 @@ if TYPE_CHECKING:
 
 START = 1_800_000_000.0
 HOSTNAME = "mail.example.net"
+
+ALLOWED = AllowedTargets(
+    (
+        "arn:aws:lambda:eu-west-1:123456789012:function:tickets",
+        "arn:aws:sns:eu-west-1:123456789012:news",
+        "arn:aws:sqs:eu-west-1:123456789012:inbox",
+    ),
+    ("hooks.example.org",),
+)
 
 PLAN = Plan(intervals_s=(300, 600, 1200), jitter_ratio=0.1, warn_s=14_400, return_s=432_000, fault_backoff_s=30)
 
@@ -109,6 +119,7 @@ class World:
     Args:
         script: Forward-path to the outcomes of its attempts; see MemoryTransport.
         hops: Domain to its next hop, where it is not simply itself.
+        targets: Alias target to the outcomes of its attempts; see MemoryTargets.
     """
 
     def __init__(
@@ -116,6 +127,7 @@ class World:
         script: Mapping[str, Sequence[Outcome]] | None = None,
         *,
         hops: Mapping[str, NextHop | Outcome] | None = None,
+        targets: Mapping[str, Sequence[Outcome]] | None = None,
         saboteur: Saboteur | None = None,
         postmaster: str = "",
         plan: Plan = PLAN,
@@ -128,6 +140,7 @@ class World:
         self.ledger = memory.MemoryLedger()
         self.transport = memory.MemoryTransport(script)
         self.resolver = memory.MemoryResolver(hops)
+        self.targets = memory.MemoryTargets(targets)
         self.identities = memory.MemoryIdentities()
         self.secrets = memory.MemorySecrets()
         self.tables = memory.MemoryTables()
@@ -175,6 +188,7 @@ class World:
             event_log=self.event_log,
             smarthost=None,
             tables=self.tables,
+            targets=self.saboteur.wrap("deliver:targets", self.targets),
             clock=clock,
             new_token=lambda: f"t{next(serial)}",
             transcripts=self.saboteur.wrap("deliver:transcripts", self.transcripts),
@@ -203,9 +217,9 @@ class World:
             clock=clock,
         )
 
-    def load(self, kind: str, text: str) -> None:
+    def load(self, kind: str, text: str, allowed: AllowedTargets = ALLOWED) -> None:
         """Load a table from its file's text."""
-        entries = parse_table(kind, [(kind, text.encode())], ("local.example",))
+        entries = parse_table(kind, [(kind, text.encode())], ("local.example",), allowed=allowed)
         self.tables.replace(kind, entries, self.now)
 
     def submit(self, *recipients: str | Recipient, sender: str = "me@example.org", **fields: Any) -> Receipt:

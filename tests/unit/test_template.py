@@ -28,6 +28,10 @@ SETTINGS = {name: getattr(settings, f"{name}Settings") for name in FUNCTIONS}
 MAY_SAY_STAR = {("NetworkPolicy", "Interfaces")}
 
 
+# What the operator names is the operator's to say: neither of this stack nor known beforehand.
+OPERATORS_ARNS = ("AliasTargetsPolicy", {"Fn::Split": [",", {"Ref": "AliasTargetArns"}]})
+
+
 class _Loader(yaml.SafeLoader):
     """YAML with CloudFormation's short forms, which become their long ones."""
 
@@ -186,6 +190,27 @@ def test_every_parameter_is_described_and_shown_in_one_group():
         ("RetryIntervalsS", ["300", "2,4,8", "0.5,1"], ["", "1,", "a", "1;2"]),
         ("Postmaster", ["", "postmaster@example.org"], ["postmaster", "<a@b>", "a@b@c"]),
         ("CredentialRegion", ["us-east-1", "ap-southeast-2", "us-gov-west-1"], ["us-east", "US-EAST-1"]),
+        (
+            "AliasTargetArns",
+            [
+                "",
+                "arn:aws:sqs:eu-west-1:123456789012:q",
+                "arn:aws:lambda:eu-west-1:123456789012:function:f:live,arn:aws:sns:eu-west-1:123456789012:t.fifo",
+            ],
+            [
+                "q",
+                "arn:aws:s3:::b",
+                "arn:aws:sqs:eu-west-1:123456789012:q,",
+                "arn:aws:sqs:eu-west-1:123456789012:q, x",
+                "*",
+            ],
+        ),
+        (
+            "WebhookHosts",
+            ["", "hooks.example.org", "a.example:8443,[2001:db8::1]"],
+            ["https://a.example", "a,", "a b", "*"],
+        ),
+        ("WebhookPrivateHosts", ["", "127.0.0.1:8443"], ["https://a.example", "a,"]),
         ("AlarmTopicArn", ["", "arn:aws:sns:eu-west-1:123456789012:pager"], ["pager", "arn:aws:sqs:eu-west-1:1:x"]),
     ],
 )
@@ -385,6 +410,8 @@ def test_grant_names_its_actions_and_resources(name, statement):
     if (name, statement["Sid"]) in MAY_SAY_STAR:
         assert statement["Resource"] == "*"
         return
+    if (name, statement["Resource"]) == OPERATORS_ARNS:
+        return
     for resource in _as_list(statement["Resource"]):
         assert isinstance(resource, dict), resource
         (intrinsic,) = resource
@@ -401,6 +428,15 @@ def test_function_writes_to_its_own_log_only(name):
     assert all(
         group["RetentionInDays"] == {"Ref": "LogRetentionDays"} for group in _of_type("AWS::Logs::LogGroup").values()
     )
+
+
+def test_alias_targets_are_allowed_to_deliver_alone_and_only_if_named():
+    """Deny by default: no parameter, no policy; and nothing but handing over."""
+    policy = RESOURCES["AliasTargetsPolicy"]
+    assert policy["Condition"] == "HasAliasTargets"
+    assert TEMPLATE["Conditions"]["HasAliasTargets"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "AliasTargetArns"}, ""]}]}
+    assert policy["Properties"]["Roles"] == [{"Ref": "DeliverRole"}]
+    assert _actions("AliasTargetsPolicy") == {"lambda:InvokeFunction", "sns:Publish", "sqs:SendMessage"}
 
 
 POLL = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"}
@@ -436,6 +472,7 @@ ACTIONS = {
     "s3:HeadObject": "s3:GetObject",
     "sqs:SendMessageBatch": "sqs:SendMessage",
     "sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
+    "lambda:Invoke": "lambda:InvokeFunction",
 }
 # `paravion credentials create` calls it, under the operator's own rights.
 BY_OPERATOR = {"ssm:PutParameter"}
@@ -468,7 +505,7 @@ def _calls(adapter: str, service: str) -> set[str]:
 @pytest.mark.parametrize(("adapter", "service"), _aws_adapters().items())
 def test_what_an_adapter_calls_some_function_may(adapter, service):
     """A call that no role allows works on moto and fails on AWS."""
-    allowed = set().union(*(_actions(f"{name}Role") for name in FUNCTIONS))
+    allowed = _actions("AliasTargetsPolicy").union(*(_actions(f"{name}Role") for name in FUNCTIONS))
     calls = _calls(adapter, service)
     assert calls
     assert not calls - allowed - BY_OPERATOR
@@ -480,7 +517,7 @@ def test_no_right_is_left_over():
     by_lambda = POLL | {"logs:CreateLogStream", "logs:PutLogEvents"}
     by_client = {"s3:PutObject"}
     tells_missing = {"s3:ListBucket"}
-    allowed = set().union(*(_actions(f"{name}Role") for name in FUNCTIONS))
+    allowed = _actions("AliasTargetsPolicy").union(*(_actions(f"{name}Role") for name in FUNCTIONS))
     assert not allowed - called - by_lambda - by_client - tells_missing
 
 
@@ -580,7 +617,8 @@ def test_layer_keeps_the_models_that_handlers_need():
     """Without a service's model botocore knows no such service: those of the policies, and the two we speak."""
     makefile = (ROOT / "layers/deps/Makefile").read_text()
     kept = re.search(r"^MODELS = (.*)$", makefile, re.MULTILINE)
-    called = {action.split(":")[0] for name in FUNCTIONS for action in _actions(f"{name}Role")} - {"logs"}
+    policies = ("AliasTargetsPolicy", *(f"{name}Role" for name in FUNCTIONS))
+    called = {action.split(":")[0] for name in policies for action in _actions(name)} - {"logs"}
     assert kept
     assert sorted(called | {"ses", "sesv2"}) == kept[1].split()
 

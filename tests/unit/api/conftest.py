@@ -74,6 +74,9 @@ class World:
             masquerade_as="",
             relay="mx",
             masquerade_exposed=("root",),
+            alias_target_arns=("arn:aws:lambda:eu-west-1:123456789012:function:tickets",),
+            webhook_hosts=("hooks.example.org",),
+            webhook_private_hosts=(),
         )
         self.clock = lambda: time.time() + self.clock_shift_s
         self.entropy = lambda count: bytes(range(count))

@@ -91,6 +91,9 @@ OURS = {
     "size": (our_outcome(status.MESSAGE_TOO_BIG, "", "LOCAL"), Cause.MESSAGE_TOO_BIG, False),
     "our_fault": (our_outcome(status.ATTEMPT_BROKE_OFF, "", "LOCAL"), Cause.LOCAL, False),
     "operators_table": (Outcome(F, "5.1.1", text="User unknown", command="LOCAL"), Cause.LOCAL, False),
+    "target_down": (Outcome(D, "4.4.1", text="x", command="TARGET"), Cause.SYSTEM_BUSY, False),
+    "target_refuses": (Outcome(F, "5.6.0", text="x", command="TARGET"), Cause.POLICY, False),
+    "target_full": (Outcome(F, "5.3.4", text="x", command="TARGET"), Cause.MESSAGE_TOO_BIG, False),
     "private_address": (our_outcome(status.NEXT_HOP_REFUSED, "", "LOCAL"), Cause.LOCAL, False),
 }
 

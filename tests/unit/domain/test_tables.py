@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from paravion.domain import table_pages, tables
 from paravion.domain.refusal import Refusal
 from paravion.domain.tables import BadTable, parse_table
+from paravion.domain.target import AllowedTargets
 
 
 def _parse(kind: str, text: str) -> dict[str, str]:
@@ -45,10 +46,18 @@ def test_aliases_in_all_their_forms() -> None:
         ("a: |/bin/x", "programs are never run here"),
         ('a: "|/bin/x -y, z"', "programs are never run here"),
         ("a: /var/mail/x", "never written to files"),
-        ("a: lambda:f", r"\(lambda:\) is not built"),
-        ("a: sns:arn:aws:sns:x", r"\(sns:\) is not built"),
-        ("a: sqs:https://q", r"\(sqs:\) is not built"),
-        ("a: https://h/x", r"\(https://\) is not built"),
+        ("a: |/bin/x", r"lambda:NAME.*sqs:ARN.*sns:ARN.*webhook"),
+        ("a: /var/mail/x", r"lambda:NAME.*sqs:ARN.*sns:ARN.*webhook"),
+        ("a: lambda:f", "alias_target_arns"),
+        ("a: lambda:", "a function is lambda:NAME or"),
+        ("a: lambda:f\nb: lambda:arn:aws:lambda:eu-west-1:1:function:f", "file:2: .*a function is lambda:NAME or"),
+        ("a: sns:arn:aws:sns:x", "a topic is sns:ARN"),
+        ("a: sns:arn:aws:sns:eu-west-1:123456789012:t", "alias_target_arns"),
+        ("a: sqs:https://q", "a queue is sqs:ARN or sqs:URL"),
+        ("a: x@y.org\nb: c, sqs:https://sqs.eu-west-1.amazonaws.com/123456789012/q", "file:2: .*alias_target_arns"),
+        ("a: https://h/x", "webhook_hosts"),
+        ("a: https://u:p@h/x", "scheme://host"),
+        ("a: http://h/x", "must be https://"),
         ("a: b@", "domain is empty"),
         ("a: b c", "'b c'"),
         ('a: "b', "not closed"),
@@ -71,6 +80,31 @@ def test_bad_alias_names_file_line_and_reason(line: str, words: str) -> None:
         _parse("aliases", line)
     assert all(problem.startswith("file:") for problem in caught.value.problems)
     assert all(problem.isascii() and problem.isprintable() for problem in caught.value.problems)
+
+
+ALLOWED = AllowedTargets(
+    ("arn:aws:lambda:eu-west-1:123456789012:function:f", "arn:aws:sqs:eu-west-1:123456789012:q"), ("h.example:8443",)
+)
+
+
+def test_allowed_targets_are_read_in_their_normal_form() -> None:
+    """In aliases and in lists; a comma in a URL is quoted."""
+    text = b'a: LAMBDA:f, b@c.org, sqs:https://sqs.eu-west-1.amazonaws.com/123456789012/q\nh: "HTTPS://H.example:8443/X?y=1,2"\n'
+    assert parse_table("aliases", [("file", text)], ("local.example",), allowed=ALLOWED) == {
+        "a": "lambda:f\nb@c.org\nsqs:arn:aws:sqs:eu-west-1:123456789012:q",
+        "h": "https://h.example:8443/X?y=1,2",
+    }
+    members = parse_table("include/x", [("file", b"lambda:f\nx@y.org\n")], allowed=ALLOWED)
+    assert list(members.values()) == ["lambda:f", "x@y.org"]
+    with pytest.raises(BadTable, match="file:2: 'lambda:g': it is not in the setting alias_target_arns"):
+        parse_table("include/x", [("file", b"x@y.org\nlambda:g\n")], allowed=ALLOWED)
+
+
+@pytest.mark.parametrize("value", ["lambda:f", "https://h.example:8443/", "sqs:arn:aws:sqs:eu-west-1:123456789012:q"])
+def test_targets_stand_in_aliases_only(value: str) -> None:
+    """A virtual user names a local name, which then may be an alias."""
+    with pytest.raises(BadTable, match="a target stands in the aliases"):
+        parse_table("virtusertable", [("file", f"x@y.org {value}".encode())], allowed=ALLOWED)
 
 
 def test_one_bad_line_among_many_is_found_and_nothing_is_taken() -> None:

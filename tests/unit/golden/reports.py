@@ -9,6 +9,7 @@ from paravion.domain.dsn import Report, build_dsn
 from paravion.domain.envelope import Envelope, Recipient
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import NoticeKind, RecipientState
+from paravion.domain.target_verdict import taken
 
 QUEUED_AT = 1_795_338_000.0  # Sun, 22 Nov 2026 09:00:00 +0000
 DAY = 86_400.0
@@ -58,6 +59,9 @@ BOB = Recipient("bob@example.org", orcpt="rfc822;bob@example.org")
 FRED = Recipient("fred@mail.corp.example", ("FAILURE", "DELAY"), orcpt="rfc822;sales+2Bnorth@corp.example")
 DORA = Recipient("dora@exampel.com")
 EVE = Recipient("eve@example.net", origin="staff@sender.example")
+TICKETS = Recipient(
+    "tickets@sender.example", orcpt="rfc822;tickets@sender.example", target="https://hooks.sender.example/"
+)
 
 
 def report(
@@ -111,6 +115,14 @@ REPORTS = {
     ),
     "delayed": report(
         NoticeKind.DELAYED, (BOB, GREYLISTED), now=QUEUED_AT + 4 * 3600, recipients=1, original_body=None
+    ),
+    "delivered": report(
+        NoticeKind.DELIVERED,
+        (TICKETS, taken("the webhook answered 200")),
+        (TICKETS, taken("queued, MessageId 5fea7756-0ea4-451a-a703-a558b933e274")),
+        now=QUEUED_AT + 3,
+        recipients=2,
+        original_body=None,
     ),
     "relayed": report(NoticeKind.RELAYED, (BOB, TAKEN), now=QUEUED_AT + 3, recipients=1, original_body=None),
 }

@@ -25,6 +25,7 @@ TEMPORARY_AND_PERMANENT = {
     ),
     "expired": (set(), {b"bob@example.org", b"sales+north@corp.example"}),
     "delayed": ({b"bob@example.org"}, set()),
+    "delivered": (set(), set()),
     "relayed": (set(), set()),
 }
 

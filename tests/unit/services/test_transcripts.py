@@ -90,7 +90,7 @@ def test_recipient_without_a_host_is_told_why():
     made = world(hops={"gone.example": our_outcome(status.NO_SUCH_DOMAIN, "", "DNS")})
     queue_id = made.submit("a@gone.example").queue_id
     made.run()
-    text = "no host for a@gone.example: DNS 5.1.2 Domain does not exist"
+    text = "a@gone.example: DNS 5.1.2 Domain does not exist"
     assert told(show_transcript(queue_id, None, OWNER, deps_of(made))) == [(1, "gone.example", text)]
 
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
+    from paravion.ports import Handover, Resolver, Targets
     from paravion.services.admin import AdminDeps
     from paravion.services.bounce import BounceDeps
     from paravion.services.deliver import DeliverDeps
@@ -134,6 +135,7 @@ def deliver() -> DeliverDeps:
         event_log=PowertoolsEventLog("deliver", own.log_level),
         smarthost=route(own.relay),
         tables=_tables(dynamodb, own.ledger),
+        targets=_Targets(own, clients, resolver),
         clock=time.time,
         new_token=partial(secrets.token_hex, 8),
         transcripts=S3Transcripts(s3, own.spool) if own.transcripts == "on" else None,
@@ -233,6 +235,37 @@ def _look_up_next_hop(domain: str) -> NextHop | Outcome:
     return asyncio.run(DnsResolver().next_hop(domain))
 
 
+class _Targets:
+    """ports.Targets whose modules and clients are made when the first message needs them: few aliases name any."""
+
+    def __init__(self, own: settings.DeliverSettings, clients: _Clients, resolver: Resolver) -> None:
+        self._own = own
+        self._clients = clients
+        self._resolver = resolver
+        self._made: Targets | None = None
+
+    async def hand_over(self, handover: Handover, deadline: float) -> Outcome:
+        """See ports.Targets."""
+        if self._made is None:
+            self._made = self._make()
+        return await self._made.hand_over(handover, deadline)
+
+    def _make(self) -> Targets:
+        from paravion.adapters.targets import AllTargets
+        from paravion.domain.target import AllowedTargets
+
+        own = self._own
+        allowed = AllowedTargets(own.alias_target_arns, own.webhook_hosts, own.webhook_private_hosts)
+
+        def new_webhooks() -> Targets:
+            from paravion.adapters.webhook_targets import WebhookTargets
+
+            store = SsmSecrets(self._clients.make("ssm"), own.secrets, time.monotonic)
+            return WebhookTargets(allowed, self._resolver, store, time.time, connect_timeout_s=own.connect_timeout_s)
+
+        return AllTargets(allowed, self._clients.make_for_target, new_webhooks, own.spool)
+
+
 class _Clients:
     """AWS clients from one session: credentials and endpoint rules are read once."""
 
@@ -241,6 +274,11 @@ class _Clients:
 
     def make(self, service: str) -> Any:
         return self._session.create_client(service, config=_LEDGER_CONFIG if service == "dynamodb" else _CONFIG)
+
+    def make_for_target(self, service: str, region: str) -> Any:
+        """A client for handing mail over: of the target's region, and without repeats, for `retry` repeats."""
+        config = _CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
+        return self._session.create_client(service, region_name=region, config=config)
 
     def presigning(self, endpoint: str) -> Any | None:
         """A client for presigned URLs at another endpoint than the spool's own; it makes no calls."""

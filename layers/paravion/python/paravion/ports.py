@@ -2,8 +2,8 @@
 The ports: what the services need of the outside world, in mail's words.
 
 Every Protocol's docstrings are its contract; `tests/integration/contract/` holds each adapter to it.
-Synchronous ports may block on I/O and are called from threads where that matters; Resolver and
-Transport live on the delivery loop. Failures of the outside are `errors.Unavailable` and nothing else.
+Synchronous ports may block on I/O and are called from threads where that matters; Resolver,
+Transport and Targets live on the delivery loop. Failures of the outside are `errors.Unavailable` and nothing else.
 """
 
 from __future__ import annotations
@@ -457,6 +457,50 @@ class Transcripts(Protocol):
 
         Raises:
             SpoolUnavailable
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """
+    One message for one target of an alias.
+
+    Attributes:
+        target: In normal form (domain/target.py).
+        recipient: The alias's address.
+        reverse_path: "" for null.
+        received_at: Seconds since the epoch.
+        header: The header section, CRLF line ends, without the empty line that ends it.
+        body: Comes after the empty line.
+        body_id: The queue id that the body lies under.
+    """
+
+    target: str
+    queue_id: str
+    recipient: str
+    reverse_path: str
+    received_at: float
+    header: bytes
+    body: Body
+    body_id: str
+
+
+class Targets(Protocol):
+    """Functions, topics, queues and webhooks that aliases name."""
+
+    async def hand_over(self, handover: Handover, deadline: float) -> Outcome:
+        """
+        Hand one message over to one target, once, and say what became of it (domain/target_verdict.py).
+
+        At least once: an answer that is lost makes a second handing over, which carries the same idempotency
+        key (domain.target.idempotency_key). Never raises for anything that the target, its service or the
+        network does; what is still open at `deadline` (seconds of the event loop's clock) is deferred. What
+        the operator's settings do not allow is deferred without being asked. Holds no more of the message in
+        memory than the service takes in one piece.
+
+        Raises:
+            SpoolMissing, SpoolUnavailable: The body could not be read.
         """
         ...
 

@@ -122,6 +122,22 @@ def _relay(text: str) -> str:
     return text
 
 
+def _arns(text: str) -> tuple[str, ...]:
+    if not text:
+        return ()
+    from paravion.domain.target import parse_arn  # few installations name any, and every cold start reads settings
+
+    return tuple(parse_arn(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _webhook_hosts(text: str) -> tuple[str, ...]:
+    if not text:
+        return ()
+    from paravion.domain.target import parse_host
+
+    return tuple(parse_host(part.strip()) for part in text.split(",") if part.strip())
+
+
 MEBI: Final = 1 << 20
 
 SETTINGS: Final = (
@@ -148,6 +164,15 @@ SETTINGS: Final = (
         "warn",
         "",
         "What becomes of mail whose From DMARC would not find aligned.",
+    ),
+    Setting("alias_target_arns", _arns, "", "", "Functions, topics and queues that aliases may name: ARNs."),
+    Setting("webhook_hosts", _webhook_hosts, "", "", "Hosts of webhooks that aliases may name: host or host:port."),
+    Setting(
+        "webhook_private_hosts",
+        _webhook_hosts,
+        "",
+        "",
+        "The same, of webhooks that may have private addresses.",
     ),
     Setting("credential_region", _text, "us-east-1", "", "Region that SES SMTP passwords were derived for."),
     Setting("upload_endpoint", _text, "", "", "Base URL for presigned uploads; empty: the spool's own."),
@@ -244,6 +269,10 @@ class DeliverSettings:
     relay: str
     transcripts: str
     connect_timeout_s: float
+    secrets: str
+    alias_target_arns: tuple[str, ...]
+    webhook_hosts: tuple[str, ...]
+    webhook_private_hosts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,3 +327,6 @@ class AdminSettings:
     local_domains: tuple[str, ...]
     masquerade_as: str
     masquerade_exposed: tuple[str, ...]
+    alias_target_arns: tuple[str, ...]
+    webhook_hosts: tuple[str, ...]
+    webhook_private_hosts: tuple[str, ...]

@@ -10,11 +10,20 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    HTTPClientError,
+    NoCredentialsError,
+    ReadTimeoutError,
+)
+from botocore.exceptions import ConnectionError as NotConnected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from paravion.domain.outcome import Outcome
     from paravion.errors import Unavailable
 
 
@@ -32,3 +41,25 @@ def as_unavailable(kind: type[Unavailable], what: str) -> Iterator[None]:
         raise kind(f"{what}: {error_code(exc)}") from exc
     except BotoCoreError as exc:
         raise kind(f"{what}: {type(exc).__name__}") from exc
+
+
+def outcome_at_target(hand_over: Callable[[], str]) -> Outcome:
+    """Make the call that hands a message to a target; what it answers, or fails with, becomes an outcome."""
+    from paravion.domain import target_verdict
+
+    try:
+        return target_verdict.taken(hand_over())
+    except ClientError as exc:
+        http = int(exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        return target_verdict.judge_service(error_code(exc), http)
+    except (ReadTimeoutError, ConnectionClosedError) as exc:
+        return target_verdict.cut_off(f"the target's service gave no answer ({type(exc).__name__})")
+    except (HTTPClientError, NotConnected, NoCredentialsError) as exc:
+        return target_verdict.no_answer(f"the target's service can't be reached ({type(exc).__name__})")
+    except BotoCoreError as exc:
+        return target_verdict.misconfigured(f"the target can't be used as it is set up ({type(exc).__name__})")
+
+
+def was_refused_as(exc: Exception, codes: frozenset[str]) -> bool:
+    """Say whether a service refused a call with one of these codes."""
+    return isinstance(exc, ClientError) and error_code(exc) in codes

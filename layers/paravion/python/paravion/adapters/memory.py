@@ -16,13 +16,15 @@ from paravion.domain.ids import shard_of
 from paravion.domain.next_hop import MxHost, NextHop
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import DUE_SHARDS, DueJob, Job, JobKey, JobRecord, Received, State
+from paravion.domain.target import idempotency_key
+from paravion.domain.target_verdict import taken
 from paravion.errors import ClaimLost, SpoolConflict, SpoolMissing
 from paravion.ports import Identity, QueueName, TableInfo, UploadTicket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
-    from paravion.ports import Transaction
+    from paravion.ports import Handover, Transaction
 
 
 class MemorySpool:
@@ -402,6 +404,31 @@ class MemoryTranscripts:
     def get(self, key: str) -> bytes | None:
         """See ports.Transcripts."""
         return self.books.get(key)
+
+
+class MemoryTargets:
+    """
+    Targets that behave as told, and a record of what they took.
+
+    Attributes:
+        script: Target to the outcomes of its attempts, in order; the last repeats. Without one: delivered.
+        taken: What they took, in order: target, idempotency key, recipient, content.
+    """
+
+    def __init__(self, script: Mapping[str, Sequence[Outcome]] | None = None) -> None:
+        self.script = {target: list(outcomes) for target, outcomes in (script or {}).items()}
+        self.taken: list[tuple[str, str, str, bytes]] = []
+
+    async def hand_over(self, handover: Handover, deadline: float) -> Outcome:  # noqa: ARG002 (the port's signature)
+        """See ports.Targets."""
+        body = b"".join([chunk async for chunk in handover.body.chunks()])
+        left = self.script.get(handover.target, [])
+        outcome = (left.pop(0) if len(left) > 1 else left[0]) if left else taken("taken")
+        if outcome.result is Result.DELIVERED:
+            key = idempotency_key(handover.queue_id, handover.target)
+            content = handover.header + b"\r\n" + body
+            self.taken.append((handover.target, key, handover.recipient, content))
+        return outcome
 
 
 class MemoryEventLog:

@@ -14,7 +14,7 @@ import os
 import socket
 import time
 
-from paravion.cli import http1
+from paravion.domain import http1
 
 TYPE_CHECKING = False  # as in http1.py
 if TYPE_CHECKING:

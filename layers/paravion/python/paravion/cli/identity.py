@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from paravion.cli.client import EX_OK, EX_USAGE, ApiError, Client
 from paravion.cli.config import BadConfig, load
-from paravion.cli.http1 import quote
+from paravion.domain.http1 import quote
 
 if TYPE_CHECKING:
     import argparse

@@ -1,5 +1,5 @@
 """
-`paravion`: up, smtpd, show, queue, identity, doctor, tables, credentials, version.
+`paravion`: up, smtpd, show, queue, identity, doctor, tables, webhook, credentials, version.
 
 A command's own work stands in its module, which is imported only when it is called.
 """
@@ -75,6 +75,12 @@ def _parser(command: str) -> argparse.ArgumentParser:
         from paravion.cli import tables as tables_command
 
         tables_command.add_arguments(tables)
+
+    webhook = commands.add_parser("webhook", help="the secrets that requests to webhooks are signed with")
+    if command == "webhook":
+        from paravion.cli import webhook as webhook_command
+
+        webhook_command.add_arguments(webhook)
 
     credentials = commands.add_parser("credentials", help="access keys and SMTP passwords")
     actions = credentials.add_subparsers(metavar="ACTION", required=True)

@@ -60,7 +60,8 @@ def _recipient(recipient: Mapping[str, Any]) -> Iterator[str]:
     if text:
         yield f"         {text}"
     host = plain(recipient.get("mx_host"))
-    about = [f"host {host}"] if host else []
+    about = [f"target {plain(recipient['target'])}"] if recipient.get("target") else []
+    about += [f"host {host}"] if host else []
     about += [f"in answer to {plain(recipient['command'])}"] if recipient.get("command") else []
     about += [f"TLS {plain(recipient['tls'])}"] if recipient.get("tls") else []
     about += [f"attempts {plain(recipient['attempts'])}"] if recipient.get("attempts") else []

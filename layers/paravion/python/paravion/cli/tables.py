@@ -78,7 +78,7 @@ def _client() -> Client:
 
 
 def _path(arguments: argparse.Namespace) -> str:
-    from paravion.cli.http1 import quote
+    from paravion.domain.http1 import quote
 
     return f"/v1/tables/{quote(arguments.kind)}"
 

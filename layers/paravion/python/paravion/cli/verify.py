@@ -8,8 +8,8 @@
 
 from __future__ import annotations
 
-from paravion.cli.http1 import quote
 from paravion.cli.mailq import plain
+from paravion.domain.http1 import quote
 
 TYPE_CHECKING = False  # as in http1.py
 if TYPE_CHECKING:
@@ -57,6 +57,9 @@ def _route(recipient: Mapping[str, Any]) -> str:
     route = recipient.get("route")
     if recipient.get("refusal"):
         return plain(recipient["refusal"])
+    if recipient.get("target"):
+        problem = f", but {plain(route['text'])}" if route and route["text"] else ""
+        return f"handed over to {plain(recipient['target'])}{problem}{owner}"
     if not route:
         return f"route not looked up{owner}"
     if not route["hosts"]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain import known_replies
 from paravion.domain.known_replies import Cause
-from paravion.domain.outcome import Result
+from paravion.domain.outcome import HANDED_OVER, Result
 
 if TYPE_CHECKING:
     from paravion.domain.outcome import Outcome
@@ -141,6 +141,11 @@ def record_fields(outcome: Outcome) -> dict[str, Any]:
 
 def _cause_without_reply(outcome: Outcome) -> Cause:
     by_status = known_replies.cause_of_status(outcome.status)
+    if outcome.command == HANDED_OVER:
+        # A target is the operator's, and says nothing of the address (domain/target_verdict.py).
+        if outcome.result is Result.FAILED:
+            return Cause.MESSAGE_TOO_BIG if by_status is Cause.MESSAGE_TOO_BIG else Cause.POLICY
+        return by_status if by_status is Cause.RATE_LIMIT else Cause.SYSTEM_BUSY
     if outcome.command in _OUR_STAGES:
         return Cause.MESSAGE_TOO_BIG if by_status is Cause.MESSAGE_TOO_BIG else Cause.LOCAL
     if outcome.result is Result.FAILED and outcome.command != _EXPIRED:

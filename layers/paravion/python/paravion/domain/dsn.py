@@ -35,6 +35,7 @@ _ACTIONS: Final = {
     NoticeKind.EXPIRED: ("failed", 5),
     NoticeKind.DELAYED: ("delayed", 4),
     NoticeKind.RELAYED: ("relayed", 2),
+    NoticeKind.DELIVERED: ("delivered", 2),
 }
 """Action (RFC 3464 2.3.3) and the class that every status in the report has."""
 

@@ -37,6 +37,7 @@ PHRASES: Final = {
     "subject.expired": "Not delivered: your mail to {whom}",
     "subject.delayed": "Delayed, still trying: your mail to {whom}",
     "subject.relayed": "Passed on: your mail to {whom}",
+    "subject.delivered": "Delivered: your mail to {whom}",
     "subject.report": "Not delivered: a report to {whom}",
     "subject.many": "{count} recipients",
     "what.failed.one": "Your mail could not be delivered to this recipient:",
@@ -53,6 +54,10 @@ PHRASES: Final = {
     "The mail system of this recipient has accepted it:",
     "what.relayed.many": "You asked to be told when your mail is delivered. "
     "The mail systems of these {count} recipients have accepted it:",
+    "what.delivered.one": "You asked to be told when your mail is delivered. "
+    "It has been handed over to the program that takes the mail for this address:",
+    "what.delivered.many": "You asked to be told when your mail is delivered. "
+    "It has been handed over to the programs that take the mail for these {count} addresses:",
     "what.report.one": "To the postmaster: we tried to tell a sender what became of a mail, and could not deliver "
     "that report either. So the sender knows nothing of it. The report was for:",
     "what.report.many": "To the postmaster: we tried to tell these {count} senders what became of a mail, and could "
@@ -268,7 +273,7 @@ def _reason(kind: NoticeKind, outcome: Outcome) -> tuple[str, ...]:
         tables = (FAILED,) if outcome.is_reply else (FAILED_HERE, FAILED)
         reason, advice = _look_up(detail, *tables)
         return PHRASES["why"].format(reason=reason), PHRASES["advice"].format(advice=advice)
-    if kind is NoticeKind.RELAYED or is_stale(kind, outcome):
+    if kind in {NoticeKind.RELAYED, NoticeKind.DELIVERED} or is_stale(kind, outcome):
         return ()
     tables_later = (LATER,) if outcome.is_reply else (LATER_HERE, LATER)
     sentence = PHRASES["last_try"].format(reason=_look_up(detail, *tables_later))

@@ -34,6 +34,8 @@ class Recipient:
         origin: The alias or list that this recipient came from, or "".
         refusal: Code, enhanced status and text (`domain.tables.Refusal`) of a member that a table refuses:
             nothing is sent to it, its failure is reported. "" for all others.
+        target: What gets the mail instead of a host (domain/target.py); the forward-path is then the alias's
+            address, which several recipients may share. "" for all others.
     """
 
     forward_path: str
@@ -41,6 +43,7 @@ class Recipient:
     orcpt: str = ""
     origin: str = ""
     refusal: str = ""
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,8 @@ class Envelope:
     Attributes:
         queue_id: What every door returns.
         reverse_path: `local@domain` without angle brackets, "" for the null reverse-path.
-        recipients: After expansion, each forward-path once. Position is identity: the ledger counts by it.
+        recipients: After expansion, each forward-path and each target once. Position is identity: the ledger
+            counts by it.
         queued_at: Seconds since the epoch; the commit instant as the door saw it.
         body_octets: Length of the body.
         body_type: "7BIT" or "8BITMIME" (RFC 6152).

@@ -10,6 +10,7 @@ the lists under way and a mark for each recipient found, never a list's members.
     a local name, aliases have it         its targets, looked up again
     the name itself among its targets     the mailbox of that name: as sendmail has it
     `\name`                               that name, not looked up any more
+    a function, topic, queue or webhook   a recipient under the alias's address (domain/target.py)
     an alias that has been expanded       nothing: everybody there has the mail already
     an alias over itself (a loop), or     refused: 5.4.6
     deeper than MAX_DEPTH, or named in a
@@ -47,6 +48,7 @@ from paravion.domain.tables import (
     substituted,
     virtuser_keys,
 )
+from paravion.domain.target import is_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -247,16 +249,16 @@ class Expansion:
         for target in aliases[name].split("\n"):
             if target.startswith(":include:"):
                 inside = replace(child, way=_Step(key, node.way, node.depth + 1))
-                deeper.append(self._included(inside, target.removeprefix(":include:"), name))
+                deeper.append(self._included(inside, target.removeprefix(":include:"), name, address))
             else:
-                members.append(self._target(child, target, name))
+                members.append(self._target(child, target, name, address))
         return self._followed(node, key, members)
 
     def _member(self, node: _Node, name: str, address: str, aliases: Mapping[str, str]) -> _Node:
         """What an alias's members take over: its owner's reverse-path, or the sender's DSN parameters."""
         owner = "" if name.startswith("owner-") else aliases.get(f"owner-{name}", "")
         if owner:
-            one = "" if "\n" in owner or owner[0] in ":\\" else owner
+            one = "" if "\n" in owner or owner[0] in ":\\" or is_target(owner) else owner
             path = self._qualified(one or f"owner-{address}")
             # A report on its way to a list keeps its null reverse-path: nothing answers a report.
             group = Group(path if node.group.reverse_path else "", address)
@@ -265,13 +267,17 @@ class Expansion:
         given = replace(node.given, orcpt=orcpt, origin=node.given.origin or address)
         return replace(node, given=given, group=Group(node.group.reverse_path, node.group.delivered_to or address))
 
-    def _target(self, child: _Node, target: str, name: str) -> _Node:
+    def _target(self, child: _Node, target: str, name: str, alias: str) -> _Node:
+        if is_target(target):
+            # What gets the mail is no address: it is shown, and reported on, under the alias's.
+            given = replace(child.given, target=target)
+            return replace(child, address=alias, given=given, is_final=True)
         address = self._qualified(target.removeprefix("\\"))
         local, domain = split_address(address)
         is_self = local.lower() == name and domain in self._local
         return replace(child, address=address, is_final=target[0] == "\\" or is_self)
 
-    def _included(self, child: _Node, include: str, name: str) -> Iterator[list[_Node]]:
+    def _included(self, child: _Node, include: str, name: str, alias: str) -> Iterator[list[_Node]]:
         """
         A list's members, page by page.
 
@@ -290,10 +296,10 @@ class Expansion:
             members: list[_Node] = []
             for target in values:
                 if target.startswith(":include:"):
-                    yield from self._included(child, target.removeprefix(":include:"), name)
+                    yield from self._included(child, target.removeprefix(":include:"), name, alias)
                     continue
-                member = self._target(child, target, name)
-                if not (member.is_final and target[0] != "\\"):
+                member = self._target(child, target, name, alias)
+                if not member.is_final or target[0] == "\\" or member.given.target:
                     members.append(member)
             yield members
 
@@ -316,8 +322,8 @@ class Expansion:
         return [replace(node, given=given, is_final=True)]
 
     def _recipient(self, node: _Node) -> list[Found]:
-        told = f"{node.given.refusal}\0{node.address}".encode("utf-8", "surrogatepass")
-        mark = blake2b(told, digest_size=12).digest()
+        told = node.given.target or f"{node.given.refusal}\0{node.address}"
+        mark = blake2b(told.encode("utf-8", "surrogatepass"), digest_size=12).digest()
         if mark in self._seen:
             return []
         self._seen.add(mark)
@@ -325,7 +331,7 @@ class Expansion:
             raise Rejected(TOO_MANY_RECIPIENTS, f"expands to more than {self._rules.limit} recipients")
         if not node.given.refusal:
             self.count += 1
-            self._tell(node, "recipient")
+            self._tell(node, f"handed over to {node.given.target}" if node.given.target else "recipient")
         return [(replace(node.given, forward_path=node.address), node.group)]
 
     def _qualified(self, target: str) -> str:

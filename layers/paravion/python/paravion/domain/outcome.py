@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+HANDED_OVER: Final = "TARGET"
+"""The command of an outcome at a target (domain/target.py): mail that it took is delivered, and not passed on."""
 
 
 class Result(StrEnum):
@@ -30,7 +34,7 @@ class Outcome:
         text: The reply's text, lines joined by LF, without codes; or what happened in our words.
             Printable characters only; the adapter escapes anything else. At most 1,000 characters.
         command: The command or stage that it answers: CONNECT, EHLO, STARTTLS, MAIL, RCPT, DATA, DOT,
-            DNS, LOCAL …
+            DNS, LOCAL, TARGET …
         mx_host: Name of the host that answered or was tried, "" if none.
         address: Its IP address, "" if none.
         relayed_dsn: The next hop took over the duty of RFC 3461 success reports (it offered DSN).

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from paravion.domain.outcome import Outcome, Result
+from paravion.domain.outcome import HANDED_OVER, Outcome, Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -58,6 +58,7 @@ class NoticeKind(StrEnum):
     FAILED = "failed"
     DELAYED = "delayed"
     RELAYED = "relayed"
+    DELIVERED = "delivered"
     EXPIRED = "expired"
 
 
@@ -312,6 +313,7 @@ _WISH: Final = {
     NoticeKind.EXPIRED: "FAILURE",
     NoticeKind.DELAYED: "DELAY",
     NoticeKind.RELAYED: "SUCCESS",
+    NoticeKind.DELIVERED: "SUCCESS",
 }
 
 
@@ -334,7 +336,10 @@ def _is_member(state: RecipientState, notice: Notice) -> bool:
     if notice.kind is NoticeKind.DELAYED:
         # Who has it by now, or never will, is no longer delayed.
         return not state.is_final
-    wanted = Result.DELIVERED if notice.kind is NoticeKind.RELAYED else Result.FAILED
+    successes = {NoticeKind.RELAYED, NoticeKind.DELIVERED}
+    if notice.kind in successes and _success(state.outcome) is not notice.kind:
+        return False
+    wanted = Result.DELIVERED if notice.kind in successes else Result.FAILED
     return (
         state.outcome.result is wanted
         and state.attempt == notice.attempt
@@ -359,8 +364,13 @@ def _notice_for(outcome: Outcome, notify: tuple[str, ...]) -> NoticeKind | None:
     if outcome.result is Result.FAILED and _wants(notify, "FAILURE"):
         return NoticeKind.FAILED
     if outcome.result is Result.DELIVERED and _wants(notify, "SUCCESS") and not outcome.relayed_dsn:
-        return NoticeKind.RELAYED
+        return _success(outcome)
     return None
+
+
+def _success(outcome: Outcome) -> NoticeKind:
+    """RFC 3464 2.3.3: a host passes mail on and a target has it."""
+    return NoticeKind.DELIVERED if outcome.command == HANDED_OVER else NoticeKind.RELAYED
 
 
 def _logged(

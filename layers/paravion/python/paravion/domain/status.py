@@ -97,6 +97,8 @@ NEXT_HOP_REFUSED: Final = _row("next_hop_refused", 550, "7.1", 422, "MessageReje
 REFUSED_BY_TABLE: Final = _row("refused_by_table", 550, "7.1", 422, "MessageRejected", 77, "Refused")
 DEFERRED_BY_TABLE: Final = _row("deferred_by_table", 450, "7.1", 503, "ServiceUnavailableException", 75,
                                 "Not now")  # fmt: skip
+REFUSED_BY_TARGET: Final = _row("refused_by_target", 554, "6.0", 422, "MessageRejected", 65,
+                                "The program behind this address refuses the message")  # fmt: skip
 MESSAGE_TOO_BIG: Final = _row("message_too_big", 552, "3.4", 413, "MessageRejected", 69, "Message too big")
 PAYLOAD_TOO_BIG: Final = _row("payload_too_big", 552, "3.4", 413, "RequestEntityTooLargeException", 69,
                               "Request too big")  # fmt: skip

@@ -11,9 +11,9 @@ sendmail's tables: each file format to keys and values, checked as a whole.
     mailertable    `domain`, `.domain` or `.`, then a route     services/deliver.py
 
 A parser takes octets and gives entries, or raises one BadTable that names file and line of every problem (the
-first twenty of them): a table is taken whole or not at all. What we can't do (programs, files, targets that
-only a cloud has and that are not built) is refused here, by name, and never at delivery. Time and memory are
-linear in the file.
+first twenty of them): a table is taken whole or not at all. What we can't do (programs, files) and targets that
+the operator's settings do not name (domain/target.py) are refused here, and not first at delivery. Time and memory
+are linear in the file.
 
 Keys and values are text in one normal form: keys in lower case, domains in A-labels, several targets joined
 by LF. How entries lie in storage is domain/table_pages.py's.
@@ -31,9 +31,10 @@ from paravion.domain.address import parse_mailboxes, parse_path, shown, split_ad
 from paravion.domain.next_hop import is_literal
 from paravion.domain.refusal import Refusal
 from paravion.domain.table_pages import INCLUDE, Entries
+from paravion.domain.target import AllowedTargets, is_target, parse_target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 KINDS: Final = ("aliases", "virtusertable", "genericstable", "access", "mailertable")
 """What a file can be loaded as; and `include/NAME`, a list's members."""
@@ -56,14 +57,11 @@ _TAGS: Final = ("connect:", "from:", "to:")
 _ERROR: Final = re.compile(r"(?:([45])\.(\d{1,3})\.(\d{1,3}):?)?[ \t]*(?:([45]\d\d)(?![0-9]))?[ \t]*(.*)")
 _CODE_TEXT: Final = re.compile(r"([45]\d\d)[ \t]+(.+)")
 
+_INSTEAD: Final = "name a function (lambda:NAME), queue (sqs:ARN), topic (sns:ARN) or webhook (https://...) instead"
 _NOT_HERE: Final = {
-    "|": "programs are never run here",
-    "/": "mail is never written to files here",
-    "lambda:": "delivery to a function (lambda:) is not built yet",
-    "sns:": "delivery to a topic (sns:) is not built yet",
-    "sqs:": "delivery to a queue (sqs:) is not built yet",
-    "https://": "delivery to a webhook (https://) is not built yet",
-    "http://": "a webhook must be https://, and delivery to it is not built yet",
+    "|": f"programs are never run here: {_INSTEAD}",
+    "/": f"mail is never written to files here: {_INSTEAD}",
+    "http://": "a webhook must be https://",
 }
 
 _KEYWORDS: Final = {
@@ -104,13 +102,21 @@ class _Problems:
         if len(self.lines) < MAX_PROBLEMS:
             self.lines.append(f"{shown(file, 200)}:{line}: {shown(text, 200)}")
 
+    def add_all(self, file: str, line: int, texts: Iterable[str]) -> None:
+        for text in texts:
+            self.add(file, line, text)
+
     def check(self) -> None:
         if self.count:
             raise BadTable(self.lines, self.count)
 
 
 def parse_table(
-    kind: str, files: Sequence[tuple[str, bytes]], local_domains: Sequence[str] = (), max_members: int = MAX_MEMBERS
+    kind: str,
+    files: Sequence[tuple[str, bytes]],
+    local_domains: Sequence[str] = (),
+    max_members: int = MAX_MEMBERS,
+    allowed: AllowedTargets = AllowedTargets(),  # noqa: B008 (frozen)
 ) -> Entries:
     """
     Read the files of one table.
@@ -120,6 +126,7 @@ def parse_table(
         files: Name and octets of each; several make one table.
         local_domains: For finding alias loops; the first qualifies bare names.
         max_members: Of an included list.
+        allowed: Targets that aliases and lists may name; none without it.
 
     Raises:
         BadTable: Every problem with its file and line; nothing else is ever raised for what a file holds.
@@ -132,7 +139,7 @@ def parse_table(
     places: dict[str, tuple[str, int]] = {}
     for file, octets in files:
         if kind.startswith(INCLUDE):
-            _read_members(file, octets, entries, max_members, problems)
+            _read_members(file, octets, entries, max_members, allowed, problems)
             continue
         for line, key, value in _lines_of(kind, file, octets, problems):
             if key in places:
@@ -144,6 +151,7 @@ def parse_table(
             else:
                 entries[key] = value
                 places[key] = (file, line)
+                problems.add_all(file, line, _not_allowed(value.split("\n"), allowed))
     if kind == "aliases" and not problems.count:
         for name, loop in _alias_loops(entries, local_domains):
             problems.add(*places[name], f"alias loop: {loop}")
@@ -284,7 +292,17 @@ def _alias(text: str) -> tuple[str, str]:
     return name, "\n".join(dict.fromkeys(targets))
 
 
-def _read_members(file: str, octets: bytes, entries: Entries, limit: int, problems: _Problems) -> None:
+def _not_allowed(values: Sequence[str], allowed: AllowedTargets) -> Iterator[str]:
+    """Say of each target why the settings don't allow it."""
+    for value in values:
+        problem = allowed.problem(value) if is_target(value) else ""
+        if problem:
+            yield f"'{value}': {problem}"
+
+
+def _read_members(
+    file: str, octets: bytes, entries: Entries, limit: int, allowed: AllowedTargets, problems: _Problems
+) -> None:
     for number, text in _decoded(file, octets, problems):
         try:
             if len(text) > MAX_ENTRY_OCTETS:
@@ -294,6 +312,7 @@ def _read_members(file: str, octets: bytes, entries: Entries, limit: int, proble
                     problems.add(file, number, f"more than {limit} members")
                     return
                 entries[f"{len(entries):07}"] = target
+                problems.add_all(file, number, _not_allowed((target,), allowed))
         except BadLine as exc:
             problems.add(file, number, str(exc))
 
@@ -332,13 +351,15 @@ def _split_commas(text: str) -> Iterator[str]:  # noqa: C901 (a state machine ov
 
 
 def _target(text: str) -> str:
-    """Give one target's normal form: `local@domain`, `name`, either behind a backslash, or `:include:name`."""
+    """Give the normal form of `local@domain`, `name`, either behind a backslash, `:include:name` or a target."""
     inner = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
     lowered = inner.lower()
     for start, why in _NOT_HERE.items():
         if lowered.startswith(start):
             raise BadLine(f"'{inner}': {why}")
     try:
+        if is_target(inner):
+            return parse_target(inner)
         if lowered.startswith(":include:"):
             return f":include:{include_name(inner[9:])}"
         if text[0] == "\\":
@@ -437,6 +458,8 @@ def _virtuser_value(value: str) -> str:
 
 
 def _refuse_targets(value: str) -> None:
+    if is_target(value):
+        raise BadLine(f"'{value}': a target stands in the aliases: write a local name here, and make it an alias")
     for start, why in _NOT_HERE.items():
         if value.lower().startswith(start):
             raise BadLine(f"'{value}': {why}")

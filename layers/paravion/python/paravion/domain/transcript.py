@@ -173,7 +173,7 @@ SILENT: Final = _Silent()
 @dataclass(frozen=True, slots=True)
 class Page:
     """
-    One transaction's way, or why there was none.
+    One transaction's way, or what became of recipients without one.
 
     Attributes:
         attempt: Of the job, >= 1.
@@ -207,16 +207,16 @@ class Book:
         self._pages.append((Page(queue_id, chunk, attempt, at, next_hop, ()), recorder))
         return recorder
 
-    def unreached(self, queue_id: str, chunk: int, attempt: int, at: float,
+    def without_host(self, queue_id: str, chunk: int, attempt: int, at: float,
                   outcomes: Mapping[str, Outcome]) -> None:  # fmt: skip
-        """Note why recipients (by forward-path) never came as far as a next hop: DNS, a route, a table."""
+        """Note what became of recipients (by forward-path) that no host was asked for: DNS, a route, a target."""
         said: dict[tuple[str, str], list[str]] = {}
         for path, outcome in outcomes.items():
             text = f"{outcome.command} {outcome.status} {outcome.text}".replace("\n", " ")
             said.setdefault((path.rpartition("@")[2], text), []).append(path)
         for (domain, text), paths in said.items():
             more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-            self.recorder(queue_id, chunk, attempt, at, domain).note(0.0, f"no host for {paths[0]}{more}: {text}")
+            self.recorder(queue_id, chunk, attempt, at, domain).note(0.0, f"{paths[0]}{more}: {text}")
 
     @property
     def is_empty(self) -> bool:

@@ -95,7 +95,9 @@ def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[s
         # The empty line between header and body counts with them.
         "octets": len(header) + 2 + envelope.body_octets,
         "recipients": [
+            # What an alias hands mail to is the operator's affair.
             _recipient(recipient.forward_path, states.get(position))
+            | ({"target": recipient.target} if recipient.target and principal.is_operator else {})
             for position, recipient in enumerate(envelope.recipients)
         ],
         "timeline": _timeline(envelope, records),

@@ -16,6 +16,9 @@ The one instant that can duplicate (RFC 1047): a remote host said 250 and we die
 Every outcome is therefore recorded as soon as it is known, while other hops are still under way, and the
 recording is repeated through an outage for as long as the invocation lasts.
 
+A recipient that an alias sends to a function, topic, queue or webhook has no next hop: it is handed over
+(ports.Targets), each target by itself.
+
 Next on the message's path: services/retry.py for what failed, services/bounce.py for what is owed.
 """
 
@@ -33,9 +36,10 @@ from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import State
 from paravion.domain.refusal import Refusal
 from paravion.domain.status import ATTEMPT_BROKE_OFF
+from paravion.domain.target_verdict import OPERATORS
 from paravion.domain.transcript import Book, book_key
 from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing, Unavailable
-from paravion.ports import QueueName, Transaction
+from paravion.ports import Handover, QueueName, Transaction
 from paravion.services.routes import MxRoute, refused, routes_for
 
 if TYPE_CHECKING:
@@ -44,7 +48,8 @@ if TYPE_CHECKING:
     from paravion.domain.envelope import Envelope, Recipient
     from paravion.domain.next_hop import NextHop
     from paravion.domain.queue import Job, JobRecord, Received
-    from paravion.ports import EventLog, Ledger, Queues, Resolver, Spool, Tables, Transcripts, Transport
+    from paravion.domain.transcript import Recorder
+    from paravion.ports import Body, EventLog, Ledger, Queues, Resolver, Spool, Tables, Targets, Transcripts, Transport
 
 LEASE_MARGIN_S: Final = 30.0
 """A lease outlives its invocation by this: clocks differ, and a frozen function may not wake into its own lease."""
@@ -81,6 +86,7 @@ class DeliverDeps:
     event_log: EventLog
     smarthost: NextHop | None
     tables: Tables
+    targets: Targets
     clock: Callable[[], float]
     new_token: Callable[[], str]
     transcripts: Transcripts | None = None
@@ -218,12 +224,12 @@ class _Attempt:
         self, record: JobRecord, envelope: Envelope, header: bytes, todo: Mapping[int, Recipient]
     ) -> JobRecord:
         """Send to every next hop at once, and record outcomes as they come in."""
-        outcomes, hops = await self._next_hops(todo)
-        where = (self.job.key.queue_id, self.job.key.chunk, record.attempts, self.deps.clock())
-        if self.book is not None and outcomes:
-            self.book.unreached(*where, {todo[n].forward_path: outcome for n, outcome in outcomes.items()})
+        outcomes, hops = await self._next_hops({n: item for n, item in todo.items() if not item.target})
+        self._tell(record, outcomes, todo)
         body = self.deps.spool.open_body(envelope.df_id, envelope.body_octets)
         tasks = {}
+        for n in (n for n, item in todo.items() if item.target):
+            tasks[asyncio.ensure_future(self._hand_over(n, todo[n], envelope, header, body))] = [n]
         for hop, positions in hops:
             transaction = Transaction(
                 envelope.queue_id,
@@ -235,7 +241,7 @@ class _Attempt:
                 envelope.smtputf8,
                 envelope.ret,
                 envelope.envid,
-                self.book.recorder(*where, hop.name) if self.book is not None else None,
+                self._recorder(record, hop),
             )
             tasks[asyncio.ensure_future(self._send(hop, transaction))] = positions
         try:
@@ -245,6 +251,7 @@ class _Attempt:
                     for task in done:
                         del tasks[task]
                         outcomes.update(task.result())
+                    self._tell(record, {n: outcome for n, outcome in outcomes.items() if todo[n].target}, todo)
                 last = not tasks
                 # The instant of RFC 1047 ends with this write.
                 record = await self._record(record, outcomes, todo, last=last)
@@ -303,6 +310,44 @@ class _Attempt:
             )
             return dict.fromkeys(transaction.recipients, _broke_off())
 
+    async def _hand_over(
+        self, position: int, recipient: Recipient, envelope: Envelope, header: bytes, body: Body
+    ) -> dict[int, Outcome]:
+        handover = Handover(
+            recipient.target,
+            envelope.queue_id,
+            recipient.forward_path,
+            envelope.reverse_path,
+            envelope.queued_at,
+            header,
+            body,
+            envelope.df_id,
+        )
+        fault = {"stage": "deliver", "queue_id": envelope.queue_id, "target": recipient.target}
+        large = body.octets > LARGE_BODY_OCTETS
+        try:
+            async with self.gates.large_bodies if large else self.gates.hops:
+                outcome = await self.deps.targets.hand_over(handover, self.deadline - _RECORDING_S)
+        except Exception as exc:  # noqa: BLE001 (law 7: our own faults defer, and the other recipients go on)
+            self.deps.event_log.emit("Fault", {**fault, "error": repr(exc)})
+            return {position: _broke_off()}
+        if outcome.status in OPERATORS:
+            self.deps.event_log.emit("Fault", {**fault, "error": outcome.text})
+        return {position: outcome}
+
+    def _recorder(self, record: JobRecord, hop: NextHop) -> Recorder | None:
+        """Who writes down what is said on the way to a next hop."""
+        if self.book is None:
+            return None
+        key = record.key
+        return self.book.recorder(key.queue_id, key.chunk, record.attempts, self.deps.clock(), hop.name)
+
+    def _tell(self, record: JobRecord, outcomes: Mapping[int, Outcome], todo: Mapping[int, Recipient]) -> None:
+        """Write down what became of recipients without a next hop."""
+        if self.book is not None and outcomes:
+            told = {todo[n].forward_path: outcome for n, outcome in outcomes.items()}
+            self.book.without_host(record.key.queue_id, record.key.chunk, record.attempts, self.deps.clock(), told)
+
     async def _record(
         self, record: JobRecord, outcomes: Mapping[int, Outcome], todo: Mapping[int, Recipient], *, last: bool
     ) -> JobRecord:
@@ -346,6 +391,7 @@ class _Attempt:
                 {
                     "queue_id": record.key.queue_id,
                     "recipient": todo[n].forward_path,
+                    **({"target": todo[n].target} if todo[n].target else {}),
                     "reverse_path": record.reverse_path,
                     "attempt": record.attempts,
                     "code": outcome.code,

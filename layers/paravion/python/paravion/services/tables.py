@@ -15,6 +15,7 @@ from paravion.domain.address import shown
 from paravion.domain.status import BAD_REQUEST, NOT_FOUND, Rejected
 from paravion.domain.table_pages import INCLUDE
 from paravion.domain.tables import KINDS, BadTable, include_name, includes_of, parse_table
+from paravion.domain.target import AllowedTargets
 from paravion.services.authenticate import require_operator
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from paravion.services.admin import AdminDeps
     from paravion.services.authenticate import Principal
+    from paravion.settings import AdminSettings
 
 SHOWN_ENTRIES: Final = 1000
 """Entries of one answer."""
@@ -43,7 +45,7 @@ def load_table(kind: str, files: Sequence[tuple[str, bytes]], principal: Princip
     settings = deps.settings
     local_domains = settings.local_domains or (settings.hostname,)
     try:
-        entries = parse_table(kind, files, local_domains, settings.max_expansion_count)
+        entries = parse_table(kind, files, local_domains, settings.max_expansion_count, allowed_targets(settings))
     except BadTable as exc:
         raise Rejected(BAD_REQUEST, f"nothing was loaded: {exc}") from exc
     loaded = deps.tables.loaded()
@@ -122,6 +124,11 @@ def show_table(kind: str, key: str, principal: Principal, deps: AdminDeps) -> di
         "loaded_at": info.loaded_at,
         "entries": told,
     }
+
+
+def allowed_targets(settings: AdminSettings) -> AllowedTargets:
+    """Give what the operator lets aliases name."""
+    return AllowedTargets(settings.alias_target_arns, settings.webhook_hosts, settings.webhook_private_hosts)
 
 
 def kind_of(kind: str, name: str) -> str:

@@ -15,11 +15,20 @@ from paravion.domain.envelope import Recipient
 from paravion.domain.expand import Expansion, Rules
 from paravion.domain.next_hop import NextHop, route
 from paravion.domain.outcome import Outcome, Result
-from paravion.domain.status import ACCESS_DENIED, NO_RECIPIENTS, QUEUED, RECIPIENT_SYNTAX, Rejected
+from paravion.domain.status import (
+    ACCESS_DENIED,
+    MISCONFIGURED,
+    NO_RECIPIENTS,
+    QUEUED,
+    RECIPIENT_SYNTAX,
+    Rejected,
+)
 from paravion.domain.tables import access_keys
+from paravion.domain.target import WEBHOOK, scheme_of, webhook_host, webhook_secret_name
 from paravion.services.authenticate import require_operator
 from paravion.services.expand import lookups, verdict
 from paravion.services.routes import MxRoute, routes_for
+from paravion.services.tables import allowed_targets
 
 if TYPE_CHECKING:
     from paravion.services.admin import AdminDeps
@@ -85,7 +94,7 @@ def _verified(address: str, answer: dict[str, Any], deps: AdminDeps) -> dict[str
             owner = "" if group.reverse_path == "sender@sender.invalid" else group.reverse_path
             found.append({
                 "forward_path": recipient.forward_path, "owner": owner, "list": group.delivered_to,
-                "refusal": recipient.refusal, "route": None,
+                "refusal": recipient.refusal, "target": recipient.target, "route": None,
             })  # fmt: skip
     if not expansion.count:
         text = expansion.refusals[0].text if expansion.refusals else "nobody is behind it"
@@ -96,7 +105,11 @@ def _verified(address: str, answer: dict[str, Any], deps: AdminDeps) -> dict[str
 
 def _routed(found: list[dict[str, Any]], count: int, deps: AdminDeps) -> dict[str, Any]:
     """Look the next hops up; the verdict of one recipient is its route's."""
-    domains = list(dict.fromkeys(split_address(item["forward_path"])[1] for item in found if not item["refusal"]))
+    for item in found:
+        if item["target"]:
+            item["route"] = _shown_target(item["target"], deps)
+    by_host = [item for item in found if not item["refusal"] and not item["target"]]
+    domains = list(dict.fromkeys(split_address(item["forward_path"])[1] for item in by_host))
     smarthost = route(deps.settings.relay)
     routes = routes_for(domains, deps.tables)
     hops: dict[str, NextHop | Outcome] = {}
@@ -106,10 +119,12 @@ def _routed(found: list[dict[str, Any]], count: int, deps: AdminDeps) -> dict[st
             hops[domain] = named.resolved(deps.next_hop(named.domain))
         else:
             hops[domain] = named or smarthost or deps.next_hop(domain)
-    for item in found:
+    for item in by_host:
         hop = hops.get(split_address(item["forward_path"])[1])
-        if hop is not None and not item["refusal"]:
+        if hop is not None:
             item["route"] = _shown_hop(hop)
+    if count == 1 and found and found[0]["target"] and found[0]["route"]["text"]:
+        return _verdict("deferred", MISCONFIGURED.enhanced, found[0]["route"]["text"], 75)
     only = hops.get(domains[0]) if count == 1 and domains else None
     if isinstance(only, Outcome) and only.result is not Result.DELIVERED:
         word = "refused" if only.result is Result.FAILED else "deferred"
@@ -122,6 +137,18 @@ def _shown_hop(hop: NextHop | Outcome) -> dict[str, Any]:
         return {"next_hop": "", "hosts": [], "status": hop.status, "text": hop.text}
     hosts = [f"{host.name}:{host.port}" for host in hop.hosts]
     return {"next_hop": hop.name, "hosts": hosts, "status": "", "text": ""}
+
+
+def _shown_target(target: str, deps: AdminDeps) -> dict[str, Any]:
+    """What would happen at a target, as far as the settings and the secret store know it: nothing is asked there."""
+    problem = allowed_targets(deps.settings).problem(target)
+    if (
+        not problem
+        and scheme_of(target) == WEBHOOK
+        and deps.secrets.get(webhook_secret_name(webhook_host(target))) is None
+    ):
+        problem = f"the host has no secret to sign with: paravion webhook secret {webhook_host(target)}"
+    return {"next_hop": "", "hosts": [], "status": MISCONFIGURED.enhanced if problem else "", "text": problem}
 
 
 def _verdict(word: str, status: str, text: str, exit_code: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """
 HTTP/1.1 as a client needs it: a request's octets out, a response's octets in, no I/O of its own.
 
-The commands read it from a socket, the SMTP front door from an asyncio stream. It exists because
+The commands read it from a socket, the SMTP front door and webhooks from an asyncio stream. It exists because
 `http.client` imports the email package, which alone takes longer than everything else that `sendmail`
 does, and blocks. No redirects, no compression, no trailers kept.
 

@@ -1,10 +1,10 @@
-"""cli/http1.py: requests out, responses in."""
+"""domain/http1.py: requests out, responses in."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paravion.cli.http1 import BadResponse, ResponseParser, Target, basic, encode_request, quote
+from paravion.domain.http1 import BadResponse, ResponseParser, Target, basic, encode_request, quote
 
 RESPONSES = {
     "length": (b"HTTP/1.1 202 Accepted\r\nContent-Length: 5\r\n\r\nhello", 202, b"hello", True),
