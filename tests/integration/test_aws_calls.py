@@ -74,8 +74,10 @@ def _handler(name: str) -> Any:
 def test_a_mail_costs_what_the_design_allows(
     monkeypatch: pytest.MonkeyPatch, sink: tuple[Inbox, int], calls: Counter[str], signed: bool
 ) -> None:
-    """2 S3 PUT and a tenth of one for transcripts, 2 S3 GET, 1 SQS send, 0.2 receive and delete, 2 ledger writes; secrets and settings cached."""
+    """2.1 S3 PUT, 2 S3 GET, 1 SQS send, 0.2 receive and delete, 2 ledger writes, 0.1 reads; all else cached."""
     inbox, port = sink
+    # A batch asks the suppression list once, but for jobs whose envelope comes late; on a busy machine all may.
+    monkeypatch.setattr("paravion.services.gathering.PATIENCE_S", 60.0)
     environ = {
         "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1",
         "PARAVION_SPOOL": "spool", "PARAVION_LEDGER": "ledger", "PARAVION_SECRETS": "/p",
@@ -131,6 +133,7 @@ def test_a_mail_costs_what_the_design_allows(
         "sqs.DeleteMessageBatch": 1,
         "dynamodb.UpdateItem": MAILS,
         "dynamodb.PutItem": MAILS,
+        "dynamodb.BatchGetItem": 1,
     }
 
 

@@ -17,6 +17,7 @@ from paravion.adapters import memory
 from paravion.domain.envelope import Recipient, decode_qf
 from paravion.domain.schedule import Plan
 from paravion.domain.submission import Receipt, Submission
+from paravion.domain.suppression import Reason
 from paravion.domain.tables import parse_table
 from paravion.domain.target import AllowedTargets
 from paravion.ports import QueueName
@@ -25,6 +26,7 @@ from paravion.services.commit import CommitDeps
 from paravion.services.deliver import DeliverDeps, deliver
 from paravion.services.retry import RetryDeps, retry, sweep
 from paravion.services.signing import Signer
+from paravion.services.suppress import SuppressDeps
 from paravion.services.validate import ValidateDeps, submit
 from paravion.settings import ValidateSettings, from_env
 
@@ -144,6 +146,7 @@ class World:
         self.identities = memory.MemoryIdentities()
         self.secrets = memory.MemorySecrets()
         self.tables = memory.MemoryTables()
+        self.suppression = memory.MemorySuppression()
         self.event_log = memory.MemoryEventLog()
         self.transcripts = memory.MemoryTranscripts()
         self.crashes = 0
@@ -189,6 +192,8 @@ class World:
             smarthost=None,
             tables=self.tables,
             targets=self.saboteur.wrap("deliver:targets", self.targets),
+            suppression=self.saboteur.wrap("deliver:suppression", self.suppression),
+            suppression_reasons=tuple(Reason),
             clock=clock,
             new_token=lambda: f"t{next(serial)}",
             transcripts=self.saboteur.wrap("deliver:transcripts", self.transcripts),
@@ -209,6 +214,9 @@ class World:
         self.for_bounce = BounceDeps(
             to_commit=CommitDeps(spool, queues, in_turn),
             ledger=ledger,
+            to_suppress=SuppressDeps(
+                self.saboteur.wrap("bounce:suppression", self.suppression), tuple(Reason), 0.0, self.event_log
+            ),
             signer=Signer(self.saboteur.wrap("bounce:secrets", self.secrets), clock),
             event_log=self.event_log,
             hostname=HOSTNAME,

@@ -21,6 +21,7 @@ from moto import mock_aws
 from paravion.adapters import memory
 from paravion.adapters.dynamodb_identities import DynamoIdentities
 from paravion.adapters.dynamodb_ledger import DynamoLedger
+from paravion.adapters.dynamodb_suppression import DynamoSuppression
 from paravion.adapters.dynamodb_tables import DynamoTables
 from paravion.adapters.s3_spool import S3Spool, S3Uploads
 from paravion.adapters.s3_transcripts import S3Transcripts
@@ -117,6 +118,14 @@ def tables(engine: str) -> Any:
     if engine == "memory":
         return memory.MemoryTables()
     return DynamoTables(boto3.client("dynamodb"), TABLE, cache_s=0.0, clock=time.monotonic, sleep=time.sleep)
+
+
+@pytest.fixture
+def suppression(engine: str) -> Any:
+    """ports.Suppression, without a cache."""
+    if engine == "memory":
+        return memory.MemorySuppression()
+    return DynamoSuppression(boto3.client("dynamodb"), TABLE, cache_s=0.0, clock=time.monotonic, sleep=time.sleep)
 
 
 @pytest.fixture

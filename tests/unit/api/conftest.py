@@ -21,6 +21,7 @@ from paravion.adapters.memory import (
     MemoryLedger,
     MemorySecrets,
     MemorySpool,
+    MemorySuppression,
     MemoryTables,
     MemoryTranscripts,
     MemoryUploads,
@@ -30,6 +31,7 @@ from paravion.api.doors import serve
 from paravion.api.validate_doors import VALIDATE_DOORS
 from paravion.domain.next_hop import MxHost, NextHop
 from paravion.domain.submission import Receipt
+from paravion.domain.suppression import Reason
 from paravion.services.admin import AdminDeps
 from tests.support.dkim_keys import fixed_private_key
 
@@ -60,6 +62,7 @@ class World:
         self.uploads = MemoryUploads()
         self.tables = MemoryTables()
         self.transcripts = MemoryTranscripts()
+        self.suppression = MemorySuppression()
         self.spool, self.ledger, self.identities = MemorySpool(), MemoryLedger(), MemoryIdentities()
         self.settings = SimpleNamespace(
             credential_region="us-east-1",
@@ -77,6 +80,7 @@ class World:
             alias_target_arns=("arn:aws:lambda:eu-west-1:123456789012:function:tickets",),
             webhook_hosts=("hooks.example.org",),
             webhook_private_hosts=(),
+            suppression_reasons=(Reason.BOUNCE, Reason.COMPLAINT),
         )
         self.clock = lambda: time.time() + self.clock_shift_s
         self.entropy = lambda count: bytes(range(count))
@@ -85,7 +89,7 @@ class World:
     def admin_deps(self):
         return AdminDeps(
             self.settings, self.spool, self.ledger, self.secrets, self.identities,
-            self.tables, self.uploads, lambda domain: NextHop(domain, (MxHost(f"mx.{domain}"),)),
+            self.tables, self.suppression, self.uploads, lambda domain: NextHop(domain, (MxHost(f"mx.{domain}"),)),
             lambda name: self.txt.get(name, []), self.event_log, self.clock, lambda: "t0ken",
             fixed_private_key, self.transcripts,
         )  # fmt: skip

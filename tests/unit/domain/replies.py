@@ -212,7 +212,7 @@ REPLIES = [
     ("gmx", G, "554-gmx.net (mxgmx116) Nemesis ESMTP Service not available\n554-No SMTP service\n554-IP address is black listed.\n554 For explanation visit https://postmaster.gmx.net/en/case?c=r0601&i=ip&v=192.0.2.1", "failed", "block_list", TG),
     ("gmx", G, "554-mail.com (mxgmxus002) Nemesis ESMTP Service not available\n554-No SMTP service\n554-Bad DNS PTR resource record.\n554 For explanation visit http://postmaster.gmx.com/en/error-messages?ip=192.0.2.22&c=rdns", "failed", "sender_authentication", TG),
     ("gmx", G, "421-gmx.net (mxgmx017) Nemesis ESMTP Service not available\n421-Service closing transmission channel\n421 Rate limit reached. Please try again later", "deferred", "rate_limit", "IPFailure"),
-    ("gmx", R, "550 Requested action not taken: mailbox unavailable", "failed", "mailbox_unknown", PG),
+    ("gmx", R, "550 Requested action not taken: mailbox unavailable", "failed", "unknown", UU),
     ("web.de", D, "554 Transaction failed: Duplicate header 'DKIM-Signature'.", "failed", "protocol_error", UU),
     ("t-online", G, "554 IP=192.0.2.254 - A problem occurred. (Ask your postmaster for help or to contact tosa@rx.t-online.de to clarify.) (BL)", "failed", "block_list", TG),
     ("mail.ru", D, "550 5.7.1 This message was not accepted due to domain (example.org) owner DMARC policy (RFC 7489) https://help.mail.ru/mail-help/postmaster/dmarc", "failed", "sender_authentication", TG),
@@ -278,7 +278,7 @@ REPLIES = [
     ("rfc 7504", G, "521 x", "failed", "system_busy", TG),
     ("rfc 7505", R, "556 x", "failed", "domain_unknown", PG),
     ("rfc 5321", M, "552 x", "failed", "message_too_big", TL),
-    ("rfc 5321", R, "551 x", "failed", "mailbox_disabled", PG),
+    ("rfc 5321", R, "551 x", "failed", "unknown", UU),
     ("rfc 5321", M, "501 x", "failed", "protocol_error", UU),
     ("rfc 5321", M, "553 x", "failed", "unknown", UU),
 ]  # fmt: skip

@@ -39,7 +39,7 @@ def test_real_reply(source, stage, wire, result, cause, ses):
 def test_collection_is_large_and_has_every_cause_of_a_reply():
     """No cause stands in the code that no real host gives."""
     assert len(REPLIES) >= 150
-    assert {row[4] for row in REPLIES} == {c.value for c in Cause} - {"no_answer", "local"}
+    assert {row[4] for row in REPLIES} == {c.value for c in Cause} - {"no_answer", "local", "suppressed"}
 
 
 WAITS = {
@@ -94,6 +94,7 @@ OURS = {
     "target_down": (Outcome(D, "4.4.1", text="x", command="TARGET"), Cause.SYSTEM_BUSY, False),
     "target_refuses": (Outcome(F, "5.6.0", text="x", command="TARGET"), Cause.POLICY, False),
     "target_full": (Outcome(F, "5.3.4", text="x", command="TARGET"), Cause.MESSAGE_TOO_BIG, False),
+    "suppressed": (Outcome(F, "5.7.1", text="x", command="SUPPRESSION"), Cause.SUPPRESSED, False),
     "private_address": (our_outcome(status.NEXT_HOP_REFUSED, "", "LOCAL"), Cause.LOCAL, False),
 }
 
@@ -154,7 +155,7 @@ def test_tls_demanded_over_tls_is_refused_for_good():
     assert judged("MAIL", wire, Peer("mx.test", "192.0.2.1", "TLSv1.3")).result is F
 
 
-BLOCKED = {c for c in Cause if NAMES[c].bounce[0] != "Permanent"}
+BLOCKED = {c for c in Cause if NAMES[c].bounce != ("Permanent", "General")}
 
 
 def test_only_mailbox_and_domain_are_permanent():

@@ -86,12 +86,22 @@ def test_final_is_final(first: Outcome, later: Outcome) -> None:
 def test_failures_of_one_attempt_share_a_notice() -> None:
     """One report for all recipients that failed together; those of a later attempt get their own."""
     record = _with(_claimed(3), {0: GONE, 1: GONE, 2: BUSY})
-    assert record.owed == (Notice(NoticeKind.FAILED, 1),)
+    assert record.owed == (Notice(NoticeKind.FAILED, 1), Notice(NoticeKind.SUPPRESS, 1))
     later = queue.claimed(replace(record, state=State.READY), Job(KEY, 1.0), token="u", lease_until=9.0)
     later = _with(later, {2: GONE})
-    first, second = later.owed
-    assert sorted(queue.members(later, first, {})) == [0, 1]
-    assert sorted(queue.members(later, second, {})) == [2]
+    assert [sorted(queue.members(later, notice, {})) for notice in later.owed] == [[0, 1], [0, 1], [2], [2]]
+
+
+def test_suppression_list_hears_of_unknown_addresses_whatever_the_sender_wants() -> None:
+    """Nobody asked for a report of the first; the second is full, the third is unknown, the fourth was given up."""
+    full = replace(GONE, status="5.2.2", text="mailbox is full")
+    record = _with(_claimed(4), {0: GONE, 1: full, 2: GONE, 3: BUSY}, r0=("NEVER",))
+    failed, suppress = Notice(NoticeKind.FAILED, 1), Notice(NoticeKind.SUPPRESS, 1)
+    assert set(record.owed) == {failed, suppress}
+    told = {3: ("r3@a.example", replace(BUSY, result=Result.FAILED, status="5.4.7", command="EXPIRED"))}
+    over = queue.expired(record, now=99.0, outcomes=told, notify={})
+    assert sorted(queue.members(over, suppress, {0: ("NEVER",)})) == [0, 2]
+    assert sorted(queue.members(over, failed, {0: ("NEVER",)})) == [1, 2]
 
 
 def test_expiry_is_told_apart_from_failures_of_the_same_attempt() -> None:
@@ -100,7 +110,7 @@ def test_expiry_is_told_apart_from_failures_of_the_same_attempt() -> None:
     told = {1: ("r1@a.example", replace(BUSY, result=Result.FAILED, status="5.4.7", command="EXPIRED"))}
     over = queue.expired(record, now=99.0, outcomes=told, notify={})
     assert over.state is State.DONE
-    assert [sorted(queue.members(over, notice, {})) for notice in over.owed] == [[0], [1]]
+    assert [sorted(queue.members(over, notice, {})) for notice in over.owed] == [[0], [0], [1]]
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ TABLE = {
     "mail_354": (Stage.MAIL, reply(354), D, "4.4.2", 0, Scope.HOST, True),
     "rcpt_450": (Stage.RCPT, reply(450, "x", "4.2.1"), D, "4.2.1", 450, Scope.RECIPIENT, True),
     "rcpt_550": (Stage.RCPT, reply(550, "x", "5.1.1"), F, "5.1.1", 550, Scope.RECIPIENT, False),
-    "rcpt_551": (Stage.RCPT, reply(551), F, "5.1.6", 551, Scope.RECIPIENT, False),
+    "rcpt_551": (Stage.RCPT, reply(551), F, "5.0.0", 551, Scope.RECIPIENT, False),
     "rcpt_452_full": (Stage.RCPT, reply(452, "x", "4.2.2"), D, "4.2.2", 452, Scope.RECIPIENT, True),
     "rcpt_452_bare": (Stage.RCPT, reply(452, "disk full"), D, "4.3.1", 452, Scope.RECIPIENT, True),
     "rcpt_452_too_many": (Stage.RCPT, reply(452, "x", "4.5.3"), D, "4.5.3", 452, Scope.TRANSACTION, True),

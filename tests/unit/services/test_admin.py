@@ -13,6 +13,7 @@ from paravion.adapters.memory import (
     MemoryLedger,
     MemorySecrets,
     MemorySpool,
+    MemorySuppression,
     MemoryTables,
     MemoryUploads,
 )
@@ -36,7 +37,7 @@ def deps():
     """Fakes of everything."""
     return AdminDeps(
         SimpleNamespace(identity_check="verified"), MemorySpool(), MemoryLedger(), MemorySecrets(), MemoryIdentities(),
-        MemoryTables(), MemoryUploads(), lambda domain: NextHop(domain, ()), lambda name: [], MemoryEventLog(),
+        MemoryTables(), MemorySuppression(), MemoryUploads(), lambda domain: NextHop(domain, ()), lambda name: [], MemoryEventLog(),
         lambda: 100.0, lambda: "t0ken", fixed_private_key,
     )  # fmt: skip
 
@@ -100,7 +101,9 @@ def test_a_failure_owes_a_notice(deps):
     failed = Outcome(Result.FAILED, "5.1.1", 550, "no", "RCPT", "mx.y")
     deps.ledger.save(replace(with_outcomes(record, {0: ("b@y", failed)}, now=2.0, notify={}, last=True), version=0))
     view = admin.show_message(QUEUE_ID, OURS, deps)
-    assert (view["state"], view["notices_owed"]) == ("done", [{"kind": "failed", "attempt": 1, "chunk": 0}])
+    assert (view["state"], view["notices_owed"]) == (
+        "done", [{"kind": kind, "attempt": 1, "chunk": 0} for kind in ("failed", "suppress")],
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

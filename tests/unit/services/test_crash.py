@@ -25,6 +25,7 @@ SENDER = "me@example.org"
 
 OUTAGES = {
     "spool": SpoolUnavailable, "queues": QueueUnavailable, "ledger": LedgerUnavailable, "secrets": SecretsUnavailable,
+    "suppression": LedgerUnavailable,
 }  # fmt: skip
 RING = encode(active_ring())
 
@@ -44,6 +45,7 @@ def _journey(saboteur: Saboteur) -> World:
         "busy@b.example": "delivered",
         "missing@c.example": "failed",
     }
+    assert set(world.suppression.items) == {"missing@c.example"}
     # Whatever broke, nothing leaves unsigned.
     headers = [content.partition(b"\r\n\r\n")[0] for *_, content in world.transport.accepted]
     assert {header.count(b"DKIM-Signature: v=1;") for header in headers} == {2}

@@ -13,6 +13,7 @@ from paravion.adapters.memory import (
     MemoryLedger,
     MemorySecrets,
     MemorySpool,
+    MemorySuppression,
     MemoryTables,
     MemoryUploads,
 )
@@ -35,7 +36,7 @@ class House:
         self.secrets = MemorySecrets()
         self.deps = AdminDeps(
             SimpleNamespace(identity_check=check), MemorySpool(), MemoryLedger(), self.secrets, MemoryIdentities(),
-            MemoryTables(), MemoryUploads(), lambda domain: NextHop(domain, ()),
+            MemoryTables(), MemorySuppression(), MemoryUploads(), lambda domain: NextHop(domain, ()),
             lambda name: self.txt.get(name, []), MemoryEventLog(), lambda: self.now, lambda: "t0ken", fixed_private_key,
         )  # fmt: skip
 

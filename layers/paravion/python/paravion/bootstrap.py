@@ -25,6 +25,7 @@ from botocore.config import Config
 from paravion import settings
 from paravion.adapters.dynamodb_identities import CACHE_S, DynamoIdentities
 from paravion.adapters.dynamodb_ledger import DynamoLedger
+from paravion.adapters.dynamodb_suppression import DynamoSuppression
 from paravion.adapters.dynamodb_tables import DynamoTables
 from paravion.adapters.event_log import PowertoolsEventLog
 from paravion.adapters.s3_spool import S3Spool, S3Uploads
@@ -136,6 +137,8 @@ def deliver() -> DeliverDeps:
         smarthost=route(own.relay),
         tables=_tables(dynamodb, own.ledger),
         targets=_Targets(own, clients, resolver),
+        suppression=_suppression(dynamodb, own.ledger),
+        suppression_reasons=own.suppression_reasons,
         clock=time.time,
         new_token=partial(secrets.token_hex, 8),
         transcripts=S3Transcripts(s3, own.spool) if own.transcripts == "on" else None,
@@ -175,9 +178,12 @@ def retry() -> RetryDeps:
 def bounce() -> BounceDeps:
     """What functions/bounce.py needs."""
     from paravion.services.bounce import BounceDeps
+    from paravion.services.suppress import SuppressDeps
 
     own = settings.from_env(settings.BounceSettings, os.environ)
     clients = _Clients()
+    event_log = PowertoolsEventLog("bounce", own.log_level)
+    dynamodb: Any = clients.make("dynamodb")
     return BounceDeps(
         to_commit=_commit_deps(
             S3Spool(clients.make("s3"), own.spool),
@@ -185,9 +191,12 @@ def bounce() -> BounceDeps:
                 clients.make("sqs"), {QueueName.DELIVERY: own.delivery_queue, QueueName.PARKED: own.parked_queue}
             ),
         ),
-        ledger=DynamoLedger(clients.make("dynamodb"), own.ledger),
+        ledger=DynamoLedger(dynamodb, own.ledger),
+        to_suppress=SuppressDeps(
+            _suppression(dynamodb, own.ledger), own.suppression_reasons, own.suppression_expiry_s, event_log
+        ),
         signer=Signer(SsmSecrets(clients.make("ssm"), own.secrets, time.monotonic), time.monotonic),
-        event_log=PowertoolsEventLog("bounce", own.log_level),
+        event_log=event_log,
         hostname=own.hostname,
         postmaster=own.postmaster,
         return_s=own.queue_return_s,
@@ -211,6 +220,7 @@ def admin() -> AdminDeps:
         secrets=SsmSecrets(clients.make("ssm"), own.secrets, time.monotonic),
         identities=DynamoIdentities(dynamodb, own.ledger, cache_s=0.0, clock=time.monotonic),
         tables=_tables(dynamodb, own.ledger, cache_s=0.0),
+        suppression=_suppression(dynamodb, own.ledger, cache_s=0.0),
         uploads=S3Uploads(s3, s3, own.spool, time.time),
         next_hop=_look_up_next_hop,
         resolver_txt=_look_up_txt,
@@ -290,6 +300,10 @@ class _Clients:
 
 def _tables(dynamodb: Any, table: str, *, cache_s: float = CACHE_S) -> DynamoTables:
     return DynamoTables(dynamodb, table, cache_s=cache_s, clock=time.monotonic, sleep=time.sleep)
+
+
+def _suppression(dynamodb: Any, table: str, *, cache_s: float = CACHE_S) -> DynamoSuppression:
+    return DynamoSuppression(dynamodb, table, cache_s=cache_s, clock=time.monotonic, sleep=time.sleep)
 
 
 def _commit_deps(spool: S3Spool, queues: SqsQueues) -> CommitDeps:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
     from paravion.domain.queue import DueJob, Job, JobKey, JobRecord
+    from paravion.domain.suppression import Reason, Suppressed
     from paravion.domain.transcript import Recorder
 
 
@@ -326,6 +327,80 @@ class Tables(Protocol):
 
     def remove(self, kind: str) -> bool:
         """Unload a table at one instant; False when there was none. Raises LedgerUnavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SuppressionPage:
+    """Some entries, and where to go on: "" when there are no more."""
+
+    entries: tuple[Suppressed, ...]
+    after: str
+
+
+class Suppression(Protocol):
+    """
+    The addresses that nothing is sent to (domain/suppression.py), each in normal form.
+
+    A reader on the mail's road may see an entry, or its removal, a second late, and the reasons a minute late.
+    Entries whose time is over are never shown.
+    """
+
+    def find(self, addresses: Sequence[str], now: float) -> dict[str, Suppressed]:
+        """
+        Give those of the addresses that are listed. Cost: one read for each hundred.
+
+        Raises:
+            LedgerUnavailable: It can't be said of all of them; then of none.
+        """
+        ...
+
+    def put(self, entry: Suppressed, *, unless_newer: bool = False) -> bool:
+        """
+        List an address, in place of an entry that it has; with `unless_newer`, only of an older one.
+
+        Returns:
+            False when a newer one stands there.
+
+        Raises:
+            LedgerUnavailable: Unknown whether it was written; writing again is safe.
+        """
+        ...
+
+    def delete(self, address: str, now: float) -> bool:
+        """Take an address off the list; False when it was not on it. Raises LedgerUnavailable."""
+        ...
+
+    def page(
+        self, after: str, limit: int, now: float, *, reasons: Collection[Reason], since: float, until: float
+    ) -> SuppressionPage:
+        """
+        List up to `limit` entries in an order that stays.
+
+        A page may hold fewer, even none, although there are more: only an empty `after` is the end.
+
+        Args:
+            after: "" for the first page, else what the one before gave.
+            reasons: Entries of these alone.
+            since, until: Entries updated at or after the one and before the other.
+
+        Raises:
+            ValueError: `after` is none that a page gave.
+            LedgerUnavailable
+        """
+        ...
+
+    def reasons(self) -> tuple[Reason, ...] | None:
+        """
+        Give the reasons that were set; None if they never were. Cost: one read a minute.
+
+        Raises:
+            LedgerUnavailable
+        """
+        ...
+
+    def set_reasons(self, reasons: Sequence[Reason]) -> None:
+        """Set for which reasons addresses are suppressed. Raises LedgerUnavailable."""
         ...
 
 

@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from paravion.domain.suppression import Reason, read_reasons
 from paravion.errors import Misconfigured
 
 if TYPE_CHECKING:
@@ -113,6 +114,10 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip().lower() for part in text.split(",") if part.strip())
 
 
+def _reasons(text: str) -> tuple[Reason, ...]:
+    return read_reasons(part.strip().upper() for part in text.split(",") if part.strip())
+
+
 def _relay(text: str) -> str:
     if text == "mx":
         return text
@@ -199,6 +204,20 @@ SETTINGS: Final = (
     ),
     Setting("sweep_interval_s", _seconds(0.1, 3600), "60", "seconds", "How often the sweep runs (local mode)."),
     Setting("postmaster", _text, "", "", "Who gets reports about reports; empty: they are dropped with a record."),
+    Setting(
+        "suppression_reasons",
+        _reasons,
+        "BOUNCE,COMPLAINT",
+        "",
+        "For which reasons addresses are suppressed, until the API says otherwise; empty: for none.",
+    ),
+    Setting(
+        "suppression_expiry_s",
+        _seconds(0, 315_360_000),
+        "0",
+        "seconds",
+        "A bounce or complaint is forgotten by the suppression list after this; 0: never.",
+    ),
     Setting("trusted_networks", _networks, "", "", "Networks that may submit by SMTP without AUTH."),
 )
 """All settings, in the order of docs/settings.md."""
@@ -273,6 +292,7 @@ class DeliverSettings:
     alias_target_arns: tuple[str, ...]
     webhook_hosts: tuple[str, ...]
     webhook_private_hosts: tuple[str, ...]
+    suppression_reasons: tuple[Reason, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +327,8 @@ class BounceSettings:
     log_level: str
     postmaster: str
     queue_return_s: float
+    suppression_reasons: tuple[Reason, ...]
+    suppression_expiry_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,3 +352,4 @@ class AdminSettings:
     alias_target_arns: tuple[str, ...]
     webhook_hosts: tuple[str, ...]
     webhook_private_hosts: tuple[str, ...]
+    suppression_reasons: tuple[Reason, ...]

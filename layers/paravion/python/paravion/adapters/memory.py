@@ -19,11 +19,12 @@ from paravion.domain.queue import DUE_SHARDS, DueJob, Job, JobKey, JobRecord, Re
 from paravion.domain.target import idempotency_key
 from paravion.domain.target_verdict import taken
 from paravion.errors import ClaimLost, SpoolConflict, SpoolMissing
-from paravion.ports import Identity, QueueName, TableInfo, UploadTicket
+from paravion.ports import Identity, QueueName, SuppressionPage, TableInfo, UploadTicket
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 
+    from paravion.domain.suppression import Reason, Suppressed
     from paravion.ports import Handover, Transaction
 
 
@@ -290,6 +291,56 @@ class MemoryTables:
     def remove(self, kind: str) -> bool:
         """See ports.Tables."""
         return self.items.pop(kind, None) is not None
+
+
+class MemorySuppression:
+    """Suppression in a dictionary."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, Suppressed] = {}
+        self.set_to: tuple[Reason, ...] | None = None
+
+    def find(self, addresses: Sequence[str], now: float) -> dict[str, Suppressed]:
+        """See ports.Suppression."""
+        found = {address: self.items[address] for address in addresses if address in self.items}
+        return {address: entry for address, entry in found.items() if not entry.is_expired(now)}
+
+    def put(self, entry: Suppressed, *, unless_newer: bool = False) -> bool:
+        """See ports.Suppression."""
+        old = self.items.get(entry.address)
+        if unless_newer and old is not None and old.updated_at > entry.updated_at:
+            return False
+        self.items[entry.address] = entry
+        return True
+
+    def delete(self, address: str, now: float) -> bool:
+        """See ports.Suppression."""
+        entry = self.items.pop(address, None)
+        return entry is not None and not entry.is_expired(now)
+
+    def page(
+        self, after: str, limit: int, now: float, *, reasons: Collection[Reason], since: float, until: float
+    ) -> SuppressionPage:
+        """See ports.Suppression."""
+        if after and "@" not in after:
+            raise ValueError(after)
+        found = [
+            entry
+            for address, entry in sorted(self.items.items())
+            if address > after
+            and not entry.is_expired(now)
+            and entry.reason in reasons
+            and since <= entry.updated_at < until
+        ]
+        return SuppressionPage(tuple(found[:limit]), found[limit - 1].address if len(found) > limit else "")
+
+    def reasons(self) -> tuple[Reason, ...] | None:
+        """See ports.Suppression."""
+        return self.set_to
+
+    def set_reasons(self, reasons: Sequence[Reason]) -> None:
+        """See ports.Suppression."""
+        self.set_to = tuple(reasons)
 
 
 class MemorySecrets:

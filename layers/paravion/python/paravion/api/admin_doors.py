@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from paravion.api import native_tables, native_webhooks, ses_v2_admin  # noqa: F401 (register their operations)
+from paravion.api import (  # noqa: F401 (register their operations)
+    native_suppression,
+    native_tables,
+    native_webhooks,
+    ses_v2_admin,
+    ses_v2_suppression,
+)
 from paravion.api.native_admin import ADMIN_DOOR
 from paravion.api.ses_rest_json import SesV2Door
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     """Answers one route; the labels of its path are the second argument."""
 
 
-_INSTANTS: Final = frozenset({"at", "queued_at", "due_at", "created_at", "expires_at", "loaded_at"})
+_INSTANTS: Final = frozenset({"at", "queued_at", "due_at", "created_at", "expires_at", "loaded_at", "updated_at"})
 
 
 class NativeDoor:

@@ -79,7 +79,7 @@ def verify_address(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     from paravion.services import verify
 
     _parameters(call, set())
-    return json_answer(HTTPStatus.OK, verify.verify_address(labels["address"], call.principal, call.deps))
+    return json_answer(HTTPStatus.OK, timestamped(verify.verify_address(labels["address"], call.principal, call.deps)))
 
 
 def _parameters(call: Call[AdminDeps], known: set[str]) -> dict[str, str]:

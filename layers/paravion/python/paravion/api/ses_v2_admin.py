@@ -21,6 +21,7 @@ from paravion.domain import dkim_keys
 from paravion.domain.dkim import ALGORITHMS
 from paravion.services import admin, identity_keys
 from paravion.services.authenticate import require_operator
+from paravion.services.suppression import account_reasons
 
 if TYPE_CHECKING:
     from paravion.api.doors import Call
@@ -34,8 +35,13 @@ _PAGE_MAX: Final = 1000
 
 @SES_V2.operation("GetAccount")
 def get_account(given: dict[str, Any], call: Call[AdminDeps]) -> dict[str, Any]:  # noqa: ARG001
-    """Tell that mail is taken. No sending quota is enforced, so none is told."""
-    return {"SendingEnabled": True, "ProductionAccessEnabled": True, "DedicatedIpAutoWarmupEnabled": False}
+    """Tell that mail is taken. No sending quota is enforced, so none is told. Raises LedgerUnavailable."""
+    return {
+        "SendingEnabled": True,
+        "ProductionAccessEnabled": True,
+        "DedicatedIpAutoWarmupEnabled": False,
+        "SuppressionAttributes": {"SuppressedReasons": list(account_reasons(call.deps))},
+    }
 
 
 @SES_V2.operation("CreateEmailIdentity")

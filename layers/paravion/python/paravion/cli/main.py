@@ -1,5 +1,5 @@
 """
-`paravion`: up, smtpd, show, queue, identity, doctor, tables, webhook, credentials, version.
+`paravion`: up, smtpd, show, queue, identity, doctor, tables, suppression, webhook, credentials, version.
 
 A command's own work stands in its module, which is imported only when it is called.
 """
@@ -75,6 +75,11 @@ def _parser(command: str) -> argparse.ArgumentParser:
         from paravion.cli import tables as tables_command
 
         tables_command.add_arguments(tables)
+    suppression = commands.add_parser("suppression", help="addresses that nothing is sent to")
+    if command == "suppression":
+        from paravion.cli import suppression as suppression_command
+
+        suppression_command.add_arguments(suppression)
 
     webhook = commands.add_parser("webhook", help="the secrets that requests to webhooks are signed with")
     if command == "webhook":

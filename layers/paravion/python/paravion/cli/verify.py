@@ -48,6 +48,8 @@ def render(answer: Mapping[str, Any], *, verbose: bool) -> Iterator[str]:
         yield f"  {'  ' * int(step['depth'])}{plain(step['address'])}: {plain(step['step'])}"
     for recipient in answer.get("recipients", []):
         yield f"  {plain(recipient['forward_path'])}: {_route(recipient)}"
+        if recipient.get("suppressed"):
+            yield f"    {_suppressed(recipient['suppressed'])}"
     if isinstance(count, int) and count > len(answer.get("recipients", [])) > 0:
         yield f"  and {count - len(answer['recipients'])} more"
 
@@ -65,3 +67,10 @@ def _route(recipient: Mapping[str, Any]) -> str:
     if not route["hosts"]:
         return f"{plain(route['status'])} {plain(route['text'])}{owner}"
     return f"mailer smtp, host {plain(', '.join(route['hosts']))}{owner}"
+
+
+def _suppressed(entry: Mapping[str, Any]) -> str:
+    word = "suppressed" if entry.get("in_force") else "listed"
+    said = f": {plain(entry['reply'])}" if entry.get("reply") else ""
+    off = "" if entry.get("in_force") else " (sent to all the same: this reason is switched off)"
+    return f"{word} since {plain(entry['updated_at'])}, {plain(entry['reason'])}{off}{said}"

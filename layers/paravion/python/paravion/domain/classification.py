@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from paravion.domain import known_replies
 from paravion.domain.known_replies import Cause
 from paravion.domain.outcome import HANDED_OVER, Result
+from paravion.domain.suppression import STAGE as SUPPRESSION
 
 if TYPE_CHECKING:
     from paravion.domain.outcome import Outcome
@@ -61,6 +62,7 @@ NAMES: Final[dict[Cause, Names]] = {
     Cause.TLS_REQUIRED: Names(_TRANSIENT, "General", "The host takes mail over TLS only."),
     Cause.SYSTEM_BUSY: Names(_TRANSIENT, "RecipientServerError", "The host is busy, full or out of order."),
     Cause.PROTOCOL_ERROR: Names(_UNDETERMINED, "General", "The host did not understand us, or we not it; a loop."),
+    Cause.SUPPRESSED: Names(("Permanent", "OnAccountSuppressionList"), "General", "It is on the suppression list."),
     Cause.NO_ANSWER: Names(_TRANSIENT, "TransientCommunicationFailure", "No answer from DNS or host, or it broke off."),
     Cause.LOCAL: Names(_TRANSIENT, "InternalFailure", "Decided on our side: our own fault, or the operator's rule."),
     Cause.UNKNOWN: Names(_UNDETERMINED, "Undetermined", "The reply says nothing that is known."),
@@ -146,6 +148,8 @@ def _cause_without_reply(outcome: Outcome) -> Cause:
         if outcome.result is Result.FAILED:
             return Cause.MESSAGE_TOO_BIG if by_status is Cause.MESSAGE_TOO_BIG else Cause.POLICY
         return by_status if by_status is Cause.RATE_LIMIT else Cause.SYSTEM_BUSY
+    if outcome.command == SUPPRESSION:
+        return Cause.SUPPRESSED
     if outcome.command in _OUR_STAGES:
         return Cause.MESSAGE_TOO_BIG if by_status is Cause.MESSAGE_TOO_BIG else Cause.LOCAL
     if outcome.result is Result.FAILED and outcome.command != _EXPIRED:

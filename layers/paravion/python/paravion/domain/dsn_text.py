@@ -16,6 +16,7 @@ import textwrap
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from paravion.domain import suppression
 from paravion.domain.address import xtext_decode
 from paravion.domain.headers import format_date, split_header
 from paravion.domain.outcome import Outcome, Result
@@ -179,6 +180,12 @@ FAILED_HERE: Final = {
 }
 """Likewise, first choice when no remote host's reply decided."""
 
+FAILED_SUPPRESSED: Final = (
+    "our own mail system did not try. It sends nothing to this address since a mail came back or was complained of.",
+    "If the address is right, ask the people who look after your mail to take it off the suppression list.",
+)
+"""The same, for an address on the suppression list (domain/suppression.py)."""
+
 LATER: Final = {
     "2": "the recipient's mailbox could not take it",
     "2.2": "the recipient's mailbox was full",
@@ -269,6 +276,9 @@ def _by_reason(report: Report) -> dict[tuple[str, ...], list[tuple[Recipient, Re
 def _reason(kind: NoticeKind, outcome: Outcome) -> tuple[str, ...]:
     """Give the sentences that explain one outcome; none where there is nothing to explain."""
     detail = outcome.status.partition(".")[2]
+    if kind is NoticeKind.FAILED and outcome.command == suppression.STAGE:
+        reason, advice = FAILED_SUPPRESSED
+        return PHRASES["why"].format(reason=reason), PHRASES["advice"].format(advice=advice)
     if kind is NoticeKind.FAILED:
         tables = (FAILED,) if outcome.is_reply else (FAILED_HERE, FAILED)
         reason, advice = _look_up(detail, *tables)

@@ -39,6 +39,7 @@ class Cause(StrEnum):
     TLS_REQUIRED = "tls_required"
     SYSTEM_BUSY = "system_busy"
     PROTOCOL_ERROR = "protocol_error"
+    SUPPRESSED = "suppressed"
     NO_ANSWER = "no_answer"
     LOCAL = "local"
     UNKNOWN = "unknown"
@@ -185,7 +186,7 @@ _TEXTS: Final[tuple[tuple[Cause, tuple[str, ...]], ...]] = (
         r"^5\.4\.1 .{0,100}recipient address rejected: access denied|adresse .{0,40}(invalide|inconnue)",
         r"destinatario (sconosciuto|desconocido|inexistente)",
         r"nie ma takiego|unbekannt|mailbox not found|unknown user|badrcptto|not a registered",
-        r"mailbox (is )?unavailable(?!.{0,80}(polic|restrict|explanation|block|spam))",
+        r"^5\.5\.0 .{0,80}mailbox unavailable",
         r"rcp-p1|keine mailbox|account that you tried to reach does not exist",
     )),
     (Cause.DOMAIN_UNKNOWN, (
@@ -296,7 +297,6 @@ _CODES: Final[dict[int, Cause]] = {
     534: Cause.AUTH_REQUIRED,
     535: Cause.AUTH_REQUIRED,
     538: Cause.TLS_REQUIRED,
-    551: Cause.MAILBOX_UNKNOWN,
     555: Cause.PROTOCOL_ERROR,
     556: Cause.DOMAIN_UNKNOWN,
 }

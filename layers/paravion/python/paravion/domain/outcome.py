@@ -34,7 +34,7 @@ class Outcome:
         text: The reply's text, lines joined by LF, without codes; or what happened in our words.
             Printable characters only; the adapter escapes anything else. At most 1,000 characters.
         command: The command or stage that it answers: CONNECT, EHLO, STARTTLS, MAIL, RCPT, DATA, DOT,
-            DNS, LOCAL, TARGET …
+            DNS, LOCAL, SUPPRESSION, TARGET …
         mx_host: Name of the host that answered or was tried, "" if none.
         address: Its IP address, "" if none.
         relayed_dsn: The next hop took over the duty of RFC 3461 success reports (it offered DSN).

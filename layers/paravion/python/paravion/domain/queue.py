@@ -15,7 +15,8 @@ A job is a message, or a chunk of at most 100 of its recipients. The record is m
 
 `owed` names the reports that somebody must still get, independent of the state: a job may be done and
 owe a bounce. A notice is named after its kind and the attempt that caused it, so that its members never
-change afterwards and the report's queue id follows from it: a repeated report is one message.
+change afterwards and the report's queue id follows from it: a repeated report is one message. What the
+suppression list must be told of is owed in the same way.
 
 Never twice: a claim hands out only recipients that are neither delivered nor failed.
 
@@ -30,6 +31,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from paravion.domain.outcome import HANDED_OVER, Outcome, Result
+from paravion.domain.suppression import says_no_such_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -53,13 +55,18 @@ class State(StrEnum):
 
 
 class NoticeKind(StrEnum):
-    """What a report says; `failed`, `delayed`, `relayed` and `delivered` are RFC 3464 2.3.3 actions."""
+    """
+    What a report says; `failed`, `delayed`, `relayed` and `delivered` are RFC 3464 2.3.3 actions.
+
+    `suppress` is none for the sender: it tells the suppression list of addresses that do not exist.
+    """
 
     FAILED = "failed"
     DELAYED = "delayed"
     RELAYED = "relayed"
     DELIVERED = "delivered"
     EXPIRED = "expired"
+    SUPPRESS = "suppress"
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,9 +262,10 @@ def with_outcomes(
             continue
         states[position] = RecipientState(forward_path, _short(outcome), now, record.attempts)
         kind = _notice_for(outcome, notify.get(position, ()))
-        notice = kind and Notice(kind, record.attempts)
-        if notice and notice not in owed:
-            owed.append(notice)
+        kinds = [kind] if kind else []
+        if says_no_such_address(outcome):
+            kinds.append(NoticeKind.SUPPRESS)
+        owed += [notice for kind in kinds if (notice := Notice(kind, record.attempts)) not in owed]
     log = _logged(record.log, outcomes, now, record.attempts, transcript)
     new = replace(record, recipients=states, owed=tuple(owed), log=log)
     if not last:
@@ -323,8 +331,14 @@ def members(record: JobRecord, notice: Notice, notify: Mapping[int, tuple[str, .
 
     Args:
         notify: By position: RFC 3461 NOTIFY. Who shares an attempt with somebody that is reported, but asked
-            for no such report, stays out of it.
+            for no such report, stays out of it. The suppression list hears of everybody.
     """
+    if notice.kind is NoticeKind.SUPPRESS:
+        return {
+            n: state
+            for n, state in record.recipients.items()
+            if state.attempt == notice.attempt and says_no_such_address(state.outcome)
+        }
     return {
         n: state
         for n, state in record.recipients.items()

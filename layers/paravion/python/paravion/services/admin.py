@@ -29,7 +29,17 @@ if TYPE_CHECKING:
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
     from paravion.domain.queue import JobRecord, RecipientState
-    from paravion.ports import EventLog, Identities, Ledger, Secrets, Spool, Tables, Transcripts, Uploads
+    from paravion.ports import (
+        EventLog,
+        Identities,
+        Ledger,
+        Secrets,
+        Spool,
+        Suppression,
+        Tables,
+        Transcripts,
+        Uploads,
+    )
     from paravion.services.authenticate import Principal
     from paravion.settings import AdminSettings
 
@@ -63,6 +73,7 @@ class AdminDeps:
     secrets: Secrets
     identities: Identities
     tables: Tables
+    suppression: Suppression
     uploads: Uploads
     next_hop: Callable[[str], NextHop | Outcome]
     resolver_txt: Callable[[str], list[str]]

@@ -17,6 +17,8 @@ A report is signed with the keys of the hostname's domain or the nearest one abo
 The report's queue id follows from the job and the notice, so that a repeat after a crash is one message.
 Until it is on the road the notice stays owed; what can't be handled ends in the parked queue.
 
+The suppression list is told here as well (services/suppress.py), of addresses that do not exist.
+
 Next on the message's path: services/commit.py, then services/deliver.py as for any other message.
 RFC: 3464 (format), 3461 5.2 and 6 (who is told what), 5321 6.1 (null reverse-path).
 """
@@ -37,6 +39,7 @@ from paravion.ports import QueueName
 from paravion.services.batch import work_through
 from paravion.services.commit import CommitDeps, commit
 from paravion.services.signing import Signer, hash_to_sign, signed
+from paravion.services.suppress import SuppressDeps, suppress_bounced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -64,6 +67,7 @@ class BounceDeps:
 
     to_commit: CommitDeps
     ledger: Ledger
+    to_suppress: SuppressDeps
     signer: Signer
     event_log: EventLog
     hostname: str
@@ -92,11 +96,15 @@ def _tell(job: Job, deps: BounceDeps) -> None:
     record = deps.ledger.load(job.key)
     if record is None:
         raise LedgerUnavailable(f"{job.key} owes a report, but has no record")
-    for notice in record.owed:
+    # The sender before the list, whatever keeps the list from being written.
+    for notice in sorted(record.owed, key=lambda notice: notice.kind is NoticeKind.SUPPRESS):
         if record.state is queue.State.CLAIMED and notice.attempt == record.attempts:
             # The attempt is under way: its members still come in. Whoever ends it asks for the report again.
             continue
-        _report(record, notice, deps)
+        if notice.kind is NoticeKind.SUPPRESS:
+            suppress_bounced(record, notice, deps.to_suppress)
+        else:
+            _report(record, notice, deps)
         # crash here = reported again under the same queue id, which is one message
         _settle(record, notice, deps)
 

@@ -41,6 +41,7 @@ from paravion.domain.transcript import Book, book_key
 from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing, Unavailable
 from paravion.ports import Handover, QueueName, Transaction
 from paravion.services.routes import MxRoute, refused, routes_for
+from paravion.services.withhold import of_batch, withheld
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -48,8 +49,22 @@ if TYPE_CHECKING:
     from paravion.domain.envelope import Envelope, Recipient
     from paravion.domain.next_hop import NextHop
     from paravion.domain.queue import Job, JobRecord, Received
+    from paravion.domain.suppression import Reason, Suppressed
     from paravion.domain.transcript import Recorder
-    from paravion.ports import Body, EventLog, Ledger, Queues, Resolver, Spool, Tables, Targets, Transcripts, Transport
+    from paravion.ports import (
+        Body,
+        EventLog,
+        Ledger,
+        Queues,
+        Resolver,
+        Spool,
+        Suppression,
+        Tables,
+        Targets,
+        Transcripts,
+        Transport,
+    )
+    from paravion.services.gathering import Member
 
 LEASE_MARGIN_S: Final = 30.0
 """A lease outlives its invocation by this: clocks differ, and a frozen function may not wake into its own lease."""
@@ -73,6 +88,7 @@ class DeliverDeps:
 
     Attributes:
         smarthost: Where all mail goes that the mailertable has no route for; None: each domain's own hosts.
+        suppression_reasons: For which reasons addresses are suppressed, unless the list itself says.
         clock: Seconds since the epoch.
         new_token: A lease's owner, unique for each call.
         transcripts: Where what was said is kept; None: nothing is.
@@ -87,6 +103,8 @@ class DeliverDeps:
     smarthost: NextHop | None
     tables: Tables
     targets: Targets
+    suppression: Suppression
+    suppression_reasons: Sequence[Reason]
     clock: Callable[[], float]
     new_token: Callable[[], str]
     transcripts: Transcripts | None = None
@@ -106,7 +124,12 @@ async def deliver(items: Sequence[Received], deps: DeliverDeps, remaining_s: flo
     gates = _Gates()
     book = Book(book_key(deps.clock(), deps.new_token())) if deps.transcripts is not None else None
     ends_at = deps.clock() + remaining_s
-    tasks = [asyncio.ensure_future(_one(item, deps, deadline, ends_at, gates, book)) for item in items]
+    listed = of_batch(deps.suppression, deps.suppression_reasons, deps.clock, len(items))
+    members = [listed.member() for _ in items]
+    tasks = [
+        asyncio.ensure_future(_one(item, deps, deadline, ends_at, gates, member, book))
+        for item, member in zip(items, members, strict=True)
+    ]
     try:
         done = await asyncio.gather(*tasks)
     finally:
@@ -146,16 +169,37 @@ class _Gates:
 
 
 async def _one(
-    item: Received, deps: DeliverDeps, deadline: float, ends_at: float, gates: _Gates, book: Book | None
+    item: Received,
+    deps: DeliverDeps,
+    deadline: float,
+    ends_at: float,
+    gates: _Gates,
+    listed: Member[Suppressed],
+    book: Book | None,
 ) -> bool:
     """Try one job; True when its item may be deleted."""
-    if item.job is None:
-        deps.event_log.emit("Fault", {"stage": "deliver", "error": "no job in the item"})
-        return False
     try:
-        return await _Attempt(item.job, deps, deadline, ends_at, gates, book).run()
+        if item.job is None:
+            deps.event_log.emit("Fault", {"stage": "deliver", "error": "no job in the item"})
+            return False
+        return await _try(item.job, deps, deadline, ends_at, gates, listed, book)
+    finally:
+        listed.leave()
+
+
+async def _try(
+    job: Job,
+    deps: DeliverDeps,
+    deadline: float,
+    ends_at: float,
+    gates: _Gates,
+    listed: Member[Suppressed],
+    book: Book | None,
+) -> bool:
+    try:
+        return await _Attempt(job, deps, deadline, ends_at, gates, listed, book).run()
     except Exception as exc:  # noqa: BLE001 (law 7: our own faults defer, and the batch goes on)
-        fields = {"stage": "deliver", "queue_id": item.job.key.queue_id, "chunk": item.job.key.chunk}
+        fields = {"stage": "deliver", "queue_id": job.key.queue_id, "chunk": job.key.chunk}
         deps.event_log.emit("Fault", {**fields, "error": repr(exc)})
         return False
 
@@ -164,11 +208,19 @@ class _Attempt:
     """One job's attempt; holds the record as last saved."""
 
     def __init__(
-        self, job: Job, deps: DeliverDeps, deadline: float, ends_at: float, gates: _Gates, book: Book | None
+        self,
+        job: Job,
+        deps: DeliverDeps,
+        deadline: float,
+        ends_at: float,
+        gates: _Gates,
+        listed: Member[Suppressed],
+        book: Book | None,
     ) -> None:
         self.job = job
         self.book = book
         self.gates = gates
+        self.listed = listed
         self.deps = deps
         self.deadline = deadline
         self.ends_at = ends_at
@@ -198,7 +250,12 @@ class _Attempt:
         record = replace(record, recipient_count=len(chunk), reverse_path=envelope.reverse_path)
         self.notify = {n: recipient.notify for n, recipient in chunk.items()}
         todo = {n: chunk[n] for n in record.open_positions(chunk)}
-        record = await self._send_all(record, envelope, header, todo)
+        try:
+            not_sent = await withheld(envelope, todo, self.listed)
+        except Unavailable as exc:
+            await self._give_back(record, exc)
+            return False
+        record = await self._send_all(record, envelope, header, todo, not_sent)
         if record.owed:
             # crash here = the item comes again, is found done with a report owed, and gets here again
             await asyncio.to_thread(deps.queues.send, QueueName.BOUNCE, [self.job])
@@ -221,10 +278,18 @@ class _Attempt:
         await asyncio.to_thread(self.deps.ledger.save, record)
 
     async def _send_all(
-        self, record: JobRecord, envelope: Envelope, header: bytes, todo: Mapping[int, Recipient]
+        self,
+        record: JobRecord,
+        envelope: Envelope,
+        header: bytes,
+        todo: Mapping[int, Recipient],
+        not_sent: Mapping[int, Outcome],
     ) -> JobRecord:
         """Send to every next hop at once, and record outcomes as they come in."""
-        outcomes, hops = await self._next_hops({n: item for n, item in todo.items() if not item.target})
+        outcomes, hops = await self._next_hops(
+            {n: item for n, item in todo.items() if not item.target and n not in not_sent}
+        )
+        outcomes |= not_sent
         self._tell(record, outcomes, todo)
         body = self.deps.spool.open_body(envelope.df_id, envelope.body_octets)
         tasks = {}

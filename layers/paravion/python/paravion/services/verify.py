@@ -21,13 +21,16 @@ from paravion.domain.status import (
     NO_RECIPIENTS,
     QUEUED,
     RECIPIENT_SYNTAX,
+    SUPPRESSED,
     Rejected,
 )
+from paravion.domain.suppression import looked_up_as, not_sent
 from paravion.domain.tables import access_keys
 from paravion.domain.target import WEBHOOK, scheme_of, webhook_host, webhook_secret_name
 from paravion.services.authenticate import require_operator
 from paravion.services.expand import lookups, verdict
 from paravion.services.routes import MxRoute, routes_for
+from paravion.services.suppression import account_reasons, view
 from paravion.services.tables import allowed_targets
 
 if TYPE_CHECKING:
@@ -43,7 +46,7 @@ LOOKED_UP: Final = 10
 def verify_address(address: str, principal: Principal, deps: AdminDeps) -> dict[str, Any]:
     """
     Give the address's way: `verdict` ("deliverable", "refused", "deferred" or "discarded") with its status,
-    text and sysexits code, `steps`, and `recipients` with their routes.
+    text and sysexits code, `steps`, and `recipients` with their routes and their entries of the suppression list.
 
     Args:
         address: As a caller would name it; a bare name gets the first local domain.
@@ -94,13 +97,28 @@ def _verified(address: str, answer: dict[str, Any], deps: AdminDeps) -> dict[str
             owner = "" if group.reverse_path == "sender@sender.invalid" else group.reverse_path
             found.append({
                 "forward_path": recipient.forward_path, "owner": owner, "list": group.delivered_to,
-                "refusal": recipient.refusal, "target": recipient.target, "route": None,
+                "refusal": recipient.refusal, "target": recipient.target, "route": None, "suppressed": None,
             })  # fmt: skip
     if not expansion.count:
         text = expansion.refusals[0].text if expansion.refusals else "nobody is behind it"
         raise Rejected(NO_RECIPIENTS, shown(text, 300))
     told: dict[str, Any] = {"recipients": found, "recipient_count": count}
-    return {**told, **_routed(found, count, deps)}
+    return {**told, **_routed(found, count, deps), **_suppressed(found, count, deps)}
+
+
+def _suppressed(found: list[dict[str, Any]], count: int, deps: AdminDeps) -> dict[str, Any]:
+    """Say of each who is on the suppression list; the verdict of one recipient is the list's."""
+    addresses = [looked_up_as(item["forward_path"]) if not item["refusal"] else "" for item in found]
+    entries = deps.suppression.find([address for address in addresses if address], deps.clock())
+    reasons = account_reasons(deps)
+    for item, address in zip(found, addresses, strict=True):
+        if address in entries:
+            item["suppressed"] = {**view(entries[address]), "in_force": entries[address].reason in reasons}
+    only = entries.get(addresses[0]) if count == 1 and addresses else None
+    if only is None or only.reason not in reasons:
+        return {}
+    outcome = not_sent(only)
+    return _verdict("refused", outcome.status, outcome.text, SUPPRESSED.exit)
 
 
 def _routed(found: list[dict[str, Any]], count: int, deps: AdminDeps) -> dict[str, Any]:

@@ -1,0 +1,197 @@
+"""
+The suppression list's own decisions: which address an entry is for, which bounce makes one, what is said instead.
+
+Only a reply that says that the address does not exist makes an entry. What else may stand behind a 5yz, and does
+not make one, because the address may be a good one:
+
+    the reply or fault                                   why not
+    ---------------------------------------------------  ---------------------------------------------------
+    an answer to anything but RCPT                        it speaks of the host, the sender or the message
+    5.7.z, 5.2.z, 5.4.z, 5.6.z, and every other status    policy, mailbox full or switched off, routing, content
+    5.1.1 with words of a block list, a policy, a quota…  the words are the host's, the status may be its default
+    5.1.2, 5.1.3, 5.1.7, 5.1.8                            the domain, our syntax, the sender
+    no reply: NXDOMAIN, null MX, no host, expired         asked anew each time at no cost to anybody's reputation
+    a table of our own operator                           the table says it again
+
+A status that says nothing (5.0.0, 5.1.0, none at all; 5.1.10, which Exchange uses for unknown recipients and RFC
+7505 for null MX) is decided by the words alone. A doubt costs one more bounce; a mistake costs the user his mail.
+
+Next: services/withhold.py asks before a mail is sent, services/suppress.py writes after it bounced.
+RFC: 3463 3.2, 5248 (statuses), 5321 4.1.1.3 (RCPT), 7505 (null MX).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from paravion.domain.outcome import Outcome, Result
+from paravion.domain.status import SUPPRESSED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+STAGE: Final = "SUPPRESSION"
+"""`Outcome.command` of a recipient that was not sent to; events tell it as OnAccountSuppressionList."""
+
+REPLY_CHARACTERS: Final = 500
+"""What an entry keeps of the reply that made it."""
+
+
+class Reason(StrEnum):
+    """Why an address is listed: SES's two."""
+
+    BOUNCE = "BOUNCE"
+    COMPLAINT = "COMPLAINT"
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressed:
+    """
+    One entry.
+
+    Attributes:
+        address: In normal form.
+        updated_at: Since when it stands there as it does, seconds since the epoch.
+        source: What made it: "bounce", "complaint" or "operator".
+        queue_id: The message that bounced or was complained of, "" for none.
+        reply: What the remote host said, "" for nothing.
+        by: The operator's access key, "" for none.
+        expires_at: When it is forgotten, 0 for never.
+    """
+
+    address: str
+    reason: Reason
+    updated_at: float
+    source: str
+    queue_id: str = ""
+    reply: str = ""
+    by: str = ""
+    expires_at: float = 0.0
+
+    def is_expired(self, now: float) -> bool:
+        """Its time is over, whether or not the store has removed it yet."""
+        return 0 < self.expires_at <= now
+
+
+def normal_form(address: str) -> str:
+    """
+    Give the form in which addresses are compared: as SES, without regard to case; the domain in A-labels.
+
+    Details (`user+detail`) are addresses of their own. Quotes that a local part needs not are taken off.
+
+    Raises:
+        ValueError: No address; says why.
+    """
+    from paravion.domain.address import parse_path, split_address  # `retry`, which needs the rest, does without
+
+    local, domain = split_address(parse_path(address, smtputf8=True))
+    if local.startswith('"'):
+        bare = re.sub(r"\\(.)", r"\1", local[1:-1])
+        try:
+            local, domain = split_address(parse_path(f"{bare}@{domain}", smtputf8=True))
+        except ValueError:
+            local = f'"{bare}"' if not set(bare) & set('"\\') else local
+    if not local.isascii():
+        import unicodedata
+
+        local = unicodedata.normalize("NFC", local)
+    return f"{local.lower()}@{domain.lower()}"
+
+
+def looked_up_as(path: str) -> str:
+    """Give a recipient's normal form, "" for what is no address and so can't be listed."""
+    try:
+        return normal_form(path)
+    except ValueError:
+        return ""
+
+
+# What a host says that means something else than an unknown recipient, whatever its status. Compiled at first use.
+_ANOTHER_CAUSE: Final = (
+    r"block|black ?list|white ?list|deny ?list|\brbl|dnsbl|spam|junk|abus|reputation|polic(y|ies)|virus|malware"
+    r"|denied|relay(?! recipient table)|not (allowed|permitted|authori[sz]ed)|unauthori[sz]ed|permission|authentic"
+    r"|\bspf\b|\bdkim\b|\bdmarc\b|\bptr\b|reverse dns|\bhelo\b|client host|\btls\b|encrypt|sender|from address"
+    r"|quota|\bfull\b|storage|exceed|limit|\brate\b|throttl|gr[ea]ylist|too (many|large|big)|temporar|syntax"
+    r"|(no such|unknown|invalid|bad) (destination )?(domain|host|system)"
+    r"|(domain|host)( name)? (is )?(unknown|invalid|not (found|known)|does(n't| not) exist)"
+)
+
+_WHOM: Final = r"(user(name)?|recipient|mailbox|account|address|addressee|alias|person|local[- ]?part|e-?mail)"
+_UNKNOWN: Final = (
+    rf"\b(no such|unknown|invalid|nonexist[ae]nt|non-exist[ae]nt|not an? (valid|known)|no)"
+    rf" (local |mail |virtual |e-?mail )?{_WHOM}\b"
+    rf"|\b{_WHOM}\b[^;]{{0,60}}\b(unknown|not (found|known|listed|exist)|(doesn'?t|does not|did not|do not) exist"
+    rf"|no longer exists?|nonexist[ae]nt|non-exist[ae]nt|invalid|not valid)\b"
+    rf"|\b(doesn'?t|does not) have an? \S{{1,60}} account\b"
+    rf"|recip(ient)?notfound"
+)
+
+_NO_WORD: Final = re.compile(r"[0-9@]|://")
+"""In addresses, links and ids that a reply quotes: what they spell is not what the host says."""
+
+_BAD_MAILBOX: Final = frozenset({"1.1", "1.6"})
+_SAYS_NOTHING: Final = frozenset({"0.0", "1.0", "1.10"})
+
+
+def says_no_such_address(outcome: Outcome) -> bool:
+    """Say whether a recipient's outcome is a host's word that the address does not exist; the module's table."""
+    if outcome.result is not Result.FAILED or not outcome.is_reply or outcome.command != "RCPT":
+        return False
+    detail = outcome.status.partition(".")[2]
+    if detail not in _BAD_MAILBOX | _SAYS_NOTHING:
+        return False
+    words = " ".join(word for word in outcome.text.lower().split() if not _NO_WORD.search(word))
+    if re.search(_ANOTHER_CAUSE, words):
+        return False
+    return detail in _BAD_MAILBOX or bool(re.search(_UNKNOWN, words))
+
+
+def bounced(path: str, outcome: Outcome, *, queue_id: str, at: float, expiry_s: float) -> Suppressed:
+    """
+    Give the entry that a bounce makes; the same for the same bounce, however often it is made.
+
+    Args:
+        outcome: As `says_no_such_address` took it.
+        expiry_s: 0 for an entry that stays.
+
+    Raises:
+        ValueError: `path` is no address.
+    """
+    reply = " ".join(f"{outcome.code} {outcome.status} {outcome.text}".split())[:REPLY_CHARACTERS]
+    if outcome.mx_host:
+        reply = f"{outcome.mx_host}: {reply}"
+    return Suppressed(
+        normal_form(path), Reason.BOUNCE, at, "bounce", queue_id, reply, expires_at=at + expiry_s if expiry_s else 0.0
+    )
+
+
+def complained(path: str, *, queue_id: str, at: float, expiry_s: float) -> Suppressed:
+    """Give the entry that a complaint makes; as `bounced`. Raises ValueError."""
+    expires_at = at + expiry_s if expiry_s else 0.0
+    return Suppressed(normal_form(path), Reason.COMPLAINT, at, "complaint", queue_id, expires_at=expires_at)
+
+
+def not_sent(entry: Suppressed) -> Outcome:
+    """Give the outcome of a recipient that is not sent to because of an entry."""
+    day = datetime.fromtimestamp(entry.updated_at, UTC).strftime("%Y-%m-%d")
+    text = f"{SUPPRESSED.text}: {entry.reason}, since {day}"
+    return Outcome(Result.FAILED, SUPPRESSED.enhanced, text=text, command=STAGE)
+
+
+def read_reasons(words: Iterable[str]) -> tuple[Reason, ...]:
+    """
+    Read reasons by their names, each once, in the order of `Reason`.
+
+    Raises:
+        ValueError: One is none.
+    """
+    found = set()
+    for word in words:
+        if word not in Reason.__members__:
+            raise ValueError(f"must be of {', '.join(Reason)}")
+        found.add(Reason(word))
+    return tuple(reason for reason in Reason if reason in found)

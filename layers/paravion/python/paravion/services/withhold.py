@@ -1,0 +1,72 @@
+"""
+Ask the suppression list before a mail is sent: who is on it is not sent to, and fails with an outcome that says so.
+
+As SES does: the submission is accepted, the sender hears of it like of any other failure (a report, an event). An
+entry counts while its reason is one of the account's. The jobs of a batch ask together, one read for each hundred
+recipients. While the list can't be read nothing is sent: our own faults defer (law 7).
+
+Reports of our own are sent whatever the list says: a sender must hear what became of his mail, and a listed address
+may be a good one (a complaint is made at a mailbox that somebody reads).
+
+Next: services/deliver.py sends to the others. services/suppress.py fills the list.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from paravion.domain.suppression import Suppressed, looked_up_as, not_sent
+from paravion.services.gathering import Gathering, Member
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from paravion.domain.envelope import Envelope, Recipient
+    from paravion.domain.outcome import Outcome
+    from paravion.domain.suppression import Reason
+    from paravion.ports import Suppression
+
+
+def reasons_in_force(suppression: Suppression, by_setting: Sequence[Reason]) -> tuple[Reason, ...]:
+    """Give the account's reasons: those that the API was told, else the setting's. Raises LedgerUnavailable."""
+    told = suppression.reasons()
+    return tuple(by_setting) if told is None else told
+
+
+def in_force(
+    addresses: Sequence[str], suppression: Suppression, by_setting: Sequence[Reason], now: float
+) -> dict[str, Suppressed]:
+    """
+    Give the entries that keep mail from these addresses (in normal form); without any reason, nothing is asked.
+
+    Raises:
+        LedgerUnavailable
+    """
+    reasons = reasons_in_force(suppression, by_setting)
+    found = suppression.find(addresses, now) if reasons else {}
+    return {address: entry for address, entry in found.items() if entry.reason in reasons}
+
+
+def of_batch(
+    suppression: Suppression, by_setting: Sequence[Reason], clock: Callable[[], float], jobs: int
+) -> Gathering[Suppressed]:
+    """Make the look-up that the jobs of one batch share."""
+    return Gathering(lambda addresses: in_force(addresses, suppression, by_setting, clock()), jobs)
+
+
+async def withheld(envelope: Envelope, todo: Mapping[int, Recipient], member: Member[Suppressed]) -> dict[int, Outcome]:
+    """
+    Give the outcome of each recipient that must not be sent to, by position.
+
+    Args:
+        todo: The recipients that would be sent to now.
+        member: The job's part in the batch's look-up.
+
+    Raises:
+        LedgerUnavailable: Nothing can be said; nobody may be sent to.
+    """
+    if envelope.kind != "mail":
+        return {}
+    addresses = {n: looked_up_as(recipient.forward_path) for n, recipient in todo.items() if not recipient.refusal}
+    entries = await member.ask([address for address in addresses.values() if address])
+    return {n: not_sent(entries[address]) for n, address in addresses.items() if address in entries}
