@@ -52,7 +52,7 @@ def test_delivery_over_tls_and_once_more_over_the_kept_connection(tmp_path):
     octets = len(HEADER) + 2 + 9
     assert shown(first) == [
         "* next hop example.net: mx0.test",
-        "* connecting to mx0.test [127.0.0.1]:PORT",
+        "* connecting to mx0.test [127.0.0.1]:PORT, TLS may",
         "* connected",
         "<- 220 mx.test ESMTP",
         "-> EHLO us.test",
@@ -98,7 +98,7 @@ def test_addresses_that_were_tried_and_why_they_were_no_use():
     assert "* no address of gone.test: 4.4.3 SERVFAIL" in lines
     # A private address is refused for good by this host alone: the last host is what is left.
     assert "* inside.test has no public address (10.1.2.3)" in lines
-    assert "* connecting to dead.test [127.0.0.1]:PORT" in lines
+    assert "* connecting to dead.test [127.0.0.1]:PORT, TLS may" in lines
     assert any(line.startswith("* Connection refused or host unreachable") for line in lines)
     assert any("[127.0.0.2]" in line for line in lines)
     assert lines[-1] == "* Timed out"

@@ -187,6 +187,11 @@ def test_every_parameter_is_described_and_shown_in_one_group():
     [
         ("Hostname", ["mail.example.org", "a-b.c"], ["localhost", "-a.b", "a..b", "a.b\n", "a b.c", ""]),
         ("Relay", ["mx", "smtp.example.org:587", "[2001:db8::1]:25"], ["MX", "host", "host:", ":25", "a b:25"]),
+        (
+            "DaneResolver",
+            ["", "10.0.0.2", "10.0.0.2:5353", "2001:db8::1", "[2001:db8::1]:53"],
+            ["ns.example.org", "10.0.0.2:", "10.0.0.2:a", " "],
+        ),
         ("RetryIntervalsS", ["300", "2,4,8", "0.5,1"], ["", "1,", "a", "1;2"]),
         ("Postmaster", ["", "postmaster@example.org"], ["postmaster", "<a@b>", "a@b@c"]),
         ("CredentialRegion", ["us-east-1", "ap-southeast-2", "us-gov-west-1"], ["us-east", "US-EAST-1"]),

@@ -23,6 +23,7 @@ from paravion.adapters.dynamodb_identities import DynamoIdentities
 from paravion.adapters.dynamodb_ledger import DynamoLedger
 from paravion.adapters.dynamodb_suppression import DynamoSuppression
 from paravion.adapters.dynamodb_tables import DynamoTables
+from paravion.adapters.dynamodb_tls_policies import DynamoTlsPolicies
 from paravion.adapters.s3_spool import S3Spool, S3Uploads
 from paravion.adapters.s3_transcripts import S3Transcripts
 from paravion.adapters.sqs_queues import SqsQueues, decode_job
@@ -132,6 +133,25 @@ def suppression(engine: str) -> Any:
 def secret_store(engine: str) -> Any:
     """ports.Secrets."""
     return memory.MemorySecrets() if engine == "memory" else SsmSecrets(boto3.client("ssm"), "/t", time.monotonic)
+
+
+@dataclass
+class PolicyBench:
+    """ports.TlsPolicies, and its clock."""
+
+    policies: Any
+    now: float
+
+
+@pytest.fixture
+def policy_bench(engine: str) -> PolicyBench:
+    """See PolicyBench."""
+    bench = PolicyBench(None, time.time())
+    if engine == "memory":
+        bench.policies = memory.MemoryTlsPolicies(lambda: bench.now)
+    else:
+        bench.policies = DynamoTlsPolicies(boto3.client("dynamodb"), TABLE, lambda: bench.now)
+    return bench
 
 
 @dataclass

@@ -24,6 +24,7 @@ from paravion.domain.queue import (
     RecipientState,
     State,
 )
+from paravion.domain.tls_facts import TlsFacts
 from paravion.errors import ClaimLost
 from paravion.ports import Identity
 
@@ -166,6 +167,7 @@ _outcomes = st.builds(
     st.text(max_size=8),
     st.booleans(),
     st.text(max_size=8),
+    st.builds(TlsFacts, *[st.text(max_size=8)] * 3, st.booleans(), st.text(max_size=8)),
 )
 _instants = st.floats(0, 4e9)
 

@@ -51,7 +51,7 @@ def test_json_form_with_everything(world, is_text):
             "reverse_path": "a@example.org",
             "recipients": ["b@example.org", {"forward_path": "c@example.org", "notify": ["SUCCESS", "FAILURE"], "orcpt": "rfc822;c@example.org"}],
             "content": BASE64, "recipients_from_header": True, "body_type": "8BITMIME", "smtputf8": True, "ret": "HDRS",
-            "envid": "e1", "tags": {"k": "v"}, "door": "smtp", "client": "host.example.org [192.0.2.9]", "configuration_set": "",
+            "envid": "e1", "tags": {"k": "v"}, "door": "smtp", "client": "host.example.org [192.0.2.9]", "configuration_set": "", "tls": "require",
         },
         is_text=is_text, idempotency_key="key 1",
     )  # fmt: skip
@@ -62,9 +62,9 @@ def test_json_form_with_everything(world, is_text):
         Recipient("c@example.org", ("SUCCESS", "FAILURE"), "rfc822;c@example.org"),
     ) == submission.recipients
     fields = ("reverse_path", "content", "recipients_from_header", "body_type", "smtputf8", "ret", "envid", "tags", "door",
-              "client", "idempotency_key", "principal", "restamp")  # fmt: skip
+              "client", "idempotency_key", "principal", "restamp", "tls_required")  # fmt: skip
     assert tuple(getattr(submission, f) for f in fields) == ("a@example.org", CONTENT, True, "8BITMIME", True, "HDRS", "e1", (("k", "v"),), "smtp",
-            "host.example.org [192.0.2.9]", "key 1", "AKIATEST", False)  # fmt: skip
+            "host.example.org [192.0.2.9]", "key 1", "AKIATEST", False, True)  # fmt: skip
 
 
 def test_json_form_with_little(world):
@@ -84,7 +84,7 @@ def test_null_reverse_path_is_not_an_absent_one(world):
 
 def test_rfc822_form(world):
     """The body is the message; parameters repeat."""
-    query = "recipient=b%2Bx%40example.org&recipient=c+y@example.org&reverse_path=a@example.org&ret=FULL&envid=e&notify=SUCCESS,DELAY"
+    query = "recipient=b%2Bx%40example.org&recipient=c+y@example.org&reverse_path=a@example.org&ret=FULL&envid=e&tls=require&notify=SUCCESS,DELAY"
     code, _ = asked(world, "POST", "/v1/messages", CONTENT, query=query, content_type="message/rfc822")
     [submission] = world.submissions
     assert code == 202
@@ -93,7 +93,8 @@ def test_rfc822_form(world):
     assert submission.recipients[1].notify == ("SUCCESS", "DELAY")
     assert (
         submission.reverse_path, submission.ret, submission.envid, submission.recipients_from_header,
-    ) == ("a@example.org", "FULL", "e", False)  # fmt: skip
+        submission.tls_required,
+    ) == ("a@example.org", "FULL", "e", False, True)  # fmt: skip
 
 
 def test_rfc822_form_without_recipients_takes_the_headers(world):
@@ -118,6 +119,7 @@ BAD = {
     "bad ret": ({**GOOD, "ret": "ALL"}, "ret must be one of"),
     "bad envid": ({**GOOD, "envid": "a b"}, "envid"),
     "CRLF in the client": ({**GOOD, "client": "a\r\nb"}, "client"),
+    "bad tls": ({**GOOD, "tls": "verify"}, "tls must be one of require"),
     "bad door": ({**GOOD, "door": "ses-v2"}, "door must be one of"),
     "bad flag": ({**GOOD, "smtputf8": "yes"}, "smtputf8 must be true or false"),
     "bad tag": ({**GOOD, "tags": {"a b": "c"}}, "tag a b"),

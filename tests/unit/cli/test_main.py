@@ -157,7 +157,8 @@ MESSAGE = {
     "queued_at": "2025-11-03T10:00:00.000Z", "octets": 1234, "notices_owed": [], "due_at": None,
     "recipients": [
         {"forward_path": "b@y.example", "state": "delivered", "status": "2.0.0", "code": 250, "text": "Ok queued",
-         "command": "DATA", "mx_host": "mx.y.example", "tls": "TLSv1.3", "attempts": 2, "at": "2025-11-03T10:05:00.000Z"},
+         "command": "DATA", "mx_host": "mx.y.example", "tls": "TLSv1.3", "attempts": 2,
+         "tls_facts": {"policy": "sts", "version": "TLSv1.3", "cipher": "c", "verified": True, "result": ""}, "at": "2025-11-03T10:05:00.000Z"},
         {"forward_path": "c@y.example", "state": "queued", "status": "", "code": 0, "text": "", "command": "",
          "mx_host": "", "tls": "", "attempts": 0, "at": None},
     ],
@@ -178,7 +179,7 @@ def test_show_prints_the_timeline(api, capsys):
         "  came   2025-11-03T10:00:00.000Z, by smtp, 1234 octets, kind mail",
         "  to     b@y.example  delivered",
         "         250 2.0.0 Ok queued",
-        "         host mx.y.example, in answer to DATA, TLS TLSv1.3, attempts 2",
+        "         host mx.y.example, in answer to DATA, TLS TLSv1.3, verified, policy sts, attempts 2",
         "  to     c@y.example  queued",
         "  timeline",
         "    2025-11-03T10:00:00.000Z  Reception  b@y.example",

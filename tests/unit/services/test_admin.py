@@ -22,6 +22,7 @@ from paravion.domain.next_hop import NextHop
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import Job, JobKey, JobRecord, State, claimed, with_outcomes
 from paravion.domain.status import ALREADY_EXISTS, Rejected
+from paravion.domain.tls_facts import TlsFacts
 from paravion.ports import Identity
 from paravion.services import admin
 from paravion.services.admin import AdminDeps
@@ -51,11 +52,14 @@ def keep(deps, queue_id=QUEUE_ID, recipients=("b@y", "c@z"), submitter=OURS.acce
     return envelope
 
 
+FACTS = TlsFacts("sts", "TLSv1.3", "TLS_AES_256_GCM_SHA384", verified=True)
+
+
 def attempt(queue_id=QUEUE_ID, *, chunk=0, state=State.DEFERRED, due_at=500.0):
     """Give the record of an attempt that delivered to one and was deferred by the other."""
     job = Job(JobKey(queue_id, chunk), 10.0)
     record = replace(claimed(None, job, token="t", lease_until=50.0), recipient_count=2, reverse_path="a@x")
-    good = Outcome(Result.DELIVERED, "2.0.0", 250, "ok", "DOT", "mx.y", tls="TLSv1.3")
+    good = Outcome(Result.DELIVERED, "2.0.0", 250, "ok", "DOT", "mx.y", tls="TLSv1.3", tls_facts=FACTS)
     busy = Outcome(Result.DEFERRED, "4.2.1", 450, "busy", "RCPT", "mx.z")
     record = with_outcomes(record, {0: ("b@y", good), 1: ("c@z", busy)}, now=20.0, notify={}, last=True)
     return replace(record, state=state, due_at=due_at, version=0)
@@ -86,6 +90,10 @@ def test_an_attempt_is_told_recipient_by_recipient(deps):
         "TLSv1.3",
         1,
     )
+    assert first["tls_facts"] == {
+        "policy": "sts", "version": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384", "verified": True, "result": "",
+    }  # fmt: skip
+    assert second["tls_facts"] is None
     assert tuple(second[name] for name in ("state", "text", "command", "at")) == ("deferred", "busy", "RCPT", 20.0)
     assert [(line["event"], line["recipients"]) for line in view["timeline"]] == [
         ("queued", []),

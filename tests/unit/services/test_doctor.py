@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from paravion.domain.mta_sts import StsFault
 from paravion.services.doctor import NoDnsAnswer, examine
 from tests.support.dkim_keys import active_ring, txt_of
 
@@ -131,3 +132,22 @@ def test_silence_is_no_verdict():
     found = examine("d.example", silent, selectors={"s": None}, address=ADDRESS)
     assert {finding.verdict for finding in found} == {"unknown"}
     assert not any(finding.is_good for finding in found)
+
+
+POLICY = b"version: STSv1\nmode: enforce\nmx: *.d.example\nmax_age: 86400\n"
+STS_ROWS = {
+    "good": (POLICY, "ok", "mode enforce for 86400 s: *.d.example"),
+    "testing": (POLICY.replace(b"enforce", b"testing"), "ok", "mode testing"),
+    "none": (b"version: STSv1\nmode: none\nmax_age: 1\n", "ok", "mode none"),
+    "an MX left out": (POLICY.replace(b"*.d.example", b"other.example"), "wrong", "no mx of the policy matches mx"),
+    "invalid": (b"<html>", "wrong", "line 1 is no field"),
+    "no certificate": (StsFault("sts-webpki-invalid", "expired"), "wrong", "(sts-webpki-invalid): expired"),
+}
+
+
+@pytest.mark.parametrize(("fetched", "verdict", "words"), STS_ROWS.values(), ids=STS_ROWS)
+def test_the_policy_is_fetched_and_held_against_the_mx(fetched, verdict, words):
+    """As senders do."""
+    finding = verdicts(GOOD, fetch_policy=lambda domain: {"d.example": fetched}[domain])["MTA-STS"]
+    assert finding.verdict == verdict
+    assert words in finding.text

@@ -42,10 +42,11 @@ if TYPE_CHECKING:
 
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
-    from paravion.ports import Handover, Resolver, Targets
+    from paravion.ports import EventLog, Handover, Resolver, Targets
     from paravion.services.admin import AdminDeps
     from paravion.services.bounce import BounceDeps
     from paravion.services.deliver import DeliverDeps
+    from paravion.services.mta_sts import StsFinder
     from paravion.services.retry import RetryDeps
     from paravion.services.validate import ValidateDeps
 
@@ -118,13 +119,18 @@ def deliver() -> DeliverDeps:
     from paravion.adapters.dns_resolver import DnsResolver
     from paravion.adapters.smtp_client import SmtpTransport
     from paravion.domain.next_hop import route
+    from paravion.domain.tls_policy import TlsMode
     from paravion.services.deliver import DeliverDeps
 
     own = settings.from_env(settings.DeliverSettings, os.environ)
     clients = _Clients()
     resolver = DnsResolver()
+    if own.dane_resolver is not None:
+        address, port = own.dane_resolver
+        resolver = DnsResolver([address], port=port, validating=True)
     dynamodb: Any = clients.make("dynamodb")
     s3: Any = clients.make("s3")
+    event_log = PowertoolsEventLog("deliver", own.log_level)
     return DeliverDeps(
         spool=S3Spool(s3, own.spool),
         queues=SqsQueues(
@@ -132,8 +138,15 @@ def deliver() -> DeliverDeps:
         ),
         ledger=DynamoLedger(dynamodb, own.ledger),
         resolver=resolver,
-        transport=SmtpTransport(own.hostname, resolver, connect_timeout_s=own.connect_timeout_s),
-        event_log=PowertoolsEventLog("deliver", own.log_level),
+        transport=SmtpTransport(
+            own.hostname,
+            resolver,
+            connect_timeout_s=own.connect_timeout_s,
+            tls=TlsMode(own.tls),
+            tls_fallback=own.tls_fallback == "yes",
+            ca_file=own.tls_ca_file,
+        ),
+        event_log=event_log,
         smarthost=route(own.relay),
         tables=_tables(dynamodb, own.ledger),
         targets=_Targets(own, clients, resolver),
@@ -142,6 +155,7 @@ def deliver() -> DeliverDeps:
         clock=time.time,
         new_token=partial(secrets.token_hex, 8),
         transcripts=S3Transcripts(s3, own.spool) if own.transcripts == "on" else None,
+        mta_sts=_sts_finder(own, dynamodb, resolver, event_log) if own.mta_sts == "on" else None,
     )
 
 
@@ -230,6 +244,15 @@ def admin() -> AdminDeps:
         new_private_key=new_private_key,
         transcripts=S3Transcripts(s3, own.spool),
     )
+
+
+def _sts_finder(own: settings.DeliverSettings, dynamodb: Any, resolver: Resolver, event_log: EventLog) -> StsFinder:
+    from paravion.adapters.dynamodb_tls_policies import DynamoTlsPolicies
+    from paravion.adapters.sts_policy_host import HttpsPolicyHost
+    from paravion.services.mta_sts import StsFinder
+
+    host = HttpsPolicyHost(resolver, ca_file=own.tls_ca_file)
+    return StsFinder(resolver, host, DynamoTlsPolicies(dynamodb, own.ledger, time.time), event_log, time.time)
 
 
 def _look_up_txt(name: str) -> list[str]:

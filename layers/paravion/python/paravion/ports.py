@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 
+    from paravion.domain.mta_sts import KeptPolicy, StsFault
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
     from paravion.domain.queue import DueJob, Job, JobKey, JobRecord
     from paravion.domain.suppression import Reason, Suppressed
+    from paravion.domain.tls_policy import DaneFinding
     from paravion.domain.transcript import Recorder
 
 
@@ -473,6 +475,48 @@ class Resolver(Protocol):
         """Give the TXT strings at a name, [] if none or if the name service does not answer."""
         ...
 
+    async def tlsa(self, host: str, port: int, domain: str) -> DaneFinding:
+        """
+        Find a host's TLSA records (RFC 7672 2.2.2, 3.2); asked only for a hop that is `secure`.
+
+        Args:
+            domain: Whose MX the host is; it may prove itself under that name too.
+
+        Returns:
+            Records only where the whole way to them is secure. Never raises.
+        """
+        ...
+
+
+class PolicyHost(Protocol):
+    """Where domains publish their MTA-STS policies."""
+
+    async def fetch(self, domain: str) -> bytes | StsFault:
+        """
+        Fetch a domain's policy file (RFC 8461 3.3): authenticated, bounded in time and size, no redirects.
+
+        Returns:
+            Its octets, not yet looked at; or why they could not be had. Never raises.
+        """
+        ...
+
+
+class TlsPolicies(Protocol):
+    """The MTA-STS policies that were fetched, until they expire; shared by all functions."""
+
+    def get(self, domain: str) -> KeptPolicy | None:
+        """
+        Give the policy last put for a domain, None if there is none that is valid; may lag by seconds. One read.
+
+        Raises:
+            LedgerUnavailable
+        """
+        ...
+
+    def put(self, domain: str, policy: KeptPolicy) -> None:
+        """Keep a policy in place of the one before. One write. Raises LedgerUnavailable."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
@@ -484,6 +528,7 @@ class Transaction:
         recipients: By position: forward-path, NOTIFY tuple, ORCPT; all of one next hop.
         header: The header section, CRLF line ends, without the empty line that ends it.
         body: Sent after the empty line.
+        tls_required: It must not travel in clear.
         recorder: Is told what is said on the way, whatever comes of it; None: nobody is.
     """
 
@@ -496,6 +541,7 @@ class Transaction:
     smtputf8: bool = False
     ret: str = ""
     envid: str = ""
+    tls_required: bool = False
     recorder: Recorder | None = None
 
 

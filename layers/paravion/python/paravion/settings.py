@@ -127,6 +127,22 @@ def _relay(text: str) -> str:
     return text
 
 
+def _name_server(text: str) -> tuple[str, int] | None:
+    if not text:
+        return None
+    host, port = text, "53"
+    if text.startswith("[") or text.count(":") == 1:
+        host, colon, given = text.rpartition(":")
+        host, port = (host, given) if colon and not text.endswith("]") else (text, "53")
+        host = host.removeprefix("[").removesuffix("]")
+    if not (port.isascii() and port.isdecimal()) or not 0 < int(port) < 65536:  # noqa: PLR2004 (16 bits)
+        raise ValueError("must be an IP address, or one and a port")
+    try:
+        return str(ipaddress.ip_address(host)), int(port)
+    except ValueError as exc:
+        raise ValueError("must be an IP address, or one and a port") from exc
+
+
 def _arns(text: str) -> tuple[str, ...]:
     if not text:
         return ()
@@ -183,6 +199,11 @@ SETTINGS: Final = (
     Setting("upload_endpoint", _text, "", "", "Base URL for presigned uploads; empty: the spool's own."),
     Setting("relay", _relay, "mx", "", "Where all mail goes: mx, or HOST:PORT of a smarthost."),
     Setting("transcripts", _choice("on", "off"), "on", "", "Whether what is said in each attempt is kept for 14 days."),
+    Setting("tls", _choice("none", "may", "encrypt", "verify"), "may", "", "How much TLS a host must show."),
+    Setting("tls_fallback", _choice("yes", "no"), "yes", "", "With tls may: in clear when the handshake breaks."),
+    Setting("tls_ca_file", _text, "", "", "Trusted roots, a file in PEM; empty: the system's."),
+    Setting("mta_sts", _choice("on", "off"), "on", "", "Whether domains' MTA-STS policies are asked for and enforced."),
+    Setting("dane_resolver", _name_server, "", "", "Validating name server, ADDRESS or ADDRESS:PORT; empty: no DANE."),
     Setting("connect_timeout_s", _seconds(1, 300), "30", "seconds", "Longest wait for a connection to open."),
     Setting(
         "retry_intervals_s",
@@ -287,6 +308,11 @@ class DeliverSettings:
     log_level: str
     relay: str
     transcripts: str
+    tls: str
+    tls_fallback: str
+    tls_ca_file: str
+    mta_sts: str
+    dane_resolver: tuple[str, int] | None
     connect_timeout_s: float
     secrets: str
     alias_target_arns: tuple[str, ...]

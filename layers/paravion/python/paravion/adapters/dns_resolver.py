@@ -7,7 +7,10 @@ label is the machine's affair (/etc/hosts, a container's network): the operating
 
 dnspython is imported at the first look-up: a function that relays to a smarthost's address never pays for it.
 
-RFC: 5321 5.1 (MX, implicit MX), 7505 (null MX), 2308 (negative caching).
+Told that its name server validates, it also says which answers are secure: that server's AD bit is believed, and
+nobody else's.
+
+RFC: 5321 5.1 (MX, implicit MX), 7505 (null MX), 2308 (negative caching); 6840 5.7-5.8 (AD), 7672 2.2 (TLSA).
 """
 
 from __future__ import annotations
@@ -25,10 +28,13 @@ from paravion.domain import status
 from paravion.domain.next_hop import MxHost, NextHop, is_literal, literal_address
 from paravion.domain.outcome import Outcome
 from paravion.domain.reply import printable
+from paravion.domain.tls_policy import NO_DANE, DaneFinding
+from paravion.domain.tlsa import Tlsa
 from paravion.domain.verdict import our_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
     from dns.asyncresolver import Resolver as DnsPythonResolver
 
@@ -49,6 +55,8 @@ class _Found:
 
     Attributes:
         exists: False: NXDOMAIN.
+        secure: A validating resolver vouches for the answer, also for an empty one.
+        name: Where CNAMEs led to, "" where there was no answer.
         failed: The name service did not answer; says why, "" otherwise.
     """
 
@@ -56,6 +64,8 @@ class _Found:
     expires_at: float
     exists: bool = True
     failed: str = ""
+    secure: bool = False
+    name: str = ""
 
 
 class DnsResolver:
@@ -69,6 +79,7 @@ class DnsResolver:
         cache_size: Look-ups that are remembered.
         draw: Uniform draws in [0, 1), to shuffle hosts of equal preference.
         clock: Seconds, monotonic.
+        validating: The name servers named validate DNSSEC, and the way to them can be trusted.
     """
 
     def __init__(
@@ -80,6 +91,7 @@ class DnsResolver:
         cache_size: int = 4096,
         draw: Callable[[], float] | None = None,
         clock: Callable[[], float] | None = None,
+        validating: bool = False,
     ) -> None:
         self._nameservers = list(nameservers)
         self._port = port
@@ -88,6 +100,7 @@ class DnsResolver:
         # SystemRandom: a seed made at start would be the same in every copy of a snapshot.
         self._draw = draw or random.SystemRandom().random
         self._clock = clock
+        self._validating = validating and bool(nameservers)
         self._cache: dict[tuple[str, str], _Found] = {}
         self._under_way: dict[tuple[str, str], asyncio.Task[_Found]] = {}
 
@@ -106,14 +119,16 @@ class DnsResolver:
             return our_outcome(status.NO_SUCH_DOMAIN, f"Domain {_shown(domain)} does not exist", _DNS)
         hosts = self._in_order(found.records)
         if hosts:
-            return NextHop(domain, tuple(MxHost(name) for name in hosts[:MAX_HOSTS]))
+            mx_hosts = tuple(MxHost(name) for name in hosts[:MAX_HOSTS])
+            return NextHop(domain, mx_hosts, policy_domain=domain, secure=found.secure)
         if found.records:
             return our_outcome(status.NULL_MX, f"Domain {_shown(domain)} accepts no mail (null MX)", _DNS)
         # RFC 5321 5.1: without any MX, the domain itself is the host.
         addresses = await self.addresses(domain)
         if isinstance(addresses, Outcome):
             return addresses
-        return NextHop(domain, (MxHost(domain, addresses=addresses),))
+        mx_hosts = (MxHost(domain, addresses=addresses),)
+        return NextHop(domain, mx_hosts, policy_domain=domain, secure=found.secure)
 
     async def addresses(self, host: str) -> tuple[str, ...] | Outcome:
         """
@@ -141,6 +156,39 @@ class DnsResolver:
     async def txt(self, name: str) -> list[str]:
         """See ports.Resolver."""
         return list((await self._find(name.lower(), "TXT")).records)
+
+    async def tlsa(self, host: str, port: int, domain: str) -> DaneFinding:
+        """See ports.Resolver. A look-up that fails counts as bogus: a validating resolver answers both alike."""
+        host = host.lower().rstrip(".")
+        if not self._validating or "." not in host:
+            return NO_DANE
+        bases, failed = await self._tlsa_bases(host)
+        for base in bases:
+            found = await self._find(f"_{port}._tcp.{base}", "TLSA")
+            if found.failed:
+                failed = found.failed
+                break
+            if found.secure and found.records:
+                records = tuple(_tlsa(text) for text in found.records)
+                return DaneFinding(base, records, tuple(dict.fromkeys((base, host, domain.lower()))))
+        return DaneFinding(failed=failed) if failed else NO_DANE
+
+    async def _tlsa_bases(self, host: str) -> tuple[list[str], str]:
+        """Give the names to look for TLSA records under, or why that can't be said (RFC 7672 2.2.2)."""
+        four, six = await asyncio.gather(self._find(host, "A"), self._find(host, "AAAA"))
+        for found in (four, six):
+            if found.failed:
+                return [], found.failed
+        if not (four.records or six.records):
+            return [], ""
+        final = four.name or six.name
+        if all(found.secure for found in (four, six) if found.records):
+            return list(dict.fromkeys((final, host))), ""
+        if final == host:
+            return [], ""
+        # The alias leads out of the signed part of the tree; it may itself be signed, and have records beside it.
+        alias = await self._find(host, "CNAME")
+        return [host] if alias.secure and alias.records else [], alias.failed
 
     def _in_order(self, records: Sequence[str]) -> list[str]:
         """Order `preference host` records, equal preferences shuffled, a null MX (`.`) left out."""
@@ -194,15 +242,27 @@ class DnsResolver:
             asked = dns.name.from_text(name)
             answer = await self._resolver.resolve(asked, kind, raise_on_no_answer=False, lifetime=self._lifetime_s)
         except dns.resolver.NXDOMAIN as exc:
-            return _Found((), self._until(_negative_ttl(exc, asked)), exists=False)
+            secure = self._is_secure(_response(exc, asked))
+            return _Found((), self._until(_negative_ttl(exc, asked)), exists=False, secure=secure)
         except (dns.resolver.YXDOMAIN, dns.name.LabelTooLong, dns.name.NameTooLong, dns.name.EmptyLabel) as exc:
             # The name can't exist.
             return _Found((), self._until(_MOST_NEGATIVE_TTL_S), exists=isinstance(exc, dns.resolver.YXDOMAIN))
         except (dns.exception.DNSException, OSError, EOFError) as exc:
             return _Found((), self._now() + _FAILURE_TTL_S, failed=_shown(str(exc)) or type(exc).__name__)
+        secure = self._is_secure(answer.response)
         if answer.rrset is None:
-            return _Found((), self._until(min(answer.chaining_result.minimum_ttl, _MOST_NEGATIVE_TTL_S)))
-        return _Found(tuple(_text(record, kind) for record in answer.rrset), self._until(answer.rrset.ttl))
+            until = self._until(min(answer.chaining_result.minimum_ttl, _MOST_NEGATIVE_TTL_S))
+            return _Found((), until, secure=secure)
+        records = tuple(_text(record, kind) for record in answer.rrset)
+        final = answer.canonical_name.to_text(omit_final_dot=True).lower()
+        return _Found(records, self._until(answer.rrset.ttl), secure=secure, name=final)
+
+    def _is_secure(self, response: object) -> bool:
+        if not self._validating or response is None:
+            return False
+        import dns.flags
+
+        return bool(response.flags & dns.flags.AD)  # type: ignore[attr-defined]  # a dns.message.Message
 
     def _until(self, ttl_s: float) -> float:
         return self._now() + min(max(ttl_s, _LEAST_TTL_S), _MOST_TTL_S)
@@ -219,17 +279,36 @@ class DnsResolver:
             resolver.nameservers = self._nameservers
             resolver.port = self._port
         resolver.cache = None  # ours has limits and knows failures
+        if self._validating:
+            import dns.flags
+
+            # Both say that we want to be told (RFC 6840 5.7); 1232 octets pass every path unfragmented.
+            resolver.flags = dns.flags.RD | dns.flags.AD
+            resolver.use_edns(0, dns.flags.DO, 1232)
         return resolver
 
 
 def _negative_ttl(exc: object, name: object) -> float:
     """Give the TTL that the SOA of an NXDOMAIN names (RFC 2308 5), cut to our limit."""
     try:
-        response = exc.response(name)  # type: ignore[attr-defined]  # dns.resolver.NXDOMAIN, imported lazily
-        ttl = float(response.resolve_chaining().minimum_ttl)
+        ttl = float(_response(exc, name).resolve_chaining().minimum_ttl)
     except (KeyError, ValueError, AttributeError):
         return _LEAST_TTL_S
     return min(ttl, _MOST_NEGATIVE_TTL_S)
+
+
+def _response(exc: Any, name: object) -> Any:
+    """Give the message behind a dns.resolver.NXDOMAIN, None if it has none."""
+    try:
+        return exc.response(name)
+    except KeyError:
+        return None
+
+
+def _tlsa(text: str) -> Tlsa:
+    """Read a TLSA record as `_text` writes it: three numbers, and the data in hexadecimal."""
+    usage, selector, matching, data = text.split(" ", 3)
+    return Tlsa(int(usage), int(selector), int(matching), bytes.fromhex(data))
 
 
 def _text(record: object, kind: str) -> str:

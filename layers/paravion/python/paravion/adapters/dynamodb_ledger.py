@@ -40,6 +40,7 @@ from paravion.domain.queue import (
     RecipientState,
     State,
 )
+from paravion.domain.tls_facts import TlsFacts
 from paravion.errors import ClaimLost, LedgerUnavailable
 
 if TYPE_CHECKING:
@@ -295,6 +296,9 @@ def _item(record: JobRecord) -> dict[str, Any]:
 def _state_fields(state: RecipientState) -> dict[str, Any]:
     """Only what is set: an item is paid for by the kilobyte."""
     outcome = {name: value for name, value in asdict(state.outcome).items() if value}
+    facts = {name: value for name, value in outcome.pop("tls_facts").items() if value}
+    if facts:
+        outcome["tls_facts"] = facts
     return {"path": state.forward_path, "at": state.at, "attempt": state.attempt, "outcome": outcome}
 
 
@@ -324,9 +328,12 @@ def _record(item: dict[str, Any]) -> JobRecord:
 
 def _state(fields: dict[str, Any]) -> RecipientState:
     outcome = fields["outcome"]
+    known = {"status": "", **outcome, "result": Result(outcome["result"])}
+    if "tls_facts" in known:
+        known["tls_facts"] = TlsFacts(**known["tls_facts"])
     return RecipientState(
         fields["path"],
-        Outcome(**{"status": "", **outcome, "result": Result(outcome["result"])}),
+        Outcome(**known),
         fields["at"],
         fields["attempt"],
     )

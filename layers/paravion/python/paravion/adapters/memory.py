@@ -13,17 +13,21 @@ from typing import TYPE_CHECKING
 
 from paravion.domain import queue, table_pages
 from paravion.domain.ids import shard_of
+from paravion.domain.mta_sts import StsFault
 from paravion.domain.next_hop import MxHost, NextHop
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import DUE_SHARDS, DueJob, Job, JobKey, JobRecord, Received, State
 from paravion.domain.target import idempotency_key
 from paravion.domain.target_verdict import taken
+from paravion.domain.tls_facts import TlsResult
+from paravion.domain.tls_policy import NO_DANE, DaneFinding
 from paravion.errors import ClaimLost, SpoolConflict, SpoolMissing
 from paravion.ports import Identity, QueueName, SuppressionPage, TableInfo, UploadTicket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 
+    from paravion.domain.mta_sts import KeptPolicy
     from paravion.domain.suppression import Reason, Suppressed
     from paravion.ports import Handover, Transaction
 
@@ -406,6 +410,40 @@ class MemoryResolver:
     async def txt(self, name: str) -> list[str]:
         """See ports.Resolver."""
         return self.strings.get(name, [])
+
+    async def tlsa(self, host: str, port: int, domain: str) -> DaneFinding:  # noqa: ARG002 (the port's signature)
+        """See ports.Resolver."""
+        return NO_DANE
+
+
+class MemoryTlsPolicies:
+    """TlsPolicies in a dictionary."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.items: dict[str, KeptPolicy] = {}
+        self.clock = clock
+
+    def get(self, domain: str) -> KeptPolicy | None:
+        """See ports.TlsPolicies."""
+        kept = self.items.get(domain)
+        return kept if kept is not None and kept.is_valid(self.clock()) else None
+
+    def put(self, domain: str, policy: KeptPolicy) -> None:
+        """See ports.TlsPolicies."""
+        self.items[domain] = policy
+
+
+class MemoryPolicyHost:
+    """PolicyHost that serves what it was told; counts who asked."""
+
+    def __init__(self, files: Mapping[str, bytes | StsFault] | None = None) -> None:
+        self.files = dict(files or {})
+        self.asked: list[str] = []
+
+    async def fetch(self, domain: str) -> bytes | StsFault:
+        """See ports.PolicyHost."""
+        self.asked.append(domain)
+        return self.files.get(domain) or StsFault(TlsResult.STS_POLICY_FETCH_ERROR, "no such host")
 
 
 class MemoryTransport:

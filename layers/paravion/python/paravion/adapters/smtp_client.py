@@ -8,9 +8,10 @@ Connections are kept between transactions, jobs and warm invocations, on the one
 keeps. One that died meanwhile costs a reconnect and nothing else: whatever goes wrong over a kept
 connection before the final dot is repeated over a fresh one. After the final dot nothing is repeated.
 
-TLS is opportunistic (RFC 7435): used where offered, certificates unverified, in clear where the handshake
-fails, since refusing would only send the same mail unencrypted through somebody else's. On port 465 TLS
-comes first and there is no clear (RFC 8314).
+How much TLS a host must show is domain/tls_policy.py's; unless somebody asks for more it is opportunistic
+(RFC 7435): used where offered, certificates unverified, in clear where the handshake fails, since refusing would
+only send the same mail unencrypted through somebody else's. A kept connection carries only what its own TLS
+suffices for. On port 465 TLS comes first and there is no clear (RFC 8314).
 
 RFC: 5321 4.5.3.2, 4.5.4.1, 5.1; 3207.
 """
@@ -19,13 +20,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import ssl
 from collections import deque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from paravion.adapters.smtp_tls import check, context_for, is_verified, result_of
 from paravion.domain import budget, status
 from paravion.domain.envelope import CHUNK_RECIPIENTS
 from paravion.domain.next_hop import SMTPS_PORT, is_refused
@@ -34,14 +34,27 @@ from paravion.domain.reply import ReplyParser, printable
 from paravion.domain.smtp_dialogue import (
     EIGHT_BIT,
     Content,
+    Refusal,
     Request,
     Session,
     StartTls,
     Step,
     TlsUp,
     Transacted,
+    failed_tls,
     introduce,
+    secured,
     transact,
+)
+from paravion.domain.tls_policy import (
+    NO_DANE,
+    DaneFinding,
+    TlsMode,
+    TlsPolicy,
+    own_mode,
+    policy_for,
+    satisfies,
+    seen_under,
 )
 from paravion.domain.transcript import SILENT
 from paravion.domain.verdict import Fault, FaultKind, Peer, Scope, Stage, Verdict, combine, judge, our_outcome, ours
@@ -71,20 +84,13 @@ _LOCAL: Final = "LOCAL"
 T = TypeVar("T")
 
 
-@cache
-def _tls_context() -> ssl.SSLContext:
-    """TLS without verification: opportunistic TLS authenticates nobody (RFC 7435 3)."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
 class _Connection(asyncio.Protocol):
     """One TCP connection: answers in, octets out. All waiting is bounded; nothing raises for the network."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, name: str) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, name: str, policy: TlsPolicy, ca_file: str) -> None:
         self.name = name
+        self.policy = policy
+        self.up: TlsUp | None = None  # what the handshake came to
         self.session: Session | None = None
         self.recorder: Recorder = SILENT  # whoever uses it now
         self.reset = False  # the next transaction must begin with RSET
@@ -94,6 +100,7 @@ class _Connection(asyncio.Protocol):
         self.timer: asyncio.TimerHandle | None = None  # ends its idleness, or its leave-taking
         self.closed: asyncio.Future[None] = loop.create_future()
         self._loop = loop
+        self._ca_file = ca_file
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # set before anything else happens
         self._parser = ReplyParser()
         self._answers: deque[Answer] = deque()
@@ -181,36 +188,40 @@ class _Connection(asyncio.Protocol):
         plain = self._transport
         try:
             secured = await self._loop.start_tls(
-                plain, self, _tls_context(), server_hostname=self.name or None, ssl_handshake_timeout=seconds
+                plain,
+                self,
+                context_for(self.policy, self._ca_file),
+                server_hostname=self.policy.server_name or self.name or None,
+                ssl_handshake_timeout=seconds,
             )
         except (OSError, ValueError) as exc:  # an SSLError is an OSError; a name unfit for SNI a ValueError
             plain.abort()
             self.connection_lost(exc)
-            return Fault(FaultKind.TLS, _reason(exc))
+            return Fault(FaultKind.TLS, getattr(exc, "verify_message", "") or _reason(exc), result_of(exc))
         if secured is None:  # closed under the handshake
             self.connection_lost(None)
             return Fault(FaultKind.TLS)
         self._transport = secured
         self._transport.set_write_buffer_limits(high=2 * _WRITE_OCTETS)
         self._answers.clear()
-        return TlsUp(self.tls_version)
+        session = secured.get_extra_info("ssl_object")
+        wrong = check(self.policy, session)
+        if wrong is not None:
+            secured.abort()
+            return Fault(FaultKind.TLS, f"the host is not the one that its TLSA records name ({wrong})", wrong)
+        self.up = TlsUp(session.version() or "", (session.cipher() or ("",))[0], is_verified(self.policy))
+        return self.up
 
     @property
     def tls_facts(self) -> str:
-        """What is known of the TLS in use: version, cipher, the certificate's SHA-256 in hex; "" in clear."""
-        secured = self._transport.get_extra_info("ssl_object")
-        if secured is None:
+        """What is known of the TLS in use: version, cipher, proof, the certificate's SHA-256 in hex; "" in clear."""
+        session = self._transport.get_extra_info("ssl_object")
+        if session is None or self.up is None:
             return ""
-        cipher, certificate = secured.cipher(), secured.getpeercert(binary_form=True)
-        name = cipher[0] if cipher else "no cipher"
+        certificate = session.getpeercert(binary_form=True)
         digest = hashlib.sha256(certificate).hexdigest() if certificate else "none"
-        return f"{secured.version()}, {name}, certificate sha256:{digest}"
-
-    @property
-    def tls_version(self) -> str:
-        """TLS version in use, "" for none."""
-        secured = self._transport.get_extra_info("ssl_object")
-        return (secured.version() or "") if secured is not None else ""
+        proof = "verified, " if self.up.verified else ""
+        return f"{self.up.version}, {self.up.cipher}, {proof}certificate sha256:{digest}"
 
     def quit(self) -> None:
         """Take leave without waiting: QUIT, and close when the host answers or after two seconds."""
@@ -273,6 +284,7 @@ class _Held:
 class _Attempt:
     """One `send` under way."""
 
+    hop: NextHop
     transaction: Transaction
     deadline: float
     pending: dict[int, tuple[str, tuple[str, ...], str]]
@@ -352,7 +364,9 @@ class SmtpTransport:
         connections_per_host: At once; who comes later waits for its turn until its deadline.
         idle_limit_s: An unused connection is given up after this.
         max_idle: Unused connections kept in all.
-        starttls: Use TLS where it is offered.
+        tls: How much TLS a host must show whose route, domain and DNS ask for nothing else.
+        tls_fallback: With tls may: in clear when the handshake breaks.
+        ca_file: Trusted roots for tls verify and MTA-STS, PEM; "": the system's.
     """
 
     def __init__(
@@ -364,7 +378,9 @@ class SmtpTransport:
         connections_per_host: int = 20,
         idle_limit_s: float = 30.0,
         max_idle: int = 200,
-        starttls: bool = True,
+        tls: TlsMode = TlsMode.MAY,
+        tls_fallback: bool = True,
+        ca_file: str = "",
     ) -> None:
         self._hostname = hostname
         self._resolver = resolver
@@ -372,14 +388,16 @@ class SmtpTransport:
         self._connections_per_host = connections_per_host
         self._idle_limit_s = idle_limit_s
         self._max_idle = max_idle
-        self._starttls = starttls
+        self._tls = tls
+        self._tls_fallback = tls_fallback
+        self._ca_file = ca_file
         self._hosts: dict[tuple[str, int, bool], _HostState] = {}
         self._idle_count = 0
         self._leaving: set[_Connection] = set()
 
     async def send(self, hop: NextHop, transaction: Transaction, deadline: float) -> dict[int, Outcome]:
         """See ports.Transport."""
-        attempt = _Attempt(transaction, deadline, dict(transaction.recipients))
+        attempt = _Attempt(hop, transaction, deadline, dict(transaction.recipients))
         attempt.note(f"next hop {hop.name}: {', '.join(host.name for host in hop.hosts)}")
         try:
             await self._try_hosts(hop, attempt)
@@ -449,7 +467,12 @@ class SmtpTransport:
 
     async def _try_host(self, host: MxHost, state: _HostState, attempt: _Attempt) -> None:
         """Try a kept connection, then the host's addresses, until one session has decided for the host."""
-        kept = self._take_idle(state)
+        policy = await self._policy(host, attempt)
+        if isinstance(policy, Verdict):
+            attempt.note(f"{host.name}: {policy.outcome.status} {policy.outcome.text}")
+            attempt.settle_all(policy)
+            return
+        kept = self._take_idle(state, policy)
         if kept is not None and not await self._use(kept, state, attempt):
             attempt.sessions_left -= 1
             return
@@ -457,13 +480,33 @@ class SmtpTransport:
             if not attempt.goes_on():
                 return
             attempt.addresses_left -= 1
-            opened = await self._open(host, address, attempt.deadline, attempt.recorder)
+            opened = await self._open(host, address, policy, attempt.deadline, attempt.recorder)
             if isinstance(opened, Verdict):
                 attempt.settle_all(opened)
                 continue
             attempt.sessions_left -= 1
             if not await self._use(opened, state, attempt):
                 return
+
+    async def _policy(self, host: MxHost, attempt: _Attempt) -> TlsPolicy | Verdict:
+        """Give what the host must show, or the verdict when it must not be used at all."""
+        hop = attempt.hop
+        dane = NO_DANE
+        if hop.secure:
+            try:
+                async with asyncio.timeout_at(attempt.deadline):
+                    dane = await self._resolver.tlsa(host.name, host.port, hop.policy_domain)
+            except TimeoutError:
+                dane = DaneFinding(failed="timed out")
+        own = own_mode(self._tls, hop.tls, required=attempt.transaction.tls_required)
+        policy = policy_for(host.name, own, fallback=self._tls_fallback, sts=hop.sts, dane=dane)
+        if isinstance(policy, TlsPolicy):
+            return policy
+        peer = Peer(host.name, tls_facts=policy)
+        if dane.failed:
+            return ours(status.DNS_TEMPFAIL, f"TLSA records of {host.name}: {dane.failed}", _DNS, peer, Scope.HOST)
+        text = f"{host.name} is none of the hosts that the MTA-STS policy of {hop.policy_domain} allows"
+        return ours(status.TLS_UNTRUSTED, text, _LOCAL, peer, Scope.HOST)
 
     async def _addresses(self, host: MxHost, attempt: _Attempt) -> list[str]:
         """Give the addresses that may be connected to; with none, everybody who is pending is settled."""
@@ -489,53 +532,76 @@ class SmtpTransport:
             attempt.settle_all(ours(status.NEXT_HOP_REFUSED, text, _LOCAL, Peer(host.name), Scope.HOST))
         return allowed
 
-    async def _open(self, host: MxHost, address: str, deadline: float, recorder: Recorder) -> _Connection | Verdict:
-        """Connect and introduce ourselves; in clear if TLS turns out to be broken."""
-        starttls = self._starttls and host.port != SMTPS_PORT
+    async def _open(
+        self, host: MxHost, address: str, policy: TlsPolicy, deadline: float, recorder: Recorder
+    ) -> _Connection | Verdict:
+        """Connect and introduce ourselves; with less TLS, as the policy allows, if TLS turns out to be broken."""
         while True:
-            connection = await self._connect(host, address, deadline, recorder)
-            if isinstance(connection, Verdict):
-                recorder.note(asyncio.get_running_loop().time(), connection.outcome.text)
-                return connection
-            connection.recorder = recorder
-            try:
-                peer = Peer(host.name, address, connection.tls_version)
-                dialogue = introduce(self._hostname, peer, starttls=starttls, refuse_own_name=not host.allow_private)
-                result = await _drive(connection, dialogue, deadline)
-            except BaseException:
-                connection.abort()
-                raise
-            if isinstance(result, Session):
-                connection.session = result
-                return connection
-            self._quit(connection)
-            if not (starttls and result.tls_broken and budget.may_begin(asyncio.get_running_loop().time(), deadline)):
-                return result.verdict
-            starttls = False
+            opened = await self._introduce(host, address, policy, deadline, recorder)
+            if isinstance(opened, _Connection):
+                return opened
+            laxer = policy.after(opened.verdict.outcome.tls_facts.result) if opened.tls_broken else None
+            if laxer is None or (host.port == SMTPS_PORT and laxer.mode is TlsMode.NONE):
+                return opened.verdict
+            if not budget.may_begin(asyncio.get_running_loop().time(), deadline):
+                return opened.verdict
+            policy = laxer
 
-    async def _connect(self, host: MxHost, address: str, deadline: float, recorder: Recorder) -> _Connection | Verdict:
+    async def _introduce(
+        self, host: MxHost, address: str, policy: TlsPolicy, deadline: float, recorder: Recorder
+    ) -> _Connection | Refusal:
+        peer = Peer(host.name, address, tls_facts=policy.facts)
+        connection = await self._connect(host, peer, policy, deadline, recorder)
+        if isinstance(connection, Refusal):
+            recorder.note(asyncio.get_running_loop().time(), connection.verdict.outcome.text)
+            return connection
+        connection.recorder = recorder
+        if connection.up is not None:
+            peer = secured(peer, connection.up)
+        try:
+            dialogue = introduce(
+                self._hostname,
+                peer,
+                starttls=policy.mode is not TlsMode.NONE and connection.up is None,
+                refuse_own_name=not host.allow_private,
+                required=policy.is_required,
+            )
+            result = await _drive(connection, dialogue, deadline)
+        except BaseException:
+            connection.abort()
+            raise
+        if isinstance(result, Session):
+            connection.session = result
+            return connection
+        self._quit(connection)
+        return result
+
+    async def _connect(
+        self, host: MxHost, peer: Peer, policy: TlsPolicy, deadline: float, recorder: Recorder
+    ) -> _Connection | Refusal:
         loop = asyncio.get_running_loop()
-        recorder.begin(loop.time(), f"connecting to {host.name} [{address}]:{host.port}")
-        peer = Peer(host.name, address)
+        recorder.begin(loop.time(), f"connecting to {host.name} [{peer.address}]:{host.port}, TLS {policy.mode.value}")
         seconds = min(self._connect_timeout_s, deadline - loop.time())
         try:
             async with asyncio.timeout(max(0.0, seconds)):
-                _, connection = await loop.create_connection(lambda: _Connection(loop, host.name), address, host.port)
+                _, connection = await loop.create_connection(
+                    lambda: _Connection(loop, host.name, policy, self._ca_file), peer.address, host.port
+                )
         except TimeoutError:
-            return judge(Stage.CONNECT, Fault(FaultKind.TIMED_OUT), peer)
+            return Refusal(judge(Stage.CONNECT, Fault(FaultKind.TIMED_OUT), peer))
         except OSError as exc:
-            return judge(Stage.CONNECT, Fault(FaultKind.REFUSED, _reason(exc)), peer)
+            return Refusal(judge(Stage.CONNECT, Fault(FaultKind.REFUSED, _reason(exc)), peer))
         recorder.note(loop.time(), "connected")
         connection.closed.add_done_callback(lambda _: self._gone(connection))
         if host.port == SMTPS_PORT:
             try:
-                secured = await connection.start_tls(budget.wait_s(Stage.TLS, loop.time(), deadline))
+                up = await connection.start_tls(budget.wait_s(Stage.TLS, loop.time(), deadline))
             except BaseException:
                 connection.abort()
                 raise
-            if isinstance(secured, Fault):
+            if isinstance(up, Fault):
                 connection.abort()
-                return judge(Stage.TLS, secured, peer)
+                return Refusal(judge(Stage.TLS, up, failed_tls(peer, up)), tls_broken=True)
             recorder.note(loop.time(), connection.tls_facts)
         return connection
 
@@ -626,15 +692,21 @@ class SmtpTransport:
         first_s = budget.REUSED_ANSWER_S if kept and idle_s > _TRUSTED_IDLE_S else None
         return await _drive(connection, dialogue, attempt.deadline, transaction.body, first_s)
 
-    def _take_idle(self, state: _HostState) -> _Connection | None:
-        """Give the connection that was used last, if one is still good."""
+    def _take_idle(self, state: _HostState, policy: TlsPolicy) -> _Connection | None:
+        """Give the connection that was used last, of those that are still good, and good enough."""
         now = asyncio.get_running_loop().time()
-        while state.idle:
-            connection = self._take(state.idle[-1], state)
+        for connection in reversed(state.idle.copy()):
             # The timer may be late: the loop stood still while the function was frozen.
-            if connection.is_usable and now - connection.fresh_at <= self._idle_limit_s:
-                return connection
-            self._quit(connection)
+            if not connection.is_usable or now - connection.fresh_at > self._idle_limit_s:
+                self._quit(self._take(connection, state))
+                continue
+            session = connection.session
+            assert session is not None  # noqa: S101 (only introduced connections are kept)
+            peer = session.peer
+            if satisfies(policy, connection.policy, peer.tls_facts):
+                facts = seen_under(peer.tls_facts, policy)
+                connection.session = replace(session, peer=replace(peer, tls_facts=facts))
+                return self._take(connection, state)
         return None
 
     def _take(self, connection: _Connection, state: _HostState) -> _Connection:

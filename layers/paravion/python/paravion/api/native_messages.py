@@ -35,7 +35,7 @@ VALIDATE_DOOR: Final = NativeDoor()
 
 _ENVELOPE_KEYS: Final = frozenset({
     "reverse_path", "recipients_from_header", "body_type", "smtputf8", "ret", "envid", "configuration_set", "door",
-    "client", "protocol", "aliasing",
+    "client", "protocol", "aliasing", "tls",
 })  # fmt: skip
 _JSON_KEYS: Final = _ENVELOPE_KEYS | {"recipients", "content", "upload_id", "tags"}
 _QUERY_KEYS: Final = _ENVELOPE_KEYS | {"recipient", "notify"}
@@ -157,6 +157,7 @@ def _submission(form: _Form, key: str, call: Call[ValidateDeps]) -> Submission:
         client=client or client_literal(call.request.client_address),
         protocol=_choice(values, "protocol", _PROTOCOLS),
         aliasing=_boolean(values, "aliasing", default=True),
+        tls_required=_choice(values, "tls", ("require",)) == "require",
     )
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
+    from paravion.domain.mta_sts import StsFault
     from paravion.services.doctor import Finding
 
 EX_FINDINGS = 1
@@ -155,8 +156,16 @@ def _doctor(arguments: argparse.Namespace) -> int:
         except NameServerSilent as exc:
             raise NoDnsAnswer(str(exc)) from exc
 
+    def fetch_policy(of: str) -> bytes | StsFault:
+        import asyncio
+
+        from paravion.adapters.dns_resolver import DnsResolver
+        from paravion.adapters.sts_policy_host import HttpsPolicyHost
+
+        return asyncio.run(HttpsPolicyHost(DnsResolver([host] if host else (), port=port)).fetch(of))
+
     selectors = dict.fromkeys(arguments.selector) if arguments.selector else _selectors_of(domain)
-    findings = examine(domain, look_up, selectors=selectors, address=arguments.address)
+    findings = examine(domain, look_up, selectors=selectors, address=arguments.address, fetch_policy=fetch_policy)
     for line in render_findings(findings):
         print(line)
     return EX_OK if all(finding.is_good for finding in findings) else EX_FINDINGS

@@ -51,6 +51,15 @@ def render_transcript(transcript: Mapping[str, Any]) -> Iterator[str]:
         yield "  (there is more: ask for one attempt with --attempt)"
 
 
+def _tls(recipient: Mapping[str, Any]) -> list[str]:
+    facts = recipient.get("tls_facts") or {}
+    version, proof = plain(recipient.get("tls") or ""), ", verified" if facts.get("verified") else ""
+    about = [f"TLS {version}{proof}"] if version else []
+    policy = plain(facts.get("policy") or "")
+    about += [f"policy {policy}"] if policy not in {"", "no-policy-found"} else []
+    return about + ([f"TLS result {plain(facts['result'])}"] if facts.get("result") else [])
+
+
 def _recipient(recipient: Mapping[str, Any]) -> Iterator[str]:
     yield f"  to     {plain(recipient.get('forward_path'))}  {plain(recipient.get('state'))}"
     # The text may carry the code and the enhanced status already, as a remote host's reply does.
@@ -63,7 +72,7 @@ def _recipient(recipient: Mapping[str, Any]) -> Iterator[str]:
     about = [f"target {plain(recipient['target'])}"] if recipient.get("target") else []
     about += [f"host {host}"] if host else []
     about += [f"in answer to {plain(recipient['command'])}"] if recipient.get("command") else []
-    about += [f"TLS {plain(recipient['tls'])}"] if recipient.get("tls") else []
+    about += _tls(recipient)
     about += [f"attempts {plain(recipient['attempts'])}"] if recipient.get("attempts") else []
     if about:
         yield f"         {', '.join(about)}"

@@ -73,6 +73,7 @@ class Envelope:
         body_id: The queue id under which the body lies, where several messages share one; "" for its own.
         parts: Of the first of several messages that one submission became: the others' queue ids and how
             many jobs each makes. They are all kept before this one is.
+        tls_required: It must not travel in clear (domain/tls_policy.py).
     """
 
     queue_id: str
@@ -92,6 +93,7 @@ class Envelope:
     digest: str = ""
     body_id: str = ""
     parts: tuple[tuple[str, int], ...] = ()
+    tls_required: bool = False
 
     @property
     def df_id(self) -> str:

@@ -12,6 +12,8 @@ import ipaddress
 from dataclasses import dataclass
 from typing import Final
 
+from paravion.domain.tls_policy import NO_STS, StsFinding
+
 SMTP_PORT: Final = 25
 SMTPS_PORT: Final = 465
 """The port on which TLS comes first (RFC 8314 3.3)."""
@@ -46,10 +48,23 @@ class MxHost:
 
 @dataclass(frozen=True, slots=True)
 class NextHop:
-    """Where a set of recipients goes: hosts in the order of trying. `name` groups recipients of one hop."""
+    """
+    Where a set of recipients goes: hosts in the order of trying. `name` groups recipients of one hop.
+
+    Attributes:
+        tls: What the route asks for: none, may, encrypt, verify; "" leaves it to the setting.
+        policy_domain: Whose MX these are: the domain that MTA-STS asks (RFC 8461 3.4); "" where an operator or a
+            literal named the host itself.
+        secure: A validating resolver vouches for the list of hosts: DANE may be looked for (RFC 7672 2.2.1).
+        sts: What is known of the policy domain's MTA-STS (services/mta_sts.py).
+    """
 
     name: str
     hosts: tuple[MxHost, ...]
+    tls: str = ""
+    policy_domain: str = ""
+    secure: bool = False
+    sts: StsFinding = NO_STS
 
 
 def route(relay: str) -> NextHop | None:

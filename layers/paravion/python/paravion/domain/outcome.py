@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from paravion.domain.tls_facts import NO_FACTS, TlsFacts
+
 HANDED_OVER: Final = "TARGET"
 """The command of an outcome at a target (domain/target.py): mail that it took is delivered, and not passed on."""
 
@@ -39,6 +41,7 @@ class Outcome:
         address: Its IP address, "" if none.
         relayed_dsn: The next hop took over the duty of RFC 3461 success reports (it offered DSN).
         tls: TLS version in use, "" for none.
+        tls_facts: All that is known of the session's TLS, for the record and for RFC 8460 reports.
     """
 
     result: Result
@@ -50,6 +53,7 @@ class Outcome:
     address: str = ""
     relayed_dsn: bool = False
     tls: str = ""
+    tls_facts: TlsFacts = NO_FACTS
 
     @property
     def is_reply(self) -> bool:

@@ -24,12 +24,13 @@ RFC: 5321 3.1-3.3, 4.1, 4.5.2; 2920 (PIPELINING), 1870 (SIZE), 6152 (8BITMIME), 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from paravion.domain import status
 from paravion.domain.reply import Reply
-from paravion.domain.verdict import Peer, Scope, Stage, Verdict, ends_connection, is_positive, judge, ours
+from paravion.domain.tls_facts import TlsResult
+from paravion.domain.verdict import Fault, Peer, Scope, Stage, Verdict, ends_connection, is_positive, judge, ours
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -125,9 +126,18 @@ class StartTls:
 
 @dataclass(frozen=True, slots=True)
 class TlsUp:
-    """The handshake succeeded; `version` as the library names it, e.g. TLSv1.3."""
+    """
+    The handshake succeeded.
+
+    Attributes:
+        version: As the library names it, e.g. TLSv1.3.
+        cipher: OpenSSL's name.
+        verified: The host proved its name, as its policy asks (domain/tls_policy.py).
+    """
 
     version: str
+    cipher: str = ""
+    verified: bool = False
 
 
 class Content:
@@ -203,7 +213,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An introduction that failed; with `tls_broken` a connection in clear may do better."""
+    """An introduction that failed; with `tls_broken` a connection with less TLS, or none, may do better."""
 
     verdict: Verdict
     tls_broken: bool = False
@@ -252,7 +262,7 @@ class Transacted:
 
 
 def introduce(  # noqa: PLR0911 (one exit for each command that may be refused)
-    hostname: str, peer: Peer, *, starttls: bool, refuse_own_name: bool
+    hostname: str, peer: Peer, *, starttls: bool, refuse_own_name: bool, required: bool = False
 ) -> Generator[Step | StartTls, Answer | TlsUp, Session | Refusal]:
     """
     Open a session.
@@ -262,6 +272,7 @@ def introduce(  # noqa: PLR0911 (one exit for each command that may be refused)
         peer: Who is at the other end, in clear.
         starttls: Use TLS if the host offers it; a refusal of it is no obstacle.
         refuse_own_name: A host that bears our name is ourselves: a loop (RFC 5321 6.3).
+        required: Nothing goes on without TLS; with `starttls` a host that offers or grants none is left.
     """
     answer = yield from _ask(_NOTHING, Stage.GREETING)
     if not is_positive(Stage.GREETING, answer):
@@ -272,24 +283,52 @@ def introduce(  # noqa: PLR0911 (one exit for each command that may be refused)
     if refuse_own_name and introduced.name == hostname.lower():
         text = f"{peer.name} calls itself {hostname}, which is our own name"
         return Refusal(ours(status.ROUTING_LOOP, text, Stage.EHLO, peer, Scope.DESTINATION))
-    if not (starttls and introduced.starttls):
+    if not starttls:
         return Session(peer, introduced)
+    if not introduced.starttls:
+        return _without_tls(peer, introduced, "it offers no STARTTLS", required=required)
     answer = yield from _ask(b"STARTTLS\r\n", Stage.STARTTLS)
     if not is_positive(Stage.STARTTLS, answer):
         if ends_connection(Stage.STARTTLS, answer):
             # A host that breaks off here breaks off at TLS; one that closes with a reply means it.
             return Refusal(judge(Stage.STARTTLS, answer, peer), tls_broken=not isinstance(answer, Reply))
-        return Session(peer, introduced)
+        return _without_tls(peer, introduced, f"it answers STARTTLS by {_shown(answer)}", required=required)
     handshake = yield StartTls()
     if not isinstance(handshake, TlsUp):
-        return Refusal(judge(Stage.TLS, handshake, peer), tls_broken=True)
+        return Refusal(judge(Stage.TLS, handshake, failed_tls(peer, handshake)), tls_broken=True)
     # RFC 3207 4.2: what was learned in clear is forgotten.
-    peer = Peer(peer.name, peer.address, handshake.version)
+    peer = secured(peer, handshake)
     introduced = yield from _hello(hostname, peer)
     if isinstance(introduced, Refusal):
         # With TLS 1.3 a host's refusal of our half of the handshake arrives only now.
         return Refusal(introduced.verdict, tls_broken=not introduced.verdict.outcome.is_reply)
     return Session(peer, introduced)
+
+
+def secured(peer: Peer, up: TlsUp) -> Peer:
+    """Give the peer as it is known after a handshake."""
+    facts = replace(peer.tls_facts, version=up.version, cipher=up.cipher, verified=up.verified)
+    return replace(peer, tls=up.version, tls_facts=facts)
+
+
+def failed_tls(peer: Peer, fault: Answer | TlsUp) -> Peer:
+    """Give the peer with what its handshake came to; whatever RFC 8460 has no name for is a validation failure."""
+    result = fault.tls_result if isinstance(fault, Fault) and fault.tls_result else TlsResult.VALIDATION_FAILURE
+    return replace(peer, tls_facts=replace(peer.tls_facts, result=result))
+
+
+def _without_tls(peer: Peer, extensions: Extensions, why: str, *, required: bool) -> Session | Refusal:
+    """Go on in clear, which is noted, or leave."""
+    noted = peer.tls_facts.result or TlsResult.STARTTLS_NOT_SUPPORTED
+    peer = replace(peer, tls_facts=replace(peer.tls_facts, result=noted))
+    if not required:
+        return Session(peer, extensions)
+    text = f"TLS is required for {peer.name}, but {why}"
+    return Refusal(ours(status.TLS_NOT_OFFERED, text, Stage.STARTTLS, peer, Scope.HOST), tls_broken=True)
+
+
+def _shown(answer: Answer) -> str:
+    return f"{answer.code} {answer.text}" if isinstance(answer, Reply) else "no reply"
 
 
 def _hello(hostname: str, peer: Peer) -> Generator[Step, Answer | TlsUp, Extensions | Refusal]:

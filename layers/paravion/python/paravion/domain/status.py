@@ -132,6 +132,10 @@ CONNECTION_LOST: Final = _row("connection_lost", 451, "4.2", 504, "ServiceUnavai
 ATTEMPT_BROKE_OFF: Final = _row("attempt_broke_off", 451, "3.0", 503, "ServiceUnavailableException", 75,
                                 "The attempt broke off on our side")  # fmt: skip
 TLS_FAILED: Final = _row("tls_failed", 454, "7.0", 503, "ServiceUnavailableException", 75, "TLS is not available")
+TLS_NOT_OFFERED: Final = _row("tls_not_offered", 454, "7.4", 503, "ServiceUnavailableException", 75,
+                              "TLS is required, but was not offered")  # fmt: skip
+TLS_UNTRUSTED: Final = _row("tls_untrusted", 454, "7.5", 503, "ServiceUnavailableException", 75,
+                            "The host does not prove who it is")  # fmt: skip
 MISCONFIGURED: Final = _row("misconfigured", 451, "3.5", 500, "InternalServiceErrorException", 78,
                             "System is misconfigured")  # fmt: skip
 INTERNAL: Final = _row("internal", 451, "3.0", 500, "InternalServiceErrorException", 70, "Internal error")

@@ -30,6 +30,7 @@ class Submission:
         idempotency_key: Repeats under one key by one principal are one message; "" for none.
         protocol: With which the door received it, in RFC 3848's words; "" where the door says it all.
         aliasing: Expand virtual users and aliases; sendmail's -n says no.
+        tls_required: It must not leave us in clear.
         client: What stands in the Received field's from clause, printable ASCII, e.g. `[192.0.2.7]`.
     """
 
@@ -50,6 +51,7 @@ class Submission:
     client: str = ""
     protocol: str = ""
     aliasing: bool = True
+    tls_required: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ addresses), and so may what a host refused to hear of at all. Not so a destinati
 [1] The host won't talk to us, it said nothing of the recipient: the next one is asked (RFC 5321 3.1,
     7504 3). Recipients fail only if every host that was tried refused for good (`combine`); Postfix defers
     after a 5yz greeting, and fails at once after a 5yz to HELO.
-[2] TLS_FAILED, 4.7.0, when it may not go on in clear.
+[2] When it may not go on in clear (domain/tls_policy.py): deferred, host; TLS_FAILED 4.7.0 for a handshake, 4.7.5
+    for a certificate, 4.7.4 where TLS is refused or not offered.
 [3] 552 and 452 mean "too many recipients" (RFC 5321 4.5.3.1.10): transient, and when others of the
     transaction were taken, the rest goes into another one over the same connection (Scope.TRANSACTION).
     A deferred 552 keeps its code, and has a status of class 4.
@@ -56,6 +57,7 @@ from paravion.domain import known_replies, status
 from paravion.domain.known_replies import Cause
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.reply import TEXT_CHARACTERS, Malformed, Reply
+from paravion.domain.tls_facts import CERTIFICATE_RESULTS, NO_FACTS, TlsFacts
 
 if TYPE_CHECKING:
     from paravion.domain.status import Status
@@ -90,10 +92,11 @@ class FaultKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """No reply came; `detail` is printable and may be ""."""
+    """No reply came; `detail` is printable and may be ""; `tls_result` is what RFC 8460 calls it, if it was TLS."""
 
     kind: FaultKind
     detail: str = ""
+    tls_result: str = ""
 
 
 Answer = Reply | Malformed | Fault
@@ -117,6 +120,7 @@ class Peer:
     name: str = ""
     address: str = ""
     tls: str = ""
+    tls_facts: TlsFacts = NO_FACTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +216,7 @@ def our_outcome(row: Status, text: str, stage: str, peer: Peer = Peer()) -> Outc
         mx_host=peer.name,
         address=peer.address,
         tls=peer.tls,
+        tls_facts=peer.tls_facts,
     )
 
 
@@ -265,6 +270,7 @@ def _judge_reply(stage: Stage, reply: Reply, peer: Peer, *, relayed_dsn: bool) -
         peer.address,
         relayed_dsn=relayed_dsn and result is Result.DELIVERED,
         tls=peer.tls,
+        tls_facts=peer.tls_facts,
     )
     return Verdict(outcome, scope)
 
@@ -291,7 +297,7 @@ def _judge_garbage(stage: Stage, text: str, peer: Peer) -> Verdict:
 def _judge_fault(stage: Stage, fault: Fault, peer: Peer) -> Verdict:
     row = status.CONNECTION_LOST
     if fault.kind is FaultKind.TLS or stage is Stage.TLS:
-        row = status.TLS_FAILED
+        row = status.TLS_UNTRUSTED if fault.tls_result in CERTIFICATE_RESULTS else status.TLS_FAILED
     elif stage is Stage.CONNECT:
         row = status.NO_ANSWER
     text = f"{fault.kind.value}: {fault.detail}" if fault.detail else fault.kind.value

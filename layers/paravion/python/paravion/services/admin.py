@@ -9,7 +9,7 @@ Next: services/validate.py, which asks whether an identity may send; the job's s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain import ids
@@ -339,6 +339,7 @@ def _recipient(forward_path: str, state: RecipientState | None) -> dict[str, Any
             "command": "",
             "mx_host": "",
             "tls": "",
+            "tls_facts": None,
             "cause": "",
             "attempts": 0,
             "at": None,
@@ -354,6 +355,7 @@ def _recipient(forward_path: str, state: RecipientState | None) -> dict[str, Any
         "command": outcome.command,
         "mx_host": outcome.mx_host,
         "tls": outcome.tls,
+        "tls_facts": asdict(outcome.tls_facts) if outcome.tls_facts.policy else None,
         "cause": cause.value if cause is not None else "",
         "attempts": state.attempt,
         "at": state.at,

@@ -65,6 +65,7 @@ if TYPE_CHECKING:
         Transport,
     )
     from paravion.services.gathering import Member
+    from paravion.services.mta_sts import StsFinder
 
 LEASE_MARGIN_S: Final = 30.0
 """A lease outlives its invocation by this: clocks differ, and a frozen function may not wake into its own lease."""
@@ -91,6 +92,7 @@ class DeliverDeps:
         suppression_reasons: For which reasons addresses are suppressed, unless the list itself says.
         clock: Seconds since the epoch.
         new_token: A lease's owner, unique for each call.
+        mta_sts: Finds domains' policies; None: nobody's is asked for.
         transcripts: Where what was said is kept; None: nothing is.
     """
 
@@ -107,6 +109,7 @@ class DeliverDeps:
     suppression_reasons: Sequence[Reason]
     clock: Callable[[], float]
     new_token: Callable[[], str]
+    mta_sts: StsFinder | None = None
     transcripts: Transcripts | None = None
 
 
@@ -306,6 +309,7 @@ class _Attempt:
                 envelope.smtputf8,
                 envelope.ret,
                 envelope.envid,
+                envelope.tls_required,
                 self._recorder(record, hop),
             )
             tasks[asyncio.ensure_future(self._send(hop, transaction))] = positions
@@ -365,6 +369,7 @@ class _Attempt:
 
     async def _send(self, hop: NextHop, transaction: Transaction) -> dict[int, Outcome]:
         large = transaction.body.octets > LARGE_BODY_OCTETS
+        hop = await self._with_sts(hop)
         try:
             async with self.gates.large_bodies if large else self.gates.hops:
                 return await self.deps.transport.send(hop, transaction, self.deadline - _RECORDING_S)
@@ -374,6 +379,17 @@ class _Attempt:
                 "Fault", {"stage": "deliver", "queue_id": self.job.key.queue_id, "error": repr(exc)}
             )
             return dict.fromkeys(transaction.recipients, _broke_off())
+
+    async def _with_sts(self, hop: NextHop) -> NextHop:
+        """Give the hop with what its domain's MTA-STS policy asks for."""
+        if self.deps.mta_sts is None or not hop.policy_domain:
+            return hop
+        try:
+            async with asyncio.timeout_at(self.deadline - _RECORDING_S), self.gates.look_ups:
+                return replace(hop, sts=await self.deps.mta_sts.find(hop.policy_domain))
+        except TimeoutError:
+            # Nor is there any time left to send.
+            return hop
 
     async def _hand_over(
         self, position: int, recipient: Recipient, envelope: Envelope, header: bytes, body: Body
@@ -466,6 +482,10 @@ class _Attempt:
                     "mx_host": outcome.mx_host,
                     "address": outcome.address,
                     "tls": outcome.tls,
+                    "tls_policy": outcome.tls_facts.policy,
+                    "tls_cipher": outcome.tls_facts.cipher,
+                    "tls_verified": outcome.tls_facts.verified,
+                    "tls_result": outcome.tls_facts.result,
                     **record_fields(outcome),
                 },
             )

@@ -3,7 +3,7 @@ Look at what a sending domain has in the DNS, and say what is missing, with the 
 
 What is judged: SPF, DKIM, DMARC, MX, the sending address's PTR with its forward confirmation, MTA-STS and TLSRPT.
 The last two protect mail to the domain: without them mail still goes out, so `missing` is no fault there.
-MTA-STS's policy itself is behind HTTPS and is only named.
+MTA-STS's policy is fetched, as senders fetch it.
 
 RFC: 7208 (SPF), 6376 3.6 and 8301 (DKIM), 9989 and 7489 6.3 (DMARC), 5321 5.1 and 7505 (MX), 8461 3 (MTA-STS),
 8460 3 (TLSRPT).
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 from paravion.domain import spf
 from paravion.domain.alignment import self_and_above
 from paravion.domain.dkim_keys import Record, is_published, key_tags
+from paravion.domain.mta_sts import StsFault, StsMode, parse_policy, parse_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -71,6 +72,7 @@ def examine(
     *,
     selectors: Mapping[str, str | None],
     address: str = "",
+    fetch_policy: Callable[[str], bytes | StsFault] | None = None,
 ) -> list[Finding]:
     """
     Judge a domain (lower case, A-labels).
@@ -80,6 +82,7 @@ def examine(
             is "."), addresses, names. Raises NoDnsAnswer.
         selectors: DKIM selectors, each with the record's value where it is known.
         address: The sending IP address, "" if it is not known.
+        fetch_policy: Domain to its MTA-STS policy file; None: it is only named.
     """
     checks: list[tuple[str, Callable[[], Finding]]] = [("SPF", partial(_spf, domain, look_up, address))]
     checks += [
@@ -91,7 +94,7 @@ def examine(
         ("DMARC", partial(_dmarc, domain, look_up)),
         ("MX", partial(_mx, domain, look_up)),
         ("PTR", partial(_ptr, look_up, address)),
-        ("MTA-STS", partial(_mta_sts, domain, look_up)),
+        ("MTA-STS", partial(_mta_sts, domain, look_up, fetch_policy)),
         ("TLSRPT", partial(_tlsrpt, domain, look_up)),
     ]
     findings = []
@@ -211,18 +214,41 @@ def _ptr(look_up: Callable[[str, str], Sequence[str]], address: str) -> Finding:
     return Finding("PTR", OK, f"{address} is {confirmed[0]}, and back")
 
 
-def _mta_sts(domain: str, look_up: Callable[[str, str], Sequence[str]]) -> Finding:
+def _mta_sts(
+    domain: str,
+    look_up: Callable[[str, str], Sequence[str]],
+    fetch_policy: Callable[[str], bytes | StsFault] | None,
+) -> Finding:
     name = f"_mta-sts.{domain}"
     found = [text for text in look_up(name, "TXT") if text.lower().startswith("v=stsv1")]
     mend = Record(name, "v=STSv1; id=1")
     if not found:
         return Finding("MTA-STS", MISSING, "no record: mail to you may be sent without checked TLS", mend)
-    if len(found) > 1 or not key_tags(found[0]).get("id", "").isalnum():
+    if parse_record(found) is None:
         return Finding("MTA-STS", WRONG, "not one record with an id of letters and digits", mend)
     host = f"mta-sts.{domain}"
     if not (look_up(host, "A") or look_up(host, "AAAA")):
         return Finding("MTA-STS", WRONG, f"{host} has no address, so nobody can fetch the policy")
-    return Finding("MTA-STS", OK, f"{found[0]} (check yourself that https://{host}/.well-known/mta-sts.txt answers)")
+    if fetch_policy is None:
+        return Finding("MTA-STS", OK, f"{found[0]} (https://{host}/.well-known/mta-sts.txt was not fetched)")
+    return _sts_policy(domain, look_up, fetch_policy(domain))
+
+
+def _sts_policy(domain: str, look_up: Callable[[str, str], Sequence[str]], fetched: bytes | StsFault) -> Finding:
+    if isinstance(fetched, StsFault):
+        return Finding("MTA-STS", WRONG, f"the policy can't be fetched ({fetched.result}): {fetched.text}")
+    try:
+        policy = parse_policy(fetched)
+    except ValueError as exc:
+        return Finding("MTA-STS", WRONG, f"the policy is invalid: {exc}")
+    if policy.mode is StsMode.NONE:
+        return Finding("MTA-STS", OK, "mode none: senders are told that there is no policy")
+    hosts = [host for host in look_up(domain, "MX") if host != "."] or [domain]
+    left_out = [host for host in hosts if not policy.allows(host)]
+    if left_out:
+        text = f"mode {policy.mode}, but no mx of the policy matches {', '.join(left_out)}"
+        return Finding("MTA-STS", WRONG, text)
+    return Finding("MTA-STS", OK, f"mode {policy.mode} for {policy.max_age_s} s: {', '.join(policy.mx)}")
 
 
 def _tlsrpt(domain: str, look_up: Callable[[str, str], Sequence[str]]) -> Finding:

@@ -38,7 +38,8 @@ class MxRoute:
         """Give what the resolver found, on the route's port."""
         if isinstance(found, Outcome) or self.port == SMTP_PORT:
             return found
-        return NextHop(f"{found.name}:{self.port}", tuple(replace(host, port=self.port) for host in found.hosts))
+        hosts = tuple(replace(host, port=self.port) for host in found.hosts)
+        return replace(found, name=f"{found.name}:{self.port}", hosts=hosts)
 
 
 def routes_for(domains: Iterable[str], tables: Tables) -> dict[str, NextHop | MxRoute | Outcome]:

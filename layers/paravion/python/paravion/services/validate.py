@@ -158,6 +158,7 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
             configuration_set=submission.configuration_set,
             tags=submission.tags,
             digest=digest,
+            tls_required=submission.tls_required,
             body_id="" if own_id == queue_id else queue_id,
             parts=parts,
         )
@@ -291,4 +292,6 @@ def _digest(submission: Submission, reverse_path: str, recipients: Iterable[Reci
         told.update(b"\0" + part.encode())
     if not submission.aliasing:
         told.update(b"\0-n")
+    if submission.tls_required:
+        told.update(b"\0tls")
     return told.hexdigest()
