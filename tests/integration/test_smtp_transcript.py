@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import pytest
 
 from paravion.domain.next_hop import MxHost, NextHop
 from paravion.domain.outcome import Outcome, Result
+from paravion.domain.sasl import Credential
 from paravion.domain.transcript import Recorder
 from tests.integration.test_smtp_client import (
     EXTENSIONS,
@@ -152,3 +154,41 @@ def test_body_that_cannot_be_read_is_told():
         return recorder
 
     assert shown(asyncio.run(main()))[-1] == "* the body can't be read from the spool"
+
+
+def test_message_by_bdat_is_only_counted():
+    """The group that goes out whole: its commands, its size, its replies; of the content nothing."""
+
+    async def main():
+        async with SmtpServer(extensions=(*EXTENSIONS, "CHUNKING")) as server, transport() as client:
+            first, _ = await send(client, hop_to(server), mail(content=b"hunter2\r\n"))
+            second, _ = await send(client, hop_to(server), mail("c@x", content=b"RCPT TO:<hunter2>\r\n"))
+            return shown(first), shown(second)
+
+    first, second = asyncio.run(main())
+    for lines in (first, second):
+        assert any(line.startswith("-> MAIL FROM:<a@example.com>") for line in lines)
+        assert any(line.startswith("* sending the message") for line in lines)
+        assert lines[-1] == "<- 250 2.0.0 queued"
+        assert not any("hunter2" in line or "Subject" in line for line in lines)
+    assert len([line for line in second if line.startswith("-> RCPT")]) == 1
+
+
+@pytest.mark.parametrize("answer", ["235 2.7.0 welcome hunter2", "535 5.7.8 no: hunter2"], ids=["taken", "refused"])
+def test_login_shows_its_mechanism_and_nothing_else(answer, tmp_path):
+    """What is said in AUTH is nobody's to read, also what the host quotes of it."""
+
+    async def main():
+        server = SmtpServer(
+            extensions=(*EXTENSIONS, "AUTH PLAIN"), script={"AUTH": answer}, tls=certificate(tmp_path, "smart.test")
+        )
+        async with server, transport(credential_of=lambda name: Credential("user", "hunter2")) as client:
+            host = MxHost("smart.test", server.port, ("127.0.0.1",), allow_private=True, by_route=True)
+            return shown((await send(client, NextHop("smart.test", (host,), "", "ses"), mail()))[0])
+
+    lines = asyncio.run(main())
+    at = lines.index("-> AUTH PLAIN ***")
+    assert lines[at + 1] == ("<- 235 2.7.0 ***" if answer[0] == "2" else "<- 535 5.7.8 ***")
+    secret = base64.b64encode(b"\0user\0hunter2").decode()
+    assert not any("hunter2" in line or secret in line for line in lines[: at + 2])
+    assert (lines[-1] == "<- 250 2.0.0 queued") == (answer[0] == "2")

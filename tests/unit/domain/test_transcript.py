@@ -80,9 +80,9 @@ def test_many_recipients_are_summed_up_but_each_refused_one_is_shown(pipelined):
 
 SECRETS = {
     "plain": (S.MAIL, b"AUTH PLAIN AHVzZXIAaHVudGVyMg==\r\n", "-> AUTH PLAIN ***"),
-    "login": ("AUTH", b"AUTH LOGIN\r\n", "-> AUTH LOGIN"),
-    "continuation": ("AUTH", b"aHVudGVyMg==\r\n", "-> ***"),
-    "that_looks_like_a_command": ("AUTH", b"MAIL FROM:<hunter2>\r\n", "-> ***"),
+    "login": (S.AUTH, b"AUTH LOGIN\r\n", "-> AUTH LOGIN"),
+    "continuation": (S.AUTH, b"aHVudGVyMg==\r\n", "-> ***"),
+    "that_looks_like_a_command": (S.AUTH, b"MAIL FROM:<hunter2>\r\n", "-> ***"),
     "unknown_command": (S.MAIL, b"XSECRET hunter2\r\n", "-> ***"),
     "content": (S.DOT, b"Subject: hunter2\r\n", "-> ***"),
     "bdat": (S.DOT, b"BDAT 20 LAST\r\nMAIL FROM: hunter2\r\n", "-> BDAT 20 LAST"),
@@ -99,12 +99,13 @@ def test_neither_secrets_nor_content_are_shown(key):
     assert [line] == shown(recorder)
 
 
-def test_challenge_is_hidden_and_the_verdict_on_it_is_not():
-    """334 may carry what a password can be guessed from; 535 says why it was refused."""
+def test_answers_to_auth_show_their_codes_alone():
+    """A challenge may carry what a password can be guessed from, and a refusal quote what it was told."""
     recorder = Recorder()
-    recorder.received(0, "AUTH", Reply(334, ("c2FsdD1odW50ZXIy",)))
-    recorder.received(0, "AUTH", Reply(535, ("bad credentials",), "5.7.8"))
-    assert shown(recorder) == ["<- 334 ***", "<- 535 5.7.8 bad credentials"]
+    recorder.received(0, S.AUTH, Reply(334, ("c2FsdD1odW50ZXIy",)))
+    recorder.received(0, S.AUTH, Reply(535, ("bad credentials",), "5.7.8"))
+    recorder.received(0, S.AUTH, Malformed("not a reply: hunter2"))
+    assert shown(recorder) == ["<- 334 ***", "<- 535 5.7.8 ***", "* what came is no reply"]
 
 
 @given(st.lists(st.tuples(st.sampled_from(Stage), st.binary(max_size=300)), max_size=30))

@@ -129,7 +129,7 @@ class Recorder:
             for line in _lines(stage, answer):
                 self._add(now, RECEIVED, line[:_LINE_CHARACTERS] + whose)
         elif isinstance(answer, Malformed):
-            self._add(now, EVENT, answer.text)
+            self._add(now, EVENT, "what came is no reply" if stage is Stage.AUTH else answer.text)
         else:
             self._add(now, EVENT, f"{answer.kind.value}: {answer.detail}" if answer.detail else answer.kind.value)
 
@@ -283,15 +283,15 @@ def _safe(stage: Stage, verb: str, line: str) -> str:
     if verb == _AUTH:
         mechanism = line.split(" ")[1:2]
         return " ".join([_AUTH, *mechanism, *([_HIDDEN] if line.count(" ") > 1 else [])])
-    if str(stage) != _AUTH and (verb in _SHOWN_VERBS or line == "."):
+    if stage is not Stage.AUTH and (verb in _SHOWN_VERBS or line == "."):
         return line
     return _HIDDEN
 
 
 def _lines(stage: Stage, reply: Reply) -> Iterable[str]:
-    """A reply as it came, line by line; a challenge of AUTH without what it says."""
-    hidden = str(stage) == _AUTH and reply.severity == 3  # noqa: PLR2004 (334, RFC 4954 4)
+    """A reply as it came, line by line; one to AUTH without its text: a host may quote what it was told."""
+    hidden = stage is Stage.AUTH
     status = f"{reply.enhanced} " if reply.enhanced else ""
     for number, line in enumerate(reply.lines, 1):
         hyphen = " " if number == len(reply.lines) else "-"
-        yield f"{reply.code}{hyphen}{_HIDDEN if hidden else status + line}".rstrip()
+        yield f"{reply.code}{hyphen}{status}{_HIDDEN if hidden else line}".rstrip()
