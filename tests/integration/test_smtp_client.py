@@ -369,6 +369,29 @@ def test_refused_connection_defers_and_tries_the_next():
     assert good.result == OK
 
 
+def test_every_host_that_was_asked_is_heard_of():
+    """What the first one said, though the second one's word counts: pacing (services/pacing.py) lives from it."""
+    heard = []
+
+    async def main():
+        dead = MxHost("dead.test", closed_port(), ("127.0.0.1",), allow_private=True)
+        async with (
+            SmtpServer(script={"CONNECT": ["421 4.7.0 too many connections"]}) as first,
+            SmtpServer() as second,
+            transport() as client,
+        ):
+            hosts = [replace(hop_to(server).hosts[0], name=name) for server, name in ((first, "one"), (second, "two"))]
+            hop = NextHop("x", (dead, *hosts))
+            await client.send(hop, replace(mail(), heard=heard.append), asyncio.get_running_loop().time() + 5)
+
+    asyncio.run(main())
+    assert [(outcome.mx_host, outcome.code, outcome.command) for outcome in heard] == [
+        ("dead.test", 0, "CONNECT"),
+        ("one", 421, "GREETING"),
+        ("two", 250, "DOT"),
+    ]
+
+
 def test_only_some_recipients_move_to_the_next_host():
     """Who was delivered or refused for good at the first host is not named to the second."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from paravion.ports import QueueName
 from paravion.services.bounce import BounceDeps, bounce
 from paravion.services.commit import CommitDeps
 from paravion.services.deliver import DeliverDeps, deliver
+from paravion.services.pacing import PacedTransport
 from paravion.services.retry import RetryDeps, retry, sweep
 from paravion.services.signing import Signer
 from paravion.services.suppress import SuppressDeps
@@ -146,6 +147,7 @@ class World:
         self.identities = memory.MemoryIdentities()
         self.secrets = memory.MemorySecrets()
         self.tables = memory.MemoryTables()
+        self.hosts = memory.MemoryHosts(lambda: self.now)
         self.suppression = memory.MemorySuppression()
         self.event_log = memory.MemoryEventLog()
         self.transcripts = memory.MemoryTranscripts()
@@ -187,7 +189,7 @@ class World:
             queues=queues,
             ledger=ledger,
             resolver=self.saboteur.wrap("deliver:resolver", self.resolver),
-            transport=self.saboteur.wrap("deliver:transport", self.transport),
+            transport=self.transport,
             event_log=self.event_log,
             smarthost=None,
             tables=self.tables,
@@ -198,6 +200,15 @@ class World:
             new_token=lambda: f"t{next(serial)}",
             transcripts=self.saboteur.wrap("deliver:transcripts", self.transcripts),
         )
+        self.new_transport = lambda: PacedTransport(
+            self.saboteur.wrap("deliver:transport", self.transport),
+            self.saboteur.wrap("deliver:hosts", self.hosts),
+            self.event_log,
+            clock=clock,
+            draw=lambda: 0.5,
+            new_token=lambda: f"f{next(serial)}",
+        )
+        self.for_deliver = replace(self.for_deliver, transport=self.new_transport())
         spool, queues, ledger = ports("retry")
         self.for_retry = RetryDeps(
             spool=spool,
@@ -267,6 +278,8 @@ class World:
             return False
         try:
             if queue == QueueName.DELIVERY:
+                # A loop of its own: a fresh function, who knows what the ledger knows.
+                self.for_deliver = replace(self.for_deliver, transport=self.new_transport())
                 failed = asyncio.run(deliver(items, self.for_deliver, 60.0))
             elif queue == QueueName.RETRY:
                 failed = retry(items, self.for_retry)

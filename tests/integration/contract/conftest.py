@@ -19,6 +19,7 @@ import pytest
 from moto import mock_aws
 
 from paravion.adapters import memory
+from paravion.adapters.dynamodb_hosts import DynamoHosts
 from paravion.adapters.dynamodb_identities import DynamoIdentities
 from paravion.adapters.dynamodb_ledger import DynamoLedger
 from paravion.adapters.dynamodb_suppression import DynamoSuppression
@@ -119,6 +120,14 @@ def tables(engine: str) -> Any:
     if engine == "memory":
         return memory.MemoryTables()
     return DynamoTables(boto3.client("dynamodb"), TABLE, cache_s=0.0, clock=time.monotonic, sleep=time.sleep)
+
+
+@pytest.fixture
+def hosts(engine: str) -> Any:
+    """ports.Hosts, with a clock at 10,000."""
+    if engine == "memory":
+        return memory.MemoryHosts(lambda: 10_000.0)
+    return DynamoHosts(boto3.client("dynamodb"), TABLE, clock=lambda: 10_000.0, sleep=lambda _: None, draw=lambda: 0.5)
 
 
 @pytest.fixture

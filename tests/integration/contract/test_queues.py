@@ -24,6 +24,16 @@ def test_jobs_arrive_as_they_were_sent(queue_bench: Any) -> None:
     assert sorted(seen, key=lambda job: job.key.chunk) == jobs
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_delayed_jobs_are_not_received_before_their_time(queue_bench: Any, count: int) -> None:
+    """Whole seconds, rounded up; the others are there at once."""
+    jobs = [Job(JobKey("q" * 26, chunk), 1.0) for chunk in range(count)]
+    queue_bench.queues.send(QueueName.DELIVERY, jobs, delay_s=899.5)
+    assert queue_bench.receive() == []
+    queue_bench.queues.send(QueueName.DELIVERY, jobs, delay_s=0.0)
+    assert len(queue_bench.receive()) == count
+
+
 def test_released_item_is_visible_at_once(queue_bench: Any) -> None:
     """A failed item does not wait for its visibility to end."""
     job = Job(JobKey("q" * 26), 1.0)

@@ -17,6 +17,7 @@ from botocore.config import Config
 
 from paravion.adapters.memory import (
     MemoryEventLog,
+    MemoryHosts,
     MemoryIdentities,
     MemoryLedger,
     MemorySecrets,
@@ -85,13 +86,15 @@ class World:
             suppression_reasons=(Reason.BOUNCE, Reason.COMPLAINT),
         )
         self.clock = lambda: time.time() + self.clock_shift_s
+        self.hosts = MemoryHosts(self.clock)
         self.entropy = lambda count: bytes(range(count))
 
     @property
     def admin_deps(self):
         return AdminDeps(
             self.settings, self.spool, self.ledger, self.secrets, self.identities,
-            self.tables, self.suppression, self.uploads, lambda domain: NextHop(domain, (MxHost(f"mx.{domain}"),)),
+            self.tables, self.hosts, self.suppression, self.uploads,
+            lambda domain: NextHop(domain, (MxHost(f"mx.{domain}"),)),
             lambda name: self.txt.get(name, []), self.event_log, self.clock, lambda: "t0ken",
             fixed_private_key, self.transcripts,
         )  # fmt: skip

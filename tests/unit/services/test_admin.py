@@ -9,6 +9,7 @@ import pytest
 
 from paravion.adapters.memory import (
     MemoryEventLog,
+    MemoryHosts,
     MemoryIdentities,
     MemoryLedger,
     MemorySecrets,
@@ -38,7 +39,8 @@ def deps():
     """Fakes of everything."""
     return AdminDeps(
         SimpleNamespace(identity_check="verified"), MemorySpool(), MemoryLedger(), MemorySecrets(), MemoryIdentities(),
-        MemoryTables(), MemorySuppression(), MemoryUploads(), lambda domain: NextHop(domain, ()), lambda name: [], MemoryEventLog(),
+        MemoryTables(), MemoryHosts(lambda: 100.0), MemorySuppression(), MemoryUploads(),
+        lambda domain: NextHop(domain, ()), lambda name: [], MemoryEventLog(),
         lambda: 100.0, lambda: "t0ken", fixed_private_key,
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ import pytest
 
 from paravion.adapters.memory import (
     MemoryEventLog,
+    MemoryHosts,
     MemoryIdentities,
     MemoryLedger,
     MemorySecrets,
@@ -36,7 +37,8 @@ class House:
         self.secrets = MemorySecrets()
         self.deps = AdminDeps(
             SimpleNamespace(identity_check=check), MemorySpool(), MemoryLedger(), self.secrets, MemoryIdentities(),
-            MemoryTables(), MemorySuppression(), MemoryUploads(), lambda domain: NextHop(domain, ()),
+            MemoryTables(), MemoryHosts(lambda: 100.0), MemorySuppression(), MemoryUploads(),
+            lambda domain: NextHop(domain, ()),
             lambda name: self.txt.get(name, []), MemoryEventLog(), lambda: self.now, lambda: "t0ken", fixed_private_key,
         )  # fmt: skip
 

@@ -40,6 +40,7 @@ from paravion.services.signing import Signer
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from paravion.adapters.dynamodb_hosts import DynamoHosts
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
     from paravion.ports import EventLog, Handover, Resolver, Targets
@@ -122,6 +123,7 @@ def deliver() -> DeliverDeps:
     from paravion.domain.tls_policy import TlsMode
     from paravion.services.access import NextHosts
     from paravion.services.deliver import DeliverDeps
+    from paravion.services.pacing import PacedTransport
     from paravion.services.route_login import RouteLogin
 
     own = settings.from_env(settings.DeliverSettings, os.environ)
@@ -136,6 +138,18 @@ def deliver() -> DeliverDeps:
     s3: Any = clients.make("s3")
     tables = _tables(dynamodb, own.ledger)
     event_log = PowertoolsEventLog("deliver", own.log_level)
+    transport = SmtpTransport(
+        own.hostname,
+        resolver,
+        connect_timeout_s=own.connect_timeout_s,
+        connections_per_host=own.host_concurrency,
+        tls=TlsMode(own.tls),
+        tls_fallback=own.tls_fallback == "yes",
+        ca_file=own.tls_ca_file,
+        credential_of=credential_of,
+        chunking=own.chunking == "on",
+        admit=NextHosts(tables),
+    )
     return DeliverDeps(
         spool=S3Spool(s3, own.spool),
         queues=SqsQueues(
@@ -143,16 +157,13 @@ def deliver() -> DeliverDeps:
         ),
         ledger=DynamoLedger(dynamodb, own.ledger),
         resolver=resolver,
-        transport=SmtpTransport(
-            own.hostname,
-            resolver,
-            connect_timeout_s=own.connect_timeout_s,
-            tls=TlsMode(own.tls),
-            tls_fallback=own.tls_fallback == "yes",
-            ca_file=own.tls_ca_file,
-            credential_of=credential_of,
-            chunking=own.chunking == "on",
-            admit=NextHosts(tables),
+        transport=PacedTransport(
+            transport,
+            _hosts(dynamodb, own.ledger),
+            event_log,
+            clock=time.time,
+            draw=secrets.SystemRandom().random,
+            new_token=partial(secrets.token_hex, 8),
         ),
         event_log=event_log,
         smarthost=route(own.relay, own.relay_tls, own.relay_credential),
@@ -245,6 +256,7 @@ def admin() -> AdminDeps:
         secrets=SsmSecrets(clients.make("ssm"), own.secrets, time.monotonic),
         identities=DynamoIdentities(dynamodb, own.ledger, cache_s=0.0, clock=time.monotonic),
         tables=_tables(dynamodb, own.ledger, cache_s=0.0),
+        hosts=_hosts(dynamodb, own.ledger),
         suppression=_suppression(dynamodb, own.ledger, cache_s=0.0),
         uploads=S3Uploads(s3, s3, own.spool, time.time),
         next_hop=_look_up_next_hop,
@@ -330,6 +342,12 @@ class _Clients:
             return None
         config = _CONFIG.merge(Config(s3={"addressing_style": "path"}))
         return self._session.create_client("s3", config=config, endpoint_url=endpoint)
+
+
+def _hosts(dynamodb: Any, table: str) -> DynamoHosts:
+    from paravion.adapters.dynamodb_hosts import DynamoHosts
+
+    return DynamoHosts(dynamodb, table, clock=time.time, sleep=time.sleep, draw=secrets.SystemRandom().random)
 
 
 def _tables(dynamodb: Any, table: str, *, cache_s: float = CACHE_S) -> DynamoTables:

@@ -9,14 +9,15 @@ Transport and Targets live on the delivery loop. Failures of the outside are `er
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 
     from paravion.domain.mta_sts import KeptPolicy, StsFault
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
+    from paravion.domain.pacing import HostState
     from paravion.domain.queue import DueJob, Job, JobKey, JobRecord
     from paravion.domain.suppression import Reason, Suppressed
     from paravion.domain.tls_policy import DaneFinding
@@ -100,12 +101,19 @@ class QueueName:
     PARKED = "parked"
 
 
+MAX_DELAY_S: Final = 900.0
+"""The longest that a queue keeps an item back; SQS's limit."""
+
+
 class Queues(Protocol):
     """The queues: at least once, unordered, durable once `send` returned."""
 
-    def send(self, queue: str, jobs: Sequence[Job]) -> None:
+    def send(self, queue: str, jobs: Sequence[Job], *, delay_s: float = 0.0) -> None:
         """
         Enqueue jobs; for the delivery queue this is the commit instant. Cost: one call for each ten.
+
+        Args:
+            delay_s: Nobody receives them before; 0 to MAX_DELAY_S, kept to a second.
 
         Raises:
             QueueUnavailable: Some or all may not have been enqueued; enqueueing again is safe.
@@ -346,6 +354,39 @@ class Tables(Protocol):
         ...
 
 
+class Hosts(Protocol):
+    """
+    What is known of hosts that limit or do not answer (domain/pacing.py); nothing of all others.
+
+    Changed by many functions at once, each change applied to what the one before it left. Forgets what expired.
+    """
+
+    def get(self, name: str) -> HostState | None:
+        """Read one state. Cost: one read. Raises LedgerUnavailable."""
+        ...
+
+    def all(self, limit: int, after: str = "") -> list[HostState]:
+        """Give up to `limit` states by name, after `after`. Cost: one read. Raises LedgerUnavailable."""
+        ...
+
+    def update(self, name: str, change: Callable[[HostState | None], HostState | None]) -> HostState | None:
+        """
+        Apply a pure change, atomically. Cost: one read, and one write if it changes something.
+
+        Args:
+            change: State → state; None for none. Called again when somebody else was faster. Gives the
+                very same to leave it, None to forget it.
+
+        Returns:
+            What is stored now.
+
+        Raises:
+            ClaimLost: Others were faster every time; nothing was written.
+            LedgerUnavailable: Unknown whether it was written.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SuppressionPage:
     """Some entries, and where to go on: "" when there are no more."""
@@ -548,6 +589,7 @@ class Transaction:
         body: Sent after the empty line.
         tls_required: It must not travel in clear.
         recorder: Is told what is said on the way, whatever comes of it; None: nobody is.
+        heard: Called with what each host that was asked said or did, also where another host's word then counts.
     """
 
     queue_id: str
@@ -561,6 +603,7 @@ class Transaction:
     envid: str = ""
     tls_required: bool = False
     recorder: Recorder | None = None
+    heard: Callable[[Outcome], None] = lambda _: None
 
 
 class Transport(Protocol):
@@ -576,6 +619,10 @@ class Transport(Protocol):
         Raises:
             SpoolMissing, SpoolUnavailable: The body could not be read; nothing was transferred.
         """
+        ...
+
+    async def settle(self) -> None:
+        """Finish what went on behind the answers, before the function may be frozen. Never raises."""
         ...
 
 

@@ -214,6 +214,7 @@ SETTINGS: Final = (
     Setting("mta_sts", _choice("on", "off"), "on", "", "Whether domains' MTA-STS policies are asked for and enforced."),
     Setting("dane_resolver", _name_server, "", "", "Validating name server, ADDRESS or ADDRESS:PORT; empty: no DANE."),
     Setting("connect_timeout_s", _seconds(1, 300), "30", "seconds", "Longest wait for a connection to open."),
+    Setting("host_concurrency", _count(1, 1000), "20", "connections", "Most connections of one function to one host."),
     Setting(
         "retry_intervals_s",
         _intervals,
@@ -327,6 +328,7 @@ class DeliverSettings:
     mta_sts: str
     dane_resolver: tuple[str, int] | None
     connect_timeout_s: float
+    host_concurrency: int
     alias_target_arns: tuple[str, ...]
     webhook_hosts: tuple[str, ...]
     webhook_private_hosts: tuple[str, ...]

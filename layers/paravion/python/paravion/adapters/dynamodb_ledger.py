@@ -272,6 +272,7 @@ def _number(value: float) -> dict[str, str]:
 def _item(record: JobRecord) -> dict[str, Any]:
     detail = {
         "faults": record.faults,
+        "paced": record.paced,
         "recipient_count": record.recipient_count,
         "reverse_path": record.reverse_path,
         "recipients": {str(n): _state_fields(state) for n, state in record.recipients.items()},
@@ -320,6 +321,7 @@ def _record(item: dict[str, Any]) -> JobRecord:
         version=int(item["version"]["N"]),
         attempts=int(item["attempts"]["N"]),
         faults=detail.get("faults", 0),
+        paced=detail.get("paced", 0),
         token=item.get("token", {}).get("S", ""),
         lease_until=float(item.get("lease_until", {}).get("N", "0")),
         due_at=float(item.get("due_at", {}).get("N", "0")),

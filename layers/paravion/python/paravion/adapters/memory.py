@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 
     from paravion.domain.mta_sts import KeptPolicy
+    from paravion.domain.pacing import HostState
     from paravion.domain.suppression import Reason, Suppressed
     from paravion.ports import Handover, Transaction
 
@@ -114,19 +115,19 @@ class MemoryQueues:
     )
     serial: count[int] = field(default_factory=count)
 
-    def send(self, queue: str, jobs: Sequence[Job]) -> None:
+    def send(self, queue: str, jobs: Sequence[Job], *, delay_s: float = 0.0) -> None:
         """See ports.Queues."""
         for job in jobs:
-            self.put(queue, job)
+            self.put(queue, job, delay_s)
 
     def park(self, bodies: Sequence[str]) -> None:
         """See ports.Queues."""
         for body in bodies:
             self.put(QueueName.PARKED, body)
 
-    def put(self, queue: str, body: Job | str) -> None:
+    def put(self, queue: str, body: Job | str, delay_s: float = 0.0) -> None:
         """Enqueue a job, or a text that is none."""
-        self.items[queue].append(_Item(f"i{next(self.serial)}", body, self.clock()))
+        self.items[queue].append(_Item(f"i{next(self.serial)}", body, self.clock() + delay_s))
 
     def release(self, queue: str, receipts: Sequence[str]) -> None:
         """See ports.Queues."""
@@ -236,6 +237,40 @@ def _by_chunk(key: JobKey) -> int:
 
 def _by_due(job: DueJob) -> tuple[float, str, int]:
     return job.due_at, job.key.queue_id, job.key.chunk
+
+
+class MemoryHosts:
+    """Hosts in a dictionary, on a clock that the test moves."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.items: dict[str, HostState] = {}
+        self.writes = 0
+        self._clock = clock
+        self._lock = threading.Lock()
+
+    def get(self, name: str) -> HostState | None:
+        """See ports.Hosts."""
+        state = self.items.get(name)
+        return state if state and not 0 < state.expires_at <= self._clock() else None
+
+    def all(self, limit: int, after: str = "") -> list[HostState]:
+        """See ports.Hosts."""
+        states = (self.get(name) for name in sorted(self.items) if name > after)
+        return [state for state in states if state is not None][:limit]
+
+    def update(self, name: str, change: Callable[[HostState | None], HostState | None]) -> HostState | None:
+        """See ports.Hosts."""
+        with self._lock:
+            state = self.get(name)
+            new = change(state)
+            if new is state:
+                return state
+            self.writes += 1
+            if new is None:
+                del self.items[name]
+                return None
+            self.items[name] = new = replace(new, version=new.version + 1)
+            return new
 
 
 class MemoryIdentities:
@@ -487,7 +522,11 @@ class MemoryTransport:
             if outcome.result is Result.DELIVERED:
                 self.accepted.append((transaction.queue_id, forward_path, transaction.reverse_path, content))
             outcomes[position] = outcome
+            transaction.heard(outcome)
         return outcomes
+
+    async def settle(self) -> None:
+        """See ports.Transport."""
 
 
 class MemoryTranscripts:

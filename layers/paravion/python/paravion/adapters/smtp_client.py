@@ -345,6 +345,8 @@ class _Attempt:
 
     def settle(self, verdicts: Mapping[int, Verdict]) -> None:
         """Write verdicts down: final ones, and those that the next host may still overrule."""
+        for verdict in set(verdicts.values()):
+            self.transaction.heard(verdict.outcome)
         for position, verdict in verdicts.items():
             if verdict.tries_next:
                 self.put_off[position] = combine(self.put_off.get(position), verdict.outcome)
@@ -434,6 +436,9 @@ class SmtpTransport:
                 status.NO_ANSWER, f"No time was left to try {hop.name}", Stage.CONNECT
             )
         return attempt.outcomes
+
+    async def settle(self) -> None:
+        """See ports.Transport: nothing goes on behind an answer."""
 
     async def close(self) -> None:
         """Take leave of every kept connection; waits for the hosts' answers at most two seconds."""

@@ -5,6 +5,7 @@ The queues in SQS, and the wire form of a job and of a batch: ids only, never co
 from __future__ import annotations
 
 import json
+import math
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from paravion.adapters.aws_errors import as_unavailable
 from paravion.domain.queue import Job, JobKey, Received
 from paravion.errors import QueueUnavailable
-from paravion.ports import QueueName
+from paravion.ports import MAX_DELAY_S, QueueName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,29 +38,31 @@ class SqsQueues:
         self._client = client
         self._urls = urls
 
-    def send(self, queue: str, jobs: Sequence[Job]) -> None:
+    def send(self, queue: str, jobs: Sequence[Job], *, delay_s: float = 0.0) -> None:
         """See ports.Queues."""
         url = self._urls[queue]
+        # Without a delay of its own a message has the queue's, which is none (template.yaml).
+        delay: dict[str, int] = {"DelaySeconds": min(math.ceil(delay_s), int(MAX_DELAY_S))} if delay_s > 0 else {}
         bodies = [encode_job(job) for job in jobs]
         if len(bodies) == 1:
             with as_unavailable(QueueUnavailable, queue):
-                self._client.send_message(QueueUrl=url, MessageBody=bodies[0])
+                self._client.send_message(QueueUrl=url, MessageBody=bodies[0], **delay)
             return
         for first in range(0, len(bodies), _BATCH):
-            self._send_batch(queue, url, bodies[first : first + _BATCH])
+            self._send_batch(queue, url, bodies[first : first + _BATCH], delay)
 
     def park(self, bodies: Sequence[str]) -> None:
         """See ports.Queues."""
         for first in range(0, len(bodies), _BATCH):
-            self._send_batch(QueueName.PARKED, self._urls[QueueName.PARKED], list(bodies[first : first + _BATCH]))
+            self._send_batch(QueueName.PARKED, self._urls[QueueName.PARKED], list(bodies[first : first + _BATCH]), {})
 
-    def _send_batch(self, queue: str, url: str, bodies: list[str]) -> None:
+    def _send_batch(self, queue: str, url: str, bodies: list[str], delay: dict[str, int]) -> None:
         left = {str(n): body for n, body in enumerate(bodies)}
         for wait_s in _WAITS_S:
             time.sleep(wait_s)
             with as_unavailable(QueueUnavailable, queue):
                 answer = self._client.send_message_batch(
-                    QueueUrl=url, Entries=[{"Id": n, "MessageBody": body} for n, body in left.items()]
+                    QueueUrl=url, Entries=[{"Id": n, "MessageBody": body, **delay} for n, body in left.items()]
                 )
             left = {failure["Id"]: left[failure["Id"]] for failure in answer.get("Failed", [])}
             if not left:

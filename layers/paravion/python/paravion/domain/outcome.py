@@ -12,6 +12,9 @@ from typing import Final
 
 from paravion.domain.tls_facts import NO_FACTS, TlsFacts
 
+PACED: Final = "PACED"
+"""The command of an outcome that waits for its turn at a host: nothing was asked, and no attempt is counted."""
+
 HANDED_OVER: Final = "TARGET"
 """The command of an outcome at a target (domain/target.py): mail that it took is delivered, and not passed on."""
 
@@ -41,6 +44,7 @@ class Outcome:
         address: Its IP address, "" if none.
         relayed_dsn: The next hop took over the duty of RFC 3461 success reports (it offered DSN).
         tls: TLS version in use, "" for none.
+        not_before: When the host may be tried, in seconds since the epoch, if it was not tried; 0: nothing known.
         tls_facts: All that is known of the session's TLS, for the record and for RFC 8460 reports.
     """
 
@@ -53,6 +57,7 @@ class Outcome:
     address: str = ""
     relayed_dsn: bool = False
     tls: str = ""
+    not_before: float = 0.0
     tls_facts: TlsFacts = NO_FACTS
 
     @property

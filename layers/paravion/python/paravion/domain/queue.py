@@ -35,7 +35,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from paravion.domain.ids import shard_of
-from paravion.domain.outcome import HANDED_OVER, Outcome, Result
+from paravion.domain.outcome import HANDED_OVER, PACED, Outcome, Result
 from paravion.domain.schedule import LIFETIME_S
 from paravion.domain.suppression import says_no_such_address
 
@@ -184,6 +184,7 @@ class JobRecord:
     Attributes:
         version: Counts writes; a save names the version that it read (optimistic concurrency).
         attempts: Attempts begun, the one under way included.
+        paced: Attempts that ended without one, since every recipient waits for his turn (outcome.PACED).
         faults: Times in a row that the job came back without an attempt that ended; sets the back-off.
         token: The lease's owner, "" when nobody holds it.
         lease_until, due_at: Seconds since the epoch, 0 for none. A due time without the state deferred or
@@ -203,6 +204,7 @@ class JobRecord:
     version: int = 0
     attempts: int = 0
     faults: int = 0
+    paced: int = 0
     token: str = ""
     lease_until: float = 0.0
     due_at: float = 0.0
@@ -304,6 +306,8 @@ def with_outcomes(
     new = replace(record, recipients=states, owed=tuple(owed), log=log)
     if not last:
         return new
+    tried = [state for state in states.values() if state.attempt == record.attempts]
+    every_paced = bool(tried) and all(state.outcome.command == PACED for state in tried)
     every_final = len(states) >= record.recipient_count and all(s.is_final for s in states.values())
     if record.quarantine and not every_final:
         return held(replace(new, state=State.TRIED), record.quarantine, now=now)
@@ -314,8 +318,30 @@ def with_outcomes(
         lease_until=0.0,
         due_at=0.0,
         faults=0,
+        paced=record.paced + every_paced,
         quarantine="",
     )
+
+
+def waits_for_turn(record: JobRecord) -> float:
+    """Say when the first of a tried job's recipients has his turn, if all only wait for that; 0 if not."""
+    waiting = [record.recipients[n].outcome for n in record.deferred_positions()]
+    if not waiting or any(outcome.command != PACED for outcome in waiting):
+        return 0.0
+    return min(outcome.not_before for outcome in waiting)
+
+
+def comes_at(record: JobRecord) -> float:
+    """Say when a waiting job is tried again; 0 when it does not wait. What lies in the queue comes when it can."""
+    if record.state is State.READY:
+        # Its due time is a safety net, behind its turn.
+        return waits_for_turn(record) or record.due_at
+    return record.due_at if record.state is State.DEFERRED else 0.0
+
+
+def not_before(record: JobRecord) -> float:
+    """Say before when there is nothing to try, since every host is known to be away; 0 for nothing known."""
+    return min((record.recipients[n].outcome.not_before for n in record.deferred_positions()), default=0.0)
 
 
 def held(record: JobRecord, reason: str, *, now: float, by: str = "") -> JobRecord:

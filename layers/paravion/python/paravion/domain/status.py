@@ -131,6 +131,10 @@ SPOOL_UNAVAILABLE: Final = _row("spool_unavailable", 451, "3.0", 503, "ServiceUn
 DNS_TEMPFAIL: Final = _row("dns_tempfail", 451, "4.3", 503, "ServiceUnavailableException", 75,
                            "Name service does not answer")  # fmt: skip
 NO_ANSWER: Final = _row("no_answer", 451, "4.1", 504, "ServiceUnavailableException", 75, "Host does not answer")
+HOST_DEAD: Final = _row("host_dead", 451, "4.1", 504, "ServiceUnavailableException", 75,
+                        "Host is known not to answer")  # fmt: skip
+HOST_PACED: Final = _row("host_paced", 451, "4.5", 503, "ServiceUnavailableException", 75,
+                         "Host is asked slowly")  # fmt: skip
 CONNECTION_LOST: Final = _row("connection_lost", 451, "4.2", 504, "ServiceUnavailableException", 75,
                               "Connection lost")  # fmt: skip
 ATTEMPT_BROKE_OFF: Final = _row("attempt_broke_off", 451, "3.0", 503, "ServiceUnavailableException", 75,

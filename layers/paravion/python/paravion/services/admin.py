@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from paravion.domain import ids
+from paravion.domain import ids, queue
 from paravion.domain.address import parse_path, shown
 from paravion.domain.classification import cause_of
 from paravion.domain.envelope import decode_qf
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from paravion.domain.queue import JobRecord, RecipientState
     from paravion.ports import (
         EventLog,
+        Hosts,
         Identities,
         Ledger,
         Secrets,
@@ -76,6 +77,7 @@ class AdminDeps:
     secrets: Secrets
     identities: Identities
     tables: Tables
+    hosts: Hosts
     suppression: Suppression
     uploads: Uploads
     next_hop: Callable[[str], NextHop | Outcome]
@@ -98,7 +100,7 @@ def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[s
     envelope, header = find_envelope(queue_id, principal, deps)
     records = deps.ledger.load_message(queue_id)
     states = {position: state for record in records for position, state in record.recipients.items()}
-    due = [record.due_at for record in records if record.state in {State.DEFERRED, State.READY} and record.due_at]
+    due = [at for at in map(queue.comes_at, records) if at]
     return {
         "queue_id": envelope.queue_id,
         "state": _message_state(envelope, records),
@@ -400,7 +402,7 @@ def _job(record: JobRecord, principal: Principal) -> dict[str, Any]:
         "held": record.quarantine if principal.is_operator else "",
         "attempts": record.attempts,
         "queued_at": record.queued_at,
-        "due_at": record.due_at,
+        "due_at": queue.comes_at(record),
         "recipients": [
             {
                 "forward_path": state.forward_path,

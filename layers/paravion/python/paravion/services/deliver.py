@@ -140,6 +140,7 @@ async def deliver(items: Sequence[Received], deps: DeliverDeps, remaining_s: flo
     finally:
         for task in tasks:
             task.cancel()
+        await deps.transport.settle()
     failed = [item for item, ok in zip(items, done, strict=True) if not ok]
     if failed:
         await asyncio.to_thread(deps.queues.release, QueueName.DELIVERY, [item.receipt for item in failed])

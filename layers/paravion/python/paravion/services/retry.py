@@ -11,6 +11,7 @@ and reads in the ledger what happened. `sweep` runs every minute and sends back 
     claimed, lease running              another worker has it            looked at again when the lease ends
     claimed, lease over                 the attempt broke off            waits a little, then tried again
     tried, somebody deferred            a reply, or a dead host          by the schedule
+    tried, all wait for their turn      hosts ask for less (pacing.py)   straight back, by the queue's delay
     tried, nobody deferred              our own fault stopped it         waits a little, then tried again
     deferred                            lies in the due index already    nothing
     held                                waits for an operator            nothing; returned at LIFETIME_S
@@ -37,7 +38,7 @@ from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import ALL_SHARDS, Job, JobRecord, Notice, NoticeKind, State
 from paravion.domain.status import ATTEMPT_BROKE_OFF, EXPIRED, HELD_TOO_LONG
 from paravion.errors import ClaimLost, LedgerUnavailable
-from paravion.ports import QueueName
+from paravion.ports import MAX_DELAY_S, QueueName
 from paravion.services.batch import work_through
 
 if TYPE_CHECKING:
@@ -163,6 +164,10 @@ def _decide(job: Job, deps: RetryDeps) -> None:
             except ClaimLost:
                 continue
             _log(new, now, deps)
+            if new.state is State.READY:
+                # crash here = the sweep finds it when its safety net is due, and sends it then
+                delay_s = max(0.0, new.due_at - deps.sweep_grace_s - now)
+                deps.queues.send(QueueName.DELIVERY, [job], delay_s=delay_s)
         standing = new or record
         if standing is not None and standing.owed:
             # crash here = the item comes again, finds the report still owed and gets here again
@@ -186,17 +191,30 @@ def _next(record: JobRecord | None, job: Job, now: float, deps: RetryDeps) -> Jo
         record = queue.with_event(record, "broke_off", now=now, text=ATTEMPT_BROKE_OFF.text)
     if record.quarantine:
         return queue.held(replace(record, state=State.TRIED), record.quarantine, now=now)
-    if record.state is State.TRIED and record.deferred_positions():
-        due_at = schedule.next_attempt_at(record.counted_from, now, record.attempts, deps.plan, deps.jitter())
-        due_at = max(now, min(due_at, record.queued_at + schedule.LIFETIME_S))
-        record = replace(record, faults=0)
-    else:
-        record = replace(record, faults=record.faults + 1)
-        due_at = schedule.after_fault_at(now, record.faults, deps.plan, deps.jitter())
-    record = replace(record, state=State.DEFERRED, token="", lease_until=0.0, due_at=due_at)
+    record = replace(_planned(record, now, deps), token="", lease_until=0.0)
     if not record.warned and schedule.is_warning_due(record.counted_from, now, deps.plan):
         record = _warned(record, deps)
     return record
+
+
+def _planned(record: JobRecord, now: float, deps: RetryDeps) -> JobRecord:
+    """Say when an open job is tried again: at its turn, by the schedule, or soon after a fault of our own."""
+    returned_at = min(record.counted_from + deps.plan.return_s, record.queued_at + schedule.LIFETIME_S)
+    if turn_at := queue.waits_for_turn(record) if record.state is State.TRIED else 0.0:
+        due_at = max(now, min(turn_at, returned_at))
+        if due_at - now > MAX_DELAY_S:
+            return replace(record, state=State.DEFERRED, due_at=due_at)
+        # The queue's own delay brings it; the due time is a safety net.
+        return replace(record, state=State.READY, due_at=due_at + deps.sweep_grace_s)
+    if record.state is State.TRIED and record.deferred_positions():
+        tried = record.attempts - record.paced
+        due_at = schedule.next_attempt_at(record.counted_from, now, tried, deps.plan, deps.jitter())
+        due_at = max(due_at, min(queue.not_before(record), returned_at))
+        due_at = max(now, min(due_at, record.queued_at + schedule.LIFETIME_S))
+        return replace(record, state=State.DEFERRED, faults=0, due_at=due_at)
+    faults = record.faults + 1
+    due_at = schedule.after_fault_at(now, faults, deps.plan, deps.jitter())
+    return replace(record, state=State.DEFERRED, faults=faults, due_at=due_at)
 
 
 def _warned(record: JobRecord, deps: RetryDeps) -> JobRecord:
@@ -252,8 +270,9 @@ def _expiry(record: JobRecord, position: int) -> Outcome:
 
 def _log(record: JobRecord, now: float, deps: RetryDeps) -> None:
     fields = {"queue_id": record.key.queue_id, "chunk": record.key.chunk, "attempts": record.attempts}
-    if record.state is State.DEFERRED:
-        wait_s = round(record.due_at - now, 3)
+    if record.state in {State.DEFERRED, State.READY}:
+        grace_s = deps.sweep_grace_s if record.state is State.READY else 0.0
+        wait_s = round(record.due_at - grace_s - now, 3)
         deps.event_log.emit("Deferral", {**fields, "faults": record.faults, "wait_s": wait_s})
         return
     if record.state is State.HELD:
