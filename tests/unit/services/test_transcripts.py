@@ -24,22 +24,16 @@ OWNER, OTHER, OPERATOR = Principal("AKIATEST"), Principal("AKIAOTHER"), Principa
 LATER = Outcome(Result.DEFERRED, "4.2.0", 450, "later", "RCPT", "mx.test")
 
 
-class Talking:
-    """A transport that says something to the transcript."""
-
-    def __init__(self, inner):
-        self.inner = inner
-
-    async def send(self, hop, transaction, deadline):
-        outcomes = await self.inner.send(hop, transaction, deadline)
-        transaction.recorder.note(0.0, f"spoke to {hop.name}")
-        return outcomes
-
-
 def world(**options):
-    """A world whose transport talks."""
+    """A world whose hosts say something to the transcript."""
     made = World(**options)
-    made.for_deliver = replace(made.for_deliver, transport=Talking(made.for_deliver.transport))
+    quietly = made.transport.send
+
+    async def send(hop, transaction, deadline):
+        transaction.recorder.note(0.0, f"spoke to {hop.name}")
+        return await quietly(hop, transaction, deadline)
+
+    made.transport.send = send
     return made
 
 
@@ -179,3 +173,11 @@ def test_answer_is_bounded_and_says_so():
     assert len(attempts) == 30
     assert attempts == sorted(attempts)
     assert not answer["is_whole"]
+
+
+def test_host_that_was_not_asked_says_why():
+    """Known dead, or asked slowly: the page is not left empty."""
+    made = World(script={"a@x.example": [LATER]})
+    queue_id = made.submit("a@x.example").queue_id
+    made.invoke(QueueName.DELIVERY)
+    assert told(show_transcript(queue_id, None, OWNER, deps_of(made))) == [(1, "x.example", "RCPT 4.2.0 later")]

@@ -143,13 +143,17 @@ def record_fields(outcome: Outcome) -> dict[str, Any]:
     return fields
 
 
+def _cause_at_target(outcome: Outcome, by_status: Cause | None) -> Cause:
+    """A target is the operator's, and says nothing of the address (domain/target_verdict.py)."""
+    if outcome.result is Result.FAILED:
+        return Cause.MESSAGE_TOO_BIG if by_status is Cause.MESSAGE_TOO_BIG else Cause.POLICY
+    return by_status if by_status is Cause.RATE_LIMIT else Cause.SYSTEM_BUSY
+
+
 def _cause_without_reply(outcome: Outcome) -> Cause:
     by_status = known_replies.cause_of_status(outcome.status)
     if outcome.command == HANDED_OVER:
-        # A target is the operator's, and says nothing of the address (domain/target_verdict.py).
-        if outcome.result is Result.FAILED:
-            return Cause.MESSAGE_TOO_BIG if by_status is Cause.MESSAGE_TOO_BIG else Cause.POLICY
-        return by_status if by_status is Cause.RATE_LIMIT else Cause.SYSTEM_BUSY
+        return _cause_at_target(outcome, by_status)
     if outcome.command == SUPPRESSION:
         return Cause.SUPPRESSED
     if outcome.command == PACED:

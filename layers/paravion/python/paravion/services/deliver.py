@@ -399,7 +399,9 @@ class _Attempt:
         hop = await self._with_sts(hop)
         try:
             async with self.gates.large_bodies if large else self.gates.hops:
-                return await self.deps.transport.send(hop, transaction, self.deadline - _RECORDING_S)
+                outcomes = await self.deps.transport.send(hop, transaction, self.deadline - _RECORDING_S)
+            _tell_silence(transaction.recorder, outcomes)
+            return outcomes
         except (SpoolMissing, Unavailable) as exc:
             # The body could not be read; the transport has sent no final dot.
             self.deps.event_log.emit(
@@ -521,6 +523,13 @@ class _Attempt:
                     **record_fields(outcome),
                 },
             )
+
+
+def _tell_silence(recorder: Recorder | None, outcomes: Mapping[int, Outcome]) -> None:
+    """Write down why nothing was said, if nothing was: a host that is known dead, or asked slowly (pacing)."""
+    if recorder is not None and not recorder.lines:
+        for text in {f"{outcome.command} {outcome.status} {outcome.text}" for outcome in outcomes.values()}:
+            recorder.note(0.0, text.replace("\n", " "))
 
 
 def _broke_off() -> Outcome:
