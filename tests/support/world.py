@@ -150,6 +150,7 @@ class World:
         self.hosts = memory.MemoryHosts(lambda: self.now)
         self.suppression = memory.MemorySuppression()
         self.event_log = memory.MemoryEventLog()
+        self.transcripts = memory.MemoryTranscripts()
         self.crashes = 0
         serial = count(1)
 
@@ -197,6 +198,7 @@ class World:
             suppression_reasons=tuple(Reason),
             clock=clock,
             new_token=lambda: f"t{next(serial)}",
+            transcripts=self.saboteur.wrap("deliver:transcripts", self.transcripts),
         )
         self.new_transport = lambda: PacedTransport(
             self.saboteur.wrap("deliver:transport", self.transport),

@@ -26,6 +26,7 @@ from paravion.adapters.dynamodb_suppression import DynamoSuppression
 from paravion.adapters.dynamodb_tables import DynamoTables
 from paravion.adapters.dynamodb_tls_policies import DynamoTlsPolicies
 from paravion.adapters.s3_spool import S3Spool, S3Uploads
+from paravion.adapters.s3_transcripts import S3Transcripts
 from paravion.adapters.sqs_queues import SqsQueues, decode_job
 from paravion.adapters.ssm_secrets import SsmSecrets
 from paravion.domain.queue import Job
@@ -82,6 +83,12 @@ def queue_id() -> str:
 def spool(engine: str) -> Any:
     """ports.Spool."""
     return memory.MemorySpool() if engine == "memory" else S3Spool(boto3.client("s3"), BUCKET)
+
+
+@pytest.fixture
+def transcripts(engine: str) -> Any:
+    """ports.Transcripts."""
+    return memory.MemoryTranscripts() if engine == "memory" else S3Transcripts(boto3.client("s3"), BUCKET)
 
 
 @pytest.fixture

@@ -228,6 +228,7 @@ _instants = st.floats(0, 4e9)
                 st.integers(0, 9),
                 st.lists(st.integers(0, 99)).map(tuple),
                 st.text(max_size=30),
+                st.sampled_from(["", "2026-01-02/cafe"]),
             ),
             max_size=3,
         ).map(tuple),

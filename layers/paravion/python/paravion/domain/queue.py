@@ -162,13 +162,18 @@ class RecipientState:
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One line of the job's history: `event` happened to `recipients` (positions; empty: the whole job)."""
+    """
+    One line of the job's history: `event` happened to `recipients` (positions; empty: the whole job).
+
+    `transcript` names the book of the attempt's transcript (domain/transcript.py), "" for none; it may be missing.
+    """
 
     at: float
     event: str
     attempt: int
     recipients: tuple[int, ...] = ()
     text: str = ""
+    transcript: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +275,7 @@ def with_outcomes(
     notify: Mapping[int, tuple[str, ...]],
     last: bool,
     arrivals: tuple[NoticeKind, ...] = (),
+    transcript: str = "",
 ) -> JobRecord:
     """
     Enter outcomes into a claimed record.
@@ -279,6 +285,7 @@ def with_outcomes(
         notify: By position: RFC 3461 NOTIFY of the recipient, () for the default.
         last: The attempt is over. Otherwise more outcomes follow under the same lease.
         arrivals: Reports that the job owes with its first outcomes.
+        transcript: Names the book that tells of them.
 
     Returns:
         The new record; its version is unchanged (the save counts it). Recipients that were final stay
@@ -295,7 +302,7 @@ def with_outcomes(
         if says_no_such_address(outcome):
             kinds.append(NoticeKind.SUPPRESS)
         owed += [notice for kind in kinds if (notice := Notice(kind, record.attempts)) not in owed]
-    log = _logged(record.log, outcomes, now, record.attempts)
+    log = _logged(record.log, outcomes, now, record.attempts, transcript)
     new = replace(record, recipients=states, owed=tuple(owed), log=log)
     if not last:
         return new
@@ -506,7 +513,7 @@ def _success(outcome: Outcome) -> NoticeKind:
 
 
 def _logged(
-    log: tuple[LogEntry, ...], outcomes: Mapping[int, tuple[str, Outcome]], now: float, attempt: int
+    log: tuple[LogEntry, ...], outcomes: Mapping[int, tuple[str, Outcome]], now: float, attempt: int, transcript: str
 ) -> tuple[LogEntry, ...]:
     """Group the outcomes that say the same into one history line each."""
     groups: dict[tuple[str, str], list[int]] = {}
@@ -516,7 +523,9 @@ def _logged(
         if outcome.mx_host:
             text = f"{outcome.mx_host} {outcome.command}: {text}"
         groups.setdefault((outcome.result.value, text), []).append(position)
-    entries = [LogEntry(now, event, attempt, tuple(positions), text) for (event, text), positions in groups.items()]
+    entries = [
+        LogEntry(now, event, attempt, tuple(positions), text, transcript) for (event, text), positions in groups.items()
+    ]
     return _bounded((*log, *entries))
 
 
