@@ -497,7 +497,7 @@ class HostsSaboteur(Saboteur):
 def test_crash_or_outage_while_pacing_loses_and_doubles_nothing(at, after, error):
     """Every call of the hosts' port."""
     fields = {} if error == "crash" else {"error": LedgerUnavailable}
-    saboteur = HostsSaboteur(at=at, after=after, **fields)
+    saboteur = HostsSaboteur(at=at, after=after, of_hosts=True, **fields)
     world = _limited_journey(saboteur)
     assert sum(call.startswith("deliver:hosts") for call in saboteur.calls) > at
     for path in ("first@a.example", "u1@a.example", "u2@a.example"):
