@@ -554,6 +554,47 @@ def test_private_addresses_are_refused(address):
     assert sessions == 0
 
 
+@pytest.mark.parametrize(
+    ("said", "expected", "contents"),
+    [
+        (None, (OK, "2.0.0"), [1, 0]),
+        (Outcome(Result.FAILED, "5.7.1", text="no", command="LOCAL"), (OK, "2.0.0"), [0, 1]),
+        (Outcome(Result.DELIVERED, "2.0.0", text="gone", command="LOCAL"), (OK, "2.0.0"), [0, 0]),
+    ],
+    ids=["admitted", "refused", "discarded"],
+)
+def test_host_is_connected_to_only_if_it_is_admitted(said, expected, contents):
+    """A refused host is passed over for the next, a discarded one ends it; nobody connects to either."""
+
+    async def main():
+        async def admit(name, addresses):
+            assert addresses == ["127.0.0.1"]
+            return said if said and name == "mx0.test" else addresses
+
+        async with SmtpServer() as first, SmtpServer() as second, transport(admit=admit) as client:
+            deadline = asyncio.get_running_loop().time() + 5
+            outcomes = await client.send(hop_to(first, second), mail("a@x"), deadline)
+            return outcomes[0], [len(server.messages) for server in (first, second)]
+
+    outcome, taken = asyncio.run(main())
+    assert (outcome.result, outcome.status) == expected
+    assert taken == contents
+
+
+def test_hop_without_an_admitted_host_fails_in_the_tables_words():
+    """REJECT and ERROR: of every host are the outcome."""
+    said = Outcome(Result.FAILED, "5.7.1", text="not there", command="LOCAL")
+
+    async def main():
+        async def admit(name, addresses):
+            return said
+
+        async with SmtpServer() as server, transport(admit=admit) as client:
+            return await client.send(hop_to(server), mail("a@x"), asyncio.get_running_loop().time() + 5)
+
+    assert asyncio.run(main()) == {0: replace(said, mx_host="mx0.test")}
+
+
 def test_route_to_an_unknown_name_defers():
     """A smarthost that does not exist is our own mistake: it defers mail, it never bounces it."""
     missing = Outcome(F, "5.1.2", text="no such host", command="DNS")
@@ -817,3 +858,103 @@ def test_body_that_breaks_off_before_its_conversion_is_told():
     with pytest.raises(SpoolUnavailable):
         asyncio.run(send_once(server, transaction))
     assert not server.messages
+
+
+CHUNKING = (*EXTENSIONS, "CHUNKING")
+
+
+def send_three(server, **options):
+    """Three messages, one after the other; gives outcomes."""
+
+    async def go():
+        async with server, transport(**options) as client:
+            found = []
+            for n in range(3):
+                deadline = asyncio.get_running_loop().time() + 5.0
+                content = b".%d\r\nx" % n
+                found.append((await client.send(hop_to(server), mail(content=content), deadline))[0])
+            return found
+
+    return asyncio.run(go())
+
+
+def test_messages_after_the_first_go_in_one_write():
+    """The first asks; what arrives is octet for octet the same, dots and all, and the connection is one."""
+    server = SmtpServer(extensions=CHUNKING)
+    assert [OK] * 3 == [outcome.result for outcome in send_three(server)]
+    assert [message.octets for message in server.messages] == [HEADER + b"\r\n.%d\r\nx\r\n" % n for n in range(3)]
+    verbs = [command.split(" ")[0] + command.partition(" LAST")[1] for command in server.commands]
+    assert verbs[1:] == ["MAIL", "RCPT", "BDAT", "BDAT LAST", *["MAIL", "RCPT", "BDAT LAST"] * 2, "QUIT"]
+    assert not server.violations
+
+
+def test_host_that_offers_bdat_and_does_not_know_it_gets_data():
+    """Found out by one letter of content, on the same connection, once."""
+    server = SmtpServer(extensions=CHUNKING, script={"NO_BDAT": "502 5.5.1 what?"})
+    assert [OK] * 3 == [outcome.result for outcome in send_three(server)]
+    assert [command for command in server.commands if "BDAT" in command] == ["BDAT 1"]
+    assert server.commands.count("FNOOP") == 1
+    assert sum(command == "DATA" for command in server.commands) == 3
+    assert len(server.sessions) == 1
+
+
+def test_host_that_forgets_bdat_gets_data_over_a_fresh_connection():
+    """Two machines under one name: what it may have read as commands ends with its connection."""
+    server = SmtpServer(extensions=CHUNKING, script={"NO_BDAT": [None, None, "500 what?", None]})
+    outcomes = send_three(server)
+    assert [OK] * 3 == [outcome.result for outcome in outcomes]
+    assert [message.session for message in server.messages] == [0, 1, 1]
+    assert server.sessions[1].commands.count("DATA") == 2
+
+
+def test_chunking_can_be_switched_off():
+    """For a host that breaks in other ways."""
+    server = SmtpServer(extensions=CHUNKING)
+    assert [OK] * 3 == [outcome.result for outcome in send_three(server, chunking=False)]
+    assert not any("BDAT" in command for command in server.commands)
+
+
+def test_connection_that_was_idle_goes_by_data(monkeypatch):
+    """It may have died while the function was frozen: that costs a reconnect, never a deferral."""
+    monkeypatch.setattr("paravion.adapters.smtp_client._TRUSTED_IDLE_S", -1.0)
+    server = SmtpServer(extensions=CHUNKING, script={"DATA": [DROP]})
+    assert [OK] * 3 == [outcome.result for outcome in send_three(server)]
+    assert [message.session for message in server.messages] == [0, 1, 1]
+
+
+def test_connection_lost_after_one_write_leaves_the_message_in_doubt():
+    """RFC 1047: no other host and no other connection, now; the later attempt may make a duplicate."""
+    server = SmtpServer(extensions=CHUNKING, script={"MAIL": [None, DROP]})
+    outcomes = send_three(server)
+    assert [outcome.result for outcome in outcomes] == [OK, D, OK]
+    assert (outcomes[1].command, outcomes[1].status) == ("DOT", "4.4.2")
+
+
+def test_body_that_cannot_be_read_sends_nothing_of_a_whole():
+    """The spool fails before the write: nothing is in doubt, and nothing was said."""
+
+    async def go():
+        server = SmtpServer(extensions=CHUNKING)
+        async with server, transport() as client:
+            deadline = asyncio.get_running_loop().time() + 5.0
+            await client.send(hop_to(server), mail(), deadline)
+            for body in (FakeBody(fails=SpoolUnavailable("x")), FakeBody(claimed=9)):
+                with pytest.raises(SpoolUnavailable):
+                    await client.send(hop_to(server), mail(body=body), deadline)
+            outcomes = await client.send(hop_to(server), mail(), deadline)
+            return outcomes[0], server
+
+    outcome, server = asyncio.run(go())
+    assert outcome.result is OK
+    assert len(server.messages) == 2
+    assert sum(command.startswith("MAIL") for command in server.commands) == 2
+
+
+def test_rcptdomainmax_of_the_host_is_kept():
+    """RFC 9422: two domains, two transactions."""
+    server = SmtpServer(extensions=(*EXTENSIONS, "LIMITS RCPTDOMAINMAX=1"))
+    outcomes = asyncio.run(send_once(server, mail("a@x.test", "b@y.test", "c@x.test")))
+    assert all(outcome.result is OK for outcome in outcomes.values())
+    assert [[rcpt[9:-1] for rcpt in message.rcpts] for message in server.messages] == [
+        ["a@x.test", "c@x.test"], ["b@y.test"],
+    ]  # fmt: skip

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paravion.adapters.memory import MemoryEventLog, MemoryHosts
 from paravion.domain.next_hop import MxHost, NextHop
-from paravion.domain.outcome import HELD, Outcome, Result
+from paravion.domain.outcome import PACED, Outcome, Result
 from paravion.ports import Transaction
 from paravion.services.pacing import PacedTransport
 
@@ -190,7 +190,7 @@ class Fleet:
         now = self.loop.time()
         if outcome.result is Result.DELIVERED:
             self.delivered += 1
-        elif outcome.command == HELD:
+        elif outcome.command == PACED:
             self.held += 1
             self._put(max(now, outcome.not_before))
         else:

@@ -4,7 +4,8 @@ An SMTP server for tests that does what it is told, at every stage, in every wro
     async with SmtpServer(script={"RCPT": ["550 5.1.1 no", None], "DOT": DROP}) as server:
         ... server.port, server.messages, server.sessions
 
-A script names what happens at a stage: CONNECT EHLO HELO STARTTLS TLS RSET MAIL RCPT DATA CONTENT DOT QUIT.
+A script names what happens at a stage: CONNECT EHLO HELO STARTTLS TLS AUTH RSET MAIL RCPT DATA CONTENT DOT QUIT,
+BDAT (a chunk before the last one) and NO_BDAT (in place of all that BDAT does).
 A list is consumed, one action each time the stage is reached by any session, then the server behaves;
 anything else happens every time. Actions:
 
@@ -170,6 +171,7 @@ class _Talk:
         self.buffer = bytearray()
         self.mail = ""
         self.rcpts: list[str] = []
+        self.chunks = b""
 
     async def run(self) -> None:
         await self.do("CONNECT", "", f"220 {self.server.name} ESMTP")
@@ -203,8 +205,14 @@ class _Talk:
         await self.writer.start_tls(self.server.tls)
         self.session.tls = True
 
+    async def on_auth(self, line: str) -> None:
+        """Play the script until it says anything but 334; without one: 502."""
+        while await self.do("AUTH", line, "502 5.5.1 no AUTH") is None:
+            line = await self.line()
+            self.session.commands.append(line)
+
     async def on_rset(self, line: str) -> None:
-        self.mail, self.rcpts = "", []
+        self.mail, self.rcpts, self.chunks = "", [], b""
         await self.do("RSET", line, "250 2.0.0 ok")
 
     async def on_mail(self, line: str) -> None:
@@ -236,19 +244,45 @@ class _Talk:
         elif await self.do("DOT", "", "250 2.0.0 queued"):
             self.server.messages.append(message)
 
+    async def on_bdat(self, line: str) -> None:
+        """Take a chunk; the last one is the message's end (stage DOT), an earlier one stage BDAT."""
+        words = line.split(" ")
+        action = self.server.action("NO_BDAT", self.session, line)
+        if action is not None:
+            # Not understood: what follows is read as commands.
+            await self.act(action)
+            return
+        octets = await self.exactly(int(words[1]))
+        if words[2:] != ["LAST"]:
+            if not self.rcpts:
+                await self.say("503 5.5.1 nobody")
+            elif await self.do("BDAT", line, "250 2.0.0 chunk"):
+                self.chunks += octets
+            return
+        message = Message(self.mail, self.rcpts, self.chunks + octets, self.session.tls, self.session.number)
+        ready = bool(self.rcpts)
+        self.mail, self.rcpts, self.chunks = "", [], b""
+        if not ready:
+            await self.say("503 5.5.1 nobody")
+        elif await self.do("DOT", line, "250 2.0.0 queued"):
+            self.server.messages.append(message)
+
     async def on_quit(self, line: str) -> None:
         await self.do("QUIT", line, "221 2.0.0 bye")
         raise _Closed
 
-    async def do(self, stage: str, line: str, usual: str) -> bool:
-        """Act as the script says, or as usual; True if that was a yes."""
+    async def do(self, stage: str, line: str, usual: str) -> bool | None:
+        """Act as the script says, or as usual; True if that was a yes, None if it was AUTH's 334."""
         action = self.server.action(stage, self.session, line)
         if action is None:
             action = usual
         await self.act(action)
         yes = "3" if stage == "DATA" else "2"
         parts = [each.reply if isinstance(each, Slowly) else each for each in _parts(action)]
-        return YES in parts or next((each for each in parts if isinstance(each, str)), "").startswith(yes)
+        said = next((each for each in parts if isinstance(each, str)), "")
+        if stage == "AUTH" and said.startswith("334"):
+            return None
+        return YES in parts or said.startswith(yes)
 
     async def act(self, action: Action) -> None:
         if isinstance(action, tuple):
@@ -301,6 +335,16 @@ class _Talk:
         if "\r" in line or "\n" in line:
             self.server.violations.append(f"line end within {line!r}")
         return line
+
+    async def exactly(self, count: int) -> bytes:
+        while len(self.buffer) < count:
+            if not await self.fill():
+                raise _Closed
+        octets = bytes(self.buffer[:count])
+        del self.buffer[:count]
+        if not octets.count(b"\r\n") == octets.count(b"\r") == octets.count(b"\n"):
+            self.server.violations.append("bare CR or LF in content")
+        return octets
 
     async def content(self) -> bytes:
         self.buffer[:0] = b"\r\n"

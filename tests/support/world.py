@@ -234,6 +234,9 @@ class World:
             postmaster=postmaster,
             return_s=plan.return_s,
             clock=clock,
+            tables=self.tables,
+            local_domains=self.for_validate.settings.local_domains,
+            max_expansion_count=self.for_validate.settings.max_expansion_count,
         )
 
     def load(self, kind: str, text: str, allowed: AllowedTargets = ALLOWED) -> None:

@@ -187,6 +187,7 @@ def test_every_parameter_is_described_and_shown_in_one_group():
     [
         ("Hostname", ["mail.example.org", "a-b.c"], ["localhost", "-a.b", "a..b", "a.b\n", "a b.c", ""]),
         ("Relay", ["mx", "smtp.example.org:587", "[2001:db8::1]:25"], ["MX", "host", "host:", ":25", "a b:25"]),
+        ("RelayCredential", ["", "ses", "a.b-c_1"], ["a b", "-a", "a/b", "x" * 65]),
         (
             "DaneResolver",
             ["", "10.0.0.2", "10.0.0.2:5353", "2001:db8::1", "[2001:db8::1]:53"],

@@ -23,7 +23,10 @@ from paravion.domain.queue import (
     NoticeKind,
     RecipientState,
     State,
+    held,
+    released,
 )
+from paravion.domain.schedule import LIFETIME_S
 from paravion.domain.tls_facts import TlsFacts
 from paravion.errors import ClaimLost
 from paravion.ports import Identity
@@ -56,7 +59,7 @@ def test_repeated_claim_by_its_owner_succeeds(ledger: Any, queue_id: str) -> Non
     assert (again.token, again.attempts) == ("a", held.attempts)
 
 
-@pytest.mark.parametrize("state", [State.TRIED, State.DEFERRED, State.DONE, State.REMOVED])
+@pytest.mark.parametrize("state", [State.TRIED, State.DEFERRED, State.HELD, State.DONE, State.REMOVED])
 def test_only_ready_jobs_are_claimed(ledger: Any, queue_id: str, state: State) -> None:
     """The state table of domain/queue.py."""
     held = ledger.claim(_job(queue_id), token="a", lease_until=T0 + 60)
@@ -106,6 +109,30 @@ def test_due_jobs_come_oldest_first_and_bounded(ledger: Any, queue_id: str) -> N
     assert page == [DueJob(JobKey(queue_id, 1), T0 + 1), DueJob(JobKey(queue_id, 2), T0 + 2)]
     assert [job.key.chunk for job in ledger.due(shard, T0 + 10, 2, page[-1])] == [0]
     assert ledger.due((shard + 1) % DUE_SHARDS, T0 + 10, 10) == []
+
+
+def test_held_jobs_have_shards_of_their_own(ledger: Any, queue_id: str) -> None:
+    """`mailq` finds them among many that wait; the sweep finds them when their time is over, and wakes them as held."""
+    first = ledger.save(held(JobRecord(JobKey(queue_id), T0, State.READY), "looks odd", now=T0 + 1, by="AKIAOP"))
+    shard = shard_of(queue_id, DUE_SHARDS)
+    assert ledger.load(JobKey(queue_id)) == first
+    assert (first.quarantine, first.held_at) == ("looks odd", T0 + 1)
+    assert ledger.claim(_job(queue_id), token="b", lease_until=T0 + 60) == first
+    late = T0 + LIFETIME_S + 1
+    assert ledger.due(shard, late, 10) == []
+    page = ledger.due(shard + DUE_SHARDS, late, 10)
+    assert page == [DueJob(JobKey(queue_id), T0 + LIFETIME_S)]
+    assert ledger.due(shard + DUE_SHARDS, late, 10, page[-1]) == []
+    assert queue_id not in {record.key.queue_id for record in ledger.waiting(1000)}
+    assert first in ledger.waiting(1000, held=True)
+    woken = ledger.wake(JobKey(queue_id), late, late + 900)
+    assert woken == replace(first, due_at=late + 900)
+    let_go = ledger.save(released(woken, now=late, by="AKIAOP"))
+    assert ledger.load(JobKey(queue_id)) == let_go
+    assert (let_go.state, let_go.released, let_go.held_s) == (State.DEFERRED, True, late - T0 - 1)
+    assert ledger.due(shard + DUE_SHARDS, late, 10) == []
+    assert ledger.due(shard, late, 10) == [DueJob(JobKey(queue_id), late)]
+    assert let_go in ledger.waiting(1000)
 
 
 @pytest.mark.parametrize("state", [State.DEFERRED, State.READY])

@@ -26,3 +26,14 @@ def test_a_ring_of_keys_fits(secret_store):
     """Four kilobytes, a standard parameter's most."""
     secret_store.put("dkim/a.example", "x" * 4096)
     assert secret_store.get("dkim/a.example", fresh=True) == "x" * 4096
+
+
+def test_names_are_those_right_below(secret_store):
+    """Whole, more than one page of them; neither deeper ones nor those of a name that begins alike."""
+    expected = {f"routes/a{n}" for n in range(12)}
+    for name in (*expected, "routes/deep/er", "routesx/b", "dkim/a.example"):
+        secret_store.put(name, "1")
+    assert expected == set(secret_store.names("routes"))
+    secret_store.delete("routes/a3")
+    assert "routes/a3" not in secret_store.names("routes")
+    assert secret_store.names("nothing") == []

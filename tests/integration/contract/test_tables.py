@@ -10,6 +10,7 @@ import boto3
 import pytest
 
 from paravion.adapters.dynamodb_tables import DynamoTables
+from paravion.domain.table_pages import AT_ONCE
 from paravion.errors import LedgerUnavailable
 from tests.integration.contract.conftest import TABLE
 
@@ -170,4 +171,23 @@ def test_two_loads_at_once_are_one(counted: tuple[Any, list[str]], kind: str) ->
     old = adapter._pointer(consistent=True)[kind]
     adapter.replace(kind, {"a": "2"}, 2.0)
     with pytest.raises(LedgerUnavailable):
-        adapter._swap(kind, old, {**old, "entries": 7})
+        adapter._swap({kind: (old, {**old, "entries": 7})})
+
+
+def test_several_tables_are_swapped_at_once(tables: Any, kind: str) -> None:
+    """New ones and old ones in one instant; each can be replaced alone afterwards."""
+    one, two = f"{kind}a", f"include/{kind}"
+    tables.replace(one, {"a": "1"}, 1.0)
+    infos = tables.replace_all({one: {"a": "2"}, two: {"0000000": "x@y.example"}}, 2.0)
+    assert {tables.loaded()[name].loaded_at for name in (one, two)} == {2.0}
+    assert (infos[one].entries, infos[two].entries) == (1, 1)
+    assert tables.lookup(one, ["a"]) == {"a": "2"}
+    assert [dict(page) for page in tables.pages(two)] == [{"0000000": "x@y.example"}]
+    tables.replace_all({one: {"a": "2"}}, 3.0)
+    tables.replace_all({one: {"a": "3"}}, 4.0)
+    assert tables.lookup(one, ["a"]) == {"a": "3"}
+    many = {f"{kind}{n}": {"k": str(n)} for n in range(AT_ONCE)}
+    tables.replace_all(many, 5.0)
+    assert tables.lookup(f"{kind}99", ["k"]) == {"k": "99"}
+    for name in (one, two, *many):
+        assert tables.remove(name)

@@ -75,6 +75,8 @@ class World:
             local_domains=(),
             masquerade_as="",
             relay="mx",
+            relay_tls="",
+            relay_credential="",
             masquerade_exposed=("root",),
             alias_target_arns=("arn:aws:lambda:eu-west-1:123456789012:function:tickets",),
             webhook_hosts=("hooks.example.org",),

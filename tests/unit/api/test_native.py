@@ -352,3 +352,17 @@ def test_dsn_parameters_that_no_host_would_take(world, changes):
     code, answer = asked(world, "POST", "/v1/messages", json.dumps(body).encode())
     assert (code, answer["error"]["key"]) == (400, "bad_request")
     assert next(iter(changes)) in answer["error"]["detail"]
+
+
+def test_hold_and_release_and_remove_are_an_operators(world):
+    """Routes, bodies and refusals; what they do is services/hold.py's."""
+    for method, path, body in (
+        ("POST", "hold", b'{"reason": "x"}'),
+        ("POST", "hold", b"{}"),
+        ("POST", "release", b'{"a": 1}'),
+        ("POST", "release", b""),
+        ("DELETE", "", b""),
+    ):
+        target = f"/v1/messages/{'a' * 26}" + (f"/{path}" if path else "")
+        expected = 400 if body in {b"{}", b'{"a": 1}'} else 403
+        assert asked(world, method, target, body)[0] == expected, (method, path, body)

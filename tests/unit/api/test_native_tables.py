@@ -135,3 +135,75 @@ def test_verdict_and_exit_code(operator, address, verdict, status, exit_):
     _put(operator, "mailertable", b"dead.example error:5.1.2 no\n")
     answer = asked(operator, "GET", f"/v1/addresses/{address}")[1]
     assert (answer["verdict"], answer["status"], answer["exit"]) == (verdict, status, exit_)
+
+
+@pytest.mark.parametrize("path", ["a/b@z.example", "/@z.example", "x//y/z@z.example"])
+def test_address_may_have_slashes(operator, path):
+    """API Gateway decodes the path before we see it; RFC 5322 3.2.3 allows the slash."""
+    code, answer = asked(operator, "GET", f"/v1/addresses/{path}")
+    assert (code, answer["address"], answer["verdict"]) == (200, path, "deliverable")
+
+
+def test_address_behind_a_backslash_is_not_looked_up(operator):
+    r"""As `sendmail -bv '\root'` asks."""
+    _put(operator, "aliases", b"root: admin@a.example\n")
+    answer = asked(operator, "GET", "/v1/addresses/\\root")[1]
+    assert [item["forward_path"] for item in answer["recipients"]] == ["root@local.example"]
+
+
+def test_access_shows_in_what_would_happen(operator):
+    """Members refused and held, and hosts that are not connected to."""
+    _put(
+        operator, "aliases", b"team: a@a.example, b@bad.example, c@c.example\ngone: x@bad.example\nvoid: x@v.example\n"
+    )
+    _put(
+        operator,
+        "access",
+        b"To:bad.example REJECT\nTo:c.example QUARANTINE:check\nServer:mx.a.example REJECT\nTo:v.example DISCARD\n"
+        b"To:held.example QUARANTINE:why not\n",
+    )
+    answer = asked(operator, "GET", "/v1/addresses/team")[1]
+    by_path = {item["forward_path"]: item for item in answer["recipients"]}
+    assert by_path["a@a.example"]["route"]["status"] == "5.7.1"
+    assert by_path["b@bad.example"]["refusal"].startswith("550 5.7.1")
+    assert by_path["c@c.example"]["held"] == "check"
+    assert asked(operator, "GET", "/v1/addresses/gone")[1]["verdict"] == "refused"
+    assert asked(operator, "GET", "/v1/addresses/void")[1]["verdict"] == "discarded"
+    steps = asked(operator, "GET", "/v1/addresses/a@held.example")[1]["steps"]
+    assert steps[0]["step"] == "held by the access table: why not"
+
+
+def test_tables_of_one_request_are_swapped_in_at_once_or_not_at_all(operator):
+    """Aliases and the lists that they include; what one lacks refuses all."""
+
+    def file(text):
+        return [{"name": "f", "content": base64.b64encode(text).decode()}]
+
+    lists = {"kind": "include", "name": "/l", "files": file(b"a@a.example\n:include:m\n")}
+    nested = {"kind": "include", "name": "m", "files": file(b"b@b.example\n")}
+    aliases = {"kind": "aliases", "files": file(b"team: :include:/l\n")}
+    for tables in ([lists, aliases], [lists, nested, {"kind": "aliases", "files": file(b"bad\n")}]):
+        code, answer = asked(operator, "PUT", "/v1/tables", {"tables": tables})
+        assert (code, answer["error"]["key"]) == (400, "bad_request")
+        assert not operator.tables.items
+    code, answer = asked(operator, "PUT", "/v1/tables", {"tables": [aliases, lists, nested]})
+    assert code == 200
+    assert [(table["kind"], table["entries"]) for table in answer["tables"]] == [
+        ("aliases", 1), ("include/l", 2), ("include/m", 1),
+    ]  # fmt: skip
+    assert asked(operator, "GET", "/v1/addresses/team")[1]["recipient_count"] == 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {}, {"tables": []}, {"tables": [1]}, {"tables": [{"kind": "aliases"}]}, {"tables": [], "x": 1},
+        {"tables": [{"kind": 1, "files": [{"name": "f", "content": ""}]}]},
+        {"tables": [{"kind": "aliases", "files": [{"name": "f", "content": ""}]}] * 2},
+        {"tables": [{"kind": "aliases", "files": [{"name": "f", "content": ""}], "name": "n"}]},
+    ],
+)  # fmt: skip
+def test_bad_request_for_several_tables_is_told(operator, body):
+    """Nothing is guessed or ignored."""
+    code, answer = asked(operator, "PUT", "/v1/tables", body)
+    assert (code, answer["error"]["key"]) == (400, "bad_request")

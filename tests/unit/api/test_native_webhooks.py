@@ -105,7 +105,7 @@ def test_address_shows_its_targets_and_what_is_missing(operator):
     assert (answer["verdict"], answer["exit"]) == ("deliverable", 0)
     assert answer["recipients"] == [{
         "forward_path": "t@local.example", "owner": "", "list": "t@local.example", "refusal": "",
-        "target": "lambda:tickets", "route": {"next_hop": "", "hosts": [], "status": "", "text": ""}, "suppressed": None,
+        "target": "lambda:tickets", "held": "", "route": {"next_hop": "", "hosts": [], "status": "", "text": ""}, "suppressed": None,
     }]  # fmt: skip
     assert answer["steps"][-1] == {"depth": 1, "address": "t@local.example", "step": "handed over to lambda:tickets"}
     answer = asked(operator, "GET", "/v1/addresses/h")[1]

@@ -7,7 +7,8 @@ from paravion.cli.addresses import split_addresses
 LISTS = {
     "one": ("a@x.example", ["a@x.example"]),
     "bare": ("root", ["root@host.example"]),
-    "unaliased": ("\\root", ["root@host.example"]),
+    "unaliased": ("\\root", ["\\root@host.example"]),
+    "unaliased among others": ("a@x.example, \\b@y.example", ["a@x.example", "\\b@y.example"]),
     "commas": ("a@x.example, root ,b@y.example,", ["a@x.example", "root@host.example", "b@y.example"]),
     "name": ("Doe <a@x.example>", ["a@x.example"]),
     "quoted name": ('"Doe, J." <a@x.example>, b@y.example', ["a@x.example", "b@y.example"]),

@@ -1,5 +1,6 @@
 """cli/main.py, mailq, newaliases, show and credentials."""
 
+import base64
 import json
 
 import pytest
@@ -68,20 +69,45 @@ def test_mailq_exit_codes(api, capsys, monkeypatch):
     assert 3 == capsys.readouterr().err.count("\n")
 
 
-def test_newaliases_loads_lists_before_what_includes_them(api, tmp_path, capsys):
-    """The included file goes first; what is not on this machine is left to the API."""
+def _files_of(tmp_path):
     members = tmp_path / "members"
     members.write_text("a@z.example\n:include:elsewhere\n")
     aliases = tmp_path / "aliases"
     aliases.write_text(f"team: :include:{members}\n")
+    return members, aliases
+
+
+def test_newaliases_loads_lists_and_aliases_in_one_request(api, tmp_path, capsys):
+    """What is not on this machine is left to the API."""
+    members, aliases = _files_of(tmp_path)
+    loaded = [{"kind": f"include{members}", "entries": 1}, {"kind": "aliases", "entries": 1}]
+    api.script.append((200, {"tables": loaded}))
+    assert 0 == newaliases.main(["--aliases", str(aliases)])
+    (request,) = api.requests
+    assert (request.method, request.path) == ("PUT", "/v1/tables")
+    tables = request.fields["tables"]
+    assert [table["kind"] for table in tables] == ["include", "aliases"]
+    assert [base64.b64decode(table["files"][0]["content"]) for table in tables] == [
+        members.read_bytes(),
+        aliases.read_bytes(),
+    ]
+    assert capsys.readouterr().out == f"{members}: 1 members\naliases: 1 aliases\n"
+
+
+def test_newaliases_loads_lists_before_what_includes_them_if_it_is_too_much(api, tmp_path, capsys):
+    """The included file goes first."""
+    members, aliases = _files_of(tmp_path)
+    api.script.append(error(413, "message_too_big", 552, "5.3.4"))
     for kind, entries in ((f"include{members}", 1), ("aliases", 1)):
         api.script.append((200, {"kind": kind, "entries": entries, "generation": "g", "loaded_at": ""}))
     assert 0 == newaliases.main(["--aliases", str(aliases)])
-    first, second = api.requests
+    _, first, second = api.requests
     assert (first.method, first.path.partition("?")[0]) == ("PUT", "/v1/tables/include")
     assert (second.method, second.path.partition("?")[0]) == ("PUT", "/v1/tables/aliases")
     assert (first.body, second.body) == (members.read_bytes(), aliases.read_bytes())
-    assert "1 aliases" in capsys.readouterr().out
+    captured = capsys.readouterr()
+    assert "1 aliases" in captured.out
+    assert "too much for one swap" in captured.err
 
 
 def test_newaliases_sends_nothing_of_a_bad_table(api, tmp_path, capsys):
@@ -241,3 +267,63 @@ def test_smtpd_wants_an_api(capsys, monkeypatch):
     assert 78 == main.main(["smtpd", "--api", "http://127.0.0.1:9", "--trusted-networks", "127.0.0.0/8"])
     assert 78 == main.main(["smtpd", "--api", "http://127.0.0.1:9", "--listen", "nonsense"])
     assert 3 == capsys.readouterr().err.count("smtpd: ")
+
+
+QUEUE_ID = "a" * 26
+HELD = {
+    "jobs": [
+        {
+            "queue_id": QUEUE_ID,
+            "state": "held",
+            "held": "looks odd",
+            "reverse_path": "a@x",
+            "attempts": 0,
+            "queued_at": "2026-01-02T03:04:05.678Z",
+            "due_at": "2026-01-16T03:04:05.678Z",
+            "recipients": [],
+        }
+    ]
+}
+
+
+@pytest.mark.parametrize("command", [lambda: mailq.main(["-qQ"]), lambda: main.main(["queue", "-qQ"])])
+def test_mailq_qq_asks_for_what_is_held_and_says_why(api, capsys, command):
+    """sendmail's view of its quarantine."""
+    api.script.append((200, HELD))
+    assert 0 == command()
+    assert "(held: looks odd)" in capsys.readouterr().out
+    assert api.requests[-1].path == "/v1/queue?held=true&limit=1000"
+
+
+@pytest.mark.parametrize(
+    ("words", "method", "tail", "body"),
+    [
+        (["hold", QUEUE_ID, "--reason", "why not"], "POST", "/hold", b'{"reason": "why not"}'),
+        (["hold", QUEUE_ID], "POST", "/hold", b'{"reason": "held by hand"}'),
+        (["release", QUEUE_ID], "POST", "/release", b"{}"),
+        (["remove", QUEUE_ID], "DELETE", "", b""),
+    ],
+)
+def test_hold_release_and_remove_ask_the_api(api, capsys, words, method, tail, body):
+    """One request for each id."""
+    api.script.append((200, {"queue_id": QUEUE_ID, "changed": 1, "jobs": [{"state": "held"}]}))
+    assert 0 == main.main(words)
+    request = api.requests[-1]
+    assert (request.method, request.path, request.body) == (method, f"/v1/messages/{QUEUE_ID}{tail}", body)
+    assert f"{QUEUE_ID}: 1 jobs" in capsys.readouterr().out
+
+
+def test_hold_tells_what_one_id_is_refused_for_and_does_the_others(api, capsys):
+    """The exit is the last refusal's."""
+    api.script.append(error(409, "wrong_state", 554, "5.5.0", "Not possible as things stand", "it is done"))
+    api.script.append((200, {"queue_id": QUEUE_ID, "changed": 1, "jobs": [{"state": "removed"}]}))
+    assert 0 != main.main(["remove", "b" * 26, QUEUE_ID])
+    captured = capsys.readouterr()
+    assert "it is done" in captured.err
+    assert QUEUE_ID in captured.out
+
+
+def test_hold_refuses_what_is_no_id(capsys):
+    """Before anything is asked."""
+    assert 64 == main.main(["hold", "../x"])
+    assert "not a queue id" in capsys.readouterr().err

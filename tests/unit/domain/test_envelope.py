@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paravion.domain.envelope import CHUNK_RECIPIENTS, Envelope, Recipient, decode_qf, encode_qf
+from paravion.domain.envelope import CHUNK_RECIPIENTS, Arrivals, Envelope, Recipient, decode_qf, encode_qf
 
 _text = st.text(max_size=20)
 
@@ -29,6 +29,14 @@ _text = st.text(max_size=20)
         envid=_text,
         tags=st.lists(st.tuples(_text, _text), max_size=3).map(tuple),
         digest=_text,
+        arrivals=st.none()
+        | st.builds(
+            Arrivals,
+            _text,
+            _text,
+            st.lists(st.builds(Recipient, _text, st.just(("SUCCESS",))), max_size=2).map(tuple),
+            st.lists(st.builds(Recipient, _text), max_size=2).map(tuple),
+        ),
     ),
     st.binary(max_size=200),
 )

@@ -21,7 +21,7 @@ DEFERRED, FAILED, DELIVERED = Result.DEFERRED, Result.FAILED, Result.DELIVERED
         (DEFERRED, 0, "4.4.2", "Connection lost", "MAIL", Word.ANSWERED),
         (DEFERRED, 0, "4.7.0", "TLS handshake failed", "TLS", None),
         (DEFERRED, 0, "4.4.3", "Name service does not answer", "DNS", None),
-        (DEFERRED, 0, "4.4.5", "waits for its turn", "HELD", None),
+        (DEFERRED, 0, "4.4.5", "waits for its turn", "PACED", None),
         (DEFERRED, 421, "4.7.0", "Try again later, closing connection.", "GREETING", Word.TOO_FAST),
         (DEFERRED, 421, "4.3.2", "Service not available, closing transmission channel", "MAIL", Word.TOO_FAST),
         (DEFERRED, 421, "4.7.28", "Our system has detected an unusual rate of unsolicited mail", "DOT", Word.TOO_FAST),

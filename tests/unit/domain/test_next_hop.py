@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paravion.domain.next_hop import MxHost, NextHop, is_literal, is_refused, literal_address, route
+from paravion.domain.next_hop import MxHost, NextHop, credential_name, is_literal, is_refused, literal_address, route
 
 ROUTES = {
     "mx": ("mx", None),
-    "name": ("smart.test:587", MxHost("smart.test", 587, (), allow_private=True)),
-    "ipv4": ("127.0.0.1:2599", MxHost("127.0.0.1", 2599, ("127.0.0.1",), allow_private=True)),
-    "ipv6": ("[::1]:25", MxHost("::1", 25, ("::1",), allow_private=True)),
-    "ipv6_literal": ("[IPv6:::1]:25", MxHost("::1", 25, ("::1",), allow_private=True)),
+    "name": ("smart.test:587", MxHost("smart.test", 587, (), allow_private=True, by_route=True)),
+    "ipv4": ("127.0.0.1:2599", MxHost("127.0.0.1", 2599, ("127.0.0.1",), allow_private=True, by_route=True)),
+    "ipv6": ("[::1]:25", MxHost("::1", 25, ("::1",), allow_private=True, by_route=True)),
+    "ipv6_literal": ("[IPv6:::1]:25", MxHost("::1", 25, ("::1",), allow_private=True, by_route=True)),
 }
 
 
@@ -119,3 +119,22 @@ def test_global_address_is_not_refused(address):
 def test_mapping_an_address_does_not_hide_it(address):
     """An IPv4 address in IPv6 clothes is judged as itself."""
     assert is_refused(str(address)) == is_refused(str(ipaddress.IPv6Address(f"::ffff:{address}")))
+
+
+def test_names_of_credentials():
+    """They are part of a path, and of a word in the mailertable."""
+    assert credential_name("ses.eu-west-1_a") == "ses.eu-west-1_a"
+    for name in ("", ".x", "a/b", "a b", "a,b", "x" * 65, "ä"):
+        with pytest.raises(ValueError, match="letters"):
+            credential_name(name)
+
+
+def test_relay_with_a_credential_verifies_unless_told_otherwise():
+    """A password is given to nobody unknown; `tls` and `credential` are the hop's, and part of its key."""
+    plain, logged_in, encrypted = (
+        route("a.test:587"), route("a.test:587", "", "ses"), route("a.test:587", "encrypt", "ses"),
+    )  # fmt: skip
+    assert [(hop.tls, hop.credential) for hop in (plain, logged_in, encrypted)] == [
+        ("", ""), ("verify", "ses"), ("encrypt", "ses"),
+    ]  # fmt: skip
+    assert len({plain.key, logged_in.key, encrypted.key, NextHop("a.test:587", plain.hosts, behind=(plain,)).key}) == 4

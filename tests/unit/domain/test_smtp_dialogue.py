@@ -19,6 +19,8 @@ from paravion.domain.smtp_dialogue import (
     StartTls,
     Step,
     TlsUp,
+    Whole,
+    fitting,
     introduce,
     parse_ehlo,
     transact,
@@ -49,6 +51,12 @@ def play(dialogue, answers):
                     wrote.append(step.octets.decode())
             elif isinstance(step, StartTls):
                 wrote.append("<TLS>")
+            elif isinstance(step, Whole):
+                if isinstance(answer, tuple):
+                    (answer,) = answer
+                else:
+                    step.is_sent = True
+                    wrote.append(step.octets(b"x\r\n").decode())
             else:
                 wrote.append("<CONTENT>")
                 if isinstance(answer, tuple):
@@ -122,11 +130,12 @@ def test_ehlo_reply_is_read():
     """RFC 5321 4.1.1.1: keywords in any case; the old AUTH= form; numbers that are none count as none."""
     told = parse_ehlo(
         reply(
-            "250 MX.Test greets\n250 size 1000\n250 Pipelining\n250 AUTH=PLAIN LOGIN\n250 LIMITS RCPTMAX=5 MAILMAX=x\n250 \n250 DSN"
+            "250 MX.Test greets\n250 size 1000\n250 Pipelining\n250 AUTH=PLAIN LOGIN\n250 LIMITS RCPTMAX=5 MAILMAX=x rcptdomainmax=2\n250 \n250 DSN\n250 CHUNKING"
         )
     )
     assert (told.name, told.size, told.pipelining, told.dsn, told.smtputf8) == ("mx.test", 1000, True, True, False)
-    assert (told.rcpt_max, told.mail_max, told.keywords["AUTH"]) == (5, 0, "PLAIN LOGIN")
+    assert (told.rcpt_max, told.mail_max, told.rcpt_domain_max, told.keywords["AUTH"]) == (5, 0, 2, "PLAIN LOGIN")
+    assert told.chunking
     assert parse_ehlo(reply("250 x\n250 SIZE " + "9" * 30)).size == 0
 
 
@@ -341,3 +350,132 @@ def test_handshake_nobody_asked_for_is_a_bug():
     assert Stage.GREETING is next(dialogue).stage
     with pytest.raises(TypeError):
         dialogue.send(TLS)
+
+
+CHUNK = session("PIPELINING", "CHUNKING", "DSN")
+ENVELOPE = M + R + S
+LAST = "BDAT 11 LAST\r\nA: b\r\n\r\nx\r\n"
+ASK = ENVELOPE + "BDAT 1\r\nA"
+REST = "BDAT 10 LAST\r\n: b\r\n\r\nx\r\n"
+NOOP = "NOOP\r\n"
+BY_DATA = [ASK, NOOP, "RSET\r\n" + ENVELOPE + DATA, Z]
+
+# what is known of BDAT, answers → what is written, results, scope of the first, intact, reset, what was learnt
+CHUNKINGS = {
+    "known": (True, [YES, YES, YES, YES], [ENVELOPE + LAST], [OK, OK], Scope.MESSAGE, True, False, None),
+    "known_one_fails": (True, [YES, NO, YES, YES], [ENVELOPE + LAST], [F, OK], Scope.RECIPIENT, True, False, None),
+    "known_all_fail": (True, [YES, NO, NO, "503 x"], [ENVELOPE + LAST], [F, F], Scope.RECIPIENT, True, True, None),
+    "known_all_fail_554": (True, [YES, NO, NO, "554 x"], [ENVELOPE + LAST], [F, F], Scope.RECIPIENT, True, True, None),
+    "known_all_fail_taken": (True, [YES, NO, NO, YES], [ENVELOPE + LAST], [F, F], Scope.RECIPIENT, True, False, None),
+    "known_all_fail_lost": (True, [YES, NO, NO, LOST], [ENVELOPE + LAST], [F, F], Scope.RECIPIENT, False, True, None),
+    "known_mail_fails": (
+        True, [LATER, "503 x", "503 x", "503 x"], [ENVELOPE + LAST], [D, D], Scope.MESSAGE, True, True, None,
+    ),
+    "known_refused": (True, [YES, YES, YES, NO], [ENVELOPE + LAST], [F, F], Scope.MESSAGE, True, True, None),
+    "known_later": (True, [YES, YES, NO, LATER], [ENVELOPE + LAST], [D, F], Scope.MESSAGE, True, True, None),
+    "known_421_to_mail": (True, ["421 x"], [ENVELOPE + LAST], [D, D], Scope.HOST, False, True, None),
+    "known_421_to_rcpt": (True, [YES, "421 x"], [ENVELOPE + LAST], [D, D], Scope.HOST, False, True, None),
+    "known_421_in_the_end": (True, [YES, YES, YES, "421 x"], [ENVELOPE + LAST], [D, D], Scope.HOST, False, True, None),
+    "known_lost_at_once": (True, [LOST], [ENVELOPE + LAST], [D, D], Scope.DESTINATION, False, True, None),
+    "known_lost_after_mail": (True, [YES, LOST], [ENVELOPE + LAST], [D, D], Scope.DESTINATION, False, True, None),
+    "known_lost_in_the_end": (
+        True, [YES, NO, YES, LOST], [ENVELOPE + LAST], [F, D], Scope.RECIPIENT, False, True, None,
+    ),
+    "known_garbage": (True, [YES, Malformed("x")], [ENVELOPE + LAST], [D, D], Scope.DESTINATION, False, True, None),
+    "known_354": (True, [GO], [ENVELOPE + LAST], [D, D], Scope.DESTINATION, False, True, None),
+    "known_not_sent": (True, [(LOST,)], [], [D, D], Scope.HOST, False, True, None),
+    "known_no_more": (True, [YES, YES, NO, "502 x"], [ENVELOPE + LAST], [D, F], Scope.HOST, False, True, False),
+    "asked": (None, [YES, YES, YES, YES, YES], [ASK, REST], [OK, OK], Scope.MESSAGE, True, False, True),
+    "asked_one_fails": (None, [YES, NO, YES, YES, LATER], [ASK, REST], [F, D], Scope.RECIPIENT, True, True, True),
+    "asked_all_fail": (None, [YES, NO, NO, "503 x", YES], [ASK, NOOP], [F, F], Scope.RECIPIENT, True, True, None),
+    "asked_all_fail_not_understood": (
+        None, [YES, NO, NO, "500 x", "500 x"], [ASK, NOOP], [F, F], Scope.RECIPIENT, True, True, None,
+    ),
+    "asked_all_fail_taken": (None, [YES, NO, NO, YES], [ASK], [F, F], Scope.RECIPIENT, True, True, None),
+    "asked_mail_fails": (None, [NO, NO, NO, NO, YES], [ASK, NOOP], [F, F], Scope.MESSAGE, True, True, None),
+    "asked_refused": (
+        None, [YES, YES, YES, "554 x", YES, YES, YES, YES, YES, NO], BY_DATA[:-1], [F, F], Scope.MESSAGE, True, True, False,
+    ),
+    "asked_later": (
+        None, [YES, YES, YES, LATER, YES, YES, YES, YES, YES, GO, YES], BY_DATA, [OK, OK], Scope.MESSAGE, True, False, None,
+    ),
+    "asked_lost": (None, [YES, YES, YES, LOST], [ASK], [D, D], Scope.HOST, False, True, None),
+    "asked_354": (None, [YES, YES, YES, GO], [ASK], [D, D], Scope.HOST, False, True, None),
+    "asked_lost_in_the_end": (
+        None, [YES, YES, YES, YES, LOST], [ASK, REST], [D, D], Scope.DESTINATION, False, True, True,
+    ),
+    "asked_not_sent": (None, [YES, YES, YES, YES, (LOST,)], [ASK], [D, D], Scope.HOST, False, True, None),
+    "asked_lost_after_no": (None, [YES, YES, YES, "500 x", LOST], [ASK, NOOP], [D, D], Scope.HOST, False, True, None),
+    "asked_not_understood": (
+        None, [YES, NO, YES, "502 x", "500 ANOOP?", YES, YES, YES, GO, YES],
+        [ASK, NOOP, "RSET\r\n" + M + S + DATA, Z], [F, OK], Scope.RECIPIENT, True, False, False,
+    ),
+    "never": (False, [YES, YES, YES, GO, YES], [ENVELOPE + DATA, Z], [OK, OK], Scope.MESSAGE, True, False, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", CHUNKINGS)
+def test_small_message_goes_by_bdat_to_who_understands_it(key):
+    """RFC 3030: asked first, then in one write; lost answers leave what was sent in doubt, words never do."""
+    bdat, answers, expected, results, scope, intact, needs_reset, learnt = CHUNKINGS[key]
+    wrote, done = play(transact(CHUNK, TWO, bdat=bdat), answers)
+    assert expected == wrote
+    assert results == [done.verdicts[n].outcome.result for n in range(2)]
+    assert (scope, intact, needs_reset) == (done.verdicts[0].scope, done.intact, done.reset)
+    assert learnt is done.bdat
+    assert all(done.verdicts[n].outcome.relayed_dsn == (results[n] is OK) for n in range(2))
+
+
+NO_CHUNKS = {
+    "not_offered": (PIPE, TWO, False),
+    "without_pipelining": (session("CHUNKING"), TWO, False),
+    "large": (CHUNK, request("b@y", "c@y", body_octets=65_536 - 8 + 1), False),
+    "behind_a_reset": (CHUNK, TWO, True),
+    "without_header": (CHUNK, request("b@y", "c@y", header=b""), False),
+}
+
+
+@pytest.mark.parametrize("key", NO_CHUNKS)
+def test_what_gains_nothing_by_bdat_goes_by_data(key):
+    """A large message, a host without PIPELINING, a connection that begins with RSET."""
+    over, asked, reset = NO_CHUNKS[key]
+    wrote, _ = play(
+        transact(over, asked, reset=reset, bdat=True),
+        [*([YES] if reset else []), YES, NO, NO, *([NO] if over.extensions.pipelining else [])],
+    )
+    assert "BDAT" not in "".join(wrote)
+
+
+def test_largest_message_that_goes_whole():
+    """To the octet."""
+    assert len(LAST.partition("\n")[2]) == request().octets == 11
+    wrote, _ = play(transact(CHUNK, request(body_octets=65_536 - 8), bdat=True), [YES, YES, YES])
+    assert "BDAT" in wrote[0]
+
+
+@settings(deadline=None)
+@given(OCTETS, OCTETS)
+def test_chunk_is_as_long_as_it_says(header, body):
+    """And holds what DATA would send, unstuffed: no octet of content is ever read as a command."""
+    line, _, content = Whole(b"", header).octets(body).partition(b"\r\n")
+    assert line == b"BDAT %d LAST" % len(content)
+    lines = [*ends_off(header), b"", *ends_off(body)]
+    assert content == b"".join(line + b"\r\n" for line in lines)
+
+
+LIMITED = {
+    "none": ((), 100, [0, 1, 2, 3]),
+    "ours": ((), 3, [0, 1, 2]),
+    "rcptmax": (("LIMITS RCPTMAX=2",), 100, [0, 1]),
+    "domains": (("LIMITS RCPTDOMAINMAX=1",), 100, [0, 2]),
+    "domains_and_rcptmax": (("LIMITS RCPTDOMAINMAX=2 RCPTMAX=2",), 100, [0, 1]),
+    "nonsense": (("LIMITS RCPTMAX=0 RCPTDOMAINMAX=-1",), 100, [0, 1, 2, 3]),
+}
+
+
+@pytest.mark.parametrize("key", LIMITED)
+def test_transaction_keeps_the_hosts_limits(key):
+    """RFC 9422: recipients and their domains in one transaction; domains in any case."""
+    offered, most, expected = LIMITED[key]
+    paths = request("a@x", "b@y", "c@X", "d@z").recipients
+    assert expected == fitting(session(*offered).extensions, paths, most)

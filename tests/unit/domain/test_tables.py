@@ -192,7 +192,8 @@ def test_line_of_each_table(kind: str, line: str, entry: tuple[str, str]) -> Non
         ("genericstable", "a b", "whole address"),
         ("genericstable", "@x.org a@b.org", "user or user@domain"),
         ("access", "x.org MAYBE", "OK, RELAY, REJECT"),
-        ("access", "x.org QUARANTINE:why", "not built yet"),
+        ("access", "x.org QUARANTINE:", "printable ASCII"),
+        ("access", "Server:x.org QUARANTINE:why", "held before it is routed"),
         ("access", "Spam:x.org FRIEND", "only Connect:"),
         ("access", "From: REJECT", "nothing after the tag"),
         ("mailertable", "x.org host", "must be mailer:host"),
@@ -264,3 +265,23 @@ def test_parser_is_linear_in_hostile_lines() -> None:
             with suppress(BadTable):
                 _parse(kind, text)
             assert time.process_time() - began < 2
+
+
+def test_route_whose_credential_is_not_there_is_refused_by_line():
+    """Each name is asked about once; nothing is asked while no route names one."""
+    asked = []
+
+    def has(name):
+        asked.append(name)
+        return name == "ses"
+
+    text = b"a.org smtp:[a.org] auth=ses\nb.org smtp:[a.org] auth=no, [b.org] auth=ses\nc.org smtp:[c.org] auth=no\n"
+    with pytest.raises(BadTable) as caught:
+        parse_table("mailertable", [("f", text)], has_credential=has)
+    assert [problem.partition(" auth")[0] for problem in caught.value.problems] == ["f:2:", "f:3:"]
+    assert asked == ["ses", "no"]
+    assert parse_table("mailertable", [("f", b"a.org smtp:[a.org] auth=ses\n")], has_credential=has)
+    assert parse_table("mailertable", [("f", text)])
+    asked.clear()
+    parse_table("mailertable", [("f", b"a.org smtp:[a.org]\n")], has_credential=has)
+    assert not asked

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -47,6 +49,16 @@ TABLE = {
     "starttls_421": (Stage.STARTTLS, reply(421), D, "4.0.0", 421, Scope.HOST, True),
     "handshake": (Stage.TLS, TLS, D, "4.7.0", 0, Scope.HOST, True),
     "handshake_lost": (Stage.TLS, LOST, D, "4.7.0", 0, Scope.HOST, True),
+    "auth_454": (Stage.AUTH, reply(454, "x", "4.7.0"), D, "4.7.0", 454, Scope.HOST, True),
+    "auth_421": (Stage.AUTH, reply(421), D, "4.0.0", 421, Scope.HOST, True),
+    "auth_535": (Stage.AUTH, reply(535, "x", "5.7.8"), D, "4.7.8", 535, Scope.HOST, True),
+    "auth_534": (Stage.AUTH, reply(534, "x", "5.7.9"), D, "4.7.9", 534, Scope.HOST, True),
+    "auth_538": (Stage.AUTH, reply(538), D, "4.0.0", 538, Scope.HOST, True),
+    "auth_500": (Stage.AUTH, reply(500), D, "4.0.0", 500, Scope.HOST, True),
+    "auth_lost": (Stage.AUTH, LOST, D, "4.4.2", 0, Scope.HOST, True),
+    "auth_garbage": (Stage.AUTH, Malformed("x"), D, "4.4.2", 0, Scope.HOST, True),
+    "mail_530": (Stage.MAIL, reply(530, "x", "5.7.0"), F, "5.7.0", 530, Scope.MESSAGE, False),
+    "rcpt_530": (Stage.RCPT, reply(530, "x", "5.7.0"), F, "5.7.0", 530, Scope.RECIPIENT, False),
     "rset_550": (Stage.RSET, reply(550, "x", "5.5.1"), D, "4.5.1", 550, Scope.HOST, True),
     "mail_451": (Stage.MAIL, reply(451, "x", "4.7.1"), D, "4.7.1", 451, Scope.MESSAGE, True),
     "mail_550": (Stage.MAIL, reply(550), F, "5.0.0", 550, Scope.MESSAGE, False),
@@ -96,6 +108,41 @@ def test_judge_follows_the_table(key):
     )
 
 
+OF_OUR_SMARTHOST = {
+    "greeting_530": (Stage.GREETING, 530),
+    "helo_530": (Stage.HELO, 530),
+    "mail_530": (Stage.MAIL, 530),
+    "mail_535": (Stage.MAIL, 535),
+    "mail_538": (Stage.MAIL, 538),
+    "rcpt_530": (Stage.RCPT, 530),
+    "rcpt_534": (Stage.RCPT, 534),
+    "data_530": (Stage.DATA, 530),
+    "dot_530": (Stage.DOT, 530),
+}
+
+
+@pytest.mark.parametrize("key", OF_OUR_SMARTHOST)
+def test_our_smarthost_that_wants_us_to_log_in_makes_mail_wait(key):
+    """The operator named the host, so what it lacks is the operator's to give; of an MX it is a refusal for good."""
+    stage, code = OF_OUR_SMARTHOST[key]
+    answer = reply(code, "log in first", "5.7.0")
+    verdict = judge(stage, answer, replace(PEER, by_route=True))
+    assert (D, "4.7.0", code, "log in first") == (
+        verdict.outcome.result,
+        verdict.outcome.status,
+        verdict.outcome.code,
+        verdict.outcome.text,
+    )
+    assert verdict.scope is Scope.HOST
+    assert judge(stage, answer, PEER).outcome.result is F
+
+
+@pytest.mark.parametrize("code", [550, 553, 554])
+def test_our_smarthost_refuses_for_good_in_other_codes(code):
+    """A sender that it does not take (SES: 554), a relay that it denies: the sender is told."""
+    assert judge(Stage.RCPT, reply(code), replace(PEER, by_route=True)).outcome.result is F
+
+
 ANSWERS = st.one_of(
     st.builds(
         Reply,
@@ -121,7 +168,7 @@ def test_every_answer_has_a_consistent_verdict(stage, answer):
     if outcome.result is F:
         assert isinstance(answer, Reply)
         assert answer.severity == 5
-    if outcome.is_reply and (outcome.code != 552 or stage is not Stage.RCPT) and stage is not Stage.RSET:
+    if outcome.is_reply and (outcome.code != 552 or stage is not Stage.RCPT) and stage not in (Stage.RSET, Stage.AUTH):
         assert str(outcome.code)[0] == outcome.status[0]
     if stage is Stage.DOT and not isinstance(answer, Reply):
         assert not verdict.tries_next

@@ -55,6 +55,8 @@ NO_ANSWER = outcome(
 )
 TAKEN = outcome(Result.DELIVERED, "2.0.0", 250, "Ok: queued as 4XyZ", command="DOT")
 
+ARRIVED = outcome(Result.DELIVERED, "2.0.0", 0, "", command="LOCAL", mx_host="", address="", tls="")
+
 BOB = Recipient("bob@example.org", orcpt="rfc822;bob@example.org")
 FRED = Recipient("fred@mail.corp.example", ("FAILURE", "DELAY"), orcpt="rfc822;sales+2Bnorth@corp.example")
 DORA = Recipient("dora@exampel.com")
@@ -121,6 +123,21 @@ REPORTS = {
         (TICKETS, taken("the webhook answered 200")),
         (TICKETS, taken("queued, MessageId 5fea7756-0ea4-451a-a703-a558b933e274")),
         now=QUEUED_AT + 3,
+        recipients=2,
+        original_body=None,
+    ),
+    "listed": report(
+        NoticeKind.LISTED,
+        (Recipient("staff@sender.example", ("SUCCESS",), orcpt="rfc822;staff@sender.example"), ARRIVED),
+        now=QUEUED_AT + 2,
+        recipients=1,
+        original_body=None,
+    ),
+    "expanded": report(
+        NoticeKind.EXPANDED,
+        (Recipient("team@sender.example", ("SUCCESS", "FAILURE"), orcpt="rfc822;all@sender.example"), ARRIVED),
+        (Recipient("sales@sender.example", ("SUCCESS",)), ARRIVED),
+        now=QUEUED_AT + 2,
         recipients=2,
         original_body=None,
     ),

@@ -25,8 +25,10 @@ TEMPORARY_AND_PERMANENT = {
     ),
     "expired": (set(), {b"bob@example.org", b"sales+north@corp.example"}),
     "delayed": ({b"bob@example.org"}, set()),
-    "delivered": (set(), set()),
+    "listed": (set(), set()),
     "relayed": (set(), set()),
+    "delivered": (set(), set()),
+    "expanded": (set(), set()),
 }
 
 

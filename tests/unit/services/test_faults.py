@@ -11,7 +11,7 @@ from paravion.domain.envelope import Recipient, decode_qf
 from paravion.domain.next_hop import MxHost, NextHop
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import (
-    DUE_SHARDS,
+    ALL_SHARDS,
     DueJob,
     Job,
     JobKey,
@@ -580,7 +580,7 @@ def test_sweep_pages_through_a_long_index_whose_copy_lags() -> None:
         key = JobKey(f"q{n}")
         world.ledger.save(JobRecord(key, START, State.DEFERRED, due_at=START + n / 1000))
     world.now = START + 10
-    shown = {shard: world.ledger.due(shard, world.now, 10_000) for shard in range(DUE_SHARDS)}
+    shown = {shard: world.ledger.due(shard, world.now, 10_000) for shard in range(ALL_SHARDS)}
 
     def lagging(shard: int, _now: float, limit: int, after: DueJob | None = None) -> list[DueJob]:
         first = shown[shard].index(after) + 1 if after else 0

@@ -11,7 +11,7 @@ from paravion.adapters.memory import MemoryEventLog, MemoryHosts
 from paravion.domain import pacing
 from paravion.domain.host_word import Word
 from paravion.domain.next_hop import MxHost, NextHop
-from paravion.domain.outcome import HELD, Outcome, Result
+from paravion.domain.outcome import PACED, Outcome, Result
 from paravion.domain.queue import State, comes_at
 from paravion.errors import ClaimLost, LedgerUnavailable
 from paravion.ports import QueueName
@@ -221,7 +221,7 @@ def test_host_known_dead_is_not_tried():
     assert "was not tried" in outcome.text
     assert outcome.text.endswith("Timed out")
     assert START + 30 <= outcome.not_before <= START + 90
-    assert outcome.command != HELD
+    assert outcome.command != PACED
     assert not function.host.taken
 
 
@@ -264,7 +264,7 @@ def test_slow_host_is_not_evaded_to_its_backup():
     hop = NextHop("example", (MxHost(HOST), MxHost("backup.example")))
     state = replace(limited(max_rate=1), turn=START + 600, last_text="421 slow down")
     (outcome,) = OneFunction(state).send(hop)
-    assert (outcome.command, outcome.status, outcome.mx_host) == (HELD, "4.4.5", HOST)
+    assert (outcome.command, outcome.status, outcome.mx_host) == (PACED, "4.4.5", HOST)
     assert outcome.text.endswith("it said: 421 slow down")
     assert outcome.not_before > START
 
@@ -293,7 +293,7 @@ def test_slot_that_never_comes_is_not_waited_for():
     function = OneFunction(limited(max_slots=1))
     function.host.takes_s = 100.0
     outcomes = function.send(HOP, HOP)
-    assert sorted(outcome.command for outcome in outcomes) == ["DOT", HELD]
+    assert sorted(outcome.command for outcome in outcomes) == ["DOT", PACED]
     # The lease was renewed meanwhile: two writes for the turn and its end, and one for each third of a lease.
     assert function.hosts.writes >= 2 + 100 // 20 - 1
     assert not function.hosts.items[HOST].leases
@@ -303,7 +303,7 @@ def test_turn_behind_the_deadline_is_left():
     """And what was granted comes back."""
     function = OneFunction(replace(limited(max_rate=15, max_slots=5), turn=START + 4))
     (outcome,) = function.send(HOP, deadline_s=3.0)
-    assert outcome.command == HELD
+    assert outcome.command == PACED
     assert not function.hosts.items[HOST].leases
 
 
@@ -398,7 +398,7 @@ def test_complaint_holds_the_next_jobs_without_an_attempt():
     world.invoke(QueueName.RETRY)
     for receipt in held:
         (record,) = world.ledger.load_message(receipt.queue_id)
-        assert (record.state, record.attempts, record.held) == (State.READY, 1, 1)
+        assert (record.state, record.attempts, record.paced) == (State.READY, 1, 1)
         assert "waits for its turn" in record.recipients[0].outcome.text
         # mailq shows the turn, not the safety net behind it.
         assert comes_at(record) == record.recipients[0].outcome.not_before < record.due_at
@@ -435,7 +435,7 @@ def test_dead_host_keeps_the_schedule():
     world.invoke(QueueName.DELIVERY)
     world.invoke(QueueName.RETRY)
     (record,) = world.ledger.load_message(receipt.queue_id)
-    assert (record.state, record.attempts, record.held) == (State.DEFERRED, 1, 0)
+    assert (record.state, record.attempts, record.paced) == (State.DEFERRED, 1, 0)
     assert record.due_at == WORLD_START + 800 + 450
     assert world.transport.calls == 0
 
@@ -452,7 +452,7 @@ def test_hold_beside_a_real_deferral_waits_for_the_schedule():
     world.invoke(QueueName.DELIVERY)
     world.invoke(QueueName.RETRY)
     (record,) = world.ledger.load_message(receipt.queue_id)
-    assert (record.state, record.held, record.due_at) == (State.DEFERRED, 0, WORLD_START + 300)
+    assert (record.state, record.paced, record.due_at) == (State.DEFERRED, 0, WORLD_START + 300)
 
 
 def test_lost_delayed_item_is_found_by_the_sweep():

@@ -36,10 +36,10 @@ def test_routes_are_the_best_keys() -> None:
     )
     hosts = {name: hop.hosts if isinstance(hop, NextHop) else hop for name, hop in found.items()}
     assert hosts == {
-        "one.example": (MxHost("10.0.0.7", 2525, ("10.0.0.7",), allow_private=True),),
-        "a.b.one.example": (MxHost("hub.example", 25, (), allow_private=True),),
+        "one.example": (MxHost("10.0.0.7", 2525, ("10.0.0.7",), allow_private=True, by_route=True),),
+        "a.b.one.example": (MxHost("hub.example", 25, (), allow_private=True, by_route=True),),
         "two.example": MxRoute("three.example", 587),
-        "six.example": (MxHost("2001:db8::1", 25, ("2001:db8::1",), allow_private=True),),
+        "six.example": (MxHost("2001:db8::1", 25, ("2001:db8::1",), allow_private=True, by_route=True),),
     }
 
 

@@ -120,8 +120,10 @@ def deliver() -> DeliverDeps:
     from paravion.adapters.smtp_client import SmtpTransport
     from paravion.domain.next_hop import route
     from paravion.domain.tls_policy import TlsMode
+    from paravion.services.access import NextHosts
     from paravion.services.deliver import DeliverDeps
     from paravion.services.pacing import PacedTransport
+    from paravion.services.route_login import RouteLogin
 
     own = settings.from_env(settings.DeliverSettings, os.environ)
     clients = _Clients()
@@ -129,7 +131,10 @@ def deliver() -> DeliverDeps:
     if own.dane_resolver is not None:
         address, port = own.dane_resolver
         resolver = DnsResolver([address], port=port, validating=True)
+    # The client is made when the first route with a credential is used: few have one.
+    credential_of = RouteLogin(lambda: SsmSecrets(clients.make("ssm"), own.secrets, time.monotonic))
     dynamodb: Any = clients.make("dynamodb")
+    tables = _tables(dynamodb, own.ledger)
     event_log = PowertoolsEventLog("deliver", own.log_level)
     transport = SmtpTransport(
         own.hostname,
@@ -139,6 +144,9 @@ def deliver() -> DeliverDeps:
         tls=TlsMode(own.tls),
         tls_fallback=own.tls_fallback == "yes",
         ca_file=own.tls_ca_file,
+        credential_of=credential_of,
+        chunking=own.chunking == "on",
+        admit=NextHosts(tables),
     )
     return DeliverDeps(
         spool=S3Spool(clients.make("s3"), own.spool),
@@ -156,8 +164,8 @@ def deliver() -> DeliverDeps:
             new_token=partial(secrets.token_hex, 8),
         ),
         event_log=event_log,
-        smarthost=route(own.relay),
-        tables=_tables(dynamodb, own.ledger),
+        smarthost=route(own.relay, own.relay_tls, own.relay_credential),
+        tables=tables,
         targets=_Targets(own, clients, resolver),
         suppression=_suppression(dynamodb, own.ledger),
         suppression_reasons=own.suppression_reasons,
@@ -223,6 +231,9 @@ def bounce() -> BounceDeps:
         postmaster=own.postmaster,
         return_s=own.queue_return_s,
         clock=time.time,
+        tables=_tables(dynamodb, own.ledger),
+        local_domains=own.local_domains,
+        max_expansion_count=own.max_expansion_count,
     )
 
 

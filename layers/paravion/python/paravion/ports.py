@@ -200,6 +200,8 @@ class Ledger(Protocol):
         """
         Give up to `limit` jobs of a shard whose due time is past, oldest first, from behind `after` on.
 
+        Shards are those of `domain.queue.due_shard`: held jobs have their own.
+
         May lag by seconds: jobs that were woken already may still be shown, so that a reader pages on
         instead of reading the beginning again.
 
@@ -212,7 +214,7 @@ class Ledger(Protocol):
         """
         Take a due job for the sweep, in one conditional write that only one of several sweeps wins.
 
-        A deferred or ready job becomes ready (version counted up); a claimed or tried one stays as it is.
+        A deferred or ready job becomes ready (version counted up); a claimed, tried or held one stays as it is.
         Either gets the new due time, so that it is found again if what the caller now enqueues is lost.
 
         Returns:
@@ -223,9 +225,9 @@ class Ledger(Protocol):
         """
         ...
 
-    def waiting(self, limit: int) -> list[JobRecord]:
+    def waiting(self, limit: int, *, held: bool = False) -> list[JobRecord]:
         """
-        Give up to `limit` records that wait in the due index, soonest first, for `mailq`.
+        Give up to `limit` records that wait in the due index, soonest first, for `mailq`: held ones, or the others.
 
         Raises:
             LedgerUnavailable
@@ -331,6 +333,18 @@ class Tables(Protocol):
 
         Raises:
             LedgerUnavailable: Either it took effect or nothing did; loading again is safe.
+        """
+        ...
+
+    def replace_all(self, tables: Mapping[str, Mapping[str, str]], loaded_at: float) -> dict[str, TableInfo]:
+        """
+        Load several tables, by kind, at one instant: whoever sees one of them new sees all of them new.
+
+        Args:
+            tables: At most domain.table_pages.AT_ONCE.
+
+        Raises:
+            LedgerUnavailable: Either all took effect or none did; loading again is safe.
         """
         ...
 
@@ -488,6 +502,10 @@ class Secrets(Protocol):
 
     def delete(self, name: str) -> None:
         """Remove one; no error if there is none. Raises SecretsUnavailable."""
+        ...
+
+    def names(self, under: str) -> list[str]:
+        """Give the names right below `under`, whole, in any order; never cached. Raises SecretsUnavailable."""
         ...
 
 

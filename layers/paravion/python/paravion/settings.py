@@ -127,6 +127,12 @@ def _relay(text: str) -> str:
     return text
 
 
+def _credential_or_none(text: str) -> str:
+    from paravion.domain.next_hop import credential_name  # most have none
+
+    return credential_name(text) if text else text
+
+
 def _name_server(text: str) -> tuple[str, int] | None:
     if not text:
         return None
@@ -198,6 +204,9 @@ SETTINGS: Final = (
     Setting("credential_region", _text, "us-east-1", "", "Region that SES SMTP passwords were derived for."),
     Setting("upload_endpoint", _text, "", "", "Base URL for presigned uploads; empty: the spool's own."),
     Setting("relay", _relay, "mx", "", "Where all mail goes: mx, or HOST:PORT of a smarthost."),
+    Setting("relay_tls", _choice("", "none", "may", "encrypt", "verify"), "", "", "TLS to the smarthost of `relay`."),
+    Setting("relay_credential", _credential_or_none, "", "", "What the smarthost of `relay` is logged in to with."),
+    Setting("chunking", _choice("on", "off"), "on", "", "Whether small messages go by BDAT where it is offered."),
     Setting("tls", _choice("none", "may", "encrypt", "verify"), "may", "", "How much TLS a host must show."),
     Setting("tls_fallback", _choice("yes", "no"), "yes", "", "With tls may: in clear when the handshake breaks."),
     Setting("tls_ca_file", _text, "", "", "Trusted roots, a file in PEM; empty: the system's."),
@@ -304,9 +313,13 @@ class DeliverSettings:
     ledger: str
     delivery_queue: str
     bounce_queue: str
+    secrets: str
     hostname: str
     log_level: str
     relay: str
+    relay_tls: str
+    relay_credential: str
+    chunking: str
     tls: str
     tls_fallback: str
     tls_ca_file: str
@@ -314,7 +327,6 @@ class DeliverSettings:
     dane_resolver: tuple[str, int] | None
     connect_timeout_s: float
     host_concurrency: int
-    secrets: str
     alias_target_arns: tuple[str, ...]
     webhook_hosts: tuple[str, ...]
     webhook_private_hosts: tuple[str, ...]
@@ -353,6 +365,8 @@ class BounceSettings:
     log_level: str
     postmaster: str
     queue_return_s: float
+    local_domains: tuple[str, ...]
+    max_expansion_count: int
     suppression_reasons: tuple[Reason, ...]
     suppression_expiry_s: float
 
@@ -372,6 +386,8 @@ class AdminSettings:
     max_recipients_count: int
     max_expansion_count: int
     relay: str
+    relay_tls: str
+    relay_credential: str
     local_domains: tuple[str, ...]
     masquerade_as: str
     masquerade_exposed: tuple[str, ...]

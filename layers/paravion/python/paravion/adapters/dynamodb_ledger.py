@@ -11,7 +11,8 @@ The ledger in DynamoDB: one item for each job, a sparse index of those that wait
     lease_until  N     seconds since the epoch
     queued_at    N     the commit instant
     detail       S     everything else of the record, as JSON
-    due_shard    S     with due_at the key of the index `due`; both absent when the job does not wait
+    due_shard    S     with due_at the key of the index `due`; both absent when the job does not wait;
+                       held jobs have shards of their own
     due_at       N
     expires_at   N     TTL: when the item may be forgotten
 
@@ -30,6 +31,7 @@ from paravion.adapters.aws_errors import as_unavailable, error_code
 from paravion.domain.ids import shard_of
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import (
+    ALL_SHARDS,
     DUE_SHARDS,
     DueJob,
     JobKey,
@@ -39,6 +41,7 @@ from paravion.domain.queue import (
     NoticeKind,
     RecipientState,
     State,
+    due_shard,
 )
 from paravion.domain.tls_facts import TlsFacts
 from paravion.errors import ClaimLost, LedgerUnavailable
@@ -54,6 +57,8 @@ qf, the ledger must know which recipients have it already.
 
 _LOST: Final = "ConditionalCheckFailedException"
 _GET_BATCH: Final = 100
+_HOLDING: Final = ("quarantine", "released", "held_at", "held_s")
+"""Of the record, and of its item only where they are set."""
 
 
 class DynamoLedger:
@@ -154,7 +159,7 @@ class DynamoLedger:
         if after is not None:
             start["ExclusiveStartKey"] = {
                 **_key(after.key),
-                "due_shard": _shard(after.key),
+                "due_shard": {"S": str(shard)},
                 "due_at": _number(after.due_at),
             }
         with as_unavailable(LedgerUnavailable, "due"):
@@ -182,15 +187,15 @@ class DynamoLedger:
             woken = self._update(
                 key,
                 "SET due_at = :due",
-                "due_at <= :now AND job_state IN (:claimed, :tried)",
-                {**values, ":claimed": {"S": State.CLAIMED}, ":tried": {"S": State.TRIED}},
+                "due_at <= :now AND job_state IN (:claimed, :tried, :held)",
+                {**values, ":claimed": {"S": State.CLAIMED}, ":tried": {"S": State.TRIED}, ":held": {"S": State.HELD}},
             )
         return woken
 
-    def waiting(self, limit: int) -> list[JobRecord]:
+    def waiting(self, limit: int, *, held: bool = False) -> list[JobRecord]:
         """See ports.Ledger."""
         found: list[tuple[float, JobKey]] = []
-        for shard in range(DUE_SHARDS):
+        for shard in range(DUE_SHARDS, ALL_SHARDS) if held else range(DUE_SHARDS):
             with as_unavailable(LedgerUnavailable, "waiting"):
                 answer: Any = self._client.query(
                     TableName=self._table,
@@ -202,7 +207,9 @@ class DynamoLedger:
             found += [(float(item["due_at"]["N"]), _job_key(item)) for item in answer["Items"]]
         found.sort(key=lambda pair: pair[0])
         records = self._load_many([key for _, key in found[:limit]])
-        return sorted((record for record in records if record.due_at), key=lambda record: record.due_at)
+        # The index lags: some may have left its part meanwhile.
+        waiting = [record for record in records if record.due_at and (record.state is State.HELD) is held]
+        return sorted(waiting, key=lambda record: record.due_at)
 
     def _load_many(self, keys: list[JobKey]) -> list[JobRecord]:
         records: list[JobRecord] = []
@@ -265,7 +272,7 @@ def _number(value: float) -> dict[str, str]:
 def _item(record: JobRecord) -> dict[str, Any]:
     detail = {
         "faults": record.faults,
-        "held": record.held,
+        "paced": record.paced,
         "recipient_count": record.recipient_count,
         "reverse_path": record.reverse_path,
         "recipients": {str(n): _state_fields(state) for n, state in record.recipients.items()},
@@ -273,6 +280,8 @@ def _item(record: JobRecord) -> dict[str, Any]:
         "warned": record.warned,
         "log": [[e.at, e.event, e.attempt, e.recipients, e.text] for e in record.log],
     }
+    holding = {name: getattr(record, name) for name in _HOLDING}
+    detail |= {name: value for name, value in holding.items() if value}
     item: dict[str, Any] = {
         **_key(record.key),
         "job_state": {"S": record.state},
@@ -286,7 +295,7 @@ def _item(record: JobRecord) -> dict[str, Any]:
     if record.token:
         item["token"] = {"S": record.token}
     if record.due_at:
-        item["due_shard"] = _shard(record.key)
+        item["due_shard"] = {"S": str(due_shard(record))}
         item["due_at"] = _number(record.due_at)
     return item
 
@@ -309,7 +318,7 @@ def _record(item: dict[str, Any]) -> JobRecord:
         version=int(item["version"]["N"]),
         attempts=int(item["attempts"]["N"]),
         faults=detail.get("faults", 0),
-        held=detail.get("held", 0),
+        paced=detail.get("paced", 0),
         token=item.get("token", {}).get("S", ""),
         lease_until=float(item.get("lease_until", {}).get("N", "0")),
         due_at=float(item.get("due_at", {}).get("N", "0")),
@@ -322,6 +331,7 @@ def _record(item: dict[str, Any]) -> JobRecord:
             LogEntry(at, event, attempt, tuple(recipients), text)
             for at, event, attempt, recipients, text in detail.get("log", [])
         ),
+        **{name: detail[name] for name in _HOLDING if name in detail},
     )
 
 

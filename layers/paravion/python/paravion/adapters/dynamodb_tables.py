@@ -4,7 +4,8 @@ The tables in the ledger's table.
     pk                          sk          holds
     --------------------------  ----------  -------------------------------------------------------------
     `tables`                    `current`   one attribute for each kind: generation, pages, entries, and
-                                            the generation before it; the swap is one update of it
+                                            the generation before it; the swap is one update of it,
+                                            for several tables at once too
     `table#<kind>#<generation>` page        `entries`: the page's keys and values as JSON
 
 All pages of a generation are written before the swap, and those of the last generation but one removed after it:
@@ -101,25 +102,37 @@ class DynamoTables:
 
     def replace(self, kind: str, entries: Mapping[str, str], loaded_at: float) -> TableInfo:
         """See ports.Tables."""
-        pages = table_pages.paginate(kind, entries)
-        info = TableInfo(table_pages.generation_of(entries), len(pages), len(entries), loaded_at)
-        old = self._pointer(consistent=True).get(kind)
-        self._write([
-            {"PutRequest": {"Item": {**_page_key(kind, info.generation, number), "entries": {"S": _dumped(page)}}}}
-            for number, page in enumerate(pages)
-        ])  # fmt: skip
-        same = old is not None and old["generation"] == info.generation
-        before = (old or {}).get("before") if same else (old and [old["generation"], old["pages"]])
-        self._swap(kind, old, {**asdict(info), "before": before})
-        self._clean(kind, old if not same else None, keep=info.generation)
-        return info
+        return self.replace_all({kind: entries}, loaded_at)[kind]
+
+    def replace_all(self, tables: Mapping[str, Mapping[str, str]], loaded_at: float) -> dict[str, TableInfo]:
+        """See ports.Tables."""
+        pointer = self._pointer(consistent=True)
+        changes: dict[str, tuple[dict[str, Any] | None, dict[str, Any] | None]] = {}
+        infos: dict[str, TableInfo] = {}
+        for kind, entries in tables.items():
+            pages = table_pages.paginate(kind, entries)
+            info = TableInfo(table_pages.generation_of(entries), len(pages), len(entries), loaded_at)
+            self._write([
+                {"PutRequest": {"Item": {**_page_key(kind, info.generation, number), "entries": {"S": _dumped(page)}}}}
+                for number, page in enumerate(pages)
+            ])  # fmt: skip
+            old = pointer.get(kind)
+            same = old is not None and old["generation"] == info.generation
+            before = (old or {}).get("before") if same else (old and [old["generation"], old["pages"]])
+            changes[kind] = (old, {**asdict(info), "before": before})
+            infos[kind] = info
+        self._swap(changes)
+        for kind, (old, new) in changes.items():
+            if old is not None and new is not None and old["generation"] != new["generation"]:
+                self._clean(kind, old, keep=new["generation"])
+        return infos
 
     def remove(self, kind: str) -> bool:
         """See ports.Tables."""
         old = self._pointer(consistent=True).get(kind)
         if old is None:
             return False
-        self._swap(kind, old, None)
+        self._swap({kind: (old, None)})
         self._clean(kind, {"before": [old["generation"], old["pages"]]}, keep="")
         self._clean(kind, old, keep="")
         return True
@@ -130,22 +143,33 @@ class DynamoTables:
         item = answer.get("Item", {})
         return {name: json.loads(value["S"]) for name, value in item.items() if name not in _POINTER}
 
-    def _swap(self, kind: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
-        """Change one kind's pointer, if nobody else did meanwhile."""
-        names = {"#kind": kind}
-        values = {}
-        condition = "attribute_not_exists(#kind)"
-        if old is not None:
-            condition, values[":old"] = "#kind = :old", {"S": _dumped(old)}
-        if new is not None:
-            values[":new"] = {"S": _dumped(new)}
+    def _swap(self, changes: dict[str, tuple[dict[str, Any] | None, dict[str, Any] | None]]) -> None:
+        """Change the pointers of some kinds, from old to new, at once, if nobody else changed one meanwhile."""
+        names: dict[str, str] = {}
+        values: dict[str, Any] = {}
+        conditions, sets, removes = [], [], []
+        for number, (kind, (old, new)) in enumerate(changes.items()):
+            names[f"#k{number}"] = kind
+            if old is None:
+                conditions.append(f"attribute_not_exists(#k{number})")
+            else:
+                conditions.append(f"#k{number} = :o{number}")
+                values[f":o{number}"] = {"S": _dumped(old)}
+            if new is None:
+                removes.append(f"#k{number}")
+            else:
+                sets.append(f"#k{number} = :n{number}")
+                values[f":n{number}"] = {"S": _dumped(new)}
+        update = " ".join(
+            f"{word} {', '.join(parts)}" for word, parts in (("SET", sets), ("REMOVE", removes)) if parts
+        )  # fmt: skip
         self._loaded = None
-        with as_unavailable(LedgerUnavailable, f"table {kind}"):
+        with as_unavailable(LedgerUnavailable, f"tables {', '.join(changes)}"[:200]):
             self._client.update_item(
                 TableName=self._table,
                 Key=_POINTER,
-                UpdateExpression="SET #kind = :new" if new is not None else "REMOVE #kind",
-                ConditionExpression=condition,
+                UpdateExpression=update,
+                ConditionExpression=" AND ".join(conditions),
                 ExpressionAttributeNames=names,
                 **({"ExpressionAttributeValues": values} if values else {}),
             )

@@ -12,11 +12,10 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from paravion.domain import queue, table_pages
-from paravion.domain.ids import shard_of
 from paravion.domain.mta_sts import StsFault
 from paravion.domain.next_hop import MxHost, NextHop
 from paravion.domain.outcome import Outcome, Result
-from paravion.domain.queue import DUE_SHARDS, DueJob, Job, JobKey, JobRecord, Received, State
+from paravion.domain.queue import DueJob, Job, JobKey, JobRecord, Received, State
 from paravion.domain.target import idempotency_key
 from paravion.domain.target_verdict import taken
 from paravion.domain.tls_facts import TlsResult
@@ -209,8 +208,9 @@ class MemoryLedger:
     def due(self, shard: int, now: float, limit: int, after: DueJob | None = None) -> list[DueJob]:
         """See ports.Ledger."""
         with self._lock:
-            due = [DueJob(r.key, r.due_at) for r in self.records.values() if 0 < r.due_at <= now]
-        due = sorted((job for job in due if shard_of(job.key.queue_id, DUE_SHARDS) == shard), key=_by_due)
+            records = [r for r in self.records.values() if 0 < r.due_at <= now and queue.due_shard(r) == shard]
+            due = [DueJob(r.key, r.due_at) for r in records]
+        due = sorted(due, key=_by_due)
         return [job for job in due if after is None or _by_due(job) > _by_due(after)][:limit]
 
     def wake(self, key: JobKey, now: float, due_at: float) -> JobRecord | None:
@@ -225,9 +225,10 @@ class MemoryLedger:
             self.records[key] = new
             return new
 
-    def waiting(self, limit: int) -> list[JobRecord]:
+    def waiting(self, limit: int, *, held: bool = False) -> list[JobRecord]:
         """See ports.Ledger."""
-        return sorted((r for r in self.records.values() if r.due_at), key=lambda r: r.due_at)[:limit]
+        found = [r for r in self.records.values() if r.due_at and (r.state is State.HELD) is held]
+        return sorted(found, key=lambda r: r.due_at)[:limit]
 
 
 def _by_chunk(key: JobKey) -> int:
@@ -322,10 +323,16 @@ class MemoryTables:
 
     def replace(self, kind: str, entries: Mapping[str, str], loaded_at: float) -> TableInfo:
         """See ports.Tables."""
-        pages = table_pages.paginate(kind, entries)
-        info = TableInfo(table_pages.generation_of(entries), len(pages), len(entries), loaded_at)
-        self.items[kind] = (info, pages)
-        return info
+        return self.replace_all({kind: entries}, loaded_at)[kind]
+
+    def replace_all(self, tables: Mapping[str, Mapping[str, str]], loaded_at: float) -> dict[str, TableInfo]:
+        """See ports.Tables."""
+        new = {}
+        for kind, entries in tables.items():
+            pages = table_pages.paginate(kind, entries)
+            new[kind] = (TableInfo(table_pages.generation_of(entries), len(pages), len(entries), loaded_at), pages)
+        self.items |= new
+        return {kind: info for kind, (info, _) in new.items()}
 
     def remove(self, kind: str) -> bool:
         """See ports.Tables."""
@@ -402,6 +409,10 @@ class MemorySecrets:
     def delete(self, name: str) -> None:
         """See ports.Secrets."""
         self.values.pop(name, None)
+
+    def names(self, under: str) -> list[str]:
+        """See ports.Secrets."""
+        return [name for name in self.values if name.rpartition("/")[0] == under]
 
 
 class MemoryUploads:

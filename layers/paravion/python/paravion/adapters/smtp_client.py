@@ -11,7 +11,8 @@ connection before the final dot is repeated over a fresh one. After the final do
 How much TLS a host must show is domain/tls_policy.py's; unless somebody asks for more it is opportunistic
 (RFC 7435): used where offered, certificates unverified, in clear where the handshake fails, since refusing would
 only send the same mail unencrypted through somebody else's. A kept connection carries only what its own TLS
-suffices for. On port 465 TLS comes first and there is no clear (RFC 8314).
+suffices for. On port 465 TLS comes first and there is no clear (RFC 8314). A hop with a credential is logged in to
+(domain/smtp_auth.py), and its connections carry nothing that goes by another credential.
 
 RFC: 5321 4.5.3.2, 4.5.4.1, 5.1; 3207.
 """
@@ -40,7 +41,9 @@ from paravion.domain.smtp_dialogue import (
     Step,
     TlsUp,
     Transacted,
+    Whole,
     failed_tls,
+    fitting,
     introduce,
     secured,
     transact,
@@ -59,10 +62,11 @@ from paravion.domain.verdict import Fault, FaultKind, Peer, Scope, Stage, Verdic
 from paravion.errors import SpoolMissing, SpoolUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Generator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
     from typing import Any
 
     from paravion.domain.next_hop import MxHost, NextHop
+    from paravion.domain.sasl import Credential
     from paravion.domain.verdict import Answer
     from paravion.ports import Body, Resolver, Transaction
 
@@ -75,6 +79,7 @@ MAX_SESSIONS: Final = 2
 _WRITE_OCTETS: Final = 131_072  # one piece handed to the socket; what it can't take is copied once
 _REUSE_MESSAGES: Final = 100  # then a fresh connection, so that hosts may balance their load
 _TRUSTED_IDLE_S: Final = 1.0  # nothing forgets a connection sooner
+_KNOWN_HOSTS: Final = 10_000  # some megabyte of names
 _DNS: Final = "DNS"
 _LOCAL: Final = "LOCAL"
 
@@ -145,6 +150,11 @@ class _Connection(asyncio.Protocol):
     def is_usable(self) -> bool:
         """Open, and nothing was said that nobody asked for (a 421 before closing, mostly)."""
         return self._lost is None and not self._answers and self._parser.is_empty and not self._transport.is_closing()
+
+    @property
+    def is_lost(self) -> bool:
+        """The connection has ended."""
+        return self._lost is not None
 
     def write(self, octets: bytes) -> None:
         """Send, or drop if the connection is gone: the next answer tells."""
@@ -248,7 +258,7 @@ class _Connection(asyncio.Protocol):
 class _HostState:
     """What is shared between all transactions to one host."""
 
-    key: tuple[str, int, bool]
+    key: tuple[str, int, bool, str]
     slots: asyncio.Semaphore
     users: int = 0
     idle: list[_Connection] = field(default_factory=list)
@@ -345,6 +355,11 @@ class SmtpTransport:
         tls: How much TLS a host must show whose route, domain and DNS ask for nothing else.
         tls_fallback: With tls may: in clear when the handshake breaks.
         ca_file: Trusted roots for tls verify and MTA-STS, PEM; "": the system's.
+        credential_of: What a hop's credential name stands for, or the outcome when it stands for nothing;
+            called in a thread, may block, never raises. None: no hop has one.
+        chunking: Send small messages by BDAT where it is offered (domain/smtp_dialogue.py).
+        admit: Asked for each host before it is connected to, with its name and the addresses that it may have:
+            gives those that are left, or the outcome for mail to it.
     """
 
     def __init__(
@@ -359,7 +374,11 @@ class SmtpTransport:
         tls: TlsMode = TlsMode.MAY,
         tls_fallback: bool = True,
         ca_file: str = "",
+        credential_of: Callable[[str], Credential | Outcome] | None = None,
+        chunking: bool = True,
+        admit: Callable[[str, Sequence[str]], Awaitable[list[str] | Outcome]] | None = None,
     ) -> None:
+        self._admit = admit
         self._hostname = hostname
         self._resolver = resolver
         self._connect_timeout_s = connect_timeout_s
@@ -369,7 +388,10 @@ class SmtpTransport:
         self._tls = tls
         self._tls_fallback = tls_fallback
         self._ca_file = ca_file
-        self._hosts: dict[tuple[str, int, bool], _HostState] = {}
+        self._credential_of = credential_of
+        self._chunking = chunking
+        self._bdat: dict[str, bool] = {}  # hosts that offer it: whether they understand it
+        self._hosts: dict[tuple[str, int, bool, str], _HostState] = {}
         self._idle_count = 0
         self._leaving: set[_Connection] = set()
 
@@ -402,9 +424,9 @@ class SmtpTransport:
             await asyncio.wait([connection.closed for connection in self._leaving])
 
     @asynccontextmanager
-    async def _slot(self, host: MxHost, deadline: float) -> AsyncIterator[_HostState | None]:
+    async def _slot(self, host: MxHost, hop: NextHop, deadline: float) -> AsyncIterator[_HostState | None]:
         """Wait for one of the host's slots; None if the deadline comes first."""
-        key = (host.name, host.port, host.allow_private)
+        key = (host.name, host.port, host.allow_private, hop.credential)
         state = self._hosts.get(key)
         if state is None:
             state = self._hosts[key] = _HostState(key, asyncio.Semaphore(self._connections_per_host))
@@ -431,7 +453,7 @@ class SmtpTransport:
         for host in hop.hosts:
             if not attempt.goes_on():
                 return
-            async with self._slot(host, attempt.deadline) as state:
+            async with self._slot(host, hop, attempt.deadline) as state:
                 if state is None:
                     text = f"No free connection to {host.name} in time"
                     attempt.settle_all(ours(status.SYSTEM_BUSY, text, _LOCAL, Peer(host.name), Scope.HOST))
@@ -457,7 +479,7 @@ class SmtpTransport:
             if not attempt.goes_on():
                 return
             attempt.addresses_left -= 1
-            opened = await self._open(host, address, policy, attempt.deadline)
+            opened = await self._open(host, address, policy, attempt)
             if isinstance(opened, Verdict):
                 attempt.settle_all(opened)
                 continue
@@ -505,23 +527,39 @@ class SmtpTransport:
         if not allowed:
             text = f"{host.name} has no public address ({', '.join(found)})"
             attempt.settle_all(ours(status.NEXT_HOP_REFUSED, text, _LOCAL, Peer(host.name), Scope.HOST))
-        return allowed
+        return await self._admitted(host, allowed, attempt) if allowed and self._admit else allowed
 
-    async def _open(self, host: MxHost, address: str, policy: TlsPolicy, deadline: float) -> _Connection | Verdict:
-        """Connect and introduce ourselves; with less TLS, as the policy allows, if TLS turns out to be broken."""
+    async def _admitted(self, host: MxHost, addresses: list[str], attempt: _Attempt) -> list[str]:
+        """Ask whether the host may be connected to; if not, everybody who is pending is settled."""
+        assert self._admit is not None  # noqa: S101 (the caller has looked)
+        said = await self._admit(host.name, addresses)
+        if isinstance(said, Outcome):
+            # What is discarded needs no other host.
+            scope = Scope.DESTINATION if said.result is Result.DELIVERED else Scope.HOST
+            attempt.settle_all(Verdict(replace(said, mx_host=host.name), scope))
+            return []
+        return said
+
+    async def _open(self, host: MxHost, address: str, policy: TlsPolicy, attempt: _Attempt) -> _Connection | Verdict:
+        """Connect, introduce ourselves, log in; with less TLS, as the policy allows, if TLS turns out to be broken."""
         while True:
-            opened = await self._introduce(host, address, policy, deadline)
+            opened = await self._introduce(host, address, policy, attempt)
             if isinstance(opened, _Connection):
                 return opened
             laxer = policy.after(opened.verdict.outcome.tls_facts.result) if opened.tls_broken else None
-            if laxer is None or (host.port == SMTPS_PORT and laxer.mode is TlsMode.NONE):
+            # In clear no secret is said, nor on the port where TLS comes first.
+            no_clear = host.port == SMTPS_PORT or attempt.hop.credential
+            if laxer is None or (no_clear and laxer.mode is TlsMode.NONE):
                 return opened.verdict
-            if not budget.may_begin(asyncio.get_running_loop().time(), deadline):
+            if not budget.may_begin(asyncio.get_running_loop().time(), attempt.deadline):
                 return opened.verdict
             policy = laxer
 
-    async def _introduce(self, host: MxHost, address: str, policy: TlsPolicy, deadline: float) -> _Connection | Refusal:
-        peer = Peer(host.name, address, tls_facts=policy.facts)
+    async def _introduce(
+        self, host: MxHost, address: str, policy: TlsPolicy, attempt: _Attempt
+    ) -> _Connection | Refusal:
+        deadline = attempt.deadline
+        peer = Peer(host.name, address, tls_facts=policy.facts, by_route=host.by_route)
         connection = await self._connect(host, peer, policy, deadline)
         if isinstance(connection, Refusal):
             return connection
@@ -536,6 +574,8 @@ class SmtpTransport:
                 required=policy.is_required,
             )
             result = await _drive(connection, dialogue, deadline)
+            if isinstance(result, Session) and attempt.hop.credential:
+                result = await self._log_in(connection, result, attempt.hop, deadline)
         except BaseException:
             connection.abort()
             raise
@@ -544,6 +584,27 @@ class SmtpTransport:
             return connection
         self._quit(connection)
         return result
+
+    async def _log_in(
+        self, connection: _Connection, session: Session, hop: NextHop, deadline: float
+    ) -> Session | Refusal:
+        import secrets  # seldom needed, as the rest of this
+
+        from paravion.domain.smtp_auth import authenticate
+
+        try:
+            async with asyncio.timeout_at(deadline):
+                found = await asyncio.to_thread(self._credential_of, hop.credential) if self._credential_of else None
+        except TimeoutError:
+            found = our_outcome(status.NO_ANSWER, "The secret store does not answer", Stage.AUTH)
+        if found is None:
+            found = our_outcome(status.MISCONFIGURED, f"There is no credential {hop.credential}", Stage.AUTH)
+        if isinstance(found, Outcome):
+            peer = session.peer
+            found = replace(found, mx_host=peer.name, address=peer.address, tls=peer.tls, tls_facts=peer.tls_facts)
+            return Refusal(Verdict(found, Scope.HOST))
+        dialogue = authenticate(session, found, secrets.token_urlsafe(18), clear=hop.tls == "none")
+        return await _drive(connection, dialogue, deadline)
 
     async def _connect(self, host: MxHost, peer: Peer, policy: TlsPolicy, deadline: float) -> _Connection | Refusal:
         loop = asyncio.get_running_loop()
@@ -580,13 +641,13 @@ class SmtpTransport:
         session = connection.session
         assert session is not None  # noqa: S101 (only introduced connections come here)
         kept = connection.used > 0
-        limit = min(CHUNK_RECIPIENTS, session.extensions.rcpt_max or CHUNK_RECIPIENTS)
         todo = list(attempt.pending)
         ended = False
         try:
             while todo and not ended:
-                group = {position: attempt.pending[position] for position in todo[:limit]}
-                todo = todo[limit:]
+                waiting = {position: attempt.pending[position] for position in todo}
+                group = {n: waiting.pop(n) for n in fitting(session.extensions, waiting, CHUNK_RECIPIENTS)}
+                todo = list(waiting)
                 result = await self._transact(connection, session, group, attempt, kept=kept)
                 verdicts = result.verdicts
                 if kept and not result.intact:
@@ -645,10 +706,17 @@ class SmtpTransport:
             transaction.ret,
             transaction.envid,
         )
-        dialogue = transact(session, request, reset=connection.reset)
-        idle_s = asyncio.get_running_loop().time() - connection.fresh_at
-        first_s = budget.REUSED_ANSWER_S if kept and idle_s > _TRUSTED_IDLE_S else None
-        return await _drive(connection, dialogue, attempt.deadline, transaction.body, first_s)
+        is_old = kept and asyncio.get_running_loop().time() - connection.fresh_at > _TRUSTED_IDLE_S
+        # Over one that may have died everything would be in doubt: a deferral, where DATA costs a reconnect.
+        bdat = self._bdat.get(session.peer.name) if self._chunking and not is_old else False
+        dialogue = transact(session, request, reset=connection.reset, bdat=bdat)
+        first_s = budget.REUSED_ANSWER_S if is_old else None
+        result = await _drive(connection, dialogue, attempt.deadline, transaction.body, first_s)
+        if result.bdat is not None:
+            if len(self._bdat) >= _KNOWN_HOSTS:
+                self._bdat.clear()
+            self._bdat[session.peer.name] = result.bdat
+        return result
 
     def _take_idle(self, state: _HostState, policy: TlsPolicy) -> _Connection | None:
         """Give the connection that was used last, of those that are still good, and good enough."""
@@ -737,6 +805,9 @@ async def _drive(
             elif isinstance(step, Content):
                 assert body is not None  # noqa: S101 (only `transact` yields Content)
                 answer = await _send_content(connection, step, body, deadline)
+            elif isinstance(step, Whole):
+                assert body is not None  # noqa: S101 (as above)
+                answer = await _send_whole(connection, step, body, deadline)
             elif isinstance(step, StartTls):
                 answer = await connection.start_tls(budget.wait_s(Stage.TLS, clock(), deadline))
             first_s = None
@@ -788,6 +859,31 @@ async def _send_content(connection: _Connection, content: Content, body: Body, d
     waiting.append(content.end())
     connection.write(b"".join(waiting))
     return await connection.answer(budget.wait_s(Stage.DOT, clock(), deadline))
+
+
+async def _send_whole(connection: _Connection, whole: Whole, body: Body, deadline: float) -> Answer:
+    """
+    Write a whole transaction, and give its first answer.
+
+    Raises:
+        SpoolMissing, SpoolUnavailable: The body can't be read, or not all of it; nothing was sent.
+    """
+    clock = asyncio.get_running_loop().time
+    try:
+        async with asyncio.timeout_at(deadline):
+            octets = b"".join([chunk async for chunk in body.chunks()])
+    except TimeoutError:
+        return Fault(FaultKind.TIMED_OUT)
+    if len(octets) != body.octets:
+        raise SpoolUnavailable(f"body has {len(octets)} octets, not {body.octets}")
+    if clock() >= deadline:
+        return Fault(FaultKind.TIMED_OUT)
+    if connection.is_lost:
+        # Nothing leaves any more: no doubt begins.
+        return await connection.answer(0.0)
+    whole.is_sent = True
+    connection.write(whole.octets(octets))
+    return await connection.answer(budget.wait_s(Stage.MAIL, clock(), deadline))
 
 
 def _shared(result: Transacted) -> Verdict | None:

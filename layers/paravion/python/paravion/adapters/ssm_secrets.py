@@ -77,6 +77,16 @@ class SsmSecrets:
         with _unavailable(name, but="ParameterNotFound"):
             self._client.delete_parameter(Name=f"{self._prefix}/{name}")
 
+    def names(self, under: str) -> list[str]:
+        """See ports.Secrets."""
+        found: list[str] = []
+        with _unavailable(under, but=""):
+            # Without WithDecryption no secret comes here.
+            pages = self._client.get_paginator("get_parameters_by_path").paginate(Path=f"{self._prefix}/{under}")
+            for page in pages:
+                found += [parameter["Name"].removeprefix(f"{self._prefix}/") for parameter in page["Parameters"]]
+        return found
+
 
 @contextmanager
 def _unavailable(name: str, *, but: str) -> Iterator[None]:

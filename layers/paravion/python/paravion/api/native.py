@@ -43,6 +43,8 @@ class NativeDoor:
         """
         Register the function for a method and a path such as `/v1/messages/{queue_id}`.
 
+        A last label `{name+}` takes the rest of the path, slashes and all: API Gateway decodes a path before we
+        see it, so that an encoded slash is one.
         With `is_open`, anybody may ask.
         """
 
@@ -83,14 +85,17 @@ class NativeDoor:
         return json_answer(status.http, {"error": error}, **headers)
 
     def _find(self, request: HttpRequest) -> tuple[Resource, dict[str, str], bool] | None:
-        segments = request.segments
         for method, template, resource, is_open in self._routes:
+            segments = request.segments
+            if template[-1].endswith("+}"):
+                rest = len(template) - 1
+                segments = [*segments[:rest], "/".join(segments[rest:])]
             if method != request.method or len(template) != len(segments):
                 continue
             labels: dict[str, str] = {}
             for expected, segment in zip(template, segments, strict=True):
                 if expected.startswith("{") and segment:
-                    labels[expected[1:-1]] = segment
+                    labels[expected[1:-1].removesuffix("+")] = segment
                 elif expected != segment:
                     break
             else:
@@ -100,13 +105,23 @@ class NativeDoor:
 
 def read_json(request: HttpRequest) -> dict[str, Any]:
     """
+    Read a request's JSON object.
+
+    Raises:
+        Rejected: bad_request.
+    """
+    return json_object(request.body)
+
+
+def json_object(octets: bytes) -> dict[str, Any]:
+    """
     Read a JSON object.
 
     Raises:
         Rejected: bad_request.
     """
     try:
-        value = json.loads(request.body)
+        value = json.loads(octets)
     except (ValueError, RecursionError) as exc:
         raise Rejected(BAD_REQUEST, "the body is not JSON") from exc
     if not isinstance(value, dict):

@@ -47,9 +47,44 @@ def message(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
 def queue(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
     """List waiting jobs. Raises Rejected, Unavailable."""
     parameters = call.request.parameters()
-    refuse_unknown(parameters, frozenset({"limit"}), "query parameter")
+    refuse_unknown(parameters, frozenset({"limit", "held"}), "query parameter")
     limit = read_count(parameters.get("limit"), "limit", default=_JOBS, high=_JOBS_MAX)
-    return json_answer(HTTPStatus.OK, timestamped(admin.show_queue(limit, call.principal, call.deps)))
+    held = parameters.get("held", ["false"])
+    if held not in (["true"], ["false"]):
+        raise Rejected(BAD_REQUEST, "held must be true or false")
+    view = admin.show_queue(limit, call.principal, call.deps, held_only=held == ["true"])
+    return json_answer(HTTPStatus.OK, timestamped(view))
+
+
+@ADMIN_DOOR.route("POST", "/v1/messages/{queue_id}/hold")
+def hold_message(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
+    """Hold a message. Raises Rejected, Unavailable."""
+    from paravion.services import hold  # seldom used
+
+    given = read_json(call.request)
+    refuse_unknown(given, frozenset({"reason"}), "member")
+    reason = given.get("reason")
+    if not isinstance(reason, str):
+        raise Rejected(BAD_REQUEST, "reason must be a text")
+    return json_answer(HTTPStatus.OK, hold.hold(labels["queue_id"], reason, call.principal, call.deps))
+
+
+@ADMIN_DOOR.route("POST", "/v1/messages/{queue_id}/release")
+def release_message(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
+    """Release a message. Raises Rejected, Unavailable."""
+    from paravion.services import hold
+
+    if call.request.body.strip() not in {b"", b"{}"}:
+        raise Rejected(BAD_REQUEST, "a release has nothing to set: the body must be empty")
+    return json_answer(HTTPStatus.OK, hold.release(labels["queue_id"], call.principal, call.deps))
+
+
+@ADMIN_DOOR.route("DELETE", "/v1/messages/{queue_id}")
+def remove_message(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
+    """Take a message out of the queue. Raises Rejected, Unavailable."""
+    from paravion.services import hold
+
+    return json_answer(HTTPStatus.OK, hold.remove(labels["queue_id"], call.principal, call.deps))
 
 
 @ADMIN_DOOR.route("GET", "/v1/identities")

@@ -12,11 +12,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from paravion.api.http_event import HttpAnswer, json_answer
-from paravion.api.native import read_json, refuse_unknown, timestamped
+from paravion.api.native import json_object, read_json, refuse_unknown, timestamped
 from paravion.api.native_admin import ADMIN_DOOR
 from paravion.domain import ids
 from paravion.domain.address import shown
 from paravion.domain.status import BAD_REQUEST, MESSAGE_TOO_BIG, NOT_FOUND, Rejected
+from paravion.domain.table_pages import AT_ONCE
 from paravion.errors import SpoolConflict, SpoolMissing
 
 if TYPE_CHECKING:
@@ -32,6 +33,35 @@ def list_tables(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  #
     return json_answer(HTTPStatus.OK, timestamped(tables.list_tables(call.principal, call.deps)))
 
 
+@ADMIN_DOOR.route("PUT", "/v1/tables")
+def load_tables(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
+    """Load several tables at one instant, from JSON in the body or in an upload. Raises Rejected, Unavailable."""
+    from paravion.services import tables
+
+    upload_id = _parameters(call, {"upload_id"}).get("upload_id", "")
+    body = json_object(_upload(upload_id, call)) if upload_id else read_json(call.request)
+    refuse_unknown(body, frozenset({"tables"}), "key")
+    items = body.get("tables")
+    if not isinstance(items, list) or not 0 < len(items) <= AT_ONCE:
+        raise Rejected(BAD_REQUEST, f"tables must be a list of 1 to {AT_ONCE} objects with kind, name and files")
+    given: dict[str, list[tuple[str, bytes]]] = {}
+    for number, item in enumerate(items):
+        if not isinstance(item, dict):
+            raise Rejected(BAD_REQUEST, f"tables[{number}] must be an object")
+        refuse_unknown(item, frozenset({"kind", "name", "files"}), "key")
+        kind, name = item.get("kind"), item.get("name", "")
+        if not isinstance(kind, str) or not isinstance(name, str):
+            raise Rejected(BAD_REQUEST, f"tables[{number}]: kind and name are texts")
+        full = tables.kind_of(kind, name)
+        if full in given:
+            raise Rejected(BAD_REQUEST, f"tables[{number}]: {shown(full)} is given more than once")
+        given[full] = _files(item.get("files"))
+    answer = tables.load_tables(given, call.principal, call.deps)
+    if upload_id:
+        call.deps.uploads.delete(upload_id)
+    return json_answer(HTTPStatus.OK, timestamped({"tables": answer}))
+
+
 @ADMIN_DOOR.route("PUT", "/v1/tables/{kind}")
 def load_table(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     """Load a table from the body, an upload, or several files as JSON. Raises Rejected, Unavailable."""
@@ -43,7 +73,9 @@ def load_table(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     if upload_id:
         files = [(given.get("file", labels["kind"]), _upload(upload_id, call))]
     elif call.request.content_type == "application/json":
-        files = _files(call)
+        given_json = read_json(call.request)
+        refuse_unknown(given_json, frozenset({"files"}), "key")
+        files = _files(given_json.get("files"))
     else:
         files = [(given.get("file", labels["kind"]), call.request.body)]
     answer = tables.load_table(kind, files, call.principal, call.deps)
@@ -73,7 +105,7 @@ def remove_table(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     return HttpAnswer(HTTPStatus.NO_CONTENT)
 
 
-@ADMIN_DOOR.route("GET", "/v1/addresses/{address}")
+@ADMIN_DOOR.route("GET", "/v1/addresses/{address+}")
 def verify_address(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     """Say what would happen to mail for an address. Raises Rejected, Unavailable."""
     from paravion.services import verify
@@ -91,10 +123,7 @@ def _parameters(call: Call[AdminDeps], known: set[str]) -> dict[str, str]:
     return {name: values[0] for name, values in parameters.items()}
 
 
-def _files(call: Call[AdminDeps]) -> list[tuple[str, bytes]]:
-    given = read_json(call.request)
-    refuse_unknown(given, frozenset({"files"}), "key")
-    files = given.get("files")
+def _files(files: object) -> list[tuple[str, bytes]]:
     if not isinstance(files, list) or not files:
         raise Rejected(BAD_REQUEST, "files must be a list of objects with name and content")
     found = []

@@ -11,8 +11,10 @@ _SPECIALS = frozenset('"(<>:;[]\\)')
 
 
 def split_addresses(text: str, hostname: str) -> list[str]:
-    """
+    r"""
     Give the addr-specs of an address list in their order, without display names, comments and groups.
+
+    A backslash before a plain address stays: `\root` is not looked up in the aliases (domain/submission.py).
 
     Args:
         text: The list.
@@ -21,11 +23,10 @@ def split_addresses(text: str, hostname: str) -> list[str]:
     Raises:
         ValueError: What is wrong, in printable ASCII.
     """
-    text = text.strip().removeprefix("\\")  # `\root` means no aliasing, and there is none
-    if _SPECIALS.isdisjoint(text):
-        parts = [part.strip() for part in text.split(",")]
-        if not any(" " in part or "\t" in part for part in parts):
-            return [part if "@" in part else f"{part}@{hostname}" for part in parts if part]
+    parts = [part.strip() for part in text.split(",")]
+    plain = "".join(part.removeprefix("\\") for part in parts)
+    if _SPECIALS.isdisjoint(plain) and " " not in plain and "\t" not in plain:
+        return [part if "@" in part else f"{part}@{hostname}" for part in parts if part.removeprefix("\\")]
     from paravion.domain.address import parse_mailboxes
 
     return [mailbox.address for mailbox in parse_mailboxes(text.encode("utf-8", "surrogateescape"))]

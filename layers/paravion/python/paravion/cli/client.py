@@ -151,9 +151,9 @@ class Client:
         headers = {"Content-Type": "application/json"}
         return self._persist("POST", path, json.dumps(fields).encode(), headers, {}).fields
 
-    def delete(self, path: str, query: Mapping[str, str] | None = None) -> None:
+    def delete(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Remove something. Raises ApiAway, ApiError."""
-        self._persist("DELETE", path, b"", {}, query or {})
+        return self._persist("DELETE", path, b"", {}, query or {}).fields
 
     def submit(self, fields: dict[str, Any], content: bytes, idempotency_key: str) -> dict[str, Any]:
         """

@@ -6,6 +6,8 @@
                      (450 4.2.0 Try again later)
                                                            b@busy.example
 
+What is held shows why; `-qQ` shows that alone, as sendmail's does with what it has in quarantine.
+
 sendmail's size column holds the number of attempts: the ledger does not know sizes, only the spool does.
 """
 
@@ -35,17 +37,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(words: Sequence[str], environ: Mapping[str, str]) -> int:
     """
-    Print the queue; `-v` adds when each job is due.
+    Print the queue; `-v` adds when each job is due, `-qQ` shows what is held and nothing else.
 
     Returns:
         The sysexits code.
     """
-    unknown = [word for word in words if word != "-v"]
+    unknown = [word for word in words if word not in {"-v", "-qQ"}]
     if unknown:
         print(f"mailq: unknown argument {unknown[0]}", file=sys.stderr)
         return EX_USAGE
     try:
-        jobs = Client(load(environ)).get("/v1/queue", {"limit": str(MOST_JOBS)}).get("jobs", [])
+        query = {"limit": str(MOST_JOBS)} | ({"held": "true"} if "-qQ" in words else {})
+        jobs = Client(load(environ)).get("/v1/queue", query).get("jobs", [])
     except BadConfig as exc:
         print(f"mailq: {exc}", file=sys.stderr)
         return EX_CONFIG
@@ -72,6 +75,8 @@ def render(jobs: Sequence[Mapping[str, Any]], *, verbose: bool) -> Iterator[str]
         yield f"{plain(job.get('queue_id')):<26} {plain(job.get('attempts')):>7} {arrived:<19} {sender}"
         if verbose:
             yield f"{'':17}(due {plain(job.get('due_at'))}, {plain(job.get('state'))})"
+        if job.get("held") or job.get("state") == "held":
+            yield f"{'':17}(held: {plain(job.get('held')) or 'ask an operator'})"
         reason = None
         for recipient in job.get("recipients", []):
             text = plain(recipient.get("text"))

@@ -1,5 +1,6 @@
 """
-`paravion`: up, smtpd, show, queue, identity, doctor, tables, suppression, hosts, webhook, credentials, version.
+`paravion`: up, smtpd, show, queue, hold, release, remove, identity, doctor, tables,
+suppression, routes, hosts, webhook, credentials, version.
 
 A command's own work stands in its module, which is imported only when it is called.
 """
@@ -9,8 +10,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from paravion import __version__
 from paravion.cli.client import EX_CONFIG, EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, ApiAway, ApiError, Client
@@ -18,6 +20,16 @@ from paravion.cli.config import BadConfig, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+
+_MODULES: Final = {
+    "tables": "load and show aliases and sendmail's other tables",
+    "suppression": "addresses that nothing is sent to",
+    "routes": "what smarthosts are logged in to with",
+    "hosts": "which hosts are slow or away, and limits for them",
+    "webhook": "the secrets that requests to webhooks are signed with",
+}
+"""Commands of which each has a module of its name."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,7 +71,12 @@ def _parser(command: str) -> argparse.ArgumentParser:
 
     queue = commands.add_parser("queue", help="show what waits, as mailq does")
     queue.add_argument("-v", action="store_true", help="show also when each job is due")
+    queue.add_argument("-qQ", action="store_true", dest="held", help="show what is held, and nothing else")
     queue.set_defaults(run=_queue)
+
+    from paravion.cli import hold
+
+    hold.add_arguments(commands)
 
     identity = commands.add_parser("identity", help="who may send, and the DKIM keys that sign")
     doctor = commands.add_parser("doctor", help="say what a sending domain's DNS lacks")
@@ -68,28 +85,10 @@ def _parser(command: str) -> argparse.ArgumentParser:
 
         identities.add_identity(identity)
         identities.add_doctor(doctor)
-    tables = commands.add_parser("tables", help="load and show aliases and sendmail's other tables")
-    if command == "tables":
-        from paravion.cli import tables as tables_command
-
-        tables_command.add_arguments(tables)
-    suppression = commands.add_parser("suppression", help="addresses that nothing is sent to")
-    if command == "suppression":
-        from paravion.cli import suppression as suppression_command
-
-        suppression_command.add_arguments(suppression)
-
-    hosts = commands.add_parser("hosts", help="which hosts are slow or away, and limits for them")
-    if command == "hosts":
-        from paravion.cli import hosts as hosts_command
-
-        hosts_command.add_arguments(hosts)
-
-    webhook = commands.add_parser("webhook", help="the secrets that requests to webhooks are signed with")
-    if command == "webhook":
-        from paravion.cli import webhook as webhook_command
-
-        webhook_command.add_arguments(webhook)
+    for name, help_text in _MODULES.items():
+        parts = commands.add_parser(name, help=help_text)
+        if command == name:
+            import_module(f"paravion.cli.{name}").add_arguments(parts)
 
     credentials = commands.add_parser("credentials", help="access keys and SMTP passwords")
     actions = credentials.add_subparsers(metavar="ACTION", required=True)
@@ -146,7 +145,7 @@ def _show(arguments: argparse.Namespace) -> int:
 def _queue(arguments: argparse.Namespace) -> int:
     from paravion.cli import mailq
 
-    return mailq.main(["-v"] if arguments.v else [])
+    return mailq.main([*(["-v"] if arguments.v else []), *(["-qQ"] if arguments.held else [])])
 
 
 def _create_credential(arguments: argparse.Namespace) -> int:

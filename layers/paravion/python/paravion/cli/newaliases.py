@@ -1,8 +1,8 @@
 """
 `newaliases`: loads the alias files, and the lists that they include, in place of what was loaded.
 
-Everything is checked here before anything is sent, and again by the API, which takes each table whole or not at
-all. A list is sent before what includes it.
+Everything is checked here before anything is sent, and again by the API, which takes all of it at one instant or
+nothing. What is too much for one request goes table by table, a list before what includes it, and that is told.
 """
 
 from __future__ import annotations
@@ -26,9 +26,13 @@ from paravion.cli.config import BadConfig, load
 
 TYPE_CHECKING = False  # as in http1.py
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 EX_NOINPUT = 66
+AT_ONCE = 100
+"""Tables of one request (docs/http-api.md)."""
+
+TOO_BIG = ("message_too_big", "payload_too_big")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,6 +70,34 @@ def _load(files: Sequence[str], client: Client) -> int:
         for problem in exc.problems:
             _fail(problem, EX_DATAERR)
         return _fail(f"nothing was loaded, problems: {exc.count}", EX_DATAERR)
+    if not lists or not _load_at_once(contents, lists, client):
+        _load_in_turn(contents, lists, client)
+    return EX_OK
+
+
+def _load_at_once(contents: Sequence[tuple[str, bytes]], lists: Mapping[str, bytes], client: Client) -> bool:
+    """Swap all of it in at one instant; False when it is too much for that."""
+    if len(lists) >= AT_ONCE:
+        return False
+    tables = [
+        {"kind": "include", "name": name, "files": [_file(f"/{name}", octets)]} for name, octets in lists.items()
+    ]  # fmt: skip
+    tables.append({"kind": "aliases", "files": [_file(*content) for content in contents]})
+    try:
+        answer = client.put("/v1/tables", {}, json.dumps({"tables": tables}).encode(), "application/json")
+    except ApiError as exc:
+        if exc.key in TOO_BIG:
+            return False
+        raise
+    for table in answer["tables"]:
+        what = "aliases" if table["kind"] == "aliases" else "members"
+        print(f"{table['kind'].removeprefix('include')}: {table['entries']} {what}")
+    return True
+
+
+def _load_in_turn(contents: Sequence[tuple[str, bytes]], lists: Mapping[str, bytes], client: Client) -> None:
+    if lists:
+        print("newaliases: too much for one swap: the lists are loaded first, then the aliases", file=sys.stderr)
     for name, octets in lists.items():
         answer = client.put(
             "/v1/tables/include", {"name": name, "file": f"/{name}"}, octets, "application/octet-stream"
@@ -75,10 +107,13 @@ def _load(files: Sequence[str], client: Client) -> int:
         ((name, octets),) = contents
         answer = client.put("/v1/tables/aliases", {"file": name}, octets, "application/octet-stream")
     else:
-        body = {"files": [{"name": name, "content": base64.b64encode(octets).decode()} for name, octets in contents]}
+        body = {"files": [_file(*content) for content in contents]}
         answer = client.put("/v1/tables/aliases", {}, json.dumps(body).encode(), "application/json")
-    print(f"{', '.join(files)}: {answer['entries']} aliases")
-    return EX_OK
+    print(f"{', '.join(name for name, _ in contents)}: {answer['entries']} aliases")
+
+
+def _file(name: str, octets: bytes) -> dict[str, str]:
+    return {"name": name, "content": base64.b64encode(octets).decode()}
 
 
 def _lists(entries: dict[str, str]) -> dict[str, bytes]:

@@ -176,7 +176,7 @@ def _reverse_path(value: str, config: Config) -> str:
         (sender,) = split_addresses(value, _hostname(config))
     except ValueError:
         raise BadUsage(f"-f: not one address: {value!r}", EX_DATAERR) from None
-    return sender
+    return sender.removeprefix("\\")
 
 
 def _hostname(config: Config) -> str:

@@ -20,6 +20,8 @@ def render(message: Mapping[str, Any]) -> Iterator[str]:
     )
     if message.get("due_at"):
         yield f"  due    {plain(message.get('due_at'))}"
+    if message.get("held"):
+        yield f"  held   {plain(message.get('held'))}"
     if message.get("notices_owed"):
         yield f"  owed   {plain(', '.join(map(str, message['notices_owed'])))}"
     for recipient in message.get("recipients", []):

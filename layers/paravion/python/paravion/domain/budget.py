@@ -20,6 +20,7 @@ TIMEOUTS_S: Final[dict[Stage, float]] = {
     Stage.HELO: 300,
     Stage.STARTTLS: 120,  # not in the RFC; nothing but a flag changes before the 220
     Stage.TLS: 30,  # a handshake is two round trips
+    Stage.AUTH: 120,  # RFC 4954 names none; a host may ask a directory
     Stage.RSET: 20,  # RFC 5321 asks for nothing but forgetting
     Stage.MAIL: 300,  # 4.5.3.2.2
     Stage.RCPT: 300,  # 4.5.3.2.3

@@ -36,6 +36,8 @@ _ACTIONS: Final = {
     NoticeKind.DELAYED: ("delayed", 4),
     NoticeKind.RELAYED: ("relayed", 2),
     NoticeKind.DELIVERED: ("delivered", 2),
+    NoticeKind.LISTED: ("delivered", 2),
+    NoticeKind.EXPANDED: ("expanded", 2),
 }
 """Action (RFC 3464 2.3.3) and the class that every status in the report has."""
 

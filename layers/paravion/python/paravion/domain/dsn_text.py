@@ -20,7 +20,7 @@ from paravion.domain import suppression
 from paravion.domain.address import xtext_decode
 from paravion.domain.headers import format_date, split_header
 from paravion.domain.outcome import Outcome, Result
-from paravion.domain.queue import NoticeKind
+from paravion.domain.queue import ARRIVALS, NoticeKind
 from paravion.domain.status import Rejected
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ PHRASES: Final = {
     "subject.delayed": "Delayed, still trying: your mail to {whom}",
     "subject.relayed": "Passed on: your mail to {whom}",
     "subject.delivered": "Delivered: your mail to {whom}",
+    "subject.listed": "Delivered: your mail to {whom}",
+    "subject.expanded": "Passed on: your mail to {whom}",
     "subject.report": "Not delivered: a report to {whom}",
     "subject.many": "{count} recipients",
     "what.failed.one": "Your mail could not be delivered to this recipient:",
@@ -59,6 +61,14 @@ PHRASES: Final = {
     "It has been handed over to the program that takes the mail for this address:",
     "what.delivered.many": "You asked to be told when your mail is delivered. "
     "It has been handed over to the programs that take the mail for these {count} addresses:",
+    "what.listed.one": "You asked to be told when your mail is delivered. "
+    "This address is a mailing list, and your mail has reached it:",
+    "what.listed.many": "You asked to be told when your mail is delivered. "
+    "These {count} addresses are mailing lists, and your mail has reached them:",
+    "what.expanded.one": "You asked to be told when your mail is delivered. "
+    "This address stands for several recipients, and your mail is being passed on to them:",
+    "what.expanded.many": "You asked to be told when your mail is delivered. "
+    "Each of these {count} addresses stands for several recipients, and your mail is being passed on to them:",
     "what.report.one": "To the postmaster: we tried to tell a sender what became of a mail, and could not deliver "
     "that report either. So the sender knows nothing of it. The report was for:",
     "what.report.many": "To the postmaster: we tried to tell these {count} senders what became of a mail, and could "
@@ -75,6 +85,10 @@ PHRASES: Final = {
     "you. Please do not send it again now: the recipient could get it twice.",
     "after.relayed": "It will not tell us when your mail lies in the mailbox, so this is the last confirmation that "
     "you will get. If it can't deliver your mail after all, it should tell you.",
+    "after.listed": "The list now sends it to its members. You will not be told of each of them, nor of failures: "
+    "those are reported to the list's owner.",
+    "after.expanded": "You will not be told of each success. If one of them can't be reached, you will be told, "
+    "unless you asked not to be.",
     "mail": "The mail in question:",
     "mail.subject": "Subject: {value}",
     "mail.date": "Sent: {value}",
@@ -283,7 +297,7 @@ def _reason(kind: NoticeKind, outcome: Outcome) -> tuple[str, ...]:
         tables = (FAILED,) if outcome.is_reply else (FAILED_HERE, FAILED)
         reason, advice = _look_up(detail, *tables)
         return PHRASES["why"].format(reason=reason), PHRASES["advice"].format(advice=advice)
-    if kind in {NoticeKind.RELAYED, NoticeKind.DELIVERED} or is_stale(kind, outcome):
+    if kind in {NoticeKind.RELAYED, NoticeKind.DELIVERED, *ARRIVALS} or is_stale(kind, outcome):
         return ()
     tables_later = (LATER,) if outcome.is_reply else (LATER_HERE, LATER)
     sentence = PHRASES["last_try"].format(reason=_look_up(detail, *tables_later))
@@ -306,8 +320,8 @@ def _afterwards(report: Report) -> list[str]:
         texts.append(PHRASES["other" if others == 1 else "others"].format(count=others))
     if report.kind is NoticeKind.DELAYED:
         texts.append(PHRASES["after.delayed"].format(until=_moment(report.return_at)))
-    elif report.kind is NoticeKind.RELAYED:
-        texts.append(PHRASES["after.relayed"])
+    elif report.kind is NoticeKind.RELAYED or report.kind in ARRIVALS:
+        texts.append(PHRASES[f"after.{report.kind.value}"])
     return texts
 
 
@@ -323,7 +337,7 @@ def _mail(report: Report) -> str:
 def _details(report: Report) -> str:
     blocks = [PHRASES["details"]]
     for recipient, state in report.members:
-        if not is_stale(report.kind, state.outcome):
+        if report.kind not in ARRIVALS and not is_stale(report.kind, state.outcome):
             date = format_date(state.at)
             if report.kind is NoticeKind.EXPIRED:
                 date = PHRASES["details.expired"].format(date=date)

@@ -47,6 +47,24 @@ class Recipient:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrivals:
+    """
+    Named addresses that the message has arrived at here, and whose sender asked to hear of it (NOTIFY=SUCCESS).
+
+    Attributes:
+        sender: The submission's reverse-path, which a list's members do not see; never null.
+        envid: The submission's.
+        lists: Mailing lists: delivered, for the message ends there (RFC 3461 5.2.7.1).
+        aliases: Aliases of several addresses: expanded (5.2.7.3 c).
+    """
+
+    sender: str
+    envid: str = ""
+    lists: tuple[Recipient, ...] = ()
+    aliases: tuple[Recipient, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Envelope:
     """
     Everything about one message but its content.
@@ -74,6 +92,8 @@ class Envelope:
         parts: Of the first of several messages that one submission became: the others' queue ids and how
             many jobs each makes. They are all kept before this one is.
         tls_required: It must not travel in clear (domain/tls_policy.py).
+        quarantine: Why the message is held before it is tried, or "".
+        arrivals: Of the first of several messages (or the only one): what its first job owes a report of.
     """
 
     queue_id: str
@@ -94,6 +114,8 @@ class Envelope:
     body_id: str = ""
     parts: tuple[tuple[str, int], ...] = ()
     tls_required: bool = False
+    arrivals: Arrivals | None = None
+    quarantine: str = ""
 
     @property
     def df_id(self) -> str:
@@ -136,11 +158,17 @@ def decode_qf(octets: bytes) -> tuple[Envelope, bytes]:
         fields: dict[str, Any] = json.loads(line)
         if fields.pop("v", None) != _VERSION:
             raise ValueError("qf of an unknown version")
-        fields["recipients"] = tuple(
-            Recipient(**{**item, "notify": tuple(item["notify"])}) for item in fields["recipients"]
-        )
+        fields["recipients"] = _recipients(fields["recipients"])
         fields["tags"] = tuple((name, value) for name, value in fields["tags"])
         fields["parts"] = tuple((queue_id, jobs) for queue_id, jobs in fields.get("parts", ()))
+        told = fields.get("arrivals")
+        if told:
+            lists, aliases = _recipients(told["lists"]), _recipients(told["aliases"])
+            fields["arrivals"] = Arrivals(**{**told, "lists": lists, "aliases": aliases})
         return Envelope(**fields), header
     except (TypeError, KeyError, AttributeError) as exc:
         raise ValueError(f"qf that is no envelope: {exc}") from exc
+
+
+def _recipients(items: list[dict[str, Any]]) -> tuple[Recipient, ...]:
+    return tuple(Recipient(**{**item, "notify": tuple(item["notify"])}) for item in items)

@@ -18,10 +18,17 @@ the lists under way and a mark for each recipient found, never a list's members.
     anything else                         a recipient, if it is not one already
 
 A list is an alias with an owner (`owner-NAME` is an alias too): its members get the message under the owner's
-reverse-path, and the sender's NOTIFY and ORCPT end there (RFC 3461 6.2.7). Those of other aliases keep both.
+reverse-path. What becomes of the sender's DSN parameters (RFC 3461 5.2.7):
+
+    the alias             its members get            for NOTIFY=SUCCESS the sender is told
+    --------------------  -------------------------  ------------------------------------------------
+    is a list             none of them               delivered: the message ends there (5.2.7.1)
+    has one target        all of them                nothing; the target's host reports (5.2.7.2)
+    has several, or       all but SUCCESS            expanded (5.2.7.3 c)
+    an included list
 
 The tables are asked through `Lookups`; nothing here knows where they lie. Next: services/expand.py.
-Standards: RFC 3461 6.2.7 (DSN parameters), RFC 5321 3.9 (aliases and lists), aliases(5) of sendmail.
+Standards: RFC 3461 5.2.7 (DSN parameters), RFC 5321 3.9 (aliases and lists), aliases(5) of sendmail.
 """
 
 from __future__ import annotations
@@ -101,10 +108,12 @@ class Group:
         reverse_path: The sender's, or a list owner's.
         delivered_to: The alias whose members they are, for the message's Delivered-To field; "" for those
             that the caller named.
+        quarantine: Why their message is held, "" if it is not.
     """
 
     reverse_path: str
     delivered_to: str = ""
+    quarantine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +151,14 @@ class Expansion:
     Attributes:
         count: Recipients found that can get mail.
         refusals: Texts of those that can't, the first few.
+        lists, aliases: Addresses that are lists, or aliases of several, and whose sender wants to hear of success.
     """
 
     def __init__(self, lookups: Lookups, rules: Rules, trace: Callable[[int, str, str], None] | None = None) -> None:
         self.count = 0
         self.refusals: list[Refusal] = []
+        self.lists: list[Recipient] = []
+        self.aliases: list[Recipient] = []
         self._lookups = lookups
         self._rules = rules
         self._trace = trace
@@ -154,19 +166,32 @@ class Expansion:
         self._expanded: set[str] = set()
         self._local = frozenset(rules.local_domains)
 
-    def run(self, recipients: Sequence[Recipient], reverse_path: str) -> Iterator[list[Found]]:
+    def run(
+        self,
+        recipients: Sequence[Recipient],
+        reverse_path: str,
+        quarantined: Mapping[str, str] | None = None,
+        unaliased: frozenset[str] = frozenset(),
+    ) -> Iterator[list[Found]]:
         """
         Give the recipients in lists of bounded length, each recipient once.
 
         Args:
             recipients: In normal form.
             reverse_path: The sender's.
+            unaliased: Forward-paths that are not looked up.
+            quarantined: Forward-paths whose mail is held, with why; whoever comes out of them is held too.
 
         Raises:
             Rejected: A recipient that the caller named is refused by a table, or loops; too many come out.
         """
-        group = Group(reverse_path)
-        stack = [iter([[_Node(recipient.forward_path, recipient, group) for recipient in recipients]])]
+        held = quarantined or {}
+        nodes = []
+        for given in recipients:
+            path = given.forward_path
+            group = Group(reverse_path, quarantine=held.get(path, ""))
+            nodes.append(_Node(path, given, group, is_final=path in unaliased))
+        stack = [iter([nodes])]
         while stack:
             page = next(stack[-1], None)
             if page is None:
@@ -239,11 +264,21 @@ class Expansion:
         key = f"alias {name}"
         if _is_on(node.way, key):
             return self._refuse(node, _loop(f"alias loop: {_shown_way(node.way, name)}"), "loop")
+        owner = "" if name.startswith("owner-") else aliases.get(f"owner-{name}", "")
+        is_single = not owner and "\n" not in aliases[name] and not aliases[name].startswith(":include:")
+        if "SUCCESS" in node.given.notify and not is_single:
+            # Also of a name whose members have the mail by another: it arrived.
+            arrived = replace(node.given, forward_path=node.address, origin="", refusal="")
+            (self.lists if owner else self.aliases).append(arrived)
         if key in self._expanded:
             self._tell(node, "expanded already")
             return []
         self._expanded.add(key)
-        child = self._member(node, name, address, aliases)
+        child = self._member(node, owner, address)
+        if not is_single and child.given.notify:
+            # A keyword is left over, or NEVER is said: without any, failures would be reported.
+            notify = tuple(word for word in child.given.notify if word != "SUCCESS") or ("NEVER",)
+            child = replace(child, given=replace(child.given, notify=notify))
         self._tell(node, f"alias {name}" + (f", owner {child.group.reverse_path}" if child.group != node.group else ""))
         members: list[_Node] = []
         for target in aliases[name].split("\n"):
@@ -254,18 +289,17 @@ class Expansion:
                 members.append(self._target(child, target, name, address))
         return self._followed(node, key, members)
 
-    def _member(self, node: _Node, name: str, address: str, aliases: Mapping[str, str]) -> _Node:
+    def _member(self, node: _Node, owner: str, address: str) -> _Node:
         """What an alias's members take over: its owner's reverse-path, or the sender's DSN parameters."""
-        owner = "" if name.startswith("owner-") else aliases.get(f"owner-{name}", "")
         if owner:
             one = "" if "\n" in owner or owner[0] in ":\\" or is_target(owner) else owner
             path = self._qualified(one or f"owner-{address}")
             # A report on its way to a list keeps its null reverse-path: nothing answers a report.
-            group = Group(path if node.group.reverse_path else "", address)
+            group = replace(node.group, reverse_path=path if node.group.reverse_path else "", delivered_to=address)
             return replace(node, given=Recipient("", origin=address), group=group)
         orcpt = node.given.orcpt or (f"rfc822;{xtext_encode(node.address)}" if node.address.isascii() else "")
         given = replace(node.given, orcpt=orcpt, origin=node.given.origin or address)
-        return replace(node, given=given, group=Group(node.group.reverse_path, node.group.delivered_to or address))
+        return replace(node, given=given, group=replace(node.group, delivered_to=node.group.delivered_to or address))
 
     def _target(self, child: _Node, target: str, name: str, alias: str) -> _Node:
         if is_target(target):

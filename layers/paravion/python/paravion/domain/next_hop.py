@@ -9,6 +9,7 @@ RFC: 5321 4.1.3 (address literals) and 5.1; 6890 (special-purpose addresses), 60
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +27,7 @@ _SPECIAL: Final = (
 )
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _PORTS: Final = 65_536
+_CREDENTIAL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,14 @@ class MxHost:
         port: TCP port.
         addresses: To try in this order; empty: look them up when its turn comes.
         allow_private: A route names it on purpose; otherwise private addresses are refused.
+        by_route: The operator named it, or the domain whose MX it is: what it wants of us is the operator's affair.
     """
 
     name: str
     port: int = SMTP_PORT
     addresses: tuple[str, ...] = ()
     allow_private: bool = False
+    by_route: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +57,30 @@ class NextHop:
 
     Attributes:
         tls: What the route asks for: none, may, encrypt, verify; "" leaves it to the setting.
+        credential: Name of what we log in with, "" for nothing.
         policy_domain: Whose MX these are: the domain that MTA-STS asks (RFC 8461 3.4); "" where an operator or a
             literal named the host itself.
         secure: A validating resolver vouches for the list of hosts: DANE may be looked for (RFC 7672 2.2.1).
         sts: What is known of the policy domain's MTA-STS (services/mta_sts.py).
+        behind: Hops for what this one can't be given (services/fallback.py).
     """
 
     name: str
     hosts: tuple[MxHost, ...]
     tls: str = ""
+    credential: str = ""
     policy_domain: str = ""
     secure: bool = False
     sts: StsFinding = NO_STS
+    behind: tuple[NextHop, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Equal for recipients that share a transaction: the same hop, in the same way, and so on behind it."""
+        return (self.name, self.tls, self.credential, *(part for hop in self.behind for part in hop.key))
 
 
-def route(relay: str) -> NextHop | None:
+def route(relay: str, tls: str = "", credential: str = "") -> NextHop | None:
     """
     Read the setting `relay`: the smarthost that takes all mail, or None when each domain's MX decides.
 
@@ -75,6 +88,8 @@ def route(relay: str) -> NextHop | None:
 
     Args:
         relay: `mx` or `HOST:PORT`; an IPv6 address in brackets.
+        tls, credential: Of the smarthost. With a credential TLS is verified if nothing is said: a password is no
+            use to opportunism, which talks to whoever answers.
 
     Raises:
         ValueError: Neither; settings.py refuses it earlier.
@@ -90,7 +105,20 @@ def route(relay: str) -> NextHop | None:
         addresses: tuple[str, ...] = (str(ipaddress.ip_address(name)),)
     except ValueError:
         addresses = ()
-    return NextHop(relay, (MxHost(name, int(port), addresses, allow_private=True),))
+    host = MxHost(name, int(port), addresses, allow_private=True, by_route=True)
+    return NextHop(relay, (host,), tls or ("verify" if credential else ""), credential)
+
+
+def credential_name(name: str) -> str:
+    """
+    Give a credential's name.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not _CREDENTIAL.fullmatch(name):
+        raise ValueError("a credential's name has 1 to 64 of letters, digits and . _ -, the first no punctuation")
+    return name
 
 
 def is_literal(domain: str) -> bool:

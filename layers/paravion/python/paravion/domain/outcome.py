@@ -12,7 +12,7 @@ from typing import Final
 
 from paravion.domain.tls_facts import NO_FACTS, TlsFacts
 
-HELD: Final = "HELD"
+PACED: Final = "PACED"
 """The command of an outcome that waits for its turn at a host: nothing was asked, and no attempt is counted."""
 
 HANDED_OVER: Final = "TARGET"

@@ -10,6 +10,7 @@ A job is a message, or a chunk of at most 100 of its recipients. The record is m
     tried      an attempt ended and somebody is still deferred    retry plans it (or gives it up)
     deferred   waits for its due time                             the sweep makes it ready
     ready      sent back to the delivery queue by the sweep       deliver claims it; the sweep again, if lost
+    held       kept back by a rule or an operator, untried        an operator; retry, when its time here is over
     done       every recipient is delivered or failed             nobody
     removed    an operator removed it                             nobody
 
@@ -17,6 +18,9 @@ A job is a message, or a chunk of at most 100 of its recipients. The record is m
 owe a bounce. A notice is named after its kind and the attempt that caused it, so that its members never
 change afterwards and the report's queue id follows from it: a repeated report is one message. What the
 suppression list must be told of is owed in the same way.
+
+A job that a worker has cannot be held: `quarantine` is set, and it is held when the attempt ends. Being held stops
+the queue's clock (`counted_from`), but the spool's goes on: schedule.LIFETIME_S ends it, and the sender is told.
 
 Never twice: a claim hands out only recipients that are neither delivered nor failed.
 
@@ -30,14 +34,21 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from paravion.domain.outcome import HANDED_OVER, HELD, Outcome, Result
+from paravion.domain.ids import shard_of
+from paravion.domain.outcome import HANDED_OVER, PACED, Outcome, Result
+from paravion.domain.schedule import LIFETIME_S
 from paravion.domain.suppression import says_no_such_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from paravion.domain.envelope import Envelope
+
 DUE_SHARDS: Final = 8
 """Parts of the due index. Not a setting: jobs in a part that no sweep looks into would be lost."""
+
+ALL_SHARDS: Final = 2 * DUE_SHARDS
+"""With as many again for held jobs, so that `mailq` finds them among many that wait; the sweep looks into all."""
 
 LOG_ENTRIES: Final = 40
 """History entries kept in a record; the middle of a longer history is dropped, its ends tell the story."""
@@ -50,15 +61,17 @@ class State(StrEnum):
     TRIED = "tried"
     DEFERRED = "deferred"
     READY = "ready"
+    HELD = "held"
     DONE = "done"
     REMOVED = "removed"
 
 
 class NoticeKind(StrEnum):
     """
-    What a report says; `failed`, `delayed`, `relayed` and `delivered` are RFC 3464 2.3.3 actions.
+    What a report says; but for `expired`, `listed` and `suppress` they are RFC 3464 2.3.3's actions.
 
-    `suppress` is none for the sender: it tells the suppression list of addresses that do not exist.
+    `listed` is delivered to a mailing list. `suppress` is none for the sender: it tells the suppression list of
+    addresses that do not exist.
     """
 
     FAILED = "failed"
@@ -67,6 +80,12 @@ class NoticeKind(StrEnum):
     DELIVERED = "delivered"
     EXPIRED = "expired"
     SUPPRESS = "suppress"
+    LISTED = "listed"
+    EXPANDED = "expanded"
+
+
+ARRIVALS: Final = frozenset({NoticeKind.LISTED, NoticeKind.EXPANDED})
+"""Reports of named addresses that the message arrived at here, lists and aliases: no position of the job's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +179,7 @@ class JobRecord:
     Attributes:
         version: Counts writes; a save names the version that it read (optimistic concurrency).
         attempts: Attempts begun, the one under way included.
-        held: Attempts that ended without one, since every recipient waits for his turn (outcome.HELD).
+        paced: Attempts that ended without one, since every recipient waits for his turn (outcome.PACED).
         faults: Times in a row that the job came back without an attempt that ended; sets the back-off.
         token: The lease's owner, "" when nobody holds it.
         lease_until, due_at: Seconds since the epoch, 0 for none. A due time without the state deferred or
@@ -168,6 +187,10 @@ class JobRecord:
         recipient_count: Of this chunk, 0 while unknown (nobody has read the envelope yet).
         recipients: By position in the envelope; those without an entry are untried.
         warned: The sender was told of the delay, or need not be.
+        quarantine: Why the job is held, or will be when its attempt ends; "" for neither.
+        released: An operator released it: what its envelope says of a quarantine counts no more.
+        held_at: Since when it has been held, 0 if it is not.
+        held_s: How long it had been held before.
     """
 
     key: JobKey
@@ -176,7 +199,7 @@ class JobRecord:
     version: int = 0
     attempts: int = 0
     faults: int = 0
-    held: int = 0
+    paced: int = 0
     token: str = ""
     lease_until: float = 0.0
     due_at: float = 0.0
@@ -186,6 +209,15 @@ class JobRecord:
     owed: tuple[Notice, ...] = ()
     warned: bool = False
     log: tuple[LogEntry, ...] = ()
+    quarantine: str = ""
+    released: bool = False
+    held_at: float = 0.0
+    held_s: float = 0.0
+
+    @property
+    def counted_from(self) -> float:
+        """The instant that the queue's times count from: time in hold does not count."""
+        return self.queued_at + self.held_s
 
     @property
     def is_closed(self) -> bool:
@@ -237,6 +269,7 @@ def with_outcomes(
     now: float,
     notify: Mapping[int, tuple[str, ...]],
     last: bool,
+    arrivals: tuple[NoticeKind, ...] = (),
 ) -> JobRecord:
     """
     Enter outcomes into a claimed record.
@@ -245,13 +278,14 @@ def with_outcomes(
         outcomes: By position: forward-path and outcome of this attempt.
         notify: By position: RFC 3461 NOTIFY of the recipient, () for the default.
         last: The attempt is over. Otherwise more outcomes follow under the same lease.
+        arrivals: Reports that the job owes with its first outcomes.
 
     Returns:
         The new record; its version is unchanged (the save counts it). Recipients that were final stay
         as they were, whatever `outcomes` says of them.
     """
     states = dict(record.recipients)
-    owed = list(record.owed)
+    owed = [*record.owed, *_of_arrivals(record, arrivals)]
     for position, (forward_path, outcome) in outcomes.items():
         if position in states and states[position].is_final:
             continue
@@ -266,8 +300,11 @@ def with_outcomes(
     if not last:
         return new
     tried = [state for state in states.values() if state.attempt == record.attempts]
-    every_held = bool(tried) and all(state.outcome.command == HELD for state in tried)
+    every_paced = bool(tried) and all(state.outcome.command == PACED for state in tried)
     every_final = len(states) >= record.recipient_count and all(s.is_final for s in states.values())
+    new = replace(new, paced=record.paced + every_paced)
+    if record.quarantine and not every_final:
+        return held(replace(new, state=State.TRIED), record.quarantine, now=now)
     return replace(
         new,
         state=State.DONE if every_final else State.TRIED,
@@ -275,29 +312,72 @@ def with_outcomes(
         lease_until=0.0,
         due_at=0.0,
         faults=0,
-        held=record.held + every_held,
+        quarantine="",
     )
 
 
 def waits_for_turn(record: JobRecord) -> float:
     """Say when the first of a tried job's recipients has his turn, if all only wait for that; 0 if not."""
     waiting = [record.recipients[n].outcome for n in record.deferred_positions()]
-    if not waiting or any(outcome.command != HELD for outcome in waiting):
+    if not waiting or any(outcome.command != PACED for outcome in waiting):
         return 0.0
     return min(outcome.not_before for outcome in waiting)
 
 
 def comes_at(record: JobRecord) -> float:
-    """Say when a waiting job is tried again; 0 when it does not wait. What lies in the queue comes when it can."""
-    if record.state is State.READY:
-        # Its due time is a safety net, behind its turn.
-        return waits_for_turn(record) or record.due_at
-    return record.due_at if record.state is State.DEFERRED else 0.0
+    """Say when a waiting job is due, as mailq tells it: that of one with a turn is a safety net behind it."""
+    return (record.state is State.READY and waits_for_turn(record)) or record.due_at
 
 
 def not_before(record: JobRecord) -> float:
     """Say before when there is nothing to try, since every host is known to be away; 0 for nothing known."""
     return min((record.recipients[n].outcome.not_before for n in record.deferred_positions()), default=0.0)
+
+
+def held(record: JobRecord, reason: str, *, now: float, by: str = "") -> JobRecord:
+    """
+    Hold an open job: at once, or, if a worker has it, when its attempt ends.
+
+    Args:
+        reason: Not empty.
+        by: The operator's credential; "" for a rule, or for a hold that is told already.
+    """
+    if by:
+        record = with_event(record, "hold", now=now, text=f"by {by}: {reason}")
+    record = replace(record, quarantine=reason)
+    if record.state is State.CLAIMED:
+        return record
+    return replace(
+        record,
+        state=State.HELD,
+        token="",
+        lease_until=0.0,
+        # Found again by then, so that no mail vanishes with its spool.
+        due_at=record.queued_at + LIFETIME_S,
+        faults=0,
+        held_at=record.held_at or now,
+    )
+
+
+def released(record: JobRecord, *, now: float, by: str) -> JobRecord:
+    """Let a job go on; one that is held is due at once."""
+    record = with_event(record, "release", now=now, text=f"by {by}")
+    record = replace(record, quarantine="", released=True)
+    if record.state is not State.HELD:
+        return record
+    held_s = record.held_s + max(0.0, now - record.held_at)
+    return replace(record, state=State.DEFERRED, due_at=now, held_at=0.0, held_s=held_s)
+
+
+def removed(record: JobRecord, *, now: float, by: str) -> JobRecord:
+    """Take an open job that no worker has out of the queue for good; nobody is told."""
+    record = with_event(record, "removal", now=now, text=f"by {by}")
+    return replace(record, state=State.REMOVED, due_at=0.0, quarantine="", held_at=0.0)
+
+
+def due_shard(record: JobRecord) -> int:
+    """Give the part of the due index that a record belongs to."""
+    return shard_of(record.key.queue_id, DUE_SHARDS) + (DUE_SHARDS if record.state is State.HELD else 0)
 
 
 def with_event(record: JobRecord, event: str, *, now: float, text: str = "") -> JobRecord:
@@ -307,12 +387,13 @@ def with_event(record: JobRecord, event: str, *, now: float, text: str = "") -> 
 
 
 def expired(record: JobRecord, *, now: float, outcomes: Mapping[int, tuple[str, Outcome]],
-            notify: Mapping[int, tuple[str, ...]]) -> JobRecord:  # fmt: skip
+            notify: Mapping[int, tuple[str, ...]], arrivals: tuple[NoticeKind, ...] = ()) -> JobRecord:  # fmt: skip
     """
     Give up every recipient that is not final: the queue's lifetime is over.
 
     Args:
         outcomes: By position, for every recipient of the chunk that is still open: what to tell.
+        arrivals: See `with_outcomes`.
     """
     states = dict(record.recipients)
     told = False
@@ -322,7 +403,8 @@ def expired(record: JobRecord, *, now: float, outcomes: Mapping[int, tuple[str, 
         states[position] = RecipientState(forward_path, outcome, now, record.attempts)
         told = told or _wants(notify.get(position, ()), "FAILURE")
     notice = Notice(NoticeKind.EXPIRED, record.attempts)
-    owed = (*record.owed, notice) if told and notice not in record.owed else record.owed
+    owed = (*record.owed, *_of_arrivals(record, arrivals))
+    owed = (*owed, notice) if told and notice not in owed else owed
     return replace(
         record,
         state=State.DONE,
@@ -333,6 +415,20 @@ def expired(record: JobRecord, *, now: float, outcomes: Mapping[int, tuple[str, 
         owed=owed,
         log=_bounded((*record.log, LogEntry(now, "expired", record.attempts, tuple(sorted(outcomes))))),
     )
+
+
+def arrivals_of(envelope: Envelope, chunk: int) -> tuple[NoticeKind, ...]:
+    """Give the reports of arrivals that a job owes: the first of its message, if it has any."""
+    told = envelope.arrivals if chunk == 0 else None
+    if told is None:
+        return ()
+    kinds = ((NoticeKind.LISTED, told.lists), (NoticeKind.EXPANDED, told.aliases))
+    return tuple(kind for kind, recipients in kinds if recipients)
+
+
+def _of_arrivals(record: JobRecord, arrivals: tuple[NoticeKind, ...]) -> list[Notice]:
+    """Owed by the write that enters the first outcome, and by no other: so once, whatever breaks off."""
+    return [] if record.recipients else [Notice(kind, record.attempts) for kind in arrivals]
 
 
 _WISH: Final = {

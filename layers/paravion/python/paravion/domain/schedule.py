@@ -16,6 +16,14 @@ FAULT_WAIT_MAX_S: Final = 900.0
 """Ceiling of the back-off after our own faults: an outage that is over must not hold mail for hours."""
 
 
+LIFETIME_S: Final = 14 * 86_400.0
+"""
+No job is older, held or not: the spool keeps 16 days, two of them for the report (template.yaml).
+
+The same as queue_return_s may be at most.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """

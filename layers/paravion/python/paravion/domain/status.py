@@ -115,6 +115,10 @@ NOT_OFFERED: Final = _row("not_offered", 502, "5.1", 404, "UnknownOperationExcep
 IDEMPOTENCY_CONFLICT: Final = _row("idempotency_conflict", 554, "5.0", 409, "ConflictException", 65,
                                    "Idempotency key was used for another message")  # fmt: skip
 EXPIRED: Final = _row("expired", 554, "4.7", 422, "MessageRejected", 69, "Could not be delivered in time")
+HELD_TOO_LONG: Final = _row("held_too_long", 550, "7.1", 422, "MessageRejected", 69,
+                            "Held back here and not released in time")  # fmt: skip
+WRONG_STATE: Final = _row("wrong_state", 554, "5.0", 409, "ConflictException", 65,
+                          "Not possible as things stand")  # fmt: skip
 ROUTING_LOOP: Final = _row("routing_loop", 554, "4.6", 422, "MessageRejected", 69, "Mail loops back to us")
 SMTPUTF8_NEEDED: Final = _row("smtputf8_needed", 553, "6.7", 422, "MessageRejected", 65,
                               "Next hop does not take internationalised mail")  # fmt: skip

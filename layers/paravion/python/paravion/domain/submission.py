@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """
+    r"""
     One message as a door received it.
 
     Attributes:
@@ -29,7 +29,8 @@ class Submission:
         restamp: Replace Message-ID and Date by our own, as SES does at its doors.
         idempotency_key: Repeats under one key by one principal are one message; "" for none.
         protocol: With which the door received it, in RFC 3848's words; "" where the door says it all.
-        aliasing: Expand virtual users and aliases; sendmail's -n says no.
+        aliasing: Expand virtual users and aliases; sendmail's -n says no. A recipient with a backslash before it,
+            as in `\root@example.org`, is not looked up in them either.
         tls_required: It must not leave us in clear.
         client: What stands in the Received field's from clause, printable ASCII, e.g. `[192.0.2.7]`.
     """

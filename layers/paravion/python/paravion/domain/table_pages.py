@@ -22,6 +22,9 @@ PAGE_OCTETS: Final = 32_768
 LARGEST_PAGE: Final = 300_000
 """No page is larger: DynamoDB's item ends at 400 KB."""
 
+AT_ONCE: Final = 100
+"""Tables swapped in at one instant: DynamoDB's expressions end at 4 KB."""
+
 Entries = dict[str, str]
 
 

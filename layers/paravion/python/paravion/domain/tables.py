@@ -7,7 +7,7 @@ sendmail's tables: each file format to keys and values, checked as a whole.
     include        `target, target…`; `:include:` names it      domain/expand.py, a page at a time
     virtusertable  `user@domain  address` or `error:…`          domain/expand.py, for every recipient
     genericstable  `user` or `user@domain`, then an address     services/expand.py, for senders
-    access         `From:…`, `To:…`, `Connect:…`, then a verdict  services/expand.py
+    access         `From:…`, `To:…`, `Connect:…`, `Server:…`   services/access.py
     mailertable    `domain`, `.domain` or `.`, then a route     services/deliver.py
 
 A parser takes octets and gives entries, or raises one BadTable that names file and line of every problem (the
@@ -27,6 +27,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from paravion.domain import routes
 from paravion.domain.address import parse_mailboxes, parse_path, shown, split_address
 from paravion.domain.next_hop import is_literal
 from paravion.domain.refusal import Refusal
@@ -50,10 +51,13 @@ MAX_ENTRIES: Final = 500_000
 
 MAX_PROBLEMS: Final = 20
 
+MAX_REASON: Final = 200
+"""Characters of a quarantine's reason."""
+
 _ATEXT: Final = r"[^\x00-\x20\"(),:;<>@\[\\\]\x7f]"
 _NAME: Final = re.compile(rf"{_ATEXT}+")
 _INCLUDE_NAME: Final = re.compile(r"[A-Za-z0-9_./+-]{1,200}")
-_TAGS: Final = ("connect:", "from:", "to:")
+_TAGS: Final = ("connect:", "from:", "to:", "server:")
 _ERROR: Final = re.compile(r"(?:([45])\.(\d{1,3})\.(\d{1,3}):?)?[ \t]*(?:([45]\d\d)(?![0-9]))?[ \t]*(.*)")
 _CODE_TEXT: Final = re.compile(r"([45]\d\d)[ \t]+(.+)")
 
@@ -117,6 +121,7 @@ def parse_table(
     local_domains: Sequence[str] = (),
     max_members: int = MAX_MEMBERS,
     allowed: AllowedTargets = AllowedTargets(),  # noqa: B008 (frozen)
+    has_credential: Callable[[str], bool] | None = None,
 ) -> Entries:
     """
     Read the files of one table.
@@ -127,6 +132,8 @@ def parse_table(
         local_domains: For finding alias loops; the first qualifies bare names.
         max_members: Of an included list.
         allowed: Targets that aliases and lists may name; none without it.
+        has_credential: Says of a name in the mailertable whether there is such a credential; asked once for each
+            name, and may raise what it likes. None: whatever is named is taken.
 
     Raises:
         BadTable: Every problem with its file and line; nothing else is ever raised for what a file holds.
@@ -155,8 +162,24 @@ def parse_table(
     if kind == "aliases" and not problems.count:
         for name, loop in _alias_loops(entries, local_domains):
             problems.add(*places[name], f"alias loop: {loop}")
+    for key, name in _unknown_credentials(kind, entries, has_credential):
+        problems.add(*places[key], f"auth={name}: there is no such credential (paravion routes credential add)")
     problems.check()
     return entries
+
+
+def _unknown_credentials(
+    kind: str, entries: Entries, has_credential: Callable[[str], bool] | None
+) -> Iterator[tuple[str, str]]:
+    if kind != "mailertable" or has_credential is None:
+        return
+    known: dict[str, bool] = {}
+    for key, value in entries.items():
+        for name in routes.credentials_of(value):
+            if name not in known:
+                known[name] = has_credential(name)
+            if not known[name]:
+                yield key, name
 
 
 def includes_of(entries: Mapping[str, str]) -> dict[str, str]:
@@ -517,8 +540,20 @@ def _access(text: str) -> tuple[str, str]:
     low = key.lower()
     tag = next((tag for tag in _TAGS if low.startswith(tag)), "")
     if not tag and ":" in low and not re.fullmatch(r"[0-9a-f:]+(?:ipv6)?|ipv6:[0-9a-f:]+", low):
-        raise BadLine(f"{key}: of sendmail's tags only Connect:, From: and To: are known here")
-    return tag + _access_key(low.removeprefix(tag)), _access_value(value)
+        raise BadLine(f"{key}: of sendmail's tags only Connect:, From: and To: are known here, and our own Server:")
+    low, value = _access_key(low.removeprefix(tag)), _access_value(value)
+    if tag == "server:":
+        _check_server(low, value)
+    return tag + low, value
+
+
+def _check_server(key: str, value: str) -> None:
+    if "@" in key:
+        raise BadLine(f"Server:{key}: a host, a domain above it, or a network")
+    if value.startswith("QUARANTINE:"):
+        raise BadLine(f"Server:{key}: mail is held before it is routed: QUARANTINE: goes with Connect:, From: or To:")
+    if value == "DISCARD" and re.fullmatch(r"[0-9.]+|ipv6:.*|[0-9a-f:]*:[0-9a-f:]*", key):
+        raise BadLine(f"Server:{key}: mail is discarded by the host's name, not by its address")
 
 
 def _access_key(key: str) -> str:
@@ -539,13 +574,16 @@ def _access_value(value: str) -> str:
     if word in {"OK", "RELAY", "REJECT", "DISCARD", "SKIP"}:
         return word
     if word.startswith("QUARANTINE:"):
-        raise BadLine("QUARANTINE: is not built yet: there is nowhere to hold mail back")
+        reason = _unquoted(value[11:].strip())
+        if not reason or len(reason) > MAX_REASON or not (reason.isascii() and reason.isprintable()):
+            raise BadLine(f"QUARANTINE: is followed by 1 to {MAX_REASON} printable ASCII characters")
+        return f"QUARANTINE:{reason}"
     if word.startswith("ERROR:"):
         return f"ERROR:{_refusal(_unquoted(value[6:]))}"
     match = _CODE_TEXT.fullmatch(value)
     if match:
         return f"ERROR:{_refusal(value)}"
-    raise BadLine(f"'{value}': OK, RELAY, REJECT, DISCARD, SKIP, ERROR:D.S.N:code text, or code text")
+    raise BadLine(f"'{value}': OK, RELAY, REJECT, DISCARD, SKIP, QUARANTINE:text, ERROR:D.S.N:code text, code text")
 
 
 def access_keys(path: str) -> list[str]:
@@ -623,20 +661,12 @@ def _mailer(text: str) -> tuple[str, str]:
         return key, f"error:{_refusal(rest)}"
     if name == "discard":
         return key, "discard:"
-    if name not in {"smtp", "esmtp", "relay", "dsmtp", "smtp8"}:
-        raise BadLine(f"mailer '{mailer}' is not offered: smtp, esmtp, relay, discard or error")
-    return key, f"smtp:{_host_and_port(rest)}"
-
-
-def _host_and_port(text: str) -> str:
-    """`host`, `[host]`, either with `:port`; an IP address has brackets."""
-    match = re.fullmatch(r"(\[[^\[\]]+\]|[^\[\]:]+)(?::([0-9]{1,5}))?", text.strip())
-    if match is None or (match[2] and not 0 < int(match[2]) < 65536):  # noqa: PLR2004 (16 bits)
-        raise BadLine(f"'{text}': must be host, [host] or [host]:port")
-    host, inner = match[1], match[1].strip("[]")
-    if not re.fullmatch(r"(?:IPv6:)?[0-9a-fA-F:.]+", inner):
-        host = f"[{_domain(inner)}]" if host.startswith("[") else _domain(inner)
-    return f"{host}:{match[2]}" if match[2] else host
+    if not routes.is_mailer(name):
+        raise BadLine(f"mailer '{mailer}' is not offered: smtp, esmtp, esmtps, relay, discard or error")
+    try:
+        return key, routes.written(routes.parse_hops(value))
+    except ValueError as exc:
+        raise BadLine(str(exc)) from exc
 
 
 def _domain(text: str) -> str:

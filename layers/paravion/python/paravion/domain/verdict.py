@@ -9,6 +9,7 @@ The policy is Postfix's (smtp_trouble.c) where RFC 5321 leaves a choice; differe
     EHLO HELO  deferred, host         EHLO: HELO is tried;      deferred 4.4.2, host
                                       HELO: failed, host [1]
     STARTTLS   goes on in clear while TLS is opportunistic      reconnects in clear [2]
+    AUTH       deferred, host         deferred, host [5]        deferred 4.4.2, host
     RSET       deferred, host         deferred, host            deferred 4.4.2, host
     MAIL       deferred, message      failed, message           deferred 4.4.2, host
     RCPT       deferred, recipient    failed, recipient [3]     deferred 4.4.2, host
@@ -31,6 +32,9 @@ addresses), and so may what a host refused to hear of at all. Not so a destinati
     A deferred 552 keeps its code, and has a status of class 4.
 [4] The instant of RFC 1047: the host may have taken the message. Another host, or a fresh connection,
     now would make a duplicate likely; the later attempt makes it merely possible. Postfix asks the next.
+[5] Our own smarthost doesn't know us, or wants us to log in or to use TLS (530, 534, 535, 538, whatever the
+    stage): the operator's mistake, not the sender's. Mail waits for its correction, and the host's own code and
+    words say what is wrong. A host that DNS named refuses for good with the same codes.
 
 A reply that is none of what the stage allows (2yz to DATA, 3yz to MAIL) counts as garbage.
 
@@ -62,6 +66,7 @@ class Stage(StrEnum):
     HELO = "HELO"
     STARTTLS = "STARTTLS"
     TLS = "TLS"
+    AUTH = "AUTH"
     RSET = "RSET"
     MAIL = "MAIL"
     RCPT = "RCPT"
@@ -105,12 +110,13 @@ class Scope(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who is talked to: host name, IP address, TLS version ("" in clear)."""
+    """Who is talked to: host name, IP address, TLS version ("" in clear), and whether the operator named it."""
 
     name: str = ""
     address: str = ""
     tls: str = ""
     tls_facts: TlsFacts = NO_FACTS
+    by_route: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +136,14 @@ class Verdict:
 
 _RESULTS: Final = {2: Result.DELIVERED, 4: Result.DEFERRED, 5: Result.FAILED}
 _HOST_STAGES: Final = frozenset({Stage.CONNECT, Stage.GREETING, Stage.EHLO, Stage.HELO, Stage.STARTTLS, Stage.TLS,
-                                 Stage.RSET, Stage.QUIT})  # fmt: skip
+                                 Stage.AUTH, Stage.RSET, Stage.QUIT})  # fmt: skip
 
 # Codes that a stage gives a meaning of its own (RFC 5321 4.2.2).
 _CLOSING: Final = 421
 _TOO_MANY: Final = 452
 _TOO_MANY_AS_IN_RFC_821: Final = 552
+_LOG_IN_FIRST: Final = frozenset({530, 534, 535, 538})
+"""RFC 4954 6, RFC 3207 4: authentication or encryption is required, or what was given is not good enough."""
 _TOO_MANY_TEXT: Final = re.compile(r"too many|recipients|rcpt", re.IGNORECASE)
 
 
@@ -212,11 +220,12 @@ def combine(earlier: Outcome | None, later: Outcome) -> Outcome:
 def _judge_reply(stage: Stage, reply: Reply, peer: Peer, *, relayed_dsn: bool) -> Verdict:
     result = _RESULTS[reply.code // 100]
     enhanced = reply.enhanced or f"{reply.code // 100}.0.0"
-    if stage is Stage.RSET:
+    is_our_fault = stage is Stage.AUTH or (peer.by_route and reply.code in _LOG_IN_FIRST)
+    if stage is Stage.RSET or is_our_fault:
         # Nothing was said about a message yet: whatever the host objects to is our way of reusing it.
         result = Result.DEFERRED
     scope = Scope.MESSAGE
-    if reply.code == _CLOSING or stage in _HOST_STAGES:
+    if reply.code == _CLOSING or stage in _HOST_STAGES or is_our_fault:
         scope = Scope.HOST
     elif stage is Stage.RCPT:
         scope = Scope.RECIPIENT

@@ -38,8 +38,11 @@ QUEUED: Final = "queued"
 TXT_LABEL: Final = "_paravion"
 """Where a domain's owner shows the token."""
 
-_ORDER: Final = (State.CLAIMED, State.TRIED, State.READY, State.DEFERRED, QUEUED, State.DONE, State.REMOVED)
+_ORDER: Final = (State.HELD, State.CLAIMED, State.TRIED, State.READY, State.DEFERRED, QUEUED, State.DONE, State.REMOVED)
 """A message is in the first of these states that a job of it is in."""
+
+_OPERATORS: Final = frozenset({"hold", "release", "removal"})
+"""Events whose text says who did it and why: an operator's business."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,8 @@ def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[s
         raise Rejected(NOT_FOUND, "no such message")
     records = deps.ledger.load_message(queue_id)
     states = {position: state for record in records for position, state in record.recipients.items()}
-    due = [at for at in map(queue.comes_at, records) if at]
+    waiting = [record for record in records if record.state in {State.DEFERRED, State.READY}]
+    due = [at for at in map(queue.comes_at, waiting) if at]
     return {
         "queue_id": envelope.queue_id,
         "state": _message_state(envelope, records),
@@ -106,7 +110,8 @@ def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[s
             | ({"target": recipient.target} if recipient.target and principal.is_operator else {})
             for position, recipient in enumerate(envelope.recipients)
         ],
-        "timeline": _timeline(envelope, records),
+        "held": next((record.quarantine for record in records if record.quarantine and principal.is_operator), ""),
+        "timeline": _timeline(envelope, records, principal),
         "notices_owed": [
             {"kind": notice.kind.value, "attempt": notice.attempt, "chunk": record.key.chunk}
             for record in records
@@ -116,16 +121,20 @@ def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[s
     }
 
 
-def show_queue(limit: int, principal: Principal, deps: AdminDeps) -> dict[str, Any]:
+def show_queue(limit: int, principal: Principal, deps: AdminDeps, *, held_only: bool = False) -> dict[str, Any]:
     """
     List jobs that wait for their next attempt, soonest first, of the `limit` (>= 1) that the ledger gives.
 
+    Those that are held come behind them, or alone with `held_only`.
     A credential that is no operator's sees its own among them, at the cost of one read each.
 
     Raises:
         Unavailable
     """
-    waiting = [record for record in deps.ledger.waiting(limit) if record.state in {State.DEFERRED, State.READY}]
+    found = [] if held_only else deps.ledger.waiting(limit)
+    waiting = [record for record in found if record.state in {State.DEFERRED, State.READY}]
+    if len(found) < limit:
+        waiting += deps.ledger.waiting(limit - len(found), held=True)
     if not principal.is_operator:
         ours: dict[str, bool] = {}
         for record in waiting:
@@ -133,7 +142,7 @@ def show_queue(limit: int, principal: Principal, deps: AdminDeps) -> dict[str, A
             if queue_id not in ours:
                 ours[queue_id] = _is_visible(queue_id, principal, deps)
         waiting = [record for record in waiting if ours[record.key.queue_id]]
-    return {"jobs": [_job(record) for record in waiting]}
+    return {"jobs": [_job(record, principal) for record in waiting]}
 
 
 def create_identity(name: str, deps: AdminDeps) -> Identity:
@@ -335,7 +344,7 @@ def _recipient(forward_path: str, state: RecipientState | None) -> dict[str, Any
     }
 
 
-def _timeline(envelope: Envelope, records: Iterable[JobRecord]) -> list[dict[str, Any]]:
+def _timeline(envelope: Envelope, records: Iterable[JobRecord], principal: Principal) -> list[dict[str, Any]]:
     lines: list[tuple[float, str, int, tuple[int, ...], str]] = [(envelope.queued_at, QUEUED, 0, (), "")]
     lines += [
         (entry.at, entry.event, entry.attempt, entry.recipients, entry.text)
@@ -349,18 +358,19 @@ def _timeline(envelope: Envelope, records: Iterable[JobRecord]) -> list[dict[str
             "event": event,
             "attempt": attempt,
             "recipients": [paths[position] for position in positions if position < len(paths)],
-            "text": text,
+            "text": text if principal.is_operator or event not in _OPERATORS else "",
         }
         for at, event, attempt, positions, text in sorted(lines, key=lambda line: line[0])
     ]
 
 
-def _job(record: JobRecord) -> dict[str, Any]:
+def _job(record: JobRecord, principal: Principal) -> dict[str, Any]:
     return {
         "queue_id": record.key.queue_id,
         "chunk": record.key.chunk,
         "state": record.state.value,
         "reverse_path": record.reverse_path,
+        "held": record.quarantine if principal.is_operator else "",
         "attempts": record.attempts,
         "queued_at": record.queued_at,
         "due_at": queue.comes_at(record),

@@ -10,7 +10,9 @@ Whom a failure is reported to:
     a report of ours (dsn)                the postmaster setting; else dropped      double-bounce
     a report about a report               nobody: dropped with a record             -
 
-Delays and successes are reported to a reverse-path only. Nothing loops: each step down this table is final.
+Delays and successes are reported to a reverse-path only; arrivals at lists and aliases (RFC 3461 5.2.7) to the
+submission's, which a list's members do not have. Nothing loops: each step down this table is final.
+An addressee that is an alias or a virtual user of ours is expanded (services/report_expansion.py).
 
 A report is signed with the keys of the hostname's domain or the nearest one above it, if there are any.
 
@@ -30,25 +32,32 @@ from typing import TYPE_CHECKING, Final
 
 from paravion.domain import queue
 from paravion.domain.dsn import Report, build_dsn
-from paravion.domain.envelope import Envelope, Recipient, decode_qf
+from paravion.domain.envelope import Arrivals, Envelope, Recipient, decode_qf
 from paravion.domain.ids import queue_id_from
-from paravion.domain.queue import NoticeKind
+from paravion.domain.outcome import Outcome, Result
+from paravion.domain.queue import NoticeKind, RecipientState
+from paravion.domain.schedule import LIFETIME_S
 from paravion.domain.status import Rejected
 from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing
 from paravion.ports import QueueName
 from paravion.services.batch import work_through
-from paravion.services.commit import CommitDeps, commit
+from paravion.services.commit import CommitDeps, commit, enqueue
 from paravion.services.signing import Signer, hash_to_sign, signed
 from paravion.services.suppress import SuppressDeps, suppress_bounced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
-    from paravion.domain.queue import Job, JobRecord, Notice, Received, RecipientState
-    from paravion.ports import EventLog, Ledger
+    from paravion.domain.queue import Job, JobRecord, Notice, Received
+    from paravion.ports import EventLog, Ledger, Tables
+
+    Members = tuple[tuple[Recipient, RecipientState], ...]
 
 RETURN_CONTENT_OCTETS: Final = 50_000
 """A larger original is returned as headers only (Postfix's bounce_size_limit has the same value)."""
+
+EXPANDING: Final = frozenset({"aliases", "virtusertable"})
+"""Tables by which an addressee may be somebody else."""
 
 _CONFLICTS: Final = 10
 _VARIANTS: Final = 3
@@ -63,6 +72,7 @@ class BounceDeps:
         hostname: Reporting-MTA, and the domain of the report's sender.
         postmaster: Who gets double bounces; "" for nobody.
         return_s: How long the queue keeps trying: what a delay report promises.
+        local_domains, max_expansion_count: See services/expand.py's TableSettings.
     """
 
     to_commit: CommitDeps
@@ -74,6 +84,9 @@ class BounceDeps:
     postmaster: str
     return_s: float
     clock: Callable[[], float]
+    tables: Tables
+    local_domains: tuple[str, ...]
+    max_expansion_count: int
 
 
 def bounce(items: Sequence[Received], deps: BounceDeps) -> list[str]:
@@ -111,11 +124,16 @@ def _tell(job: Job, deps: BounceDeps) -> None:
 
 def _report(record: JobRecord, notice: Notice, deps: BounceDeps) -> None:
     envelope, header = decode_qf(deps.to_commit.spool.get_envelope(record.key.queue_id))
-    notify = {n: recipient.notify for n, recipient in envelope.chunk(record.key.chunk).items()}
-    states = queue.members(record, notice, notify)
-    to, kind = _addressee(envelope, notice, deps.postmaster)
-    fields = {"queue_id": envelope.queue_id, "notice": notice.kind.value, "recipients": len(states)}
-    if not states:
+    members = _members(record, notice, envelope)
+    if notice.kind in queue.ARRIVALS and envelope.arrivals:
+        to, kind = envelope.arrivals.sender, "dsn"
+        # The list's members are nobody's business: the report speaks of a message to those that were named.
+        recipients = tuple(recipient for recipient, _ in members)
+        envelope = replace(envelope, envid=envelope.arrivals.envid, recipients=recipients)
+    else:
+        to, kind = _addressee(envelope, notice, deps.postmaster)
+    fields = {"queue_id": envelope.queue_id, "notice": notice.kind.value, "recipients": len(members)}
+    if not members:
         # Those who were late when the report came due need none any more.
         return
     if not to:
@@ -124,7 +142,7 @@ def _report(record: JobRecord, notice: Notice, deps: BounceDeps) -> None:
     for variant in range(_VARIANTS):
         report_id = queue_id_from(f"{kind}\0{record.key}\0{notice}\0{variant}".encode())
         try:
-            _send_report(report_id, states, record, notice, envelope, header, to, kind, deps)
+            _send_report(report_id, members, record, notice, envelope, header, to, kind, deps)
         except Rejected:
             # A crash between the body and the envelope left a body that this one differs from (a delay
             # report tells of the latest reply): nothing was promised under that id, take the next.
@@ -134,6 +152,19 @@ def _report(record: JobRecord, notice: Notice, deps: BounceDeps) -> None:
         deps.event_log.emit("Report", {**fields, "report_id": report_id, "to": to, "kind": kind})
         return
     raise LedgerUnavailable(f"no free queue id for the report on {record.key}")
+
+
+def _members(record: JobRecord, notice: Notice, envelope: Envelope) -> Members:
+    if notice.kind in queue.ARRIVALS:
+        told = envelope.arrivals or Arrivals("")
+        arrived = Outcome(Result.DELIVERED, "2.0.0", command="LOCAL")
+        return tuple(
+            (recipient, RecipientState(recipient.forward_path, arrived, envelope.queued_at, notice.attempt))
+            for recipient in (told.lists if notice.kind is NoticeKind.LISTED else told.aliases)
+        )
+    notify = {n: recipient.notify for n, recipient in envelope.chunk(record.key.chunk).items()}
+    states = queue.members(record, notice, notify)
+    return tuple((envelope.recipients[n], state) for n, state in sorted(states.items()))
 
 
 def _addressee(envelope: Envelope, notice: Notice, postmaster: str) -> tuple[str, str]:
@@ -147,7 +178,7 @@ def _addressee(envelope: Envelope, notice: Notice, postmaster: str) -> tuple[str
 
 def _send_report(
     report_id: str,
-    states: Mapping[int, RecipientState],
+    members: Members,
     record: JobRecord,
     notice: Notice,
     envelope: Envelope,
@@ -157,7 +188,7 @@ def _send_report(
     deps: BounceDeps,
 ) -> None:
     # The report is dated by what it reports, so that a repeat after a crash builds the same octets.
-    now = max(state.at for state in states.values())
+    now = max(state.at for _, state in members)
     report_header, body = build_dsn(
         Report(
             queue_id=report_id,
@@ -166,32 +197,48 @@ def _send_report(
             to=to,
             kind=notice.kind,
             envelope=envelope,
-            members=tuple((envelope.recipients[n], state) for n, state in sorted(states.items())),
+            members=members,
             original_header=header,
             original_body=_original_body(envelope, notice, deps),
-            return_at=record.queued_at + deps.return_s,
+            return_at=min(record.counted_from + deps.return_s, record.queued_at + LIFETIME_S),
         )
     )
     keys = deps.signer.keys_for(deps.hostname)
-    report_header = signed(report_header, hash_to_sign(body, keys), keys, now)
-    commit(
-        Envelope(
-            queue_id=report_id,
+    hashed_body = hash_to_sign(body, keys)
+
+    def make(
+        own_id: str,
+        recipients: tuple[Recipient, ...],
+        trace: bytes = b"",
+        parts: tuple[tuple[str, int], ...] = (),
+        quarantine: str = "",
+    ) -> tuple[Envelope, bytes]:
+        """The report to these recipients; several have one body, which lies under the report's own id."""
+        own_header = signed(trace + report_header, hashed_body, keys, now)
+        own = Envelope(
+            queue_id=own_id,
             reverse_path="",
-            recipients=(Recipient(to),),
+            recipients=recipients,
             queued_at=deps.clock(),
             body_octets=len(body),
             body_type="7BIT" if body.isascii() else "8BITMIME",
-            smtputf8=not report_header.isascii(),
+            smtputf8=not own_header.isascii(),
             kind=kind,
             submitter=envelope.submitter,
             door="bounce",
             digest=report_id,
-        ),
-        report_header,
-        body,
-        deps.to_commit,
-    )
+            body_id="" if own_id == report_id else report_id,
+            parts=parts,
+            quarantine=quarantine,
+        )
+        return own, own_header
+
+    if EXPANDING.isdisjoint(deps.tables.loaded()):
+        commit(*make(report_id, (Recipient(to),)), body, deps.to_commit)
+        return
+    from paravion.services.report_expansion import commit_expanded  # only with tables
+
+    commit_expanded(to, report_id, make, body, deps)
 
 
 def _original_body(envelope: Envelope, notice: Notice, deps: BounceDeps) -> bytes | None:
@@ -212,7 +259,7 @@ def _is_kept(queue_id: str, deps: BounceDeps) -> bool:
         kept, _ = decode_qf(deps.to_commit.spool.get_envelope(queue_id))
     except SpoolMissing:
         return False
-    deps.to_commit.queues.send(QueueName.DELIVERY, [queue.Job(queue.JobKey(queue_id), kept.queued_at)])
+    enqueue(kept, deps.to_commit)
     return True
 
 

@@ -73,6 +73,17 @@ def commit(envelope: Envelope, header: bytes, body: bytes, deps: CommitDeps) -> 
             raise Rejected(IDEMPOTENCY_CONFLICT)
     # The commit instant. A crash before it: nothing was promised. After it, before the answer: the caller
     # repeats, and the same id makes it one message.
+    enqueue(kept, deps)
+    return kept, existing is not None
+
+
+def enqueue(kept: Envelope, deps: CommitDeps) -> None:
+    """
+    Enqueue every job of a message that lies in the spool, and of its parts.
+
+    Raises:
+        QueueUnavailable: Some may be enqueued; doing it again is safe.
+    """
     deps.queues.send(
         QueueName.DELIVERY,
         [
@@ -81,4 +92,3 @@ def commit(envelope: Envelope, header: bytes, body: bytes, deps: CommitDeps) -> 
             for chunk in range(chunks)
         ],
     )
-    return kept, existing is not None

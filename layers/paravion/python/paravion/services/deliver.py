@@ -8,7 +8,7 @@ of a job, run concurrently on one loop.
     what the claim finds        done about it
     --------------------------  ------------------------------------------------------------------------
     nothing, or ready           claimed: tried now
-    deferred                    dropped: the due index has it
+    deferred, held              dropped: the due index has it
     done, removed               dropped; if reports are owed, the bounce queue is told again
     claimed, tried              failed: somebody else's, `retry` sees to it that it is not lost
 
@@ -38,7 +38,8 @@ from paravion.domain.status import ATTEMPT_BROKE_OFF
 from paravion.domain.target_verdict import OPERATORS
 from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing, Unavailable
 from paravion.ports import Handover, QueueName, Transaction
-from paravion.services.routes import MxRoute, refused, routes_for
+from paravion.services.fallback import Leg
+from paravion.services.routes import Chain, MxRoute, refused, routes_for
 from paravion.services.withhold import of_batch, withheld
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from paravion.ports import Body, EventLog, Ledger, Queues, Resolver, Spool, Suppression, Tables, Targets, Transport
     from paravion.services.gathering import Member
     from paravion.services.mta_sts import StsFinder
+    from paravion.services.routes import Route
 
 LEASE_MARGIN_S: Final = 30.0
 """A lease outlives its invocation by this: clocks differ, and a frozen function may not wake into its own lease."""
@@ -170,6 +172,7 @@ class _Attempt:
         self.deadline = deadline
         self.ends_at = ends_at
         self.notify: Mapping[int, tuple[str, ...]] = {}
+        self.arrivals: tuple[queue.NoticeKind, ...] = ()
 
     async def run(self) -> bool:
         deps = self.deps
@@ -191,9 +194,13 @@ class _Attempt:
         except (SpoolMissing, Unavailable, ValueError) as exc:
             await self._give_back(record, exc)
             return False
+        if envelope.quarantine and not record.released:
+            await self._hold(record, envelope)
+            return True
         chunk = envelope.chunk(self.job.key.chunk)
         record = replace(record, recipient_count=len(chunk), reverse_path=envelope.reverse_path)
         self.notify = {n: recipient.notify for n, recipient in chunk.items()}
+        self.arrivals = queue.arrivals_of(envelope, self.job.key.chunk)
         todo = {n: chunk[n] for n in record.open_positions(chunk)}
         try:
             not_sent = await withheld(envelope, todo, self.listed)
@@ -213,6 +220,18 @@ class _Attempt:
             await asyncio.to_thread(self.deps.queues.send, QueueName.BOUNCE, [self.job])
         return True
 
+    async def _hold(self, record: JobRecord, envelope: Envelope) -> None:
+        """Held from its submission on. crash here = broke off: `retry` sends it back, and it is held then."""
+        reason = envelope.quarantine
+        count = len(envelope.chunk(self.job.key.chunk))
+        record = replace(record, recipient_count=count, reverse_path=envelope.reverse_path)
+        record = replace(record, state=State.READY, attempts=record.attempts - 1)
+        now = self.deps.clock()
+        record = queue.held(queue.with_event(record, "hold", now=now, text=reason), reason, now=now)
+        await asyncio.to_thread(self.deps.ledger.save, record)
+        fields = {"queue_id": record.key.queue_id, "chunk": record.key.chunk, "reason": reason, "recipients": count}
+        self.deps.event_log.emit("Hold", fields)
+
     async def _give_back(self, record: JobRecord, exc: Exception) -> None:
         """Our own fault stopped the attempt before anything was sent."""
         fields = {"stage": "deliver", "queue_id": self.job.key.queue_id, "chunk": self.job.key.chunk}
@@ -220,6 +239,8 @@ class _Attempt:
         now = self.deps.clock()
         record = queue.with_event(record, "fault", now=now, text=ATTEMPT_BROKE_OFF.text)
         record = replace(record, state=State.TRIED, token="", lease_until=0.0)
+        if record.quarantine:
+            record = queue.held(record, record.quarantine, now=now)
         await asyncio.to_thread(self.deps.ledger.save, record)
 
     async def _send_all(
@@ -236,9 +257,9 @@ class _Attempt:
         )
         outcomes |= not_sent
         body = self.deps.spool.open_body(envelope.df_id, envelope.body_octets)
-        tasks = {}
+        tasks: dict[asyncio.Future[dict[int, Outcome]], Leg | None] = {}
         for n in (n for n, item in todo.items() if item.target):
-            tasks[asyncio.ensure_future(self._hand_over(n, todo[n], envelope, header, body))] = [n]
+            tasks[asyncio.ensure_future(self._hand_over(n, todo[n], envelope, header, body))] = None
         for hop, positions in hops:
             transaction = Transaction(
                 envelope.queue_id,
@@ -252,14 +273,17 @@ class _Attempt:
                 envelope.envid,
                 envelope.tls_required,
             )
-            tasks[asyncio.ensure_future(self._send(hop, transaction))] = positions
+            tasks[asyncio.ensure_future(self._send(hop, transaction))] = Leg(hop, transaction)
         try:
             while True:
-                if tasks and not outcomes:
+                while tasks and not outcomes:
                     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                     for task in done:
-                        del tasks[task]
-                        outcomes.update(task.result())
+                        leg = tasks.pop(task)
+                        settled, following = leg.after(task.result()) if leg else (task.result(), None)
+                        outcomes.update(settled)
+                        if following is not None:
+                            tasks[asyncio.ensure_future(self._send(following.hop, following.transaction))] = following
                 last = not tasks
                 # The instant of RFC 1047 ends with this write.
                 record = await self._record(record, outcomes, todo, last=last)
@@ -289,15 +313,17 @@ class _Attempt:
             return dict.fromkeys(todo, _broke_off()), []
         found = await asyncio.gather(*(self._next_hop(domain, routes.get(domain)) for domain in by_domain))
         outcomes: dict[int, Outcome] = {}
-        hops: dict[str, tuple[NextHop, list[int]]] = {}
+        hops: dict[tuple[str, ...], tuple[NextHop, list[int]]] = {}
         for hop, positions in zip(found, by_domain.values(), strict=True):
             if isinstance(hop, Outcome):
                 outcomes.update(dict.fromkeys(positions, hop))
             else:
-                hops.setdefault(hop.name, (hop, []))[1].extend(positions)
+                hops.setdefault(hop.key, (hop, []))[1].extend(positions)
         return outcomes, list(hops.values())
 
-    async def _next_hop(self, domain: str, route: NextHop | MxRoute | Outcome | None) -> NextHop | Outcome:
+    async def _next_hop(self, domain: str, route: Route | None) -> NextHop | Outcome:
+        if isinstance(route, Chain):
+            return route.resolved(await asyncio.gather(*(self._next_hop(domain, hop) for hop in route.hops)))
         if isinstance(route, MxRoute):
             return route.resolved(await self._look_up(route.domain))
         return route or self.deps.smarthost or await self._look_up(domain)
@@ -369,7 +395,9 @@ class _Attempt:
         token, attempt = record.token, record.attempts
         wait_s = 0.05
         while True:
-            new = queue.with_outcomes(record, told, now=self.deps.clock(), notify=self.notify, last=last)
+            new = queue.with_outcomes(
+                record, told, now=self.deps.clock(), notify=self.notify, last=last, arrivals=self.arrivals
+            )
             try:
                 return await asyncio.to_thread(self.deps.ledger.save, new)
             except ClaimLost:

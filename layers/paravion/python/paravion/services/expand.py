@@ -14,12 +14,12 @@ Next: services/validate.py goes on with what comes out, services/split.py keeps 
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from paravion.domain.address import parse_mailboxes, parse_path, shown, split_address
-from paravion.domain.status import ACCESS_DENIED, NO_RECIPIENTS, Rejected
+from paravion.domain.status import NO_RECIPIENTS, Rejected
+from paravion.services.access import Members, admitted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -37,7 +37,6 @@ PART_RECIPIENTS: Final = 1000
 _HELD: Final = 10_000
 """Recipients that wait for their message to be full, over all groups."""
 
-_CLIENT_ADDRESS: Final = re.compile(r"\[(?:IPv6:)?([0-9A-Fa-f:.]+)\]")
 _SENDER_FIELDS: Final = frozenset({b"from", b"sender", b"reply-to"})
 
 
@@ -58,19 +57,39 @@ class TableSettings:
     masquerade_exposed: tuple[str, ...] = ()
 
 
+@dataclass(slots=True)
+class Found:
+    """
+    What an expansion found besides recipients.
+
+    Attributes:
+        lists, aliases: See domain/expand.py.
+        discarded: Recipients and members that the access table left out.
+        quarantine, quarantined: See services/access.py's Admitted.
+    """
+
+    lists: Sequence[Recipient] = ()
+    aliases: Sequence[Recipient] = ()
+    discarded: int = 0
+    quarantine: str = ""
+    quarantined: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Expanded:
     """
     A submission after the tables.
 
     Attributes:
-        batches: At least one; each of one message's recipients, all of one group. Raises Rejected while
-            iterated, when nobody is left or too many come out. Empty (None) when all of it is discarded.
+        batches: Each of one message's recipients, all of one group. Raises Rejected while iterated, when nobody
+            is left or too many come out. None, or none, when all of it is discarded.
+        found: Filled while `batches` is iterated.
     """
 
     message: Message
     reverse_path: str
     batches: Iterator[tuple[Group, tuple[Recipient, ...]]] | None
+    found: Found = field(default_factory=Found)
 
 
 def apply_tables(
@@ -80,74 +99,34 @@ def apply_tables(
     recipients: tuple[Recipient, ...],
     tables: Tables,
     settings: TableSettings,
+    unaliased: frozenset[str] = frozenset(),
 ) -> Expanded:
     """
     Check, rewrite and expand.
+
+    Args:
+        unaliased: Forward-paths that virtual users and aliases do not hold for.
 
     Raises:
         Rejected: By the access table or the virtusertable, or an alias loop.
         LedgerUnavailable: Nothing can be said.
     """
     loaded = tables.loaded()
+    found = Found()
     if not loaded and not settings.masquerade_as:
         return Expanded(message, reverse_path, _unexpanded(reverse_path, recipients))
     if "access" in loaded:
-        kept = _admitted(submission, reverse_path, recipients, tables)
-        if not kept:
-            return Expanded(message, reverse_path, None)
-        recipients = kept
+        kept = admitted(submission, reverse_path, recipients, tables)
+        found.discarded = len(recipients) - len(kept.recipients)
+        if not kept.recipients:
+            return Expanded(message, reverse_path, None, found)
+        recipients, found.quarantine, found.quarantined = kept.recipients, kept.quarantine, kept.quarantined
     sender, message = _renamed(reverse_path, message, loaded, tables, settings)
     if loaded.keys().isdisjoint({"aliases", "virtusertable"}) or not submission.aliasing:
-        return Expanded(message, sender, _unexpanded(sender, recipients))
+        return Expanded(message, sender, _unexpanded(sender, recipients, found.quarantined), found)
     delivered_to = frozenset(_delivered_to(message))
-    return Expanded(message, sender, _batches(recipients, sender, delivered_to, loaded, tables, settings))
-
-
-def verdict(tag: str, keys: Sequence[str], tables: Tables) -> tuple[str, str]:
-    """
-    Ask the access table; tagged keys before plain ones.
-
-    Returns:
-        The key and its value, or two empty texts. SKIP is no verdict.
-    """
-    wanted = [name for key in keys for name in (f"{tag}{key}", key)]
-    found = tables.lookup("access", list(dict.fromkeys(wanted)))
-    for name in wanted:
-        if name in found:
-            return ("", "") if found[name] == "SKIP" else (name, found[name])
-    return "", ""
-
-
-def _admitted(
-    submission: Submission, reverse_path: str, recipients: Iterable[Recipient], tables: Tables
-) -> tuple[Recipient, ...]:
-    """Give the recipients that are not discarded; none when the whole submission is."""
-    from paravion.domain.tables import access_keys, network_keys
-
-    client = _CLIENT_ADDRESS.search(submission.client)
-    if client and not _is_taken("client", client[1], verdict("connect:", network_keys(client[1]), tables)):
-        return ()
-    if reverse_path and not _is_taken("sender", reverse_path, verdict("from:", access_keys(reverse_path), tables)):
-        return ()
-    return tuple(
-        recipient
-        for recipient in recipients
-        if _is_taken("recipient", recipient.forward_path, verdict("to:", access_keys(recipient.forward_path), tables))
-    )
-
-
-def _is_taken(what: str, name: str, found: tuple[str, str]) -> bool:
-    """False for DISCARD. Raises Rejected for REJECT and ERROR:."""
-    from paravion.domain.expand import rejected
-    from paravion.domain.refusal import Refusal
-
-    key, value = found
-    if value == "REJECT":
-        raise Rejected(ACCESS_DENIED, f"{what} {shown(name, 320)} is refused by the access table ({shown(key)})")
-    if value.startswith("ERROR:"):
-        refusal = Refusal.parse(value[6:])
-        raise rejected(refusal, f"{what} {shown(name, 320)}: {shown(refusal.text, 200)}")
-    return value != "DISCARD"
+    batches = expanded_batches(recipients, sender, delivered_to, tables, settings, found, unaliased)
+    return Expanded(message, sender, batches, found)
 
 
 # Senders
@@ -230,10 +209,19 @@ def _rewritten(raw: bytes, name: bytes, mailboxes: Sequence[Mailbox], names: Map
 # Recipients
 
 
-def _unexpanded(reverse_path: str, recipients: tuple[Recipient, ...]) -> Iterator[tuple[Group, tuple[Recipient, ...]]]:
+def _unexpanded(
+    reverse_path: str, recipients: tuple[Recipient, ...], quarantined: Mapping[str, str] | None = None
+) -> Iterator[tuple[Group, tuple[Recipient, ...]]]:
     from paravion.domain.expand import Group
 
-    yield Group(reverse_path), recipients
+    if not quarantined:
+        yield Group(reverse_path), recipients
+        return
+    groups: dict[str, list[Recipient]] = {}
+    for recipient in recipients:
+        groups.setdefault(quarantined.get(recipient.forward_path, ""), []).append(recipient)
+    for reason, some in groups.items():
+        yield Group(reverse_path, quarantine=reason), tuple(some)
 
 
 def _delivered_to(message: Message) -> Iterator[str]:
@@ -246,22 +234,38 @@ def _delivered_to(message: Message) -> Iterator[str]:
             continue
 
 
-def _batches(
+def expanded_batches(
     recipients: tuple[Recipient, ...],
     reverse_path: str,
     delivered_to: frozenset[str],
-    loaded: Mapping[str, TableInfo],
     tables: Tables,
     settings: TableSettings,
+    found: Found,
+    unaliased: frozenset[str] = frozenset(),
 ) -> Iterator[tuple[Group, tuple[Recipient, ...]]]:
-    """Gather what the expansion finds into full batches of one group each."""
+    """
+    Gather what the expansion finds into full batches of one group each; none if everybody is discarded.
+
+    Args:
+        recipients: In normal form, at least one.
+        reverse_path: The sender's, "" for null.
+        delivered_to: See domain/expand.py's Rules.
+        found: Is filled.
+
+    Raises:
+        Rejected, LedgerUnavailable: While iterated; nobody may have been promised anything by then.
+    """
     from paravion.domain.expand import Expansion, Rules, rejected
 
-    rules = Rules(settings.local_domains, frozenset(loaded), settings.max_expansion_count, delivered_to)
+    kinds = frozenset(tables.loaded())
+    rules = Rules(settings.local_domains, kinds, settings.max_expansion_count, delivered_to)
     expansion = Expansion(lookups(tables), rules)
+    found.lists, found.aliases = expansion.lists, expansion.aliases
+    named = frozenset(recipient.forward_path for recipient in recipients)
+    members = Members(tables, named)
     waiting: dict[Group, list[Recipient]] = {}
-    for found in expansion.run(recipients, reverse_path):
-        for recipient, group in found:
+    for page in expansion.run(recipients, reverse_path, found.quarantined, unaliased):
+        for recipient, group in members.judged(page):
             batch = waiting.setdefault(group, [])
             batch.append(recipient)
             if len(batch) == PART_RECIPIENTS:
@@ -269,10 +273,13 @@ def _batches(
         if sum(map(len, waiting.values())) > _HELD:
             group = max(waiting, key=lambda group: len(waiting[group]))
             yield group, tuple(waiting.pop(group))
-    if not expansion.count:
-        if expansion.refusals:
-            refusal = expansion.refusals[0]
-            raise rejected(refusal, shown(refusal.text, 300))
+    found.discarded += members.discarded
+    if expansion.count == members.lost:
+        refusals = [*expansion.refusals, *members.refusals]
+        if refusals:
+            raise rejected(refusals[0], shown(refusals[0].text, 300))
+        if found.discarded:
+            return
         given = shown(", ".join(recipient.forward_path for recipient in recipients), 200)
         raise Rejected(NO_RECIPIENTS, f"nobody is behind {given}")
     for group, batch in waiting.items():

@@ -5,7 +5,7 @@ Send no faster than hosts bear, all functions together: a Transport around the o
     ------------------------------  --------------------------------------------------------------------
     nothing, or a failure or two    sent at once
     it limits (or an operator does) sent at the turn that the ledger grants, if it is seconds away;
-                                    else deferred as HELD, which costs no attempt, until a turn of its own
+                                    else deferred as PACED, which costs no attempt, until a turn of its own
     it is dead                      left out if the hop has another host; else deferred with its last error
 
 One read a minute tells a function of all hosts that have a state; a host without one costs nothing. What the
@@ -14,7 +14,7 @@ taken for all waiting messages of the function in one write, and slots given bac
 
 The ledger away: the same rules on what this function knows alone. Mail never stops for it.
 
-Next: domain/pacing.py has the rules, services/retry.py brings back what was held.
+Next: domain/pacing.py has the rules, services/retry.py brings back what waits.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Final
 from paravion.domain import pacing
 from paravion.domain.host_word import Word, word_of
 from paravion.domain.next_hop import SMTP_PORT
-from paravion.domain.outcome import HELD, Outcome, Result
+from paravion.domain.outcome import PACED, Outcome, Result
 from paravion.domain.status import HOST_DEAD, HOST_PACED
 from paravion.errors import ClaimLost, LedgerUnavailable
 
@@ -474,7 +474,11 @@ def _paced(state: HostState, not_before: float) -> Outcome:
     """Not tried, since others of ours take what it allows."""
     why = f"it said: {state.last_text}" if state.last_text else "as the operator limits it"
     return _ours(
-        HOST_PACED, f"{HOST_PACED.text}, and this mail waits for its turn: {state.name}: {why}", HELD, state, not_before
+        HOST_PACED,
+        f"{HOST_PACED.text}, and this mail waits for its turn: {state.name}: {why}",
+        PACED,
+        state,
+        not_before,
     )
 
 

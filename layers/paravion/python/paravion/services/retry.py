@@ -14,6 +14,8 @@ and reads in the ledger what happened. `sweep` runs every minute and sends back 
     tried, all wait for their turn      hosts ask for less (pacing.py)   straight back, by the queue's delay
     tried, nobody deferred              our own fault stopped it         waits a little, then tried again
     deferred                            lies in the due index already    nothing
+    held                                waits for an operator            nothing; returned at LIFETIME_S
+    any of these, quarantine asked for  an operator held it meanwhile    held
     done, reports owed                  the bounce queue missed it       sent there again
     done, removed                       over                             nothing
 
@@ -32,8 +34,8 @@ from typing import TYPE_CHECKING, Any
 from paravion.domain import queue, schedule
 from paravion.domain.envelope import decode_qf
 from paravion.domain.outcome import Outcome, Result
-from paravion.domain.queue import DUE_SHARDS, Job, JobRecord, Notice, NoticeKind, State
-from paravion.domain.status import ATTEMPT_BROKE_OFF, EXPIRED
+from paravion.domain.queue import ALL_SHARDS, Job, JobRecord, Notice, NoticeKind, State
+from paravion.domain.status import ATTEMPT_BROKE_OFF, EXPIRED, HELD_TOO_LONG
 from paravion.errors import ClaimLost, LedgerUnavailable
 from paravion.ports import MAX_DELAY_S, QueueName
 from paravion.services.batch import work_through
@@ -108,7 +110,7 @@ def sweep(deps: RetryDeps, remaining_s: Callable[[], float]) -> int:
         How many jobs were enqueued.
     """
     count = 0
-    places: dict[int, DueJob | None] = dict.fromkeys(range(DUE_SHARDS))
+    places: dict[int, DueJob | None] = dict.fromkeys(range(ALL_SHARDS))
     # One page of every shard in turn: a full shard does not starve the others.
     while places and remaining_s() > _LEASE_MARGIN_S:
         for shard in list(places):
@@ -127,7 +129,7 @@ def _send_back(keys: Sequence[JobKey], deps: RetryDeps) -> int:
     back: dict[str, list[Job]] = {QueueName.DELIVERY: [], QueueName.RETRY: []}
     for record in woken:
         if record is not None:
-            # A claimed or tried job is here because its safety net caught it: `retry` knows what to do.
+            # A claimed, tried or held job is here because its safety net caught it: `retry` knows what to do.
             target = QueueName.DELIVERY if record.state is State.READY else QueueName.RETRY
             back[target].append(Job(record.key, record.queued_at))
     for name, jobs in back.items():
@@ -179,27 +181,39 @@ def _next(record: JobRecord | None, job: Job, now: float, deps: RetryDeps) -> Jo
         record = JobRecord(job.key, job.queued_at, State.READY, version=record.version if record else 0)
     if record.is_closed or record.state is State.DEFERRED:
         return None
-    if schedule.is_expired(record.queued_at, now, deps.plan):
+    is_old = now >= record.queued_at + schedule.LIFETIME_S
+    if record.state is State.HELD:
+        return _returned_from_hold(record, now, deps) if is_old else None
+    if (is_old or schedule.is_expired(record.counted_from, now, deps.plan)) and not record.quarantine:
         return _given_up(record, now, deps)
     if record.state is State.CLAIMED:
         record = queue.with_event(record, "broke_off", now=now, text=ATTEMPT_BROKE_OFF.text)
+    if record.quarantine:
+        return queue.held(replace(record, state=State.TRIED), record.quarantine, now=now)
+    record = _planned(record, now, deps)
+    if not record.warned and schedule.is_warning_due(record.counted_from, now, deps.plan):
+        record = _warned(record, deps)
+    return record
+
+
+def _planned(record: JobRecord, now: float, deps: RetryDeps) -> JobRecord:
+    """Say when the job is tried again, and whether the due index or the queue keeps it until then."""
     state = State.DEFERRED
+    # Waiting for a host must not outlast the mail: it is given up at its time.
+    ends_at = max(now, min(record.counted_from + deps.plan.return_s, record.queued_at + schedule.LIFETIME_S))
     if turn_at := queue.waits_for_turn(record) if record.state is State.TRIED else 0.0:
-        due_at = max(now, min(turn_at, record.queued_at + deps.plan.return_s))
+        due_at = max(now, min(turn_at, ends_at))
         if due_at - now <= MAX_DELAY_S:
             state, due_at = State.READY, due_at + deps.sweep_grace_s
     elif record.state is State.TRIED and record.deferred_positions():
-        tried = record.attempts - record.held
-        due_at = schedule.next_attempt_at(record.queued_at, now, tried, deps.plan, deps.jitter())
-        due_at = max(due_at, min(queue.not_before(record), record.queued_at + deps.plan.return_s))
+        tried = record.attempts - record.paced
+        due_at = schedule.next_attempt_at(record.counted_from, now, tried, deps.plan, deps.jitter())
+        due_at = min(max(due_at, queue.not_before(record)), ends_at)
         record = replace(record, faults=0)
     else:
         record = replace(record, faults=record.faults + 1)
         due_at = schedule.after_fault_at(now, record.faults, deps.plan, deps.jitter())
-    record = replace(record, state=state, token="", lease_until=0.0, due_at=due_at)
-    if not record.warned and schedule.is_warning_due(record.queued_at, now, deps.plan):
-        record = _warned(record, deps)
-    return record
+    return replace(record, state=state, token="", lease_until=0.0, due_at=due_at)
 
 
 def _warned(record: JobRecord, deps: RetryDeps) -> JobRecord:
@@ -218,7 +232,26 @@ def _given_up(record: JobRecord, now: float, deps: RetryDeps) -> JobRecord:
     chunk = envelope.chunk(record.key.chunk)
     outcomes = {n: (chunk[n].forward_path, _expiry(record, n)) for n in record.open_positions(chunk)}
     record = replace(record, recipient_count=len(chunk), reverse_path=envelope.reverse_path)
-    return queue.expired(record, now=now, outcomes=outcomes, notify=_notify(envelope, record))
+    arrivals = queue.arrivals_of(envelope, record.key.chunk)
+    return queue.expired(record, now=now, outcomes=outcomes, notify=_notify(envelope, record), arrivals=arrivals)
+
+
+def _returned_from_hold(record: JobRecord, now: float, deps: RetryDeps) -> JobRecord:
+    """Nobody released it while the spool lasted: its sender hears that it failed, and not a word of why it was held."""
+    envelope, _ = decode_qf(deps.spool.get_envelope(record.key.queue_id))
+    chunk = envelope.chunk(record.key.chunk)
+    failed = Outcome(Result.FAILED, HELD_TOO_LONG.enhanced, text=HELD_TOO_LONG.text, command="LOCAL")
+    outcomes = {n: (chunk[n].forward_path, failed) for n in record.open_positions(chunk)}
+    # An attempt of its own: what earlier ones owed a report of stays as it was.
+    record = replace(
+        record,
+        attempts=record.attempts + 1,
+        quarantine="",
+        held_at=0.0,
+        recipient_count=len(chunk),
+        reverse_path=envelope.reverse_path,
+    )
+    return queue.with_outcomes(record, outcomes, now=now, notify=_notify(envelope, record), last=True)
 
 
 def _notify(envelope: Envelope, record: JobRecord) -> dict[int, tuple[str, ...]]:
@@ -241,6 +274,9 @@ def _log(record: JobRecord, now: float, deps: RetryDeps) -> None:
         wait_s = round(record.due_at - grace_s - now, 3)
         deps.event_log.emit("Deferral", {**fields, "faults": record.faults, "wait_s": wait_s})
         return
+    if record.state is State.HELD:
+        deps.event_log.emit("Hold", {**fields, "reason": record.quarantine, "recipients": record.recipient_count})
+        return
     for state in record.recipients.values():
-        if state.outcome.command == "EXPIRED":
+        if state.outcome.command == "EXPIRED" or state.outcome.text == HELD_TOO_LONG.text:
             deps.event_log.emit("Expiration", {**fields, "recipient": state.forward_path, "text": state.outcome.text})

@@ -1,15 +1,14 @@
 """
-Which next hop the mailertable names for a domain.
+Which next hops the mailertable names for a domain.
 
     right side            the mail
     --------------------  ----------------------------------------------------------------------------
-    `smtp:host`           goes to the MX of that host
-    `smtp:[host]:port`    goes to that host itself, which may have a private address: the operator named it
+    `smtp:…`              goes to the hops that domain/routes.py reads there, the first that takes it
     `discard:`            is dropped, as delivered
     `error:…`             fails, in those words
 
 Asks for tables once a minute, and for nothing more while no mailertable is loaded. Used by services/deliver.py,
-and by services/verify.py for showing.
+and by services/verify.py for showing. Next: services/fallback.py has the hops behind the first.
 """
 
 from __future__ import annotations
@@ -20,29 +19,56 @@ from typing import TYPE_CHECKING
 from paravion.domain.next_hop import SMTP_PORT, NextHop, route
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.refusal import Refusal
+from paravion.domain.verdict import combine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from paravion.domain.routes import Hop
     from paravion.ports import Tables
 
 
 @dataclass(frozen=True, slots=True)
 class MxRoute:
-    """A route to the MX hosts of another domain."""
+    """A hop to the MX hosts of another domain."""
 
     domain: str
     port: int
+    tls: str = ""
+    credential: str = ""
 
     def resolved(self, found: NextHop | Outcome) -> NextHop | Outcome:
         """Give what the resolver found, on the route's port."""
-        if isinstance(found, Outcome) or self.port == SMTP_PORT:
+        if isinstance(found, Outcome):
             return found
-        hosts = tuple(replace(host, port=self.port) for host in found.hosts)
-        return replace(found, name=f"{found.name}:{self.port}", hosts=hosts)
+        name = found.name if self.port == SMTP_PORT else f"{found.name}:{self.port}"
+        hosts = tuple(replace(host, port=self.port, by_route=True) for host in found.hosts)
+        return replace(found, name=name, hosts=hosts, tls=self.tls, credential=self.credential)
 
 
-def routes_for(domains: Iterable[str], tables: Tables) -> dict[str, NextHop | MxRoute | Outcome]:
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Hops to be tried one after the other, at least two."""
+
+    hops: tuple[NextHop | MxRoute, ...]
+
+    def resolved(self, found: Sequence[NextHop | Outcome]) -> NextHop | Outcome:
+        """Give the first hop with those behind it; `found` has one for each. One without hosts is left out."""
+        hops = [each for each in found if isinstance(each, NextHop)]
+        if hops:
+            return replace(hops[0], behind=tuple(hops[1:]))
+        outcome: Outcome | None = None
+        for each in found:
+            outcome = combine(outcome, each)  # type: ignore[arg-type]  # nothing but outcomes is left
+        assert outcome is not None  # noqa: S101 (a chain is not empty)
+        return outcome
+
+
+Route = NextHop | MxRoute | Chain | Outcome
+"""What the mailertable says."""
+
+
+def routes_for(domains: Iterable[str], tables: Tables) -> dict[str, Route]:
     """
     Give the route of each domain that the mailertable has; the others go as ever.
 
@@ -65,18 +91,22 @@ def refused(refusal: Refusal) -> Outcome:
     return Outcome(Result.FAILED if failed else Result.DEFERRED, refusal.status, text=refusal.text, command="LOCAL")
 
 
-def _route(value: str) -> NextHop | MxRoute | Outcome:
+def _route(value: str) -> Route:
     kind, _, rest = value.partition(":")
     if kind == "error":
         return refused(Refusal.parse(rest))
     if kind == "discard":
         return Outcome(Result.DELIVERED, "2.0.0", text="discarded, as the mailertable says", command="LOCAL")
-    if rest.startswith("["):
-        host, _, port = rest[1:].partition("]")
-        port = port.removeprefix(":") or str(SMTP_PORT)
-        address = host.removeprefix("IPv6:")
-        hop = route(f"[{address}]:{port}" if ":" in address else f"{address}:{port}")
-        assert hop is not None  # noqa: S101 (only `mx` gives none)
-        return hop
-    name, _, port = rest.partition(":")
-    return MxRoute(name, int(port or SMTP_PORT))
+    from paravion.domain.routes import parse_hops
+
+    hops = tuple(_hop(hop) for hop in parse_hops(value))
+    return hops[0] if len(hops) == 1 else Chain(hops)
+
+
+def _hop(hop: Hop) -> NextHop | MxRoute:
+    if not hop.is_host:
+        return MxRoute(hop.host, hop.port, hop.tls, hop.credential)
+    address = hop.host.removeprefix("IPv6:")
+    named = route(f"[{address}]:{hop.port}" if ":" in address else f"{address}:{hop.port}", hop.tls, hop.credential)
+    assert named is not None  # noqa: S101 (only `mx` gives none)
+    return named

@@ -1,7 +1,8 @@
 """
 Load sendmail's tables and show them: checked as a whole, then swapped in at one instant.
 
-A list that an alias includes must be loaded before the aliases are, so that nothing ever names what is not there.
+A list that an alias includes must be loaded before the aliases are, or with them, so that nothing ever names what is
+not there.
 Only an operator's credential may do this: tables decide where everybody's mail goes.
 
 Next: domain/tables.py reads the files, services/expand.py and services/deliver.py use them.
@@ -16,10 +17,11 @@ from paravion.domain.status import BAD_REQUEST, NOT_FOUND, Rejected
 from paravion.domain.table_pages import INCLUDE
 from paravion.domain.tables import KINDS, BadTable, include_name, includes_of, parse_table
 from paravion.domain.target import AllowedTargets
+from paravion.services import route_credentials
 from paravion.services.authenticate import require_operator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from paravion.services.admin import AdminDeps
     from paravion.services.authenticate import Principal
@@ -39,26 +41,56 @@ def load_table(kind: str, files: Sequence[tuple[str, bytes]], principal: Princip
 
     Raises:
         Rejected: access_denied; bad_request: no such kind, or every problem with its file and line.
-        LedgerUnavailable: Loading again is safe.
+        LedgerUnavailable, SecretsUnavailable: Loading again is safe.
     """
-    _check(kind, principal)
+    return load_tables({kind: files}, principal, deps)[0]
+
+
+def load_tables(
+    given: Mapping[str, Sequence[tuple[str, bytes]]], principal: Principal, deps: AdminDeps
+) -> list[dict[str, Any]]:
+    """
+    Load several tables at one instant; what one of them lacks refuses all.
+
+    Args:
+        given: The files of each kind, see `load_table`; at most AT_ONCE.
+
+    Raises:
+        Rejected, LedgerUnavailable: As `load_table`.
+    """
+    for kind in given:
+        _check(kind, principal)
     settings = deps.settings
     local_domains = settings.local_domains or (settings.hostname,)
     try:
-        entries = parse_table(kind, files, local_domains, settings.max_expansion_count, allowed_targets(settings))
+        tables = {
+            kind: parse_table(
+                kind,
+                files,
+                local_domains,
+                settings.max_expansion_count,
+                allowed_targets(settings),
+                lambda name: route_credentials.exists(name, deps),
+            )
+            for kind, files in given.items()
+        }
     except BadTable as exc:
         raise Rejected(BAD_REQUEST, f"nothing was loaded: {exc}") from exc
-    loaded = deps.tables.loaded()
+    there = {*deps.tables.loaded(), *tables}
     missing = [
         f"':include:{name}' of {key} is not loaded"
+        for entries in tables.values()
         for name, key in includes_of(entries).items()
-        if INCLUDE + name not in loaded and INCLUDE + name != kind
+        if INCLUDE + name not in there
     ]
     if missing:
         raise Rejected(BAD_REQUEST, f"nothing was loaded: {shown('; '.join(missing), 1000)}: load that list first")
-    info = deps.tables.replace(kind, entries, deps.clock())
-    deps.event_log.emit("TableLoaded", {"kind": kind, "entries": info.entries, "principal": principal.access_key})
-    return {"kind": kind, "entries": info.entries, "generation": info.generation, "loaded_at": info.loaded_at}
+    told = []
+    for kind, info in deps.tables.replace_all(tables, deps.clock()).items():
+        deps.event_log.emit("TableLoaded", {"kind": kind, "entries": info.entries, "principal": principal.access_key})
+        fields = {"kind": kind, "entries": info.entries, "generation": info.generation}
+        told.append({**fields, "loaded_at": info.loaded_at})
+    return told
 
 
 def remove_table(kind: str, principal: Principal, deps: AdminDeps) -> None:

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from paravion.domain import ids
 from paravion.domain.address import parse_path, split_address
-from paravion.domain.envelope import Envelope, Recipient
+from paravion.domain.envelope import Arrivals, Envelope, Recipient
 from paravion.domain.headers import make_field
 from paravion.domain.message import (
     complete,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from paravion.domain.message import Message
     from paravion.ports import EventLog, Identities, Secrets, Tables, Uploads
     from paravion.services.commit import CommitDeps
+    from paravion.services.expand import Expanded
     from paravion.settings import ValidateSettings
 
 HOPS_MAX: Final = 100
@@ -111,15 +113,17 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
         raise Rejected(ROUTING_LOOP, f"more than {HOPS_MAX} Received fields")
     submission = _with_control_fields(submission, message)
     given_path = _reverse_path(submission, message)
-    given = _recipients(submission, message, settings.max_recipients_count)
+    given, unaliased = _recipients(submission, message, settings.max_recipients_count)
     queue_id = _queue_id(submission, deps)
-    digest = _digest(submission, given_path, given)
-    expanded = apply_tables(submission, message, given_path, given, deps.tables, _table_settings(settings))
+    digest = _digest(submission, given_path, given, unaliased)
+    table_settings = _table_settings(settings)
+    expanded = apply_tables(submission, message, given_path, given, deps.tables, table_settings, unaliased)
     message = expanded.message
     _check_identity(expanded.reverse_path, message, deps)
     keys = _signing_keys(expanded.reverse_path, message, deps)
     hashed_body = hash_to_sign(message.body, keys)
-    if expanded.batches is None:
+    first = next(expanded.batches, None) if expanded.batches else None
+    if expanded.batches is None or first is None:
         deps.event_log.emit("Discard", {"queue_id": queue_id, "reverse_path": given_path, "recipients": len(given)})
         return Receipt(queue_id, 0)
 
@@ -142,6 +146,7 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
             message, queue_id=queue_id, now=now, hostname=settings.hostname, trace=trace, restamp=submission.restamp
         )
         header = signed(header, hashed_body, keys, now)
+        is_from_sender = group.reverse_path == expanded.reverse_path
         envelope = Envelope(
             queue_id=own_id,
             reverse_path=group.reverse_path,
@@ -151,8 +156,9 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
             body_type="8BITMIME" if message.is_8bit or message.header_is_utf8 else "7BIT",
             # A forward-path speaks for itself at its host (domain/smtp_dialogue.py); these bind every recipient.
             smtputf8=not (header.isascii() and group.reverse_path.isascii()),
-            ret=submission.ret,
-            envid=submission.envid,
+            # A list's members get a mail of their own, with nothing of the sender's wishes (RFC 3461 5.2.7.1).
+            ret=submission.ret if is_from_sender else "",
+            envid=submission.envid if is_from_sender else "",
             submitter=submission.principal,
             door=submission.door,
             configuration_set=submission.configuration_set,
@@ -161,10 +167,16 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
             tls_required=submission.tls_required,
             body_id="" if own_id == queue_id else queue_id,
             parts=parts,
+            quarantine=expanded.found.quarantine or group.quarantine,
+            arrivals=_arrivals(expanded, submission.envid) if own_id == queue_id else None,
         )
         return envelope, header
 
-    envelope, count, repeated = commit_all(queue_id, expanded.batches, make, bytes(message.body), deps.to_commit)
+    batches = chain((first,), expanded.batches)
+    envelope, count, repeated = commit_all(queue_id, batches, make, bytes(message.body), deps.to_commit)
+    if expanded.found.discarded:
+        discarded = {"queue_id": queue_id, "reverse_path": given_path, "recipients": expanded.found.discarded}
+        deps.event_log.emit("Discard", discarded)
     receipt = Receipt(envelope.queue_id, count, repeated)
     deps.event_log.emit(
         "Reception",
@@ -181,6 +193,14 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
         },
     )
     return receipt
+
+
+def _arrivals(expanded: Expanded, envid: str) -> Arrivals | None:
+    """What the sender is told of when it all has been expanded; nobody answers a null reverse-path."""
+    lists, aliases = tuple(expanded.found.lists), tuple(expanded.found.aliases)
+    if not expanded.reverse_path or not (lists or aliases):
+        return None
+    return Arrivals(expanded.reverse_path, envid, lists, aliases)
 
 
 def _with_control_fields(submission: Submission, message: Message) -> Submission:
@@ -205,23 +225,34 @@ def _reverse_path(submission: Submission, message: Message) -> str:
         raise Rejected(SENDER_SYNTAX, str(exc)) from exc
 
 
-def _recipients(submission: Submission, message: Message, limit: int) -> tuple[Recipient, ...]:
-    """Normalise, each forward-path once: of those that differ only in their parameters the first counts."""
+def _recipients(
+    submission: Submission, message: Message, limit: int
+) -> tuple[tuple[Recipient, ...], frozenset[str]]:  # fmt: skip
+    """
+    Normalise, each forward-path once: of those that differ only in their parameters the first counts.
+
+    Returns:
+        Them, and those that stand behind a backslash.
+    """
+    unaliased: set[str] = set()
     given: Iterable[Recipient] = submission.recipients
     if submission.recipients_from_header:
         given = (*given, *(Recipient(address) for address in header_recipients(message)))
     found: dict[str, Recipient] = {}
     for recipient in given:
+        bare = recipient.forward_path.removeprefix("\\")
         try:
-            path = parse_path(recipient.forward_path, smtputf8=True)
+            path = parse_path(bare, smtputf8=True)
         except ValueError as exc:
             raise Rejected(RECIPIENT_SYNTAX, str(exc)) from exc
+        if bare != recipient.forward_path and path not in found:
+            unaliased.add(path)
         found.setdefault(path, replace(recipient, forward_path=path))
     if not found:
         raise Rejected(NO_RECIPIENTS)
     if len(found) > limit:
         raise Rejected(TOO_MANY_RECIPIENTS, f"{len(found)} recipients; at most {limit} are taken")
-    return tuple(found.values())
+    return tuple(found.values()), frozenset(unaliased)
 
 
 def _check_identity(reverse_path: str, message: Message, deps: ValidateDeps) -> None:
@@ -283,7 +314,9 @@ def _queue_id(submission: Submission, deps: ValidateDeps) -> str:
     return ids.random_queue_id(deps.entropy(16))
 
 
-def _digest(submission: Submission, reverse_path: str, recipients: Iterable[Recipient]) -> str:
+def _digest(
+    submission: Submission, reverse_path: str, recipients: Iterable[Recipient], unaliased: frozenset[str]
+) -> str:  # fmt: skip
     """Tell a repeat from another message under the same key: everything that the caller decided."""
     if not submission.idempotency_key:
         return ""
@@ -292,6 +325,8 @@ def _digest(submission: Submission, reverse_path: str, recipients: Iterable[Reci
         told.update(b"\0" + part.encode())
     if not submission.aliasing:
         told.update(b"\0-n")
+    for path in sorted(unaliased):
+        told.update(b"\0\\" + path.encode())
     if submission.tls_required:
         told.update(b"\0tls")
     return told.hexdigest()

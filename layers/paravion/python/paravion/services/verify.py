@@ -8,6 +8,7 @@ Next: domain/expand.py and services/routes.py, which mail itself goes by. sendma
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain.address import parse_path, shown, split_address
@@ -27,15 +28,17 @@ from paravion.domain.status import (
 from paravion.domain.suppression import looked_up_as, not_sent
 from paravion.domain.tables import access_keys
 from paravion.domain.target import WEBHOOK, scheme_of, webhook_host, webhook_secret_name
+from paravion.services.access import Members, NextHosts, quarantine_of, verdict
 from paravion.services.authenticate import require_operator
-from paravion.services.expand import lookups, verdict
-from paravion.services.routes import MxRoute, routes_for
+from paravion.services.expand import lookups
+from paravion.services.routes import Chain, MxRoute, routes_for
 from paravion.services.suppression import account_reasons, view
 from paravion.services.tables import allowed_targets
 
 if TYPE_CHECKING:
     from paravion.services.admin import AdminDeps
     from paravion.services.authenticate import Principal
+    from paravion.services.routes import Route
 
 SHOWN_RECIPIENTS: Final = 100
 SHOWN_STEPS: Final = 500
@@ -70,16 +73,16 @@ def _verified(address: str, answer: dict[str, Any], deps: AdminDeps) -> dict[str
     settings = deps.settings
     local_domains = settings.local_domains or (settings.hostname,)
     try:
-        path = parse_path(address if "@" in address else f"{address}@{local_domains[0]}", smtputf8=True)
+        bare = address.removeprefix("\\")
+        path = parse_path(bare if "@" in bare else f"{bare}@{local_domains[0]}", smtputf8=True)
     except ValueError as exc:
         raise Rejected(RECIPIENT_SYNTAX, shown(str(exc), 200)) from exc
     loaded = deps.tables.loaded()
-    if "access" in loaded:
-        key, value = verdict("to:", access_keys(path), deps.tables)
-        if value == "DISCARD":
-            return _verdict("discarded", QUEUED.enhanced, f"the access table discards it ({key})", QUEUED.exit)
-        if value == "REJECT" or value.startswith("ERROR:"):
-            raise Rejected(ACCESS_DENIED, f"access table: {shown(key)} {shown(value, 200)}")
+    word = _access_word(path, deps) if "access" in loaded else ""
+    if word == "DISCARD":
+        return _verdict("discarded", QUEUED.enhanced, "the access table discards it", QUEUED.exit)
+    if word:
+        answer["steps"].append({"depth": 0, "address": path, "step": f"held by the access table: {word}"})
 
     def trace(depth: int, where: str, what: str) -> None:
         if len(answer["steps"]) < SHOWN_STEPS:
@@ -91,17 +94,20 @@ def _verified(address: str, answer: dict[str, Any], deps: AdminDeps) -> dict[str
     found: list[dict[str, Any]] = []
     count = 0
     # The null reverse-path stays one through lists; any other stands for the sender here.
-    for page in expansion.run((Recipient(path),), "sender@sender.invalid"):
+    members = Members(deps.tables, frozenset({path}))
+    unaliased = frozenset({path} if bare != address else ())
+    for some in expansion.run((Recipient(path),), "sender@sender.invalid", unaliased=unaliased):
+        page = members.judged(some)
         count += len(page)
         for recipient, group in page[: SHOWN_RECIPIENTS - len(found)]:
             owner = "" if group.reverse_path == "sender@sender.invalid" else group.reverse_path
             found.append({
                 "forward_path": recipient.forward_path, "owner": owner, "list": group.delivered_to,
-                "refusal": recipient.refusal, "target": recipient.target, "route": None, "suppressed": None,
+                "refusal": recipient.refusal, "target": recipient.target, "held": group.quarantine,
+                "route": None, "suppressed": None,
             })  # fmt: skip
-    if not expansion.count:
-        text = expansion.refusals[0].text if expansion.refusals else "nobody is behind it"
-        raise Rejected(NO_RECIPIENTS, shown(text, 300))
+    if expansion.count == members.lost:
+        return _of_nobody(expansion, members)
     told: dict[str, Any] = {"recipients": found, "recipient_count": count}
     return {**told, **_routed(found, count, deps), **_suppressed(found, count, deps)}
 
@@ -121,6 +127,23 @@ def _suppressed(found: list[dict[str, Any]], count: int, deps: AdminDeps) -> dic
     return _verdict("refused", outcome.status, outcome.text, SUPPRESSED.exit)
 
 
+def _access_word(path: str, deps: AdminDeps) -> str:
+    """DISCARD, the reason of a quarantine, or "". Raises Rejected for REJECT and ERROR:."""
+    key, value = verdict("to:", access_keys(path), deps.tables)
+    if value == "REJECT" or value.startswith("ERROR:"):
+        raise Rejected(ACCESS_DENIED, f"access table: {shown(key)} {shown(value, 200)}")
+    return value if value == "DISCARD" else quarantine_of(value)
+
+
+def _of_nobody(expansion: Expansion, members: Members) -> dict[str, Any]:
+    """Nobody is left to get it: refused, or all discarded."""
+    refusals = [*expansion.refusals, *members.refusals]
+    if members.discarded and not refusals:
+        return _verdict("discarded", QUEUED.enhanced, "the access table discards everybody", QUEUED.exit)
+    text = refusals[0].text if refusals else "nobody is behind it"
+    raise Rejected(NO_RECIPIENTS, shown(text, 300))
+
+
 def _routed(found: list[dict[str, Any]], count: int, deps: AdminDeps) -> dict[str, Any]:
     """Look the next hops up; the verdict of one recipient is its route's."""
     for item in found:
@@ -128,15 +151,14 @@ def _routed(found: list[dict[str, Any]], count: int, deps: AdminDeps) -> dict[st
             item["route"] = _shown_target(item["target"], deps)
     by_host = [item for item in found if not item["refusal"] and not item["target"]]
     domains = list(dict.fromkeys(split_address(item["forward_path"])[1] for item in by_host))
-    smarthost = route(deps.settings.relay)
+    settings = deps.settings
+    smarthost = route(settings.relay, settings.relay_tls, settings.relay_credential)
     routes = routes_for(domains, deps.tables)
     hops: dict[str, NextHop | Outcome] = {}
     for domain in domains[:LOOKED_UP]:
-        named = routes.get(domain)
-        if isinstance(named, MxRoute):
-            hops[domain] = named.resolved(deps.next_hop(named.domain))
-        else:
-            hops[domain] = named or smarthost or deps.next_hop(domain)
+        hops[domain] = _next_hop(routes.get(domain), deps) or smarthost or deps.next_hop(domain)
+    next_hosts = NextHosts(deps.tables)
+    hops = {domain: _admitted(hop, next_hosts) for domain, hop in hops.items()}
     for item in by_host:
         hop = hops.get(split_address(item["forward_path"])[1])
         if hop is not None:
@@ -150,11 +172,33 @@ def _routed(found: list[dict[str, Any]], count: int, deps: AdminDeps) -> dict[st
     return _verdict("deliverable", QUEUED.enhanced, "", QUEUED.exit)
 
 
+def _next_hop(named: Route | None, deps: AdminDeps) -> NextHop | Outcome | None:
+    if isinstance(named, Chain):
+        return named.resolved([_next_hop(hop, deps) for hop in named.hops])  # type: ignore[misc]  # none is None
+    if isinstance(named, MxRoute):
+        return named.resolved(deps.next_hop(named.domain))
+    return named
+
+
+def _admitted(hop: NextHop | Outcome, next_hosts: NextHosts) -> NextHop | Outcome:
+    """Leave out the hosts that the access table keeps us from; addresses that are not known yet are not asked for."""
+    if isinstance(hop, Outcome):
+        return hop
+    said = [(host, next_hosts.judged(host.name, host.addresses)) for host in hop.hosts]
+    hosts = tuple(host for host, word in said if not isinstance(word, Outcome))
+    return replace(hop, hosts=hosts) if hosts else next(word for _, word in said if isinstance(word, Outcome))
+
+
 def _shown_hop(hop: NextHop | Outcome) -> dict[str, Any]:
     if isinstance(hop, Outcome):
         return {"next_hop": "", "hosts": [], "status": hop.status, "text": hop.text}
     hosts = [f"{host.name}:{host.port}" for host in hop.hosts]
-    return {"next_hop": hop.name, "hosts": hosts, "status": "", "text": ""}
+    shown: dict[str, Any] = {"next_hop": hop.name, "hosts": hosts, "status": "", "text": ""}
+    if hop.tls or hop.credential:
+        shown |= {"tls": hop.tls, "credential": hop.credential}
+    if hop.behind:
+        shown["behind"] = [_shown_hop(each) for each in hop.behind]
+    return shown
 
 
 def _shown_target(target: str, deps: AdminDeps) -> dict[str, Any]:
