@@ -2,7 +2,7 @@
 Many functions sending to one host, in virtual time: the host counts by the minute and by the connection.
 
 Each function has a PacedTransport of its own; all share one Hosts port. Jobs wait in a queue with delays, as
-SQS's, and `retry`'s part is played by its own rules: a held job comes back at its time, others by a schedule.
+SQS's, and `retry`'s part is played by its own rules: a paced job comes back at its time, others by a schedule.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class Fleet:
     retry_s: float = 300.0
     seed: int = 1
     delivered: int = 0
-    held: int = 0
+    paced: int = 0
     batches: int = 0
     longest_s: float = 0.0
     log: MemoryEventLog = field(default_factory=MemoryEventLog)
@@ -191,7 +191,7 @@ class Fleet:
         if outcome.result is Result.DELIVERED:
             self.delivered += 1
         elif outcome.command == PACED:
-            self.held += 1
+            self.paced += 1
             self._put(max(now, outcome.not_before))
         else:
             self._put(max(now + self.retry_s * (1 + 0.1 * self.draws.random()), outcome.not_before))

@@ -12,7 +12,7 @@ from paravion.domain import pacing
 from paravion.domain.host_word import Word
 from paravion.domain.next_hop import MxHost, NextHop
 from paravion.domain.outcome import PACED, Outcome, Result
-from paravion.domain.queue import State, comes_at
+from paravion.domain.queue import JobKey, JobRecord, State, comes_at
 from paravion.errors import ClaimLost, LedgerUnavailable
 from paravion.ports import QueueName
 from paravion.services.pacing import PacedTransport, host_key
@@ -120,7 +120,7 @@ def test_fleet_without_trouble_writes_nothing():
     fleet = simulate(10, scenario)
     assert fleet.delivered == 5000
     assert fleet.hosts.writes == 0
-    assert fleet.held == 0
+    assert fleet.paced == 0
 
 
 def test_fleet_with_the_ledger_away_goes_on():
@@ -175,7 +175,7 @@ def test_lost_races_defer_without_a_word_to_the_host():
     hosts = Contended(loop.time)
     loop.close()
     fleet = simulate(1, scenario, hosts=hosts)
-    assert (fleet.delivered, fleet.held) == (0, 10)
+    assert (fleet.delivered, fleet.paced) == (0, 10)
 
 
 # One function
@@ -545,6 +545,12 @@ def test_word_of_a_host_is_told_once_for_a_batch():
         pacing.heard(function.hosts.items[HOST], HOST, Word.TOO_FAST, "x", now=function.loop.time())
         is (function.hosts.items[HOST])
     )
+
+
+def test_held_job_shows_when_it_is_returned():
+    """An operator's hold is no turn: its due time is its own."""
+    record = JobRecord(JobKey("q"), 1.0, State.HELD, due_at=77.0)
+    assert comes_at(record) == 77.0
 
 
 def test_fleet_is_made_with_its_own_host():

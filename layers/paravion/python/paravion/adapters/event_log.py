@@ -2,8 +2,8 @@
 The event log: one JSON line for each record, by powertools' Logger.
 
 Names are KumoMTA's: Reception, Delivery, TransientFailure, Bounce, Expiration, Rejection; ours are Deferral
-(when it is tried again), HostState (a host is slowed down, dead or back), HostLimited and HostReset (by an operator),
-Hold, Release and Removal (by a rule or an operator), Report (a DSN went out),
+(when it is tried again), HostState (a host is slowed down, dead or back), Hold, Release and Removal (by a rule or an
+operator), Report (a DSN went out),
 DoubleBounceDropped, Suppressed and Unsuppressed (an address is on the suppression list, or off it),
 SuppressionReasons, and Fault (our own trouble; an error).
 """

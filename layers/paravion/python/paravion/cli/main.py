@@ -1,6 +1,6 @@
 """
 `paravion`: up, smtpd, show, queue, hold, release, remove, identity, doctor, tables,
-suppression, routes, hosts, webhook, credentials, version.
+suppression, hosts, routes, webhook, credentials, version.
 
 A command's own work stands in its module, which is imported only when it is called.
 """
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 _MODULES: Final = {
     "tables": "load and show aliases and sendmail's other tables",
     "suppression": "addresses that nothing is sent to",
-    "routes": "what smarthosts are logged in to with",
     "hosts": "which hosts are slow or away, and limits for them",
+    "routes": "what smarthosts are logged in to with",
     "webhook": "the secrets that requests to webhooks are signed with",
 }
 """Commands of which each has a module of its name."""

@@ -301,8 +301,8 @@ def with_outcomes(
         return new
     tried = [state for state in states.values() if state.attempt == record.attempts]
     every_paced = bool(tried) and all(state.outcome.command == PACED for state in tried)
-    every_final = len(states) >= record.recipient_count and all(s.is_final for s in states.values())
     new = replace(new, paced=record.paced + every_paced)
+    every_final = len(states) >= record.recipient_count and all(s.is_final for s in states.values())
     if record.quarantine and not every_final:
         return held(replace(new, state=State.TRIED), record.quarantine, now=now)
     return replace(
@@ -325,7 +325,7 @@ def waits_for_turn(record: JobRecord) -> float:
 
 
 def comes_at(record: JobRecord) -> float:
-    """Say when a waiting job is due, as mailq tells it: that of one with a turn is a safety net behind it."""
+    """Say when a waiting or held job is due, as mailq tells it: that of one with a turn is a safety net behind it."""
     return (record.state is State.READY and waits_for_turn(record)) or record.due_at
 
 

@@ -14,7 +14,7 @@ taken for all waiting messages of the function in one write, and slots given bac
 
 The ledger away: the same rules on what this function knows alone. Mail never stops for it.
 
-Next: domain/pacing.py has the rules, services/retry.py brings back what waits.
+Next: domain/pacing.py has the rules, services/retry.py brings back who waits.
 """
 
 from __future__ import annotations

@@ -190,30 +190,30 @@ def _next(record: JobRecord | None, job: Job, now: float, deps: RetryDeps) -> Jo
         record = queue.with_event(record, "broke_off", now=now, text=ATTEMPT_BROKE_OFF.text)
     if record.quarantine:
         return queue.held(replace(record, state=State.TRIED), record.quarantine, now=now)
-    record = _planned(record, now, deps)
+    record = replace(_planned(record, now, deps), token="", lease_until=0.0)
     if not record.warned and schedule.is_warning_due(record.counted_from, now, deps.plan):
         record = _warned(record, deps)
     return record
 
 
 def _planned(record: JobRecord, now: float, deps: RetryDeps) -> JobRecord:
-    """Say when the job is tried again, and whether the due index or the queue keeps it until then."""
-    state = State.DEFERRED
-    # Waiting for a host must not outlast the mail: it is given up at its time.
-    ends_at = max(now, min(record.counted_from + deps.plan.return_s, record.queued_at + schedule.LIFETIME_S))
+    """Say when an open job is tried again: at its turn, by the schedule, or soon after a fault of our own."""
+    returned_at = min(record.counted_from + deps.plan.return_s, record.queued_at + schedule.LIFETIME_S)
     if turn_at := queue.waits_for_turn(record) if record.state is State.TRIED else 0.0:
-        due_at = max(now, min(turn_at, ends_at))
-        if due_at - now <= MAX_DELAY_S:
-            state, due_at = State.READY, due_at + deps.sweep_grace_s
-    elif record.state is State.TRIED and record.deferred_positions():
+        due_at = max(now, min(turn_at, returned_at))
+        if due_at - now > MAX_DELAY_S:
+            return replace(record, state=State.DEFERRED, due_at=due_at)
+        # The queue's own delay brings it; the due time is a safety net.
+        return replace(record, state=State.READY, due_at=due_at + deps.sweep_grace_s)
+    if record.state is State.TRIED and record.deferred_positions():
         tried = record.attempts - record.paced
         due_at = schedule.next_attempt_at(record.counted_from, now, tried, deps.plan, deps.jitter())
-        due_at = min(max(due_at, queue.not_before(record)), ends_at)
-        record = replace(record, faults=0)
-    else:
-        record = replace(record, faults=record.faults + 1)
-        due_at = schedule.after_fault_at(now, record.faults, deps.plan, deps.jitter())
-    return replace(record, state=state, token="", lease_until=0.0, due_at=due_at)
+        due_at = max(due_at, min(queue.not_before(record), returned_at))
+        due_at = max(now, min(due_at, record.queued_at + schedule.LIFETIME_S))
+        return replace(record, state=State.DEFERRED, faults=0, due_at=due_at)
+    faults = record.faults + 1
+    due_at = schedule.after_fault_at(now, faults, deps.plan, deps.jitter())
+    return replace(record, state=State.DEFERRED, faults=faults, due_at=due_at)
 
 
 def _warned(record: JobRecord, deps: RetryDeps) -> JobRecord:
