@@ -94,6 +94,8 @@ OURS = {
     "target_down": (Outcome(D, "4.4.1", text="x", command="TARGET"), Cause.SYSTEM_BUSY, False),
     "target_refuses": (Outcome(F, "5.6.0", text="x", command="TARGET"), Cause.POLICY, False),
     "target_full": (Outcome(F, "5.3.4", text="x", command="TARGET"), Cause.MESSAGE_TOO_BIG, False),
+    "host_dead": (our_outcome(status.HOST_DEAD, "", "LOCAL"), Cause.NO_ANSWER, False),
+    "paced": (our_outcome(status.HOST_PACED, "", "PACED"), Cause.RATE_LIMIT, False),
     "suppressed": (Outcome(F, "5.7.1", text="x", command="SUPPRESSION"), Cause.SUPPRESSED, False),
     "private_address": (our_outcome(status.NEXT_HOP_REFUSED, "", "LOCAL"), Cause.LOCAL, False),
 }
@@ -116,6 +118,7 @@ def test_held_back_by_ourselves():
     """No free connection, or our own pace: SES calls it SendingDeferral."""
     assert delay_type(our_outcome(status.SYSTEM_BUSY, "", "LOCAL")) == "SendingDeferral"
     assert delay_type(our_outcome(status.RATE_LIMITED, "", "LOCAL")) == "SendingDeferral"
+    assert delay_type(our_outcome(status.HOST_PACED, "", "PACED")) == "SendingDeferral"
     assert delay_type(our_outcome(status.ATTEMPT_BROKE_OFF, "", "LOCAL")) == "InternalFailure"
 
 

@@ -588,8 +588,8 @@ class Transaction:
         header: The header section, CRLF line ends, without the empty line that ends it.
         body: Sent after the empty line.
         tls_required: It must not travel in clear.
-        heard: Called with what each host that was asked said or did, also where another host's word then counts.
         recorder: Is told what is said on the way, whatever comes of it; None: nobody is.
+        heard: Called with what each host that was asked said or did, also where another host's word then counts.
     """
 
     queue_id: str
@@ -602,8 +602,8 @@ class Transaction:
     ret: str = ""
     envid: str = ""
     tls_required: bool = False
-    heard: Callable[[Outcome], None] = lambda _: None
     recorder: Recorder | None = None
+    heard: Callable[[Outcome], None] = lambda _: None
 
 
 class Transport(Protocol):

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain import known_replies
 from paravion.domain.known_replies import Cause
-from paravion.domain.outcome import HANDED_OVER, Result
+from paravion.domain.outcome import HANDED_OVER, PACED, Result
+from paravion.domain.status import HOST_DEAD
 from paravion.domain.suppression import STAGE as SUPPRESSION
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ def bounce_type(outcome: Outcome) -> tuple[str, str]:
 
 def delay_type(outcome: Outcome) -> str:
     """Give SES's delayType of a recipient that is deferred."""
-    if not outcome.is_reply and outcome.command in _OUR_STAGES and outcome.status in _HELD_BACK:
+    is_held_back = outcome.command in _OUR_STAGES and outcome.status in _HELD_BACK
+    if not outcome.is_reply and (outcome.command == PACED or is_held_back):
         return "SendingDeferral"
     return NAMES[cause_of(outcome) or Cause.UNKNOWN].delay
 
@@ -150,8 +152,12 @@ def _cause_without_reply(outcome: Outcome) -> Cause:
         return by_status if by_status is Cause.RATE_LIMIT else Cause.SYSTEM_BUSY
     if outcome.command == SUPPRESSION:
         return Cause.SUPPRESSED
+    if outcome.command == PACED:
+        return Cause.RATE_LIMIT
     if outcome.command in _OUR_STAGES:
-        return Cause.MESSAGE_TOO_BIG if by_status is Cause.MESSAGE_TOO_BIG else Cause.LOCAL
+        # A host that is known dead was not asked again; why not, its silence said.
+        is_silent = outcome.status == HOST_DEAD.enhanced
+        return Cause.NO_ANSWER if is_silent else by_status if by_status is Cause.MESSAGE_TOO_BIG else Cause.LOCAL
     if outcome.result is Result.FAILED and outcome.command != _EXPIRED:
         return by_status or Cause.LOCAL
     return Cause.PROTOCOL_ERROR if outcome.text.startswith(_GARBAGE) else Cause.NO_ANSWER
