@@ -308,6 +308,7 @@ def with_outcomes(
         return new
     tried = [state for state in states.values() if state.attempt == record.attempts]
     every_paced = bool(tried) and all(state.outcome.command == PACED for state in tried)
+    new = replace(new, paced=record.paced + every_paced)
     every_final = len(states) >= record.recipient_count and all(s.is_final for s in states.values())
     if record.quarantine and not every_final:
         return held(replace(new, state=State.TRIED), record.quarantine, now=now)
@@ -318,7 +319,6 @@ def with_outcomes(
         lease_until=0.0,
         due_at=0.0,
         faults=0,
-        paced=record.paced + every_paced,
         quarantine="",
     )
 
@@ -332,11 +332,8 @@ def waits_for_turn(record: JobRecord) -> float:
 
 
 def comes_at(record: JobRecord) -> float:
-    """Say when a waiting job is tried again; 0 when it does not wait. What lies in the queue comes when it can."""
-    if record.state is State.READY:
-        # Its due time is a safety net, behind its turn.
-        return waits_for_turn(record) or record.due_at
-    return record.due_at if record.state is State.DEFERRED else 0.0
+    """Say when a waiting or held job is due, as mailq tells it: that of one with a turn is a safety net behind it."""
+    return (record.state is State.READY and waits_for_turn(record)) or record.due_at
 
 
 def not_before(record: JobRecord) -> float:

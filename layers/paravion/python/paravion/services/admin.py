@@ -100,7 +100,8 @@ def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[s
     envelope, header = find_envelope(queue_id, principal, deps)
     records = deps.ledger.load_message(queue_id)
     states = {position: state for record in records for position, state in record.recipients.items()}
-    due = [at for at in map(queue.comes_at, records) if at]
+    waiting = [record for record in records if record.state in {State.DEFERRED, State.READY}]
+    due = [at for at in map(queue.comes_at, waiting) if at]
     return {
         "queue_id": envelope.queue_id,
         "state": _message_state(envelope, records),

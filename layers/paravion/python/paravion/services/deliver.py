@@ -332,7 +332,7 @@ class _Attempt:
                 envelope.ret,
                 envelope.envid,
                 envelope.tls_required,
-                self._recorder(record, hop),
+                recorder=self._recorder(record, hop),
             )
             tasks[asyncio.ensure_future(self._send(hop, transaction))] = Leg(hop, transaction)
         try:
@@ -400,14 +400,17 @@ class _Attempt:
         try:
             async with self.gates.large_bodies if large else self.gates.hops:
                 outcomes = await self.deps.transport.send(hop, transaction, self.deadline - _RECORDING_S)
-            _tell_silence(transaction.recorder, outcomes)
-            return outcomes
         except (SpoolMissing, Unavailable) as exc:
             # The body could not be read; the transport has sent no final dot.
             self.deps.event_log.emit(
                 "Fault", {"stage": "deliver", "queue_id": self.job.key.queue_id, "error": repr(exc)}
             )
             return dict.fromkeys(transaction.recipients, _broke_off())
+        if transaction.recorder is not None and not transaction.recorder.lines:
+            # No host was asked: all wait for their turn, or are known to be away.
+            for text in dict.fromkeys(outcome.text for outcome in outcomes.values()):
+                transaction.recorder.note(asyncio.get_running_loop().time(), text)
+        return outcomes
 
     async def _with_sts(self, hop: NextHop) -> NextHop:
         """Give the hop with what its domain's MTA-STS policy asks for."""
@@ -523,13 +526,6 @@ class _Attempt:
                     **record_fields(outcome),
                 },
             )
-
-
-def _tell_silence(recorder: Recorder | None, outcomes: Mapping[int, Outcome]) -> None:
-    """Write down why nothing was said, if nothing was: a host that is known dead, or asked slowly (pacing)."""
-    if recorder is not None and not recorder.lines:
-        for text in {f"{outcome.command} {outcome.status} {outcome.text}" for outcome in outcomes.values()}:
-            recorder.note(0.0, text.replace("\n", " "))
 
 
 def _broke_off() -> Outcome:
