@@ -104,7 +104,7 @@ def test_refused_credential_makes_mail_wait(tls):
     server = AuthServer("PLAIN", tls=tls)
     server.script["AUTH"] = "535 Authentication Credentials Invalid"
     outcome = once(server, "ses")
-    assert (D, 535, "4.0.0", "AUTH", "smart.test") == (
+    assert (D, 535, "4.7.8", "AUTH", "smart.test") == (
         outcome.result,
         outcome.code,
         outcome.status,

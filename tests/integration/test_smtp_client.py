@@ -135,7 +135,7 @@ TROUBLE = {
     "connect_4yz": ({"CONNECT": "450 4.3.2 later"}, (D, "4.3.2", 450, "GREETING")),
     "connect_421": ({"CONNECT": ("421 4.3.2 busy", DROP)}, (D, "4.3.2", 421, "GREETING")),
     "connect_554": ({"CONNECT": "554 5.7.1 no"}, (F, "5.7.1", 554, "GREETING")),
-    "connect_521": ({"CONNECT": "521 no mail here"}, (F, "5.0.0", 521, "GREETING")),
+    "connect_521": ({"CONNECT": "521 no mail here"}, (F, "5.3.2", 521, "GREETING")),
     "connect_drop": ({"CONNECT": DROP}, (D, "4.4.2", 0, "GREETING")),
     "connect_reset": ({"CONNECT": RESET}, (D, "4.4.2", 0, "GREETING")),
     "connect_garbage": ({"CONNECT": b"HTTP/1.1 400 Bad Request\r\n"}, (D, "4.4.2", 0, "GREETING")),

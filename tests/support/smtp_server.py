@@ -87,6 +87,7 @@ class SmtpServer:
     Attributes:
         messages: Accepted ones, in order.
         sessions: Connections, in order.
+        loses_pipelined: Forget what came behind a command in the same read, as proxies and old servers do.
         violations: What a client must not do: commands sent ahead without PIPELINING, bare CR or LF in content.
     """
 
@@ -100,6 +101,7 @@ class SmtpServer:
         host: str = "127.0.0.1",
         port: int = 0,
         keep_octets: bool = True,
+        loses_pipelined: bool = False,
     ) -> None:
         self.extensions = (*extensions, "STARTTLS") if tls else extensions
         self.script = {stage: list(a) if isinstance(a, list) else a for stage, a in (script or {}).items()}
@@ -108,6 +110,7 @@ class SmtpServer:
         self.host = host
         self.port = port
         self.keep_octets = keep_octets
+        self.loses_pipelined = loses_pipelined
         self.messages: list[Message] = []
         self.sessions: list[Session] = []
         self.violations: list[str] = []
@@ -330,6 +333,8 @@ class _Talk:
                 raise _Closed
         line = bytes(self.buffer[:end]).decode()
         del self.buffer[: end + 2]
+        if self.server.loses_pipelined:
+            self.buffer.clear()
         if self.buffer and "PIPELINING" not in self.server.extensions:
             self.server.violations.append(f"sent ahead behind {line!r}")
         if "\r" in line or "\n" in line:

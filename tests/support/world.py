@@ -65,12 +65,14 @@ class Saboteur:
         at: Which call breaks, counted from 0; None: none.
         after: Break after the call took effect (its answer is lost) instead of before.
         error: What is raised; a Crash by default.
+        of_hosts: The hosts' port counts too: its calls go on beside the others, in no certain order.
         calls: What was called, in order.
     """
 
     at: int | None = None
     after: bool = False
     error: Callable[[str], BaseException] = Crash
+    of_hosts: bool = False
     calls: list[str] = field(default_factory=list)
 
     def wrap(self, name: str, port: Any) -> Any:
@@ -108,7 +110,7 @@ class _Watched:
 
     def __getattr__(self, attribute: str) -> Any:
         function = getattr(self._port, attribute)
-        if attribute == "open_body" or not callable(function):
+        if attribute in {"open_body", "settle"} or not callable(function):
             return function
         name = f"{self._name}.{attribute}"
         caller = self._saboteur.call_async if inspect.iscoroutinefunction(function) else self._saboteur.call
@@ -150,6 +152,7 @@ class World:
         self.hosts = memory.MemoryHosts(lambda: self.now)
         self.suppression = memory.MemorySuppression()
         self.event_log = memory.MemoryEventLog()
+        self.transcripts = memory.MemoryTranscripts()
         self.crashes = 0
         serial = count(1)
 
@@ -197,10 +200,11 @@ class World:
             suppression_reasons=tuple(Reason),
             clock=clock,
             new_token=lambda: f"t{next(serial)}",
+            transcripts=self.saboteur.wrap("deliver:transcripts", self.transcripts),
         )
         self.new_transport = lambda: PacedTransport(
             self.saboteur.wrap("deliver:transport", self.transport),
-            self.saboteur.wrap("deliver:hosts", self.hosts),
+            self.saboteur.wrap("deliver:hosts", self.hosts) if self.saboteur.of_hosts else self.hosts,
             self.event_log,
             clock=clock,
             draw=lambda: 0.5,

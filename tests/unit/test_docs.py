@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from paravion.domain.classification import NAMES
 from paravion.domain.queue import State
 from paravion.settings import SETTINGS, Setting
 
@@ -36,6 +37,15 @@ def test_every_job_state_stands_in_the_architecture() -> None:
     page = (ROOT / "docs/architecture.md").read_text()
     for state in State:
         assert f"| {state} |" in page
+
+
+def test_every_cause_is_documented_with_its_names() -> None:
+    """docs/verdicts.md has the table of domain/classification.py, row by row and no other."""
+    page = (ROOT / "docs/verdicts.md").read_text()
+    expected = [
+        f"| `{cause}` | {names.meaning} | {'/'.join(names.bounce)} | {names.delay} |" for cause, names in NAMES.items()
+    ]
+    assert [line for line in page.splitlines() if line.startswith("| `")] == expected
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -366,7 +366,7 @@ def test_spool_is_private_encrypted_and_expires():
         for rule in spool["LifecycleConfiguration"]["Rules"]
         if "Prefix" in rule
     }
-    expected = {"qf/": 16, "df/": 16, "up/": 1}
+    expected = {"qf/": 16, "df/": 16, "up/": 1, "xf/": 14}
     assert expected == days
     assert days["qf/"] * 86400 > TEMPLATE["Parameters"]["QueueReturnS"]["MaxValue"]
     _assert_tls_only(RESOURCES["SpoolBucketPolicy"])

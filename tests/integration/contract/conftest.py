@@ -33,6 +33,7 @@ from paravion.adapters.embedded_data import EmbeddedData
 from paravion.adapters.embedded_hosts import EmbeddedHosts
 from paravion.adapters.embedded_tls_policies import EmbeddedTlsPolicies
 from paravion.adapters.s3_spool import S3Spool, S3Uploads
+from paravion.adapters.s3_transcripts import S3Transcripts
 from paravion.adapters.sqs_queues import SqsQueues, decode_job
 from paravion.adapters.ssm_secrets import SsmSecrets
 from paravion.domain.queue import Job
@@ -102,6 +103,14 @@ def spool(engine: str, data: Any) -> Any:
     if data:
         return data.spool
     return memory.MemorySpool() if engine == "memory" else S3Spool(boto3.client("s3"), BUCKET)
+
+
+@pytest.fixture
+def transcripts(engine: str, data: Any) -> Any:
+    """ports.Transcripts."""
+    if data:
+        return data.transcripts
+    return memory.MemoryTranscripts() if engine == "memory" else S3Transcripts(boto3.client("s3"), BUCKET)
 
 
 @pytest.fixture

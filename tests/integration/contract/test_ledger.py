@@ -183,6 +183,7 @@ def test_waiting_lists_deferred_jobs_soonest_first(ledger: Any, queue_id: str) -
     assert len(ledger.waiting(1)) == 1
 
 
+_instants = st.floats(0, 4e9)
 _outcomes = st.builds(
     Outcome,
     st.sampled_from(Result),
@@ -195,8 +196,8 @@ _outcomes = st.builds(
     st.booleans(),
     st.text(max_size=8),
     st.builds(TlsFacts, *[st.text(max_size=8)] * 3, st.booleans(), st.text(max_size=8)),
+    _instants,
 )
-_instants = st.floats(0, 4e9)
 
 
 @given(
@@ -208,6 +209,7 @@ _instants = st.floats(0, 4e9)
         version=st.integers(0, 99),
         attempts=st.integers(0, 99),
         faults=st.integers(0, 99),
+        paced=st.integers(0, 99),
         token=st.text("abc", max_size=5),
         lease_until=_instants,
         due_at=_instants,
@@ -228,6 +230,7 @@ _instants = st.floats(0, 4e9)
                 st.integers(0, 9),
                 st.lists(st.integers(0, 99)).map(tuple),
                 st.text(max_size=30),
+                st.sampled_from(["", "2026-01-02/cafe"]),
             ),
             max_size=3,
         ).map(tuple),

@@ -24,6 +24,7 @@ from paravion.adapters.memory import (
     MemorySpool,
     MemorySuppression,
     MemoryTables,
+    MemoryTranscripts,
     MemoryUploads,
 )
 from paravion.api.admin_doors import ADMIN_DOORS
@@ -61,6 +62,7 @@ class World:
         self.event_log = MemoryEventLog()
         self.uploads = MemoryUploads()
         self.tables = MemoryTables()
+        self.transcripts = MemoryTranscripts()
         self.suppression = MemorySuppression()
         self.spool, self.ledger, self.identities = MemorySpool(), MemoryLedger(), MemoryIdentities()
         self.settings = SimpleNamespace(
@@ -94,7 +96,7 @@ class World:
             self.tables, self.hosts, self.suppression, self.uploads,
             lambda domain: NextHop(domain, (MxHost(f"mx.{domain}"),)),
             lambda name: self.txt.get(name, []), self.event_log, self.clock, lambda: "t0ken",
-            fixed_private_key,
+            fixed_private_key, self.transcripts,
         )  # fmt: skip
 
     def submit(self, submission):

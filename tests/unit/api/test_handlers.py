@@ -52,6 +52,8 @@ def test_submitted_by_one_function_and_seen_by_the_other(world):
     shown = json.loads(admin(event("GET", f"/v1/messages/{queue_id}"), None)["body"])
     assert (shown["state"], shown["reverse_path"], shown["door"]) == ("queued", "a@example.org", "http")
     assert [item["forward_path"] for item in shown["recipients"]] == ["b@example.org"]
+    said = json.loads(admin(event("GET", f"/v1/messages/{queue_id}/transcript"), None)["body"])
+    assert said == {"queue_id": queue_id, "attempts": [], "missing": [], "is_whole": True}
     refused = validate(event("POST", "/v1/messages", "no header", content_type="message/rfc822"), None)
     assert refused["statusCode"] >= 400
     assert [name for name, _ in world.event_log.records] == ["Reception", "Rejection"]

@@ -10,9 +10,11 @@ import pytest
 
 from paravion.api.http_event import HttpRequest
 from paravion.domain import sigv4
-from paravion.domain.envelope import Recipient
+from paravion.domain.envelope import Envelope, Recipient, encode_qf
+from paravion.domain.queue import JobKey, JobRecord, LogEntry, State
 from paravion.domain.ses_smtp_password import smtp_password
 from paravion.domain.sigv4 import SignedRequest
+from paravion.domain.transcript import Book
 from paravion.errors import LedgerUnavailable, SecretsUnavailable
 from tests.support.dkim_keys import fixed_private_key
 
@@ -238,6 +240,36 @@ def test_unknown_routes(world, method, path):
     code, answer = asked(world, method, path)
     assert (code, answer["error"]["key"]) == (404, "unknown_operation")
     assert asked(world, method, path, authorization="")[0] == 401
+
+
+def test_transcript_of_an_attempt(world):
+    """Instants are RFC 3339, bad parameters are refused by name, unknown messages are not found."""
+    envelope = Envelope("q" * 26, "a@example.org", (Recipient("b@example.org"),), 0.0, 2, submitter="AKIATEST")
+    world.spool.put_envelope("q" * 26, encode_qf(envelope, b"From: a\r\n"))
+    book = Book("2026-01-02/t0")
+    book.recorder("q" * 26, 0, 1, 1_800_000_000.0, "example.org").note(0, "spoke")
+    world.transcripts.put(book.key, book.encode())
+    entry = LogEntry(0.0, "delivered", 1, (0,), "", book.key)
+    world.ledger.save(JobRecord(JobKey("q" * 26), 0.0, State.DONE, log=(entry,)))
+    path = f"/v1/messages/{'q' * 26}/transcript"
+    code, told = asked(world, "GET", path)
+    assert (code, told["attempts"]) == (
+        200,
+        [
+            {
+                "attempt": 1,
+                "chunk": 0,
+                "at": "2027-01-15T08:00:00.000Z",
+                "next_hop": "example.org",
+                "lines": [{"ms": 0, "kind": "*", "text": "spoke"}],
+            }
+        ],
+    )
+    assert asked(world, "GET", path, query="attempt=2")[1]["attempts"] == []
+    for query in ("attempt=0", "attempt=x", "attempt=1&attempt=2", "x=1"):
+        assert asked(world, "GET", path, query=query)[0] == 400
+    assert asked(world, "GET", f"/v1/messages/{'z' * 26}/transcript")[0] == 404
+    assert asked(world, "GET", path, authorization="")[0] == 401
 
 
 def test_identities(world):

@@ -213,6 +213,38 @@ def test_show_prints_the_timeline(api, capsys):
     ] == capsys.readouterr().out.splitlines()
 
 
+TRANSCRIPT = {
+    "queue_id": "a" * 26, "missing": [{"attempt": 1, "chunk": 0}], "is_whole": False,
+    "attempts": [
+        {"attempt": 2, "chunk": 3, "at": "2025-11-03T10:05:00.000Z", "next_hop": "y.example", "lines": [
+            {"ms": 0, "kind": "*", "text": "connecting to mx.y.example [192.0.2.1]:25"},
+            {"ms": 12, "kind": "<-", "text": "220 mx.y.example\x1b[31m"},
+            {"ms": 1012, "kind": "->", "text": "EHLO us.example"},
+        ]},
+    ],
+}  # fmt: skip
+
+
+def test_show_prints_the_transcript(api, capsys):
+    """Like a session's log, with times; a host's words steer no terminal."""
+    api.answers["/v1/messages/" + "a" * 26] = MESSAGE
+    api.answers["/v1/messages/" + "a" * 26 + "/transcript"] = TRANSCRIPT
+    assert 0 == main.main(["show", "a" * 26, "--transcript"])
+    assert [
+        "  transcript of attempt 2, chunk 3, to y.example, 2025-11-03T10:05:00.000Z",
+        "          0 ms  *  connecting to mx.y.example [192.0.2.1]:25",
+        "         12 ms  <- 220 mx.y.example?[31m",
+        "       1012 ms  -> EHLO us.example",
+        "  transcript of attempt 1: not there (yet), or older than 14 days",
+        "  (there is more: ask for one attempt with --attempt)",
+    ] == capsys.readouterr().out.splitlines()[10:]
+    api.answers["/v1/messages/" + "a" * 26 + "/transcript?attempt=7"] = {"attempts": [], "missing": []}
+    assert 0 == main.main(["show", "a" * 26, "--transcript", "--attempt", "7"])
+    assert "  no transcript" == capsys.readouterr().out.splitlines()[-1]
+    assert 64 == main.main(["show", "a" * 26, "--attempt", "1"])
+    assert 64 == main.main(["show", "a" * 26, "--transcript", "--attempt", "0"])
+
+
 def test_show_knows_ids(api, capsys):
     """An id that is none is not asked for; one that is unknown is reported."""
     assert 64 == main.main(["show", "../x"])

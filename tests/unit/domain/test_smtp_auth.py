@@ -78,11 +78,11 @@ def test_login_succeeds(key):
 
 
 FAILURES = {
-    "535": (WHO, "PLAIN", ["535 wrong"], [PLAIN], 535, "4.0.0"),
-    "534": (WHO, "PLAIN", ["534 too weak"], [PLAIN], 534, "4.0.0"),
-    "504": (WHO, "PLAIN", ["504 unknown"], [PLAIN], 504, "4.0.0"),
-    "454": (WHO, "PLAIN", ["454 later"], [PLAIN], 454, "4.0.0"),
-    "421": (WHO, "PLAIN", ["421 bye"], [PLAIN], 421, "4.0.0"),
+    "535": (WHO, "PLAIN", ["535 wrong"], [PLAIN], 535, "4.7.8"),
+    "534": (WHO, "PLAIN", ["534 too weak"], [PLAIN], 534, "4.7.9"),
+    "504": (WHO, "PLAIN", ["504 unknown"], [PLAIN], 504, "4.5.4"),
+    "454": (WHO, "PLAIN", ["454 later"], [PLAIN], 454, "4.7.0"),
+    "421": (WHO, "PLAIN", ["421 bye"], [PLAIN], 421, "4.3.2"),
     "lost": (WHO, "PLAIN", [LOST], [PLAIN], 0, "4.4.2"),
     "garbage": (WHO, "PLAIN", [Malformed("x")], [PLAIN], 0, "4.4.2"),
     "250": (WHO, "PLAIN", ["354 what"], [PLAIN], 0, "4.4.2"),
@@ -91,7 +91,7 @@ FAILURES = {
     "xoauth2_error": (
         Credential("u", token="t"), "XOAUTH2",
         ["334 eyJzdGF0dXMiOiI0MDEifQ==", "535 bad token"],
-        ["AUTH XOAUTH2 " + b64(b"user=u\x01auth=Bearer t\x01\x01"), ""], 535, "4.0.0",
+        ["AUTH XOAUTH2 " + b64(b"user=u\x01auth=Bearer t\x01\x01"), ""], 535, "4.7.8",
     ),
     "scram_without_proof": (
         WHO, "SCRAM-SHA-256", ["334 " + b64(FIRST), "235 ok"],

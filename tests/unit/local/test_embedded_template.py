@@ -5,6 +5,7 @@ from __future__ import annotations
 from infra.local.embedded_doors import VALIDATE_ROUTES
 from paravion.adapters.embedded_queues import PARKED_S, REDRIVE, VISIBILITY_S
 from paravion.adapters.embedded_spool import RETENTION_S
+from paravion.adapters.embedded_transcripts import RETENTION_S as TRANSCRIPTS_S
 from paravion.ports import QueueName
 from tests.unit.test_template import RESOURCES
 
@@ -39,3 +40,5 @@ def test_content_is_kept_as_long_as_the_bucket_keeps_it() -> None:
     rules = RESOURCES["SpoolBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
     days = {rule["ExpirationInDays"] for rule in rules if rule.get("Prefix") in {"qf/", "df/"}}
     assert days == {RETENTION_S / 86_400}
+    (transcripts,) = [rule["ExpirationInDays"] for rule in rules if rule.get("Prefix") == "xf/"]
+    assert transcripts == TRANSCRIPTS_S / 86_400

@@ -25,7 +25,6 @@ SENDER = "me@example.org"
 
 OUTAGES = {
     "spool": SpoolUnavailable, "queues": QueueUnavailable, "ledger": LedgerUnavailable, "secrets": SecretsUnavailable,
-    "hosts": LedgerUnavailable,
     "suppression": LedgerUnavailable,
 }  # fmt: skip
 RING = encode(active_ring())

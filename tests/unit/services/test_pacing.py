@@ -12,7 +12,7 @@ from paravion.domain import pacing
 from paravion.domain.host_word import Word
 from paravion.domain.next_hop import MxHost, NextHop
 from paravion.domain.outcome import PACED, Outcome, Result
-from paravion.domain.queue import State, comes_at
+from paravion.domain.queue import JobKey, JobRecord, State, comes_at
 from paravion.errors import ClaimLost, LedgerUnavailable
 from paravion.ports import QueueName
 from paravion.services.pacing import PacedTransport, host_key
@@ -482,16 +482,24 @@ def _limited_journey(saboteur):
     return world
 
 
-CALLS = _limited_journey(Saboteur()).saboteur.calls
+class HostsSaboteur(Saboteur):
+    """Breaks the n-th call of the hosts' port; where it stands among all calls is the threads' affair."""
+
+    def _breaks(self, name):
+        self.calls.append(name)
+        seen = sum(call.startswith("deliver:hosts") for call in self.calls)
+        return name.startswith("deliver:hosts") and seen - 1 == self.at
 
 
 @pytest.mark.parametrize("error", ["crash", "outage"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("at", [n for n, name in enumerate(CALLS) if name.startswith("deliver:hosts")])
+@pytest.mark.parametrize("at", range(11))
 def test_crash_or_outage_while_pacing_loses_and_doubles_nothing(at, after, error):
     """Every call of the hosts' port."""
     fields = {} if error == "crash" else {"error": LedgerUnavailable}
-    world = _limited_journey(Saboteur(at=at, after=after, **fields))
+    saboteur = HostsSaboteur(at=at, after=after, of_hosts=True, **fields)
+    world = _limited_journey(saboteur)
+    assert sum(call.startswith("deliver:hosts") for call in saboteur.calls) > at
     for path in ("first@a.example", "u1@a.example", "u2@a.example"):
         copies = len(world.accepted_by(path))
         # The word about a host is told behind the answer: a function that dies then has sent (RFC 1047).
@@ -537,6 +545,12 @@ def test_word_of_a_host_is_told_once_for_a_batch():
         pacing.heard(function.hosts.items[HOST], HOST, Word.TOO_FAST, "x", now=function.loop.time())
         is (function.hosts.items[HOST])
     )
+
+
+def test_held_job_shows_when_it_is_returned():
+    """An operator's hold is no turn: its due time is its own."""
+    record = JobRecord(JobKey("q"), 1.0, State.HELD, due_at=77.0)
+    assert comes_at(record) == 77.0
 
 
 def test_fleet_is_made_with_its_own_host():

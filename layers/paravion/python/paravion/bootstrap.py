@@ -31,6 +31,7 @@ from paravion.adapters.dynamodb_tables import DynamoTables
 from paravion.adapters.event_log import PowertoolsEventLog
 from paravion.adapters.in_parallel import InParallel
 from paravion.adapters.s3_spool import S3Spool, S3Uploads
+from paravion.adapters.s3_transcripts import S3Transcripts
 from paravion.adapters.sqs_queues import SqsQueues
 from paravion.adapters.ssm_secrets import SsmSecrets
 from paravion.domain.schedule import Plan
@@ -135,6 +136,7 @@ def deliver() -> DeliverDeps:
     # The client is made when the first route with a credential is used: few have one.
     credential_of = RouteLogin(lambda: SsmSecrets(clients.make("ssm"), own.secrets, time.monotonic))
     dynamodb: Any = clients.make("dynamodb")
+    s3: Any = clients.make("s3")
     tables = _tables(dynamodb, own.ledger)
     event_log = PowertoolsEventLog("deliver", own.log_level)
     transport = SmtpTransport(
@@ -150,7 +152,7 @@ def deliver() -> DeliverDeps:
         admit=NextHosts(tables),
     )
     return DeliverDeps(
-        spool=S3Spool(clients.make("s3"), own.spool),
+        spool=S3Spool(s3, own.spool),
         queues=SqsQueues(
             clients.make("sqs"), {QueueName.DELIVERY: own.delivery_queue, QueueName.BOUNCE: own.bounce_queue}
         ),
@@ -172,6 +174,7 @@ def deliver() -> DeliverDeps:
         suppression_reasons=own.suppression_reasons,
         clock=time.time,
         new_token=partial(secrets.token_hex, 8),
+        transcripts=S3Transcripts(s3, own.spool) if own.transcripts == "on" else None,
         mta_sts=_sts_finder(own, dynamodb, resolver, event_log) if own.mta_sts == "on" else None,
     )
 
@@ -263,6 +266,7 @@ def admin() -> AdminDeps:
         clock=time.time,
         new_token=partial(secrets.token_hex, 16),
         new_private_key=new_private_key,
+        transcripts=S3Transcripts(s3, own.spool),
     )
 
 

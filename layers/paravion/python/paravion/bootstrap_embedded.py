@@ -140,6 +140,7 @@ class Root:
             suppression_reasons=own.suppression_reasons,
             clock=time.time,
             new_token=partial(secrets.token_hex, 8),
+            transcripts=data.transcripts if own.transcripts == "on" else None,
             mta_sts=self._sts_finder(own, resolver, event_log) if own.mta_sts == "on" else None,
         )
 
@@ -210,6 +211,7 @@ class Root:
             clock=time.time,
             new_token=partial(secrets.token_hex, 16),
             new_private_key=new_private_key,
+            transcripts=data.transcripts,
         )
 
     def _sts_finder(self, own: settings.DeliverSettings, resolver: Resolver, event_log: EventLog) -> StsFinder:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from paravion.domain.queue import DueJob, Job, JobKey, JobRecord
     from paravion.domain.suppression import Reason, Suppressed
     from paravion.domain.tls_policy import DaneFinding
+    from paravion.domain.transcript import Recorder
 
 
 class Body(Protocol):
@@ -587,6 +588,7 @@ class Transaction:
         header: The header section, CRLF line ends, without the empty line that ends it.
         body: Sent after the empty line.
         tls_required: It must not travel in clear.
+        recorder: Is told what is said on the way, whatever comes of it; None: nobody is.
         heard: Called with what each host that was asked said or did, also where another host's word then counts.
     """
 
@@ -600,6 +602,7 @@ class Transaction:
     ret: str = ""
     envid: str = ""
     tls_required: bool = False
+    recorder: Recorder | None = None
     heard: Callable[[Outcome], None] = lambda _: None
 
 
@@ -620,6 +623,27 @@ class Transport(Protocol):
 
     async def settle(self) -> None:
         """Finish what went on behind the answers, before the function may be frozen. Never raises."""
+        ...
+
+
+class Transcripts(Protocol):
+    """
+    What was said in attempts, a book for each invocation of `deliver` (domain/transcript.py). Kept for 14 days.
+
+    Best effort: mail never depends on it.
+    """
+
+    def put(self, key: str, octets: bytes) -> bool:
+        """Keep a book; False if that failed. Never raises. Cost: one write."""
+        ...
+
+    def get(self, key: str) -> bytes | None:
+        """
+        Read a book, None if it was never kept or is gone. Cost: one read.
+
+        Raises:
+            SpoolUnavailable
+        """
         ...
 
 

@@ -207,6 +207,7 @@ SETTINGS: Final = (
     Setting("relay_tls", _choice("", "none", "may", "encrypt", "verify"), "", "", "TLS to the smarthost of `relay`."),
     Setting("relay_credential", _credential_or_none, "", "", "What the smarthost of `relay` is logged in to with."),
     Setting("chunking", _choice("on", "off"), "on", "", "Whether small messages go by BDAT where it is offered."),
+    Setting("transcripts", _choice("on", "off"), "on", "", "Whether what is said in each attempt is kept for 14 days."),
     Setting("tls", _choice("none", "may", "encrypt", "verify"), "may", "", "How much TLS a host must show."),
     Setting("tls_fallback", _choice("yes", "no"), "yes", "", "With tls may: in clear when the handshake breaks."),
     Setting("tls_ca_file", _text, "", "", "Trusted roots, a file in PEM; empty: the system's."),
@@ -320,6 +321,7 @@ class DeliverSettings:
     relay_tls: str
     relay_credential: str
     chunking: str
+    transcripts: str
     tls: str
     tls_fallback: str
     tls_ca_file: str

@@ -29,6 +29,7 @@ from paravion.adapters.embedded_spool import EmbeddedSpool
 from paravion.adapters.embedded_suppression import EmbeddedSuppression
 from paravion.adapters.embedded_tables import EmbeddedTables
 from paravion.adapters.embedded_tls_policies import EmbeddedTlsPolicies
+from paravion.adapters.embedded_transcripts import EmbeddedTranscripts
 from paravion.adapters.embedded_uploads import EmbeddedUploads
 from paravion.errors import Unavailable
 
@@ -82,6 +83,7 @@ class EmbeddedData:
             self.tables = EmbeddedTables(self.database)
             self.hosts = EmbeddedHosts(self.database, clock)
             self.suppression = EmbeddedSuppression(self.database)
+            self.transcripts = EmbeddedTranscripts(self.database, clock)
             self.tls_policies = EmbeddedTlsPolicies(self.database, clock)
             self.secrets = EmbeddedSecrets(folder / "secrets")
             self.uploads = EmbeddedUploads(folder / "uploads", self._upload_key(), lambda: self.endpoint, clock)
@@ -105,6 +107,7 @@ class EmbeddedData:
             + self.queues.expire(now, _EXPIRE_AT_ONCE)
             + self.suppression.expire(now, _EXPIRE_AT_ONCE)
             + self.hosts.expire(now, _EXPIRE_AT_ONCE)
+            + self.transcripts.expire(now, _EXPIRE_AT_ONCE)
             + self.tls_policies.expire(now, _EXPIRE_AT_ONCE)
             + self.uploads.expire(now)
         )

@@ -321,8 +321,9 @@ class EmbeddedQueues:
             self._tell(target)
 
 
-_FIELDS: Final = "id, job, chunk, queued_at, body, receives, visible_at"
-_SELECT: Final = f"SELECT {_FIELDS} FROM item WHERE queue = ? AND id > ? ORDER BY id LIMIT ?"
+_SELECT: Final = """
+SELECT id, job, chunk, queued_at, body, receives, visible_at FROM item WHERE queue = ? AND id > ? ORDER BY id LIMIT ?
+"""
 
 
 def _row(flight: _Flight) -> tuple[str, int, float, str, int]:

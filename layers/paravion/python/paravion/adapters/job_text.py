@@ -54,7 +54,10 @@ def encode_detail(record: JobRecord) -> str:
         "recipients": {str(n): _state_fields(state) for n, state in record.recipients.items()},
         "owed": [[notice.kind, notice.attempt] for notice in record.owed],
         "warned": record.warned,
-        "log": [[e.at, e.event, e.attempt, e.recipients, e.text] for e in record.log],
+        "log": [
+            [e.at, e.event, e.attempt, e.recipients, e.text, *([e.transcript] if e.transcript else [])]
+            for e in record.log
+        ],
     }
     holding = {name: getattr(record, name) for name in _HOLDING}
     detail |= {name: value for name, value in holding.items() if value}
@@ -73,8 +76,8 @@ def decode_detail(text: str) -> dict[str, Any]:
         "owed": tuple(Notice(NoticeKind(kind), attempt) for kind, attempt in detail.get("owed", [])),
         "warned": detail.get("warned", False),
         "log": tuple(
-            LogEntry(at, event, attempt, tuple(recipients), text)
-            for at, event, attempt, recipients, text in detail.get("log", [])
+            LogEntry(at, event, attempt, tuple(recipients), text, *transcript)
+            for at, event, attempt, recipients, text, *transcript in detail.get("log", [])
         ),
         **{name: detail[name] for name in _HOLDING if name in detail},
     }

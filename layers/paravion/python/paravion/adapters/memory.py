@@ -529,6 +529,22 @@ class MemoryTransport:
         """See ports.Transport."""
 
 
+class MemoryTranscripts:
+    """Transcripts in a dictionary."""
+
+    def __init__(self) -> None:
+        self.books: dict[str, bytes] = {}
+
+    def put(self, key: str, octets: bytes) -> bool:
+        """See ports.Transcripts."""
+        self.books[key] = octets
+        return True
+
+    def get(self, key: str) -> bytes | None:
+        """See ports.Transcripts."""
+        return self.books.get(key)
+
+
 class MemoryTargets:
     """
     Targets that behave as told, and a record of what they took.

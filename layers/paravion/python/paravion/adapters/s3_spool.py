@@ -83,7 +83,7 @@ class S3Spool:
         return True
 
     def _get(self, key: str) -> bytes:
-        octets: bytes = _read(self._client, self._bucket, key, lambda answer: answer["Body"].read())
+        octets: bytes = read_object(self._client, self._bucket, key, lambda answer: answer["Body"].read())
         return octets
 
 
@@ -125,7 +125,7 @@ class S3Body:
             stream.close()
 
     def _fetch(self, take: Callable[[Any], Any]) -> Any:
-        return _read(self._client, self._bucket, self._key, take)
+        return read_object(self._client, self._bucket, self._key, take)
 
     def _piece(self, stream: Any) -> bytes:
         # Whatever breaks while a body streams in is the spool's trouble: botocore lets urllib3's own
@@ -171,7 +171,7 @@ class S3Uploads:
             octets: bytes = answer["Body"].read()
             return octets
 
-        content: bytes = _read(self._client, self._bucket, key, take)
+        content: bytes = read_object(self._client, self._bucket, key, take)
         return content
 
     def delete(self, upload_id: str) -> None:
@@ -183,7 +183,8 @@ class S3Uploads:
             return
 
 
-def _read(client: Any, bucket: str, key: str, take: Callable[[Any], Any]) -> Any:
+def read_object(client: Any, bucket: str, key: str, take: Callable[[Any], Any]) -> Any:
+    """Give what `take` makes of an object's answer. Raises SpoolMissing, SpoolUnavailable."""
     try:
         return take(client.get_object(Bucket=bucket, Key=key))
     except ClientError as exc:

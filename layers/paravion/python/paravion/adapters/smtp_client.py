@@ -20,6 +20,7 @@ RFC: 5321 4.5.3.2, 4.5.4.1, 5.1; 3207.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import deque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -58,6 +59,7 @@ from paravion.domain.tls_policy import (
     satisfies,
     seen_under,
 )
+from paravion.domain.transcript import SILENT
 from paravion.domain.verdict import Fault, FaultKind, Peer, Scope, Stage, Verdict, combine, judge, our_outcome, ours
 from paravion.errors import SpoolMissing, SpoolUnavailable
 
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
 
     from paravion.domain.next_hop import MxHost, NextHop
     from paravion.domain.sasl import Credential
+    from paravion.domain.transcript import Recorder
     from paravion.domain.verdict import Answer
     from paravion.ports import Body, Resolver, Transaction
 
@@ -94,6 +97,7 @@ class _Connection(asyncio.Protocol):
         self.policy = policy
         self.up: TlsUp | None = None  # what the handshake came to
         self.session: Session | None = None
+        self.recorder: Recorder = SILENT  # whoever uses it now
         self.reset = False  # the next transaction must begin with RSET
         self.used = 0  # transactions so far
         self.fresh_at = 0.0  # end of the last transaction
@@ -218,6 +222,17 @@ class _Connection(asyncio.Protocol):
         self.up = TlsUp(session.version() or "", (session.cipher() or ("",))[0], is_verified(self.policy))
         return self.up
 
+    @property
+    def tls_facts(self) -> str:
+        """What is known of the TLS in use: version, cipher, proof, the certificate's SHA-256 in hex; "" in clear."""
+        session = self._transport.get_extra_info("ssl_object")
+        if session is None or self.up is None:
+            return ""
+        certificate = session.getpeercert(binary_form=True)
+        digest = hashlib.sha256(certificate).hexdigest() if certificate else "none"
+        proof = "verified, " if self.up.verified else ""
+        return f"{self.up.version}, {self.up.cipher}, {proof}certificate sha256:{digest}"
+
     def quit(self) -> None:
         """Take leave without waiting: QUIT, and close when the host answers or after two seconds."""
         if self._lost is not None or self._transport.is_closing():
@@ -288,6 +303,15 @@ class _Attempt:
     addresses_left: int = MAX_ADDRESSES
     sessions_left: int = MAX_SESSIONS
     converted: Transaction | None = None
+
+    @property
+    def recorder(self) -> Recorder:
+        """Who is told what is said."""
+        return self.transaction.recorder or SILENT
+
+    def note(self, text: str) -> None:
+        """Tell the transcript what happened."""
+        self.recorder.note(asyncio.get_running_loop().time(), text)
 
     async def in_seven_bit(self) -> Transaction | str:
         """
@@ -398,9 +422,11 @@ class SmtpTransport:
     async def send(self, hop: NextHop, transaction: Transaction, deadline: float) -> dict[int, Outcome]:
         """See ports.Transport."""
         attempt = _Attempt(hop, transaction, deadline, dict(transaction.recipients))
+        attempt.note(f"next hop {hop.name}: {', '.join(host.name for host in hop.hosts)}")
         try:
             await self._try_hosts(hop, attempt)
         except (SpoolMissing, SpoolUnavailable):
+            attempt.note("the body can't be read from the spool")
             if not attempt.outcomes:
                 raise
             # Some recipients are settled, maybe delivered: that must be told, and the others wait.
@@ -456,6 +482,7 @@ class SmtpTransport:
             async with self._slot(host, hop, attempt.deadline) as state:
                 if state is None:
                     text = f"No free connection to {host.name} in time"
+                    attempt.note(text)
                     attempt.settle_all(ours(status.SYSTEM_BUSY, text, _LOCAL, Peer(host.name), Scope.HOST))
                 else:
                     await self._try_host(host, state, attempt)
@@ -469,6 +496,7 @@ class SmtpTransport:
         """Try a kept connection, then the host's addresses, until one session has decided for the host."""
         policy = await self._policy(host, attempt)
         if isinstance(policy, Verdict):
+            attempt.note(f"{host.name}: {policy.outcome.status} {policy.outcome.text}")
             attempt.settle_all(policy)
             return
         kept = self._take_idle(state, policy)
@@ -520,12 +548,14 @@ class SmtpTransport:
             if host.allow_private and found.result is Result.FAILED:
                 # A route that names a host which does not exist is our own mistake: mail waits for its correction.
                 found = our_outcome(status.DNS_TEMPFAIL, found.text, _DNS)
+            attempt.note(f"no address of {host.name}: {found.status} {found.text}")
             attempt.settle_all(Verdict(replace(found, mx_host=host.name), Scope.HOST))
             return []
         # Asked of the very addresses that are connected to: a name that changes its mind gains nothing.
         allowed = [address for address in found if host.allow_private or not is_refused(address)]
         if not allowed:
             text = f"{host.name} has no public address ({', '.join(found)})"
+            attempt.note(text)
             attempt.settle_all(ours(status.NEXT_HOP_REFUSED, text, _LOCAL, Peer(host.name), Scope.HOST))
         return await self._admitted(host, allowed, attempt) if allowed and self._admit else allowed
 
@@ -536,6 +566,7 @@ class SmtpTransport:
         if isinstance(said, Outcome):
             # What is discarded needs no other host.
             scope = Scope.DESTINATION if said.result is Result.DELIVERED else Scope.HOST
+            attempt.note(f"{host.name}: {said.status} {said.text}")
             attempt.settle_all(Verdict(replace(said, mx_host=host.name), scope))
             return []
         return said
@@ -558,11 +589,13 @@ class SmtpTransport:
     async def _introduce(
         self, host: MxHost, address: str, policy: TlsPolicy, attempt: _Attempt
     ) -> _Connection | Refusal:
-        deadline = attempt.deadline
+        deadline, recorder = attempt.deadline, attempt.recorder
         peer = Peer(host.name, address, tls_facts=policy.facts, by_route=host.by_route)
-        connection = await self._connect(host, peer, policy, deadline)
+        connection = await self._connect(host, peer, policy, deadline, recorder)
         if isinstance(connection, Refusal):
+            recorder.note(asyncio.get_running_loop().time(), connection.verdict.outcome.text)
             return connection
+        connection.recorder = recorder
         if connection.up is not None:
             peer = secured(peer, connection.up)
         try:
@@ -606,8 +639,11 @@ class SmtpTransport:
         dialogue = authenticate(session, found, secrets.token_urlsafe(18), clear=hop.tls == "none")
         return await _drive(connection, dialogue, deadline)
 
-    async def _connect(self, host: MxHost, peer: Peer, policy: TlsPolicy, deadline: float) -> _Connection | Refusal:
+    async def _connect(
+        self, host: MxHost, peer: Peer, policy: TlsPolicy, deadline: float, recorder: Recorder
+    ) -> _Connection | Refusal:
         loop = asyncio.get_running_loop()
+        recorder.begin(loop.time(), f"connecting to {host.name} [{peer.address}]:{host.port}, TLS {policy.mode.value}")
         seconds = min(self._connect_timeout_s, deadline - loop.time())
         try:
             async with asyncio.timeout(max(0.0, seconds)):
@@ -618,6 +654,7 @@ class SmtpTransport:
             return Refusal(judge(Stage.CONNECT, Fault(FaultKind.TIMED_OUT), peer))
         except OSError as exc:
             return Refusal(judge(Stage.CONNECT, Fault(FaultKind.REFUSED, _reason(exc)), peer))
+        recorder.note(loop.time(), "connected")
         connection.closed.add_done_callback(lambda _: self._gone(connection))
         if host.port == SMTPS_PORT:
             try:
@@ -628,6 +665,7 @@ class SmtpTransport:
             if isinstance(up, Fault):
                 connection.abort()
                 return Refusal(judge(Stage.TLS, up, failed_tls(peer, up)), tls_broken=True)
+            recorder.note(loop.time(), connection.tls_facts)
         return connection
 
     async def _use(self, connection: _Connection, state: _HostState, attempt: _Attempt) -> bool:
@@ -641,6 +679,11 @@ class SmtpTransport:
         session = connection.session
         assert session is not None  # noqa: S101 (only introduced connections come here)
         kept = connection.used > 0
+        if kept:
+            peer = session.peer
+            text = f"over a kept connection to {peer.name} [{peer.address}]{peer.tls and ', ' + peer.tls}"
+            attempt.recorder.begin(asyncio.get_running_loop().time(), f"{text}, after {connection.used} transactions")
+        connection.recorder = attempt.recorder
         todo = list(attempt.pending)
         ended = False
         try:
@@ -676,6 +719,7 @@ class SmtpTransport:
                 self._keep(connection, state)
             return ended
         finally:
+            connection.recorder = SILENT
             if connection.home is None and connection not in self._leaving:
                 connection.abort()
 
@@ -793,23 +837,37 @@ async def _drive(
     `first_s` bounds the wait for the first answer. Once the deadline is past every answer is a time-out.
     """
     clock = asyncio.get_running_loop().time
+    recorder = connection.recorder
     answer: Answer | TlsUp | None = None
     try:
         while True:
             step = dialogue.send(answer)
             if isinstance(step, Step):
                 if step.octets:
+                    recorder.sent(clock(), step.stage, step.octets)
                     connection.write(step.octets)
                 seconds = budget.wait_s(step.stage, clock(), deadline)
                 answer = await connection.answer(seconds if first_s is None else min(seconds, first_s))
+                recorder.received(clock(), step.stage, answer)
             elif isinstance(step, Content):
                 assert body is not None  # noqa: S101 (only `transact` yields Content)
+                recorder.content(clock(), len(step.header) + 2 + body.octets)
                 answer = await _send_content(connection, step, body, deadline)
+                recorder.received(clock(), Stage.DOT if step.ended else Stage.CONTENT, answer)
             elif isinstance(step, Whole):
                 assert body is not None  # noqa: S101 (as above)
+                recorder.sent(clock(), Stage.MAIL, step.commands)
+                recorder.content(clock(), len(step.header) + 2 + body.octets)
                 answer = await _send_whole(connection, step, body, deadline)
+                if not step.is_sent:
+                    recorder.note(clock(), "nothing of it was sent")
+                recorder.received(clock(), Stage.MAIL, answer)
             elif isinstance(step, StartTls):
                 answer = await connection.start_tls(budget.wait_s(Stage.TLS, clock(), deadline))
+                if isinstance(answer, TlsUp):
+                    recorder.note(clock(), connection.tls_facts)
+                else:
+                    recorder.received(clock(), Stage.TLS, answer)
             first_s = None
     except StopIteration as stop:
         result: T = stop.value

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ADMIN_DOOR: Final = NativeDoor()
 
+_ATTEMPT_MAX: Final = 1_000_000
 _JOBS: Final = 100
 _JOBS_MAX: Final = 1000
 _IDENTITIES: Final = 100
@@ -41,6 +42,18 @@ def own_credential(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
 def message(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     """Tell where a message stands. Raises Rejected, Unavailable."""
     return json_answer(HTTPStatus.OK, timestamped(admin.show_message(labels["queue_id"], call.principal, call.deps)))
+
+
+@ADMIN_DOOR.route("GET", "/v1/messages/{queue_id}/transcript")
+def transcript(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
+    """Tell what was said in a message's attempts. Raises Rejected, Unavailable."""
+    from paravion.services.transcripts import show_transcript  # seldom asked for
+
+    parameters = call.request.parameters()
+    refuse_unknown(parameters, frozenset({"attempt"}), "query parameter")
+    attempt = read_count(parameters["attempt"], "attempt", default=1, high=_ATTEMPT_MAX) if parameters else None
+    told = show_transcript(labels["queue_id"], attempt, call.principal, call.deps)
+    return json_answer(HTTPStatus.OK, timestamped(told))
 
 
 @ADMIN_DOOR.route("GET", "/v1/queue")

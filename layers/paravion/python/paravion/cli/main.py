@@ -67,6 +67,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
 
     show = commands.add_parser("show", help="show one message: its recipients and its timeline")
     show.add_argument("queue_id")
+    show.add_argument("--transcript", action="store_true", help="show also what was said in its attempts")
+    show.add_argument("--attempt", type=int, metavar="N", help="of the transcripts that of this attempt only")
     show.set_defaults(run=_show)
 
     queue = commands.add_parser("queue", help="show what waits, as mailq does")
@@ -137,8 +139,15 @@ def _show(arguments: argparse.Namespace) -> int:
     queue_id: str = arguments.queue_id
     if not queue_id.isascii() or not queue_id.isalnum():
         return _fail(f"{queue_id!r} is not a queue id", EX_USAGE)
-    for line in show.render(Client(load(os.environ)).get(f"/v1/messages/{queue_id}")):
+    if arguments.attempt is not None and (arguments.attempt < 1 or not arguments.transcript):
+        return _fail("--attempt takes a number above 0, with --transcript", EX_USAGE)
+    client = Client(load(os.environ))
+    for line in show.render(client.get(f"/v1/messages/{queue_id}")):
         print(line)
+    if arguments.transcript:
+        which = f"?attempt={arguments.attempt}" if arguments.attempt else ""
+        for line in show.render_transcript(client.get(f"/v1/messages/{queue_id}/transcript{which}")):
+            print(line)
     return EX_OK
 
 

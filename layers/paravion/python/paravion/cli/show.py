@@ -1,4 +1,4 @@
-"""`paravion show ID`: one message's recipients and its timeline."""
+"""`paravion show ID`: one message's recipients, its timeline, and what was said in its attempts."""
 
 from __future__ import annotations
 
@@ -33,6 +33,24 @@ def render(message: Mapping[str, Any]) -> Iterator[str]:
         text = plain(entry.get("text"))
         tail = "  ".join(part for part in (whom, text) if part)
         yield f"    {plain(entry.get('at'))}  {plain(entry.get('event'))}{attempt}" + (f"  {tail}" if tail else "")
+
+
+def render_transcript(transcript: Mapping[str, Any]) -> Iterator[str]:
+    """Give the lines for the answer of GET /v1/messages/{queue_id}/transcript."""
+    for attempt in transcript.get("attempts", []):
+        chunk = f", chunk {plain(attempt['chunk'])}" if attempt.get("chunk") else ""
+        yield (
+            f"  transcript of attempt {plain(attempt.get('attempt'))}{chunk}, to {plain(attempt.get('next_hop'))}, "
+            f"{plain(attempt.get('at'))}"
+        )
+        for line in attempt.get("lines", []):
+            yield f"    {plain(line.get('ms')):>7} ms  {plain(line.get('kind')):2} {plain(line.get('text'))}"
+    for attempt in transcript.get("missing", []):
+        yield f"  transcript of attempt {plain(attempt.get('attempt'))}: not there (yet), or older than 14 days"
+    if not transcript.get("attempts") and not transcript.get("missing"):
+        yield "  no transcript"
+    if not transcript.get("is_whole", True):
+        yield "  (there is more: ask for one attempt with --attempt)"
 
 
 def _tls(recipient: Mapping[str, Any]) -> list[str]:

@@ -44,8 +44,8 @@ class Outcome:
         address: Its IP address, "" if none.
         relayed_dsn: The next hop took over the duty of RFC 3461 success reports (it offered DSN).
         tls: TLS version in use, "" for none.
-        not_before: When the host may be tried, in seconds since the epoch, if it was not tried; 0: nothing known.
         tls_facts: All that is known of the session's TLS, for the record and for RFC 8460 reports.
+        not_before: When the host may be tried, in seconds since the epoch, if it was not tried; 0: nothing known.
     """
 
     result: Result
@@ -57,8 +57,8 @@ class Outcome:
     address: str = ""
     relayed_dsn: bool = False
     tls: str = ""
-    not_before: float = 0.0
     tls_facts: TlsFacts = NO_FACTS
+    not_before: float = 0.0
 
     @property
     def is_reply(self) -> bool:

@@ -162,13 +162,18 @@ class RecipientState:
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One line of the job's history: `event` happened to `recipients` (positions; empty: the whole job)."""
+    """
+    One line of the job's history: `event` happened to `recipients` (positions; empty: the whole job).
+
+    `transcript` names the book of the attempt's transcript (domain/transcript.py), "" for none; it may be missing.
+    """
 
     at: float
     event: str
     attempt: int
     recipients: tuple[int, ...] = ()
     text: str = ""
+    transcript: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +275,7 @@ def with_outcomes(
     notify: Mapping[int, tuple[str, ...]],
     last: bool,
     arrivals: tuple[NoticeKind, ...] = (),
+    transcript: str = "",
 ) -> JobRecord:
     """
     Enter outcomes into a claimed record.
@@ -279,6 +285,7 @@ def with_outcomes(
         notify: By position: RFC 3461 NOTIFY of the recipient, () for the default.
         last: The attempt is over. Otherwise more outcomes follow under the same lease.
         arrivals: Reports that the job owes with its first outcomes.
+        transcript: Names the book that tells of them.
 
     Returns:
         The new record; its version is unchanged (the save counts it). Recipients that were final stay
@@ -295,12 +302,13 @@ def with_outcomes(
         if says_no_such_address(outcome):
             kinds.append(NoticeKind.SUPPRESS)
         owed += [notice for kind in kinds if (notice := Notice(kind, record.attempts)) not in owed]
-    log = _logged(record.log, outcomes, now, record.attempts)
+    log = _logged(record.log, outcomes, now, record.attempts, transcript)
     new = replace(record, recipients=states, owed=tuple(owed), log=log)
     if not last:
         return new
     tried = [state for state in states.values() if state.attempt == record.attempts]
     every_paced = bool(tried) and all(state.outcome.command == PACED for state in tried)
+    new = replace(new, paced=record.paced + every_paced)
     every_final = len(states) >= record.recipient_count and all(s.is_final for s in states.values())
     if record.quarantine and not every_final:
         return held(replace(new, state=State.TRIED), record.quarantine, now=now)
@@ -311,7 +319,6 @@ def with_outcomes(
         lease_until=0.0,
         due_at=0.0,
         faults=0,
-        paced=record.paced + every_paced,
         quarantine="",
     )
 
@@ -325,11 +332,8 @@ def waits_for_turn(record: JobRecord) -> float:
 
 
 def comes_at(record: JobRecord) -> float:
-    """Say when a waiting job is tried again; 0 when it does not wait. What lies in the queue comes when it can."""
-    if record.state is State.READY:
-        # Its due time is a safety net, behind its turn.
-        return waits_for_turn(record) or record.due_at
-    return record.due_at if record.state is State.DEFERRED else 0.0
+    """Say when a waiting or held job is due, as mailq tells it: that of one with a turn is a safety net behind it."""
+    return (record.state is State.READY and waits_for_turn(record)) or record.due_at
 
 
 def not_before(record: JobRecord) -> float:
@@ -506,7 +510,7 @@ def _success(outcome: Outcome) -> NoticeKind:
 
 
 def _logged(
-    log: tuple[LogEntry, ...], outcomes: Mapping[int, tuple[str, Outcome]], now: float, attempt: int
+    log: tuple[LogEntry, ...], outcomes: Mapping[int, tuple[str, Outcome]], now: float, attempt: int, transcript: str
 ) -> tuple[LogEntry, ...]:
     """Group the outcomes that say the same into one history line each."""
     groups: dict[tuple[str, str], list[int]] = {}
@@ -516,7 +520,9 @@ def _logged(
         if outcome.mx_host:
             text = f"{outcome.mx_host} {outcome.command}: {text}"
         groups.setdefault((outcome.result.value, text), []).append(position)
-    entries = [LogEntry(now, event, attempt, tuple(positions), text) for (event, text), positions in groups.items()]
+    entries = [
+        LogEntry(now, event, attempt, tuple(positions), text, transcript) for (event, text), positions in groups.items()
+    ]
     return _bounded((*log, *entries))
 
 

@@ -264,18 +264,18 @@ class Whole:
     RFC: 3030 2.
     """
 
-    __slots__ = ("_commands", "_header", "_sent", "is_sent")
+    __slots__ = ("_sent", "commands", "header", "is_sent")
 
     def __init__(self, commands: bytes, header: bytes, sent: int = 0) -> None:
         self._sent = sent
-        self._commands = commands
-        self._header = header
+        self.commands = commands
+        self.header = header
         self.is_sent = False
 
     def octets(self, body: bytes) -> bytes:
         """Give the commands and the message behind them."""
-        content = b"\r\n".join((_ended(self._header), _ended(body)))[self._sent :]
-        return b"".join((self._commands, b"BDAT %d LAST\r\n" % len(content), content))
+        content = b"\r\n".join((_ended(self.header), _ended(body)))[self._sent :]
+        return b"".join((self.commands, b"BDAT %d LAST\r\n" % len(content), content))
 
 
 @dataclass(frozen=True, slots=True)

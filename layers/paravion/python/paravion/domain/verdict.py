@@ -36,6 +36,15 @@ addresses), and so may what a host refused to hear of at all. Not so a destinati
     stage): the operator's mistake, not the sender's. Mail waits for its correction, and the host's own code and
     words say what is wrong. A host that DNS named refuses for good with the same codes.
 
+5yz is permanent, as RFC 5321 4.2.1 has it, but for four kinds of reply that hosts give by 5yz and mean
+otherwise; they are deferred, keep their code, and have a status of class 4:
+    - greylisting and rate limits ("too many connections"), by their text: `known_replies.Cause`;
+    - a host that is busy and itself asks us to come back ("Service refused, please try later");
+    - "issue STARTTLS first" over a connection in clear: our TLS broke, the address is good.
+
+A reply without an enhanced status gets one: by its text where that is known for a mailbox, quota, size or
+greylisting, else by stage and code (`_DERIVED`); it never says more than the reply did.
+
 A reply that is none of what the stage allows (2yz to DATA, 3yz to MAIL) counts as garbage.
 
 RFC: 5321 4.2.1, 4.2.4, 4.3.2, 4.5.3.1.10, 5.1; 3463 (class agrees with the result); 1047; 7504.
@@ -48,7 +57,8 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Final
 
-from paravion.domain import status
+from paravion.domain import known_replies, status
+from paravion.domain.known_replies import Cause
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.reply import TEXT_CHARACTERS, Malformed, Reply
 from paravion.domain.tls_facts import CERTIFICATE_RESULTS, NO_FACTS, TlsFacts
@@ -146,6 +156,23 @@ _LOG_IN_FIRST: Final = frozenset({530, 534, 535, 538})
 """RFC 4954 6, RFC 3207 4: authentication or encryption is required, or what was given is not good enough."""
 _TOO_MANY_TEXT: Final = re.compile(r"too many|recipients|rcpt", re.IGNORECASE)
 
+# `subject.detail` of a reply without one: by what its text is known to say, ...
+_DETAIL_OF_CAUSE: Final = {
+    Cause.GREYLISTING: "7.1",
+    Cause.RATE_LIMIT: "4.5",
+    Cause.MAILBOX_FULL: "2.2",
+    Cause.MAILBOX_UNKNOWN: "1.1",
+    Cause.MAILBOX_DISABLED: "2.1",
+    Cause.DOMAIN_UNKNOWN: "1.2",
+    Cause.RELAY_DENIED: "7.1",
+    Cause.MESSAGE_TOO_BIG: "3.4",
+}
+# ... else by its code (RFC 5321 4.2.3, 3463, the registry of RFC 5248); two speak of the mailbox if there is one.
+_DERIVED: Final = {421: "3.2", 451: "3.0", 452: "3.1", 454: "7.0", 455: "5.4", 500: "5.2", 501: "5.4",
+                   502: "5.1", 503: "5.1", 504: "5.4", 521: "3.2", 530: "7.0", 534: "7.9", 535: "7.8", 538: "7.11",
+                   552: "3.4", 555: "5.4", 556: "1.10"}  # fmt: skip
+_DERIVED_AT_RCPT: Final = {450: "2.0", 552: "2.2"}
+
 
 def is_positive(stage: Stage, answer: Answer) -> bool:
     """Say whether the stage succeeded: 354 (any 3yz) to DATA, any 2yz to everything else."""
@@ -219,7 +246,12 @@ def combine(earlier: Outcome | None, later: Outcome) -> Outcome:
 
 def _judge_reply(stage: Stage, reply: Reply, peer: Peer, *, relayed_dsn: bool) -> Verdict:
     result = _RESULTS[reply.code // 100]
-    enhanced = reply.enhanced or f"{reply.code // 100}.0.0"
+    cause = None
+    if result is not Result.DELIVERED:
+        cause = known_replies.cause_of_text(reply.enhanced, reply.text)
+    enhanced = reply.enhanced or _derived(stage, reply, cause)
+    if result is Result.FAILED and _is_meant_for_now(reply, cause, peer):
+        result = Result.DEFERRED
     is_our_fault = stage is Stage.AUTH or (peer.by_route and reply.code in _LOG_IN_FIRST)
     if stage is Stage.RSET or is_our_fault:
         # Nothing was said about a message yet: whatever the host objects to is our way of reusing it.
@@ -250,6 +282,21 @@ def _judge_reply(stage: Stage, reply: Reply, peer: Peer, *, relayed_dsn: bool) -
         tls_facts=peer.tls_facts,
     )
     return Verdict(outcome, scope)
+
+
+def _is_meant_for_now(reply: Reply, cause: Cause | None, peer: Peer) -> bool:
+    """Say whether a 5yz is one of those that mean 4yz; the module's list."""
+    if cause is Cause.SYSTEM_BUSY:
+        return known_replies.asks_to_come_back(reply.text)
+    return cause in {Cause.GREYLISTING, Cause.RATE_LIMIT} or (cause is Cause.TLS_REQUIRED and not peer.tls)
+
+
+def _derived(stage: Stage, reply: Reply, cause: Cause | None) -> str:
+    """Give the enhanced status that the host left out (RFC 3463)."""
+    detail = _DETAIL_OF_CAUSE.get(cause) if cause is not None else None
+    if detail is None and stage is Stage.RCPT:
+        detail = _DERIVED_AT_RCPT.get(reply.code)
+    return f"{reply.code // 100}.{detail or _DERIVED.get(reply.code, '0.0')}"
 
 
 def _judge_garbage(stage: Stage, text: str, peer: Peer) -> Verdict:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain import ids, queue
 from paravion.domain.address import parse_path, shown
+from paravion.domain.classification import cause_of
 from paravion.domain.envelope import decode_qf
 from paravion.domain.queue import State
 from paravion.domain.status import ALREADY_EXISTS, BAD_REQUEST, NOT_FOUND, Rejected
@@ -28,7 +29,18 @@ if TYPE_CHECKING:
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
     from paravion.domain.queue import JobRecord, RecipientState
-    from paravion.ports import EventLog, Hosts, Identities, Ledger, Secrets, Spool, Suppression, Tables, Uploads
+    from paravion.ports import (
+        EventLog,
+        Hosts,
+        Identities,
+        Ledger,
+        Secrets,
+        Spool,
+        Suppression,
+        Tables,
+        Transcripts,
+        Uploads,
+    )
     from paravion.services.authenticate import Principal
     from paravion.settings import AdminSettings
 
@@ -56,6 +68,7 @@ class AdminDeps:
         clock: Seconds since the epoch.
         new_token: An unguessable text of letters and digits, anew at each call.
         new_private_key: A private key for a DKIM algorithm, anew at each call.
+        transcripts: Where what was said in attempts is kept; None: nowhere.
     """
 
     settings: AdminSettings
@@ -73,6 +86,7 @@ class AdminDeps:
     clock: Callable[[], float]
     new_token: Callable[[], str]
     new_private_key: Callable[[str], bytes]
+    transcripts: Transcripts | None = None
 
 
 def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[str, Any]:
@@ -83,17 +97,11 @@ def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[s
         Rejected: not_found: none of that id, or somebody else's.
         Unavailable
     """
-    if not ids.is_queue_id(queue_id):
-        raise Rejected(NOT_FOUND, "no such message")
-    try:
-        envelope, header = decode_qf(deps.spool.get_envelope(queue_id))
-    except SpoolMissing as exc:
-        raise Rejected(NOT_FOUND, "no such message") from exc
-    if not _may_see(envelope, principal):
-        raise Rejected(NOT_FOUND, "no such message")
+    envelope, header = find_envelope(queue_id, principal, deps)
     records = deps.ledger.load_message(queue_id)
     states = {position: state for record in records for position, state in record.recipients.items()}
-    due = [at for at in map(queue.comes_at, records) if at]
+    waiting = [record for record in records if record.state in {State.DEFERRED, State.READY}]
+    due = [at for at in map(queue.comes_at, waiting) if at]
     return {
         "queue_id": envelope.queue_id,
         "state": _message_state(envelope, records),
@@ -118,6 +126,25 @@ def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[s
         ],
         "due_at": min(due, default=None),
     }
+
+
+def find_envelope(queue_id: str, principal: Principal, deps: AdminDeps) -> tuple[Envelope, bytes]:
+    """
+    Give the envelope and header of a message that the principal may see.
+
+    Raises:
+        Rejected: not_found: none of that id, or somebody else's.
+        Unavailable
+    """
+    if not ids.is_queue_id(queue_id):
+        raise Rejected(NOT_FOUND, "no such message")
+    try:
+        envelope, header = decode_qf(deps.spool.get_envelope(queue_id))
+    except SpoolMissing as exc:
+        raise Rejected(NOT_FOUND, "no such message") from exc
+    if not _may_see(envelope, principal):
+        raise Rejected(NOT_FOUND, "no such message")
+    return envelope, header
 
 
 def show_queue(limit: int, principal: Principal, deps: AdminDeps, *, held_only: bool = False) -> dict[str, Any]:
@@ -324,10 +351,12 @@ def _recipient(forward_path: str, state: RecipientState | None) -> dict[str, Any
             "mx_host": "",
             "tls": "",
             "tls_facts": None,
+            "cause": "",
             "attempts": 0,
             "at": None,
         }
     outcome = state.outcome
+    cause = cause_of(outcome)
     return {
         "forward_path": forward_path,
         "state": outcome.result.value,
@@ -338,15 +367,16 @@ def _recipient(forward_path: str, state: RecipientState | None) -> dict[str, Any
         "mx_host": outcome.mx_host,
         "tls": outcome.tls,
         "tls_facts": asdict(outcome.tls_facts) if outcome.tls_facts.policy else None,
+        "cause": cause.value if cause is not None else "",
         "attempts": state.attempt,
         "at": state.at,
     }
 
 
 def _timeline(envelope: Envelope, records: Iterable[JobRecord], principal: Principal) -> list[dict[str, Any]]:
-    lines: list[tuple[float, str, int, tuple[int, ...], str]] = [(envelope.queued_at, QUEUED, 0, (), "")]
+    lines: list[tuple[float, str, int, tuple[int, ...], str, str]] = [(envelope.queued_at, QUEUED, 0, (), "", "")]
     lines += [
-        (entry.at, entry.event, entry.attempt, entry.recipients, entry.text)
+        (entry.at, entry.event, entry.attempt, entry.recipients, entry.text, entry.transcript)
         for record in records
         for entry in record.log
     ]  # fmt: skip
@@ -358,8 +388,9 @@ def _timeline(envelope: Envelope, records: Iterable[JobRecord], principal: Princ
             "attempt": attempt,
             "recipients": [paths[position] for position in positions if position < len(paths)],
             "text": text if principal.is_operator or event not in _OPERATORS else "",
+            "transcript": transcript or None,
         }
-        for at, event, attempt, positions, text in sorted(lines, key=lambda line: line[0])
+        for at, event, attempt, positions, text, transcript in sorted(lines, key=lambda line: line[0])
     ]
 
 

@@ -30,12 +30,14 @@ from typing import TYPE_CHECKING, Final
 
 from paravion.domain import queue
 from paravion.domain.address import split_address
+from paravion.domain.classification import record_fields
 from paravion.domain.envelope import decode_qf
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import State
 from paravion.domain.refusal import Refusal
 from paravion.domain.status import ATTEMPT_BROKE_OFF
 from paravion.domain.target_verdict import OPERATORS
+from paravion.domain.transcript import Book, book_key
 from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing, Unavailable
 from paravion.ports import Handover, QueueName, Transaction
 from paravion.services.fallback import Leg
@@ -49,7 +51,20 @@ if TYPE_CHECKING:
     from paravion.domain.next_hop import NextHop
     from paravion.domain.queue import Job, JobRecord, Received
     from paravion.domain.suppression import Reason, Suppressed
-    from paravion.ports import Body, EventLog, Ledger, Queues, Resolver, Spool, Suppression, Tables, Targets, Transport
+    from paravion.domain.transcript import Recorder
+    from paravion.ports import (
+        Body,
+        EventLog,
+        Ledger,
+        Queues,
+        Resolver,
+        Spool,
+        Suppression,
+        Tables,
+        Targets,
+        Transcripts,
+        Transport,
+    )
     from paravion.services.gathering import Member
     from paravion.services.mta_sts import StsFinder
     from paravion.services.routes import Route
@@ -62,6 +77,9 @@ LARGE_BODY_OCTETS: Final = 1 << 20
 
 _RECORDING_S: Final = 10.0
 """Kept free at the invocation's end for writing down what the hosts said."""
+
+_KEEPING_S: Final = 3.0
+"""Longest that the invocation goes on for its transcripts, out of what is kept for the recording."""
 
 _RECORD_NAMES: Final = {Result.DELIVERED: "Delivery", Result.DEFERRED: "TransientFailure", Result.FAILED: "Bounce"}
 
@@ -77,6 +95,7 @@ class DeliverDeps:
         clock: Seconds since the epoch.
         new_token: A lease's owner, unique for each call.
         mta_sts: Finds domains' policies; None: nobody's is asked for.
+        transcripts: Where what was said is kept; None: nothing is.
     """
 
     spool: Spool
@@ -93,6 +112,7 @@ class DeliverDeps:
     clock: Callable[[], float]
     new_token: Callable[[], str]
     mta_sts: StsFinder | None = None
+    transcripts: Transcripts | None = None
 
 
 async def deliver(
@@ -110,10 +130,12 @@ async def deliver(
     """
     deadline = asyncio.get_running_loop().time() + remaining_s
     gates = gates or Gates()
+    book = Book(book_key(deps.clock(), deps.new_token())) if deps.transcripts is not None else None
+    ends_at = deps.clock() + remaining_s
     listed = of_batch(deps.suppression, deps.suppression_reasons, deps.clock, len(items))
     members = [listed.member() for _ in items]
     tasks = [
-        asyncio.ensure_future(_one(item, deps, deadline, deps.clock() + remaining_s, gates, member))
+        asyncio.ensure_future(_one(item, deps, deadline, ends_at, gates, member, book))
         for item, member in zip(items, members, strict=True)
     ]
     try:
@@ -125,7 +147,24 @@ async def deliver(
     failed = [item for item, ok in zip(items, done, strict=True) if not ok]
     if failed:
         await asyncio.to_thread(deps.queues.release, QueueName.DELIVERY, [item.receipt for item in failed])
+    await _keep(book, deps, deadline)
     return [item.item_id for item in failed]
+
+
+async def _keep(book: Book | None, deps: DeliverDeps, deadline: float) -> None:
+    """Store the transcripts: best effort, after everything that mail depends on."""
+    seconds = min(_KEEPING_S, deadline - asyncio.get_running_loop().time())
+    if book is None or book.is_empty or deps.transcripts is None or seconds <= 0:
+        return
+    # crash here = history lines that name a transcript that is not there; whoever asks for it is told so
+    try:
+        async with asyncio.timeout(seconds):
+            kept = await asyncio.to_thread(deps.transcripts.put, book.key, book.encode())
+        error = "" if kept else "not kept"
+    except Exception as exc:  # noqa: BLE001 (a transcript is never worth a delivery)
+        error = repr(exc)
+    if error:
+        deps.event_log.emit("Fault", {"stage": "transcripts", "transcript": book.key, "error": error})
 
 
 class Gates:
@@ -139,23 +178,35 @@ class Gates:
 
 
 async def _one(
-    item: Received, deps: DeliverDeps, deadline: float, ends_at: float, gates: Gates, listed: Member[Suppressed]
+    item: Received,
+    deps: DeliverDeps,
+    deadline: float,
+    ends_at: float,
+    gates: Gates,
+    listed: Member[Suppressed],
+    book: Book | None,
 ) -> bool:
     """Try one job; True when its item may be deleted."""
     try:
         if item.job is None:
             deps.event_log.emit("Fault", {"stage": "deliver", "error": "no job in the item"})
             return False
-        return await _try(item.job, deps, deadline, ends_at, gates, listed)
+        return await _try(item.job, deps, deadline, ends_at, gates, listed, book)
     finally:
         listed.leave()
 
 
 async def _try(
-    job: Job, deps: DeliverDeps, deadline: float, ends_at: float, gates: Gates, listed: Member[Suppressed]
+    job: Job,
+    deps: DeliverDeps,
+    deadline: float,
+    ends_at: float,
+    gates: Gates,
+    listed: Member[Suppressed],
+    book: Book | None,
 ) -> bool:
     try:
-        return await _Attempt(job, deps, deadline, ends_at, gates, listed).run()
+        return await _Attempt(job, deps, deadline, ends_at, gates, listed, book).run()
     except Exception as exc:  # noqa: BLE001 (law 7: our own faults defer, and the batch goes on)
         fields = {"stage": "deliver", "queue_id": job.key.queue_id, "chunk": job.key.chunk}
         deps.event_log.emit("Fault", {**fields, "error": repr(exc)})
@@ -166,9 +217,17 @@ class _Attempt:
     """One job's attempt; holds the record as last saved."""
 
     def __init__(
-        self, job: Job, deps: DeliverDeps, deadline: float, ends_at: float, gates: Gates, listed: Member[Suppressed]
+        self,
+        job: Job,
+        deps: DeliverDeps,
+        deadline: float,
+        ends_at: float,
+        gates: Gates,
+        listed: Member[Suppressed],
+        book: Book | None,
     ) -> None:
         self.job = job
+        self.book = book
         self.gates = gates
         self.listed = listed
         self.deps = deps
@@ -259,6 +318,7 @@ class _Attempt:
             {n: item for n, item in todo.items() if not item.target and n not in not_sent}
         )
         outcomes |= not_sent
+        self._tell(record, outcomes, todo)
         body = self.deps.spool.open_body(envelope.df_id, envelope.body_octets)
         tasks: dict[asyncio.Future[dict[int, Outcome]], Leg | None] = {}
         for n in (n for n, item in todo.items() if item.target):
@@ -275,6 +335,7 @@ class _Attempt:
                 envelope.ret,
                 envelope.envid,
                 envelope.tls_required,
+                recorder=self._recorder(record, hop),
             )
             tasks[asyncio.ensure_future(self._send(hop, transaction))] = Leg(hop, transaction)
         try:
@@ -287,6 +348,7 @@ class _Attempt:
                         outcomes.update(settled)
                         if following is not None:
                             tasks[asyncio.ensure_future(self._send(following.hop, following.transaction))] = following
+                    self._tell(record, {n: outcome for n, outcome in outcomes.items() if todo[n].target}, todo)
                 last = not tasks
                 # The instant of RFC 1047 ends with this write.
                 record = await self._record(record, outcomes, todo, last=last)
@@ -340,13 +402,18 @@ class _Attempt:
         hop = await self._with_sts(hop)
         try:
             async with self.gates.large_bodies if large else self.gates.hops:
-                return await self.deps.transport.send(hop, transaction, self.deadline - _RECORDING_S)
+                outcomes = await self.deps.transport.send(hop, transaction, self.deadline - _RECORDING_S)
         except (SpoolMissing, Unavailable) as exc:
             # The body could not be read; the transport has sent no final dot.
             self.deps.event_log.emit(
                 "Fault", {"stage": "deliver", "queue_id": self.job.key.queue_id, "error": repr(exc)}
             )
             return dict.fromkeys(transaction.recipients, _broke_off())
+        if transaction.recorder is not None and not transaction.recorder.lines:
+            # No host was asked: all wait for their turn, or are known to be away.
+            for text in dict.fromkeys(outcome.text for outcome in outcomes.values()):
+                transaction.recorder.note(asyncio.get_running_loop().time(), text)
+        return outcomes
 
     async def _with_sts(self, hop: NextHop) -> NextHop:
         """Give the hop with what its domain's MTA-STS policy asks for."""
@@ -384,6 +451,19 @@ class _Attempt:
             self.deps.event_log.emit("Fault", {**fault, "error": outcome.text})
         return {position: outcome}
 
+    def _recorder(self, record: JobRecord, hop: NextHop) -> Recorder | None:
+        """Who writes down what is said on the way to a next hop."""
+        if self.book is None:
+            return None
+        key = record.key
+        return self.book.recorder(key.queue_id, key.chunk, record.attempts, self.deps.clock(), hop.name)
+
+    def _tell(self, record: JobRecord, outcomes: Mapping[int, Outcome], todo: Mapping[int, Recipient]) -> None:
+        """Write down what became of recipients without a next hop."""
+        if self.book is not None and outcomes:
+            told = {todo[n].forward_path: outcome for n, outcome in outcomes.items()}
+            self.book.without_host(record.key.queue_id, record.key.chunk, record.attempts, self.deps.clock(), told)
+
     async def _record(
         self, record: JobRecord, outcomes: Mapping[int, Outcome], todo: Mapping[int, Recipient], *, last: bool
     ) -> JobRecord:
@@ -399,7 +479,13 @@ class _Attempt:
         wait_s = 0.05
         while True:
             new = queue.with_outcomes(
-                record, told, now=self.deps.clock(), notify=self.notify, last=last, arrivals=self.arrivals
+                record,
+                told,
+                now=self.deps.clock(),
+                notify=self.notify,
+                last=last,
+                arrivals=self.arrivals,
+                transcript=self.book.key if self.book is not None else "",
             )
             try:
                 return await asyncio.to_thread(self.deps.ledger.save, new)
@@ -440,6 +526,7 @@ class _Attempt:
                     "tls_cipher": outcome.tls_facts.cipher,
                     "tls_verified": outcome.tls_facts.verified,
                     "tls_result": outcome.tls_facts.result,
+                    **record_fields(outcome),
                 },
             )
 

@@ -32,6 +32,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from paravion.domain import queue, schedule
+from paravion.domain.classification import record_fields
 from paravion.domain.envelope import decode_qf
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import ALL_SHARDS, Job, JobRecord, Notice, NoticeKind, State
@@ -279,4 +280,5 @@ def _log(record: JobRecord, now: float, deps: RetryDeps) -> None:
         return
     for state in record.recipients.values():
         if state.outcome.command == "EXPIRED" or state.outcome.text == HELD_TOO_LONG.text:
-            deps.event_log.emit("Expiration", {**fields, "recipient": state.forward_path, "text": state.outcome.text})
+            told = {"recipient": state.forward_path, "text": state.outcome.text, **record_fields(state.outcome)}
+            deps.event_log.emit("Expiration", {**fields, **told})

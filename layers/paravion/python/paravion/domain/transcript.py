@@ -1,0 +1,297 @@
+"""
+What was said in an attempt: commands, replies, times, TLS; never content, never secrets.
+
+A `Recorder` listens to one transaction's way to one next hop (adapters/smtp_client.py feeds it), over all the
+hosts that were tried. A `Book` holds the recorders of one invocation of `deliver` and becomes one object in the
+spool, so that a transcript costs a tenth of a write where a batch has ten jobs. The ledger's history lines
+name the book; queue id, chunk and attempt find the page. services/transcripts.py reads it again.
+
+    kind  line
+    *     what happened: connecting, TLS, a connection lost
+    ->    what we said; the message itself is only counted
+    <-    what the host said, status included
+
+Content and secrets are kept out by the form: only commands that are known to hold neither are shown, AUTH is
+shown with its mechanism alone, and what belongs to its exchange is not shown at all, whoever says it.
+Recipients beyond the first few are summed up, but every one that was refused is shown.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from paravion.domain.reply import Malformed, Reply, printable
+from paravion.domain.verdict import Stage, is_positive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from paravion.domain.outcome import Outcome
+    from paravion.domain.verdict import Answer
+
+EVENT: Final = "*"
+SENT: Final = "->"
+RECEIVED: Final = "<-"
+
+LINES: Final = 250
+"""Lines kept of one transaction's way: a hundred refused recipients, and what stands around them, twice."""
+
+CHARACTERS: Final = 32_768
+"""Characters kept of it."""
+
+BOOK_CHARACTERS: Final = 8_388_608
+"""Characters kept of one invocation, before compression; what comes later is left out."""
+
+_LINE_CHARACTERS: Final = 400
+_RECIPIENTS_SHOWN: Final = 5
+_SHOWN_VERBS: Final = frozenset({"EHLO", "HELO", "STARTTLS", "RSET", "MAIL", "RCPT", "DATA", "BDAT", "NOOP", "QUIT"})
+_AUTH: Final = "AUTH"
+_HIDDEN: Final = "***"
+_GZIP: Final = 31  # zlib's window bits for the gzip format: `zcat` reads what an operator fetches by hand
+
+
+class Line(NamedTuple):
+    """`ms` since the latest connection began, `kind` of the module's table, `text` printable."""
+
+    ms: int
+    kind: str
+    text: str
+
+
+class Recorder:
+    """
+    Writes down one transaction's way; bounded whatever hosts send.
+
+    Every `now` is in seconds on one clock that only moves forward. Costs microseconds, does no I/O.
+    """
+
+    __slots__ = ("_began", "_characters", "_full", "_left_out", "_recipients", "_waiting", "lines")
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self._began: float | None = None
+        self._characters = 0
+        self._full = False
+        self._waiting: deque[tuple[str, bool]] = deque()  # RCPT commands without a reply yet, and whether shown
+        self._recipients = 0  # of this transaction
+        self._left_out = 0  # of those, as yet unsaid
+
+    def begin(self, now: float, text: str) -> None:
+        """Note that a connection begins, or is taken up again: times count from here."""
+        self._waiting.clear()
+        self._sum_up(now)
+        self._began = now
+        self._add(now, EVENT, text)
+
+    def note(self, now: float, text: str) -> None:
+        """Note something that happened."""
+        self._sum_up(now)
+        self._add(now, EVENT, text)
+
+    def sent(self, now: float, stage: Stage, octets: bytes) -> None:
+        """Take commands as they were written: one, or a pipelined group."""
+        for line in octets.removesuffix(b"\r\n").split(b"\r\n"):
+            text = printable(line[:2000])
+            verb = text.partition(" ")[0].upper()
+            if verb == "MAIL":
+                self._recipients = 0
+            if verb == "RCPT":
+                self._recipients += 1
+                is_shown = self._recipients <= _RECIPIENTS_SHOWN
+                self._waiting.append((text, is_shown))
+                if not is_shown:
+                    self._left_out += 1
+                    continue
+            self._sum_up(now)
+            self._add(now, SENT, _safe(stage, verb, text))
+            if verb == "BDAT":  # what follows in this write is content
+                return
+
+    def content(self, now: float, octets: int) -> None:
+        """Note that the message begins to be sent, of so many octets."""
+        self.note(now, f"sending the message, {octets} octets")
+
+    def received(self, now: float, stage: Stage, answer: Answer) -> None:
+        """Take an answer to what the stage sent."""
+        command, is_shown = self._waiting.popleft() if stage is Stage.RCPT and self._waiting else ("", True)
+        is_yes = is_positive(stage, answer)
+        if command and is_yes and not is_shown:
+            return
+        if not command:
+            self._sum_up(now)
+        if isinstance(answer, Reply):
+            whose = f"  [{command}]" if command and not is_yes else ""
+            for line in _lines(stage, answer):
+                self._add(now, RECEIVED, line[:_LINE_CHARACTERS] + whose)
+        elif isinstance(answer, Malformed):
+            self._add(now, EVENT, "what came is no reply" if stage is Stage.AUTH else answer.text)
+        else:
+            self._add(now, EVENT, f"{answer.kind.value}: {answer.detail}" if answer.detail else answer.kind.value)
+
+    def _sum_up(self, now: float) -> None:
+        """Say how many recipients were left out, once their replies are in."""
+        if self._left_out and not self._waiting:
+            self._add(now, EVENT, f"({self._left_out} more RCPT TO; of their replies only refusals are shown)")
+            self._left_out = 0
+
+    def _add(self, now: float, kind: str, text: str) -> None:
+        if self._full:
+            return
+        if self._began is None:
+            self._began = now
+        text = text[: 2 * _LINE_CHARACTERS]
+        if len(self.lines) >= LINES or self._characters + len(text) > CHARACTERS:
+            self._full = True
+            kind, text = EVENT, "(no more is kept)"
+        self._characters += len(text)
+        self.lines.append(Line(max(0, round((now - self._began) * 1000)), kind, text))
+
+
+class _Silent(Recorder):
+    """Writes nothing down."""
+
+    __slots__ = ()
+
+    def begin(self, now: float, text: str) -> None: ...
+
+    def note(self, now: float, text: str) -> None: ...
+
+    def sent(self, now: float, stage: Stage, octets: bytes) -> None: ...
+
+    def received(self, now: float, stage: Stage, answer: Answer) -> None: ...
+
+
+SILENT: Final = _Silent()
+"""The recorder of who wants no transcript; may be shared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """
+    One transaction's way, or what became of recipients without one.
+
+    Attributes:
+        attempt: Of the job, >= 1.
+        at: When it began, seconds since the epoch.
+        next_hop: Its name, mostly the recipients' domain.
+    """
+
+    queue_id: str
+    chunk: int
+    attempt: int
+    at: float
+    next_hop: str
+    lines: tuple[Line, ...]
+
+
+class Book:
+    """
+    The transcripts of one invocation.
+
+    Args:
+        key: Names the book; unique for each invocation (`book_key`).
+    """
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self._pages: list[tuple[Page, Recorder]] = []
+
+    def recorder(self, queue_id: str, chunk: int, attempt: int, at: float, next_hop: str) -> Recorder:
+        """Give the recorder of a transaction that begins now."""
+        recorder = Recorder()
+        self._pages.append((Page(queue_id, chunk, attempt, at, next_hop, ()), recorder))
+        return recorder
+
+    def without_host(self, queue_id: str, chunk: int, attempt: int, at: float,
+                  outcomes: Mapping[str, Outcome]) -> None:  # fmt: skip
+        """Note what became of recipients (by forward-path) that no host was asked for: DNS, a route, a target."""
+        said: dict[tuple[str, str], list[str]] = {}
+        for path, outcome in outcomes.items():
+            text = f"{outcome.command} {outcome.status} {outcome.text}".replace("\n", " ")
+            said.setdefault((path.rpartition("@")[2], text), []).append(path)
+        for (domain, text), paths in said.items():
+            more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+            self.recorder(queue_id, chunk, attempt, at, domain).note(0.0, f"{paths[0]}{more}: {text}")
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing was written down."""
+        return not self._pages
+
+    def encode(self) -> bytes:
+        """Give the book's octets: JSON, gzipped."""
+        kept: list[dict[str, Any]] = []
+        characters = 0
+        for page, recorder in self._pages:
+            characters += sum(len(line.text) for line in recorder.lines)
+            lines = recorder.lines if characters <= BOOK_CHARACTERS else []
+            kept.append(
+                {
+                    "queue_id": page.queue_id,
+                    "chunk": page.chunk,
+                    "attempt": page.attempt,
+                    "at": page.at,
+                    "next_hop": page.next_hop,
+                    "lines": lines,
+                }
+            )
+        octets = json.dumps({"pages": kept}, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+        packer = zlib.compressobj(wbits=_GZIP)
+        return packer.compress(octets) + packer.flush()
+
+
+def book_key(now: float, token: str) -> str:
+    """Give a book's name: its day and a token that no other invocation of that day has."""
+    return f"{datetime.fromtimestamp(now, UTC).date().isoformat()}/{token}"
+
+
+def decode(octets: bytes) -> list[Page]:
+    """
+    Read a book.
+
+    Raises:
+        ValueError: That is none.
+    """
+    try:
+        unpacker = zlib.decompressobj(wbits=_GZIP)
+        text = unpacker.decompress(octets, 8 * BOOK_CHARACTERS)
+        if not unpacker.eof:
+            raise ValueError("a book of transcripts that breaks off")
+        book = json.loads(text)
+        return [
+            Page(
+                page["queue_id"],
+                page["chunk"],
+                page["attempt"],
+                page["at"],
+                page["next_hop"],
+                tuple(Line(ms, kind, text) for ms, kind, text in page["lines"]),
+            )
+            for page in book["pages"]
+        ]
+    except (zlib.error, KeyError, TypeError) as exc:
+        raise ValueError(f"not a book of transcripts: {exc!r}") from exc
+
+
+def _safe(stage: Stage, verb: str, line: str) -> str:
+    """Show a command that holds neither content nor secrets, and of any other nothing."""
+    if verb == _AUTH:
+        mechanism = line.split(" ")[1:2]
+        return " ".join([_AUTH, *mechanism, *([_HIDDEN] if line.count(" ") > 1 else [])])
+    if stage is not Stage.AUTH and (verb in _SHOWN_VERBS or line == "."):
+        return line
+    return _HIDDEN
+
+
+def _lines(stage: Stage, reply: Reply) -> Iterable[str]:
+    """A reply as it came, line by line; one to AUTH without its text: a host may quote what it was told."""
+    hidden = stage is Stage.AUTH
+    status = f"{reply.enhanced} " if reply.enhanced else ""
+    for number, line in enumerate(reply.lines, 1):
+        hyphen = " " if number == len(reply.lines) else "-"
+        yield f"{reply.code}{hyphen}{status}{_HIDDEN if hidden else line}".rstrip()
