@@ -273,7 +273,7 @@ class _Connection(asyncio.Protocol):
 class _HostState:
     """What is shared between all transactions to one host."""
 
-    key: tuple[str, int, bool, str]
+    key: tuple[str, int, bool, bool, str]
     slots: asyncio.Semaphore
     users: int = 0
     idle: list[_Connection] = field(default_factory=list)
@@ -415,8 +415,9 @@ class SmtpTransport:
         self._credential_of = credential_of
         self._chunking = chunking
         self._bdat: dict[str, bool] = {}  # hosts that offer it: whether they understand it
-        self._hosts: dict[tuple[str, int, bool, str], _HostState] = {}
+        self._hosts: dict[tuple[str, int, bool, bool, str], _HostState] = {}
         self._idle_count = 0
+        self._asked: dict[str, asyncio.Task[Credential | Outcome]] = {}
         self._leaving: set[_Connection] = set()
 
     async def send(self, hop: NextHop, transaction: Transaction, deadline: float) -> dict[int, Outcome]:
@@ -425,8 +426,10 @@ class SmtpTransport:
         attempt.note(f"next hop {hop.name}: {', '.join(host.name for host in hop.hosts)}")
         try:
             await self._try_hosts(hop, attempt)
-        except (SpoolMissing, SpoolUnavailable):
-            attempt.note("the body can't be read from the spool")
+        except Exception as exc:
+            # Not only the spool's: what was delivered must be told whatever our own fault is (law 7).
+            is_spool = isinstance(exc, SpoolMissing | SpoolUnavailable)
+            attempt.note("the body can't be read from the spool" if is_spool else f"our own fault: {exc!r}")
             if not attempt.outcomes:
                 raise
             # Some recipients are settled, maybe delivered: that must be told, and the others wait.
@@ -452,7 +455,7 @@ class SmtpTransport:
     @asynccontextmanager
     async def _slot(self, host: MxHost, hop: NextHop, deadline: float) -> AsyncIterator[_HostState | None]:
         """Wait for one of the host's slots; None if the deadline comes first."""
-        key = (host.name, host.port, host.allow_private, hop.credential)
+        key = (host.name, host.port, host.allow_private, host.by_route, hop.credential)
         state = self._hosts.get(key)
         if state is None:
             state = self._hosts[key] = _HostState(key, asyncio.Semaphore(self._connections_per_host))
@@ -627,7 +630,7 @@ class SmtpTransport:
 
         try:
             async with asyncio.timeout_at(deadline):
-                found = await asyncio.to_thread(self._credential_of, hop.credential) if self._credential_of else None
+                found = await self._credential(hop.credential) if self._credential_of else None
         except TimeoutError:
             found = our_outcome(status.NO_ANSWER, "The secret store does not answer", Stage.AUTH)
         if found is None:
@@ -638,6 +641,15 @@ class SmtpTransport:
             return Refusal(Verdict(found, Scope.HOST))
         dialogue = authenticate(session, found, secrets.token_urlsafe(18), clear=hop.tls == "none")
         return await _drive(connection, dialogue, deadline)
+
+    async def _credential(self, name: str) -> Credential | Outcome:
+        """Ask once for all that wait: a store that hangs holds one thread, and the ledger keeps the others."""
+        assert self._credential_of is not None  # noqa: S101 (the caller has looked)
+        task = self._asked.get(name)
+        if task is None:
+            task = self._asked[name] = asyncio.ensure_future(asyncio.to_thread(self._credential_of, name))
+            task.add_done_callback(lambda _: self._asked.pop(name, None))
+        return await asyncio.shield(task)
 
     async def _connect(
         self, host: MxHost, peer: Peer, policy: TlsPolicy, deadline: float, recorder: Recorder

@@ -46,6 +46,7 @@ class Word(Enum):
 _BEFORE_WORDS: Final = frozenset({"CONNECT", "GREETING", "EHLO", "HELO"})
 _HELLO: Final = frozenset({"EHLO", "HELO"})
 _LATER: Final = frozenset({"MAIL", "RCPT", "DATA", "CONTENT", "DOT", "RSET"})
+_AUTH: Final = "AUTH"
 _CLOSING: Final = 421
 _RATE_STATUSES: Final = frozenset({"4.7.28", "4.4.5", "4.3.2"})
 _OF_ONE_MESSAGE: Final = ("4.2.", "4.5.3")
@@ -86,14 +87,11 @@ def _may_complain(outcome: Outcome) -> bool:
     cause = known_replies.cause_of_text(outcome.status, outcome.text)
     if cause is Cause.GREYLISTING or _NOT_OF_RATE.search(outcome.text) or outcome.status.startswith(_OF_ONE_MESSAGE):
         return False
-    if outcome.command == "AUTH" and outcome.code != _CLOSING:
+    if outcome.command == _AUTH and outcome.code != _CLOSING:
         return False
-    if cause is Cause.RATE_LIMIT:
-        return True
-    if outcome.status.startswith(_OF_AN_ADDRESS):
-        return False
+    if cause is Cause.RATE_LIMIT or outcome.status.startswith(_OF_AN_ADDRESS):
+        return cause is Cause.RATE_LIMIT
     if outcome.code == _CLOSING or outcome.status in _RATE_STATUSES:
         return True
-    if not outcome.status.startswith(("4.7.", "4.0.")):
-        return False
-    return bool(_OF_CONNECTIONS.search(outcome.text) or _OF_RATE.search(outcome.text))
+    is_vague = outcome.status.startswith(("4.7.", "4.0."))
+    return is_vague and bool(_OF_CONNECTIONS.search(outcome.text) or _OF_RATE.search(outcome.text))
