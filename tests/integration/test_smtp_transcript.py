@@ -172,6 +172,10 @@ def test_message_by_bdat_is_only_counted():
         assert lines[-1] == "<- 250 2.0.0 queued"
         assert not any("hunter2" in line or "Subject" in line for line in lines)
     assert len([line for line in second if line.startswith("-> RCPT")]) == 1
+    octets = len(HEADER) + 2 + 9
+    assert [line for line in first if "BDAT" in line] == ["-> BDAT 1", f"-> BDAT {octets - 1} LAST"]
+    assert [line for line in second if "BDAT" in line] == [f"-> BDAT {octets + 10} LAST"]
+    assert not any("***" in line for line in first + second)
 
 
 @pytest.mark.parametrize("answer", ["235 2.7.0 welcome hunter2", "535 5.7.8 no: hunter2"], ids=["taken", "refused"])

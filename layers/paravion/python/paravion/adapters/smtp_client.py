@@ -868,7 +868,7 @@ async def _drive(
                 recorder.received(clock(), Stage.DOT if step.ended else Stage.CONTENT, answer)
             elif isinstance(step, Whole):
                 assert body is not None  # noqa: S101 (as above)
-                recorder.sent(clock(), Stage.MAIL, step.commands)
+                recorder.sent(clock(), Stage.MAIL, step.commands + step.last(body.octets))
                 recorder.content(clock(), len(step.header) + 2 + body.octets)
                 answer = await _send_whole(connection, step, body, deadline)
                 if not step.is_sent:
