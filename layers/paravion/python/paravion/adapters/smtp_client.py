@@ -313,6 +313,12 @@ class _Attempt:
         """Tell the transcript what happened."""
         self.recorder.note(asyncio.get_running_loop().time(), text)
 
+    def note_ours(self, verdict: Verdict) -> None:
+        """Tell the transcript what we decided ourselves: no reply shows it, nor a fault that was written down."""
+        outcome = verdict.outcome
+        if not outcome.is_reply and not any(line.text == outcome.text for line in self.recorder.lines[-1:]):
+            self.note(f"{outcome.status} {outcome.text}")
+
     async def in_seven_bit(self) -> Transaction | str:
         """
         Give the transaction for a host without 8BITMIME, made once, the body in memory; or why there is none.
@@ -618,6 +624,7 @@ class SmtpTransport:
         if isinstance(result, Session):
             connection.session = result
             return connection
+        attempt.note_ours(result.verdict)
         self._quit(connection)
         return result
 
@@ -768,6 +775,9 @@ class SmtpTransport:
         dialogue = transact(session, request, reset=connection.reset, bdat=bdat)
         first_s = budget.REUSED_ANSWER_S if is_old else None
         result = await _drive(connection, dialogue, attempt.deadline, transaction.body, first_s)
+        for verdict in set(result.verdicts.values()):
+            if verdict.outcome.command == _LOCAL:
+                attempt.note_ours(verdict)
         if result.bdat is not None:
             if len(self._bdat) >= _KNOWN_HOSTS:
                 self._bdat.clear()
