@@ -36,7 +36,6 @@ from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import State
 from paravion.domain.refusal import Refusal
 from paravion.domain.status import ATTEMPT_BROKE_OFF, DNS_TEMPFAIL
-from paravion.domain.target_verdict import OPERATORS
 from paravion.domain.transcript import Book, book_key
 from paravion.domain.verdict import our_outcome
 from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing, Unavailable
@@ -460,6 +459,8 @@ class _Attempt:
         except Exception as exc:  # noqa: BLE001 (law 7: our own faults defer, and the other recipients go on)
             self.deps.event_log.emit("Fault", {**fault, "error": repr(exc)})
             return {position: _broke_off()}
+        from paravion.domain.target_verdict import OPERATORS  # few aliases name a target
+
         if outcome.status in OPERATORS:
             self.deps.event_log.emit("Fault", {**fault, "error": outcome.text})
         return {position: outcome}
