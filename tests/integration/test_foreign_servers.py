@@ -12,6 +12,7 @@ import pytest
 from paravion.adapters.smtp_client import SmtpTransport
 from paravion.domain.next_hop import MxHost, NextHop
 from paravion.domain.outcome import Result
+from paravion.domain.sasl import Credential
 from paravion.ports import Transaction
 from tests.support import certificates, exim, haraka, postfix
 from tests.support.smtp_server import SmtpServer, running
@@ -54,9 +55,10 @@ def mail(*paths, content=b"hello\r\n", **fields):
     return Transaction("q" * 26, "a@example.com", recipients, HEADER, Body(content), **fields)
 
 
-def send(port, *transactions, pause_s=0.0, at_once=False, tls="", **options):
+def send(port, *transactions, pause_s=0.0, at_once=False, tls="", credential="", **options):
     """Send one after the other, or all at once, over one transport; gives the outcomes of each."""
-    hop = NextHop("example.net", (MxHost("mx.test", port, ("127.0.0.1",), allow_private=True),), tls)
+    host = MxHost("mx.test", port, ("127.0.0.1",), allow_private=True, by_route=bool(credential))
+    hop = NextHop("example.net", (host,), tls, credential)
 
     async def main():
         client = SmtpTransport("us.test", None, **options)
@@ -294,6 +296,38 @@ def test_postfix_with_starttls(proof, tmp_path):
                     assert facts.verified == (mode == "verify")
         delivered = 2 * [modes[proof][0] for modes in TLS.values()].count("2.0.0")
         assert len(arrived(sink, delivered)) == delivered
+
+
+@pytest.mark.skipif(not exim.is_there(), reason="no Exim unpacked, or not root")
+def test_exim_is_logged_in_to_under_tls(tmp_path):
+    """PLAIN and LOGIN; a wrong password, and none at all, defer in its words; in clear nothing is said."""
+    (tmp_path / "ca.pem").write_bytes(certificates.ca_pem())
+    certificates.server_context(tmp_path, "mx.test")
+    known = {
+        "plain": Credential("me", "pa55-word", mechanism="PLAIN"),
+        "login": Credential("me", "pa55-word", mechanism="LOGIN"),
+        "wrong": Credential("me", "wrong"),
+    }
+    with ExitStack() as stack:
+        sink = SmtpServer()
+        stack.enter_context(running(sink))
+        server = exim.Exim(sink.port, certificate=tmp_path / "server.pem", login=("me", "pa55-word"))
+        stack.enter_context(server)
+        options = {"ca_file": str(tmp_path / "ca.pem"), "credential_of": known.get}
+        said = {
+            (name, mode): send(server.port, mail(), mail(), tls=mode, credential=name, **options)
+            for name, mode in (("plain", "verify"), ("login", "encrypt"), ("wrong", "verify"), ("plain", "none"))
+        }
+        not_logged_in = send(server.port, mail(), tls="verify", **options)
+        assert len(arrived(sink, 4)) == 4
+    words = {key: [(o[0].result, o[0].code, o[0].command) for o in each] for key, each in said.items()}
+    assert words == {
+        ("plain", "verify"): [(OK, 250, "DOT")] * 2,
+        ("login", "encrypt"): [(OK, 250, "DOT")] * 2,
+        ("wrong", "verify"): [(D, 535, "AUTH")] * 2,
+        ("plain", "none"): [(D, 0, "AUTH")] * 2,
+    }
+    assert (not_logged_in[0][0].result, not_logged_in[0][0].code) == (F, 550)
 
 
 @needs_postfix

@@ -82,6 +82,7 @@ MAX_SESSIONS: Final = 2
 _WRITE_OCTETS: Final = 131_072  # one piece handed to the socket; what it can't take is copied once
 _REUSE_MESSAGES: Final = 100  # then a fresh connection, so that hosts may balance their load
 _TRUSTED_IDLE_S: Final = 1.0  # nothing forgets a connection sooner
+_FAIR_S: Final = 10.0  # who is silent for that long is silent
 _KNOWN_HOSTS: Final = 10_000  # some megabyte of names
 _DNS: Final = "DNS"
 _LOCAL: Final = "LOCAL"
@@ -302,6 +303,7 @@ class _Attempt:
     put_off: dict[int, Outcome] = field(default_factory=dict)
     addresses_left: int = MAX_ADDRESSES
     sessions_left: int = MAX_SESSIONS
+    tried_at: float = 0.0  # the latest connection
     converted: Transaction | None = None
 
     @property
@@ -351,8 +353,12 @@ class _Attempt:
 
     def settle(self, verdicts: Mapping[int, Verdict]) -> None:
         """Write verdicts down: final ones, and those that the next host may still overrule."""
+        now = asyncio.get_running_loop().time()
+        # A silence that our own deadline cut short says nothing of the host: it may have been about to answer.
+        is_cut_short = now >= self.deadline and now - self.tried_at < _FAIR_S
         for verdict in set(verdicts.values()):
-            self.transaction.heard(verdict.outcome)
+            if verdict.outcome.is_reply or not is_cut_short:
+                self.transaction.heard(verdict.outcome)
         for position, verdict in verdicts.items():
             if verdict.tries_next:
                 self.put_off[position] = combine(self.put_off.get(position), verdict.outcome)
@@ -516,6 +522,7 @@ class SmtpTransport:
             if not attempt.goes_on():
                 return
             attempt.addresses_left -= 1
+            attempt.tried_at = asyncio.get_running_loop().time()
             opened = await self._open(host, address, policy, attempt)
             if isinstance(opened, Verdict):
                 attempt.settle_all(opened)
