@@ -211,7 +211,10 @@ class PacedTransport:
         """See ports.Transport."""
         while self._behind:
             # Whoever is cut off here leaves the words under way: they go on when the function does.
-            for task in (await asyncio.wait(self._behind))[0]:
+            done, _ = await asyncio.wait(tuple(self._behind))
+            # Not left to their callbacks: tasks that are done already may give the loop no turn to run them.
+            self._behind.difference_update(done)
+            for task in done:
                 fault = None if task.cancelled() else task.exception()
                 if fault is not None and not isinstance(fault, Exception):
                     raise fault
