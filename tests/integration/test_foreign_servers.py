@@ -12,8 +12,9 @@ import pytest
 from paravion.adapters.smtp_client import SmtpTransport
 from paravion.domain.next_hop import MxHost, NextHop
 from paravion.domain.outcome import Result
+from paravion.domain.sasl import Credential
 from paravion.ports import Transaction
-from tests.support import exim, haraka, postfix
+from tests.support import certificates, exim, haraka, postfix
 from tests.support.smtp_server import SmtpServer, running
 
 HEADER = b"From: a@example.com\r\nTo: b@example.net\r\nSubject: x\r\nMessage-ID: <1@example.com>\r\nDate: Tue, 14 Nov 2023 22:13:20 +0000\r\n"
@@ -54,12 +55,13 @@ def mail(*paths, content=b"hello\r\n", **fields):
     return Transaction("q" * 26, "a@example.com", recipients, HEADER, Body(content), **fields)
 
 
-def send(port, *transactions, pause_s=0.0, at_once=False):
+def send(port, *transactions, pause_s=0.0, at_once=False, tls="", credential="", **options):
     """Send one after the other, or all at once, over one transport; gives the outcomes of each."""
-    hop = NextHop("example.net", (MxHost("mx.test", port, ("127.0.0.1",), allow_private=True),))
+    host = MxHost("mx.test", port, ("127.0.0.1",), allow_private=True, by_route=bool(credential))
+    hop = NextHop("example.net", (host,), tls, credential)
 
     async def main():
-        client = SmtpTransport("us.test", None)
+        client = SmtpTransport("us.test", None, **options)
         deadline = asyncio.get_running_loop().time() + 30
         try:
             if at_once:
@@ -243,6 +245,109 @@ def test_postfix_without_extensions(keywords):
     with postfix.Postfix({**POSTFIX, "smtpd_discard_ehlo_keywords": keywords, "relayhost": "[127.0.0.1]:9"}) as server:
         said = send(server.port, mail("b@example.net", "bad@example.net"), mail())
     assert [said[0][0].result, said[0][1].result, said[1][0].result] == [OK, F, OK], said
+
+
+PROOFS = {
+    # whose certificate: for the host's name by the tests' authority, for another name, by nobody; None: no TLS
+    "good": {"name": "mx.test"},
+    "other-name": {"name": "other.test"},
+    "expired": {"name": "mx.test", "days": -1},
+    "untrusted": {"name": "mx.test", "trusted": False},
+    "none": None,
+}
+TLS = {
+    # mode: what comes of each proof: status, and what RFC 8460 calls it
+    "none": dict.fromkeys(PROOFS, ("2.0.0", "")),
+    "may": {**dict.fromkeys(PROOFS, ("2.0.0", "")), "none": ("2.0.0", "starttls-not-supported")},
+    "encrypt": {**dict.fromkeys(PROOFS, ("2.0.0", "")), "none": ("4.7.4", "starttls-not-supported")},
+    "verify": {
+        "good": ("2.0.0", ""),
+        "other-name": ("4.7.5", "certificate-host-mismatch"),
+        "expired": ("4.7.5", "certificate-expired"),
+        "untrusted": ("4.7.5", "certificate-not-trusted"),
+        "none": ("4.7.4", "starttls-not-supported"),
+    },
+}
+
+
+@needs_postfix
+@pytest.mark.parametrize("proof", PROOFS)
+def test_postfix_with_starttls(proof, tmp_path):
+    """Each mode gets what docs/tls.md promises of it; what is not in clear travels in no other way."""
+    (tmp_path / "ca.pem").write_bytes(certificates.ca_pem())
+    settings = {}
+    if PROOFS[proof] is not None:
+        certificates.server_context(tmp_path, **PROOFS[proof])
+        settings = {"smtpd_tls_chain_files": str(tmp_path / "server.pem"), "smtpd_tls_security_level": "may"}
+    transactions = [mail(content=b"one\r\n"), mail(content=b"two\r\n")]
+    with ExitStack() as stack:
+        sink = SmtpServer()
+        stack.enter_context(running(sink))
+        relayhost = {"relayhost": f"[127.0.0.1]:{sink.port}", "smtp_tls_security_level": "none"}
+        server = stack.enter_context(postfix.Postfix({**POSTFIX, **settings, **relayhost}))
+        for mode, expected in TLS.items():
+            said = send(server.port, *transactions, tls=mode, ca_file=str(tmp_path / "ca.pem"))
+            assert [(o[0].status, o[0].tls_facts.result) for o in said] == [expected[proof]] * 2, (mode, said)
+            is_clear = mode == "none" or proof == "none"
+            for outcomes in said:
+                facts = outcomes[0].tls_facts
+                if outcomes[0].result is OK:
+                    assert (facts.version, outcomes[0].tls) == (("", "") if is_clear else ("TLSv1.3", "TLSv1.3"))
+                    assert facts.verified == (mode == "verify")
+        delivered = 2 * [modes[proof][0] for modes in TLS.values()].count("2.0.0")
+        assert len(arrived(sink, delivered)) == delivered
+
+
+@pytest.mark.skipif(not exim.is_there(), reason="no Exim unpacked, or not root")
+def test_exim_is_logged_in_to_under_tls(tmp_path):
+    """PLAIN and LOGIN; a wrong password, and none at all, defer in its words; in clear nothing is said."""
+    (tmp_path / "ca.pem").write_bytes(certificates.ca_pem())
+    certificates.server_context(tmp_path, "mx.test")
+    known = {
+        "plain": Credential("me", "pa55-word", mechanism="PLAIN"),
+        "login": Credential("me", "pa55-word", mechanism="LOGIN"),
+        "wrong": Credential("me", "wrong"),
+    }
+    with ExitStack() as stack:
+        sink = SmtpServer()
+        stack.enter_context(running(sink))
+        server = exim.Exim(sink.port, certificate=tmp_path / "server.pem", login=("me", "pa55-word"))
+        stack.enter_context(server)
+        options = {"ca_file": str(tmp_path / "ca.pem"), "credential_of": known.get}
+        said = {
+            (name, mode): send(server.port, mail(), mail(), tls=mode, credential=name, **options)
+            for name, mode in (("plain", "verify"), ("login", "encrypt"), ("wrong", "verify"), ("plain", "none"))
+        }
+        not_logged_in = send(server.port, mail(), tls="verify", **options)
+        assert len(arrived(sink, 4)) == 4
+    words = {key: [(o[0].result, o[0].code, o[0].command) for o in each] for key, each in said.items()}
+    assert words == {
+        ("plain", "verify"): [(OK, 250, "DOT")] * 2,
+        ("login", "encrypt"): [(OK, 250, "DOT")] * 2,
+        ("wrong", "verify"): [(D, 535, "AUTH")] * 2,
+        ("plain", "none"): [(D, 0, "AUTH")] * 2,
+    }
+    assert (not_logged_in[0][0].result, not_logged_in[0][0].code) == (F, 550)
+
+
+@needs_postfix
+def test_postfix_answers_for_the_success_that_it_was_asked_to_report():
+    """RFC 3461 5.2.3: it offers DSN, so the report is its own affair, and ours is told that it is."""
+    path = ("b@example.net", ("SUCCESS", "FAILURE"), "rfc822;b@example.net")
+    asked = Transaction("q" * 26, "a@example.com", {0: path}, HEADER, Body(b"hello\r\n"), envid="QQ314159", ret="HDRS")
+    with running(SmtpServer(extensions=("PIPELINING", "8BITMIME"))) as sink:
+        with postfix.Postfix({**POSTFIX, "relayhost": f"[127.0.0.1]:{sink.port}"}) as server:
+            ((outcome,),) = [said.values() for said in send(server.port, asked)]
+            assert (outcome.result, outcome.relayed_dsn) == (OK, True)
+            messages = arrived(sink, 2)  # the mail, and the report: it goes to a host without DSN
+        with postfix.Postfix({**POSTFIX, "smtpd_discard_ehlo_keywords": "dsn", "relayhost": "[127.0.0.1]:9"}) as server:
+            ((outcome,),) = [said.values() for said in send(server.port, asked)]
+            assert (outcome.result, outcome.relayed_dsn) == (OK, False)
+    report = next(message for message in messages if "<>" in message.mail)
+    assert forward_paths([report]) == ["a@example.com"]
+    assert b"Original-Envelope-Id: QQ314159" in report.octets
+    assert b"Original-Recipient: rfc822;b@example.net" in report.octets
+    assert b"Action: relayed" in report.octets
 
 
 SINK = {

@@ -958,3 +958,20 @@ def test_rcptdomainmax_of_the_host_is_kept():
     assert [[rcpt[9:-1] for rcpt in message.rcpts] for message in server.messages] == [
         ["a@x.test", "c@x.test"], ["b@y.test"],
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fair_s", "expected"), [(10.0, []), (0.2, ["GREETING"])])
+def test_silence_that_our_deadline_cuts_short_is_not_told_of_the_host(fair_s, expected, monkeypatch):
+    """Functions at the end of their time must not take a slow host for a dead one; whoever waited may."""
+    monkeypatch.setattr("paravion.adapters.smtp_client._FAIR_S", fair_s)
+    heard = []
+
+    async def main():
+        async with SmtpServer(script={"CONNECT": HANG}) as server, transport() as client:
+            transaction = replace(mail(), heard=lambda outcome: heard.append(outcome.command))
+            deadline = asyncio.get_running_loop().time() + 0.4
+            return await client.send(hop_to(server), transaction, deadline)
+
+    (outcome,) = asyncio.run(main()).values()
+    assert (outcome.result, outcome.command) == (Result.DEFERRED, "GREETING")
+    assert heard == expected

@@ -172,6 +172,32 @@ def test_message_by_bdat_is_only_counted():
         assert lines[-1] == "<- 250 2.0.0 queued"
         assert not any("hunter2" in line or "Subject" in line for line in lines)
     assert len([line for line in second if line.startswith("-> RCPT")]) == 1
+    octets = len(HEADER) + 2 + 9
+    assert [line for line in first if "BDAT" in line] == ["-> BDAT 1", f"-> BDAT {octets - 1} LAST"]
+    assert [line for line in second if "BDAT" in line] == [f"-> BDAT {octets + 10} LAST"]
+    assert not any("***" in line for line in first + second)
+
+
+def test_what_we_decide_ourselves_is_told(tmp_path):
+    """No reply says why the host was left: TLS that is not offered, no mechanism, our own name, a size."""
+
+    async def last(server, hop_options=None, transaction=None, **options):
+        async with server, transport(credential_of=lambda name: Credential("user", "hunter2"), **options) as client:
+            hop = replace(hop_to(server), **(hop_options or {}))
+            return shown((await send(client, hop, transaction or mail()))[0])[-1]
+
+    async def main():
+        return [
+            await last(SmtpServer(), {"tls": "encrypt"}),
+            await last(SmtpServer(tls=certificate(tmp_path)), {"credential": "ses"}),
+            await last(SmtpServer(extensions=("SIZE 100",)), transaction=mail(content=b"x" * 70 + b"\r\n")),
+        ]
+
+    assert asyncio.run(main()) == [
+        "* 4.7.4 TLS is required for mx0.test, but it offers no STARTTLS",
+        "* 4.3.5 mx0.test does not offer a mechanism for passwords; AUTH it offers: none",
+        f"* 5.3.4 Message has {len(HEADER) + 74} octets, mx0.test takes 100",
+    ]
 
 
 @pytest.mark.parametrize("answer", ["235 2.7.0 welcome hunter2", "535 5.7.8 no: hunter2"], ids=["taken", "refused"])

@@ -30,13 +30,14 @@ never_users =
 host_lookup =
 rfc1413_query_timeout = 0s
 acl_smtp_rcpt = rcpt
+{tls}
 chunking_advertise_hosts = {chunking}
 dsn_advertise_hosts = *
 accept_8bitmime = true
 recipients_max = 5
 begin acl
 rcpt:
-  deny local_parts = bad
+{logged_in}  deny local_parts = bad
     message = 5.1.1 no such mailbox
   defer local_parts = later
     message = 4.7.1 greylisted
@@ -53,6 +54,28 @@ out:
   port = {relay}
   hosts_try_chunking =
   hosts_avoid_tls = *
+begin authenticators
+plain:
+  driver = plaintext
+  public_name = PLAIN
+  server_prompts = :
+  server_condition = ${{if and{{{{eq{{$auth2}}{{{user}}}}}{{eq{{$auth3}}{{{password}}}}}}}}}
+login:
+  driver = plaintext
+  public_name = LOGIN
+  server_prompts = Username:: : Password::
+  server_condition = ${{if and{{{{eq{{$auth1}}{{{user}}}}}{{eq{{$auth2}}{{{password}}}}}}}}}
+"""
+_TLS = """\
+tls_advertise_hosts = *
+tls_certificate = {}
+auth_advertise_hosts = ${{if eq{{$tls_in_cipher}}{{}}{{}}{{*}}}}"""
+_NO_TLS = """\
+tls_advertise_hosts =
+auth_advertise_hosts ="""
+_LOGGED_IN = """\
+  deny !authenticated = *
+    message = 5.7.0 log in first
 """
 
 
@@ -68,12 +91,15 @@ class Exim:
     Args:
         relay: The port that it sends to.
         chunking: Offer CHUNKING, as it does by default.
+        certificate: With its key, PEM: offer STARTTLS, and take mail from who logs in under it.
+        login: User and password of who may.
 
     Attributes:
         port: Where it listens.
     """
 
-    def __init__(self, relay: int, *, chunking: bool = True) -> None:
+    def __init__(self, relay: int, *, chunking: bool = True, certificate: Path | None = None,
+                 login: tuple[str, str] = ("", "")) -> None:  # fmt: skip
         self.port = free_port()
         self._temporary = tempfile.TemporaryDirectory(prefix="exim-")
         self._folder = folder = Path(self._temporary.name)
@@ -81,9 +107,19 @@ class Exim:
         (folder / "spool").mkdir()
         os.chown(folder / "spool", _ID, _ID)
         configuration = _CONFIGURATION.format(
-            folder=folder, binary=BINARY, relay=relay, chunking="*" if chunking else ""
+            folder=folder,
+            binary=BINARY,
+            relay=relay,
+            chunking="*" if chunking else "",
+            tls=_TLS.format(folder / "server.pem") if certificate else _NO_TLS,
+            logged_in=_LOGGED_IN if certificate else "",
+            user=login[0],
+            password=login[1],
         )
         (folder / "conf").write_text(configuration)
+        if certificate:
+            # Where its user may read it.
+            (folder / "server.pem").write_bytes(certificate.read_bytes())
         for name, line in (
             ("passwd", f"Debian-exim:x:{_ID}:{_ID}::/:/bin/false\n"),
             ("group", f"Debian-exim:x:{_ID}:\n"),

@@ -3,7 +3,11 @@ How much memory a way through the code takes, measured by the kernel in a proces
 
 `python -m tests.support.memory WAY OCTETS LINE_END` prints the peak above what the process had before the
 message came, in multiples of the message. The ways: `ours` (check and edit), `floor` (CPython's email parser
-doing as much), `signed` and `signed-floor` (the same, and signed by RSA and Ed25519: here, and by dkimpy), `upload` (an upload through validate into the spool, on ports in memory).
+doing as much), `signed` and `signed-floor` (the same, and signed by RSA and Ed25519: here, and by dkimpy), `upload` (an
+upload through validate into the spool, on ports in memory).
+
+`python -m tests.support.memory deliver-… OCTETS` prints the peak in octets of `deliver` sending one message to four
+hosts at once (DELIVERIES), its body streaming in by adapters/s3_spool.py.
 """
 
 from __future__ import annotations
@@ -96,8 +100,122 @@ def _peak_octets() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
+class EndlessObjects:
+    """An S3 client whose objects have any length and are nowhere."""
+
+    def __init__(self, octets: int) -> None:
+        self._octets = octets
+
+    def get_object(self, **_: object) -> dict[str, object]:
+        """See botocore; the stream has what `S3Body` uses."""
+        return {"Body": _Endless(self._octets)}
+
+
+class _Endless:
+    _LINE = b"." + b"x" * 69 + b"\r\n"
+
+    def __init__(self, octets: int) -> None:
+        self._left = octets
+
+    def read(self, most: int = 1 << 30) -> bytes:
+        size = min(most, self._left)
+        self._left -= size
+        return (self._LINE * (size // len(self._LINE) + 1))[:size]
+
+    def close(self) -> None:
+        self._left = 0
+
+
+DELIVERIES: dict[str, tuple[tuple[str, ...], bool]] = {
+    # what the hosts offer, and whether TLS
+    "deliver-clear": (("PIPELINING", "SIZE", "8BITMIME"), False),
+    "deliver-tls": (("PIPELINING", "SIZE", "8BITMIME"), True),
+    "deliver-bdat": (("PIPELINING", "SIZE", "8BITMIME", "CHUNKING"), False),
+    "deliver-bdat-tls": (("PIPELINING", "SIZE", "8BITMIME", "CHUNKING"), True),
+}
+
+
+def delivery_peak(way: str, octets: int) -> int:
+    """Measure a delivery in a process of its own: octets at its peak beyond what the process had before."""
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT / "layers/paravion/python"), str(ROOT)))}
+    command = [sys.executable, "-m", "tests.support.memory", way, str(octets)]
+    return int(subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, check=True, text=True).stdout)
+
+
+def _deliver(way: str, octets: int) -> int:
+    """Send to four hosts, with a transcript, first a small message that loads everything; give the large one's peak."""
+    # The hosts, which hold what they are given, are another process.
+    command = [sys.executable, "-m", "tests.support.memory", "hosts", way]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as hosts:
+        assert hosts.stdout is not None
+        assert hosts.stdin is not None
+        port = int(hosts.stdout.readline())
+        _send(port, 1 << 21)
+        before = _peak_octets()
+        _send(port, octets)
+        hosts.stdin.close()
+        return _peak_octets() - before
+
+
+def _be_hosts(way: str) -> None:
+    """Take mail until standard input ends."""
+    from tests.support.smtp_server import SmtpServer, certificate, running
+
+    extensions, is_tls = DELIVERIES[way]
+    with tempfile.TemporaryDirectory() as folder:
+        context = certificate(Path(folder), "mx.test") if is_tls else None
+        with running(SmtpServer(extensions=extensions, tls=context, keep_octets=False)) as server:
+            print(server.port, flush=True)
+            sys.stdin.read()
+
+
+def _send(port: int, octets: int) -> None:
+    import asyncio
+    from dataclasses import replace
+
+    from paravion.adapters.s3_spool import S3Body
+    from paravion.adapters.smtp_client import SmtpTransport
+    from paravion.domain.envelope import decode_qf, encode_qf
+    from paravion.domain.next_hop import MxHost, NextHop
+    from paravion.ports import QueueName
+    from paravion.services.deliver import deliver
+    from tests.support.world import World
+
+    hosts = [
+        NextHop(f"d{n}.test", (MxHost(f"mx{n}.test", port, ("127.0.0.1",), allow_private=True),)) for n in range(4)
+    ]
+    world = World(hops={hop.name: hop for hop in hosts})
+    receipt = world.submit(*(f"x@{hop.name}" for hop in hosts))
+
+    class Spool:
+        def get_envelope(self, queue_id: str) -> bytes:
+            envelope, header = decode_qf(world.spool.get_envelope(queue_id))
+            return encode_qf(replace(envelope, body_octets=octets), header)
+
+        def open_body(self, queue_id: str, length: int) -> S3Body:
+            return S3Body(EndlessObjects(length), "spool", queue_id, length)
+
+    async def run() -> list[str]:
+        transport = SmtpTransport("us.test", world.resolver)
+        deps = replace(world.for_deliver, spool=Spool(), transport=transport)  # type: ignore[arg-type]  # half a Spool
+        failed = await deliver(world.queues.receive(QueueName.DELIVERY, 10), deps, 120.0)
+        await transport.close()
+        return failed
+
+    if asyncio.run(run()) or set(world.states(receipt.queue_id).values()) != {"delivered"}:
+        raise AssertionError(world.ledger.load_message(receipt.queue_id))
+    if not world.transcripts.books:
+        raise AssertionError("no transcript was kept")
+
+
 def main() -> None:
     """Measure here."""
+    if sys.argv[1] == "hosts":
+        _be_hosts(sys.argv[2])
+        return
+    if sys.argv[1] in DELIVERIES:
+        print(_deliver(sys.argv[1], int(sys.argv[2])))
+        return
     way, octets, line_end = WAYS[sys.argv[1]], int(sys.argv[2]), sys.argv[3]
     way(HEADER + b"warm up\r\n")
     line = b"x" * 70 + (b"\r\n" if line_end == "CRLF" else b"\n")

@@ -6,6 +6,9 @@ import pytest
 
 from paravion.domain.host_word import Word, word_of
 from paravion.domain.outcome import Outcome, Result
+from paravion.domain.reply import ReplyParser
+from paravion.domain.verdict import Peer, Stage, judge
+from tests.unit.domain.replies import REPLIES
 
 DEFERRED, FAILED, DELIVERED = Result.DEFERRED, Result.FAILED, Result.DELIVERED
 
@@ -40,11 +43,32 @@ DEFERRED, FAILED, DELIVERED = Result.DEFERRED, Result.FAILED, Result.DELIVERED
         (DEFERRED, 452, "4.2.2", "Mailbox full, storage limit exceeded", "RCPT", Word.ANSWERED),
         (DEFERRED, 450, "4.2.1", "The user is receiving mail at a rate that prevents delivery", "RCPT", Word.ANSWERED),
         (DEFERRED, 451, "4.3.0", "Temporary lookup failure", "RCPT", Word.ANSWERED),
+        (DEFERRED, 421, "4.1.0", "192.0.2.3 Throttled - try again later", "GREETING", Word.TOO_FAST),
+        (DEFERRED, 421, "4.1.8", "Sender's domain can't be resolved", "MAIL", Word.ANSWERED),
+        (DEFERRED, 452, "4.3.1", "Too many messages", "MAIL", Word.TOO_FAST),
+        (DEFERRED, 550, "4.1.1", "192.0.2.3 has sent to too many recipients this hour", "RCPT", Word.TOO_FAST),
+        (DEFERRED, 535, "4.7.8", "Authentication failed: too many failed attempts", "AUTH", Word.ANSWERED),
+        (DEFERRED, 454, "4.7.0", "Too many login attempts, please try again later", "AUTH", Word.ANSWERED),
+        (DEFERRED, 421, "4.7.0", "Too many connections", "AUTH", Word.TOO_MANY),
     ],
 )  # fmt: skip
 def test_reply_says_what_it_says(result, code, status, text, command, word):
     """Rate limits and only those slow a host down; greylisting, idle time-outs and one mailbox don't."""
     assert word_of(Outcome(result, status, code, text, command, "mx.example")) == word
+
+
+def test_broken_ehlo_under_tls_is_no_silence():
+    """TLS 1.3: a host that refuses our half of the handshake says so behind it; it is there, and not dead."""
+    lost = Outcome(DEFERRED, "4.4.2", text="Connection lost", command="EHLO", mx_host="mx.example", tls="TLSv1.3")
+    assert word_of(lost) is Word.ANSWERED
+
+
+@pytest.mark.parametrize("reply", [each for each in REPLIES if each[4] == "greylisting"], ids=repr)
+def test_greylisting_slows_no_host_down(reply):
+    """Whatever words it comes in: domain/known_replies.py knows them."""
+    _, stage, octets, *_ = reply
+    (answer,) = ReplyParser().feed(octets.replace("\n", "\r\n").encode() + b"\r\n")
+    assert word_of(judge(Stage[stage], answer, Peer("mx.example")).outcome) is Word.ANSWERED
 
 
 def test_outcome_without_a_host_says_nothing():

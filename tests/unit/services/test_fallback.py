@@ -9,6 +9,7 @@ import pytest
 
 from paravion.domain.next_hop import MxHost, NextHop
 from paravion.domain.outcome import Outcome, Result
+from paravion.domain.pacing import HostState
 from paravion.errors import LedgerUnavailable
 from paravion.ports import Transaction
 from paravion.services.fallback import Leg, goes_on
@@ -30,6 +31,7 @@ CASES = {
     "greylisted": (Outcome(D, "4.2.1", 450, command="RCPT"), False),
     "no_such_user": (Outcome(F, "5.1.1", 550, command="RCPT"), False),
     "lost_at_the_dot": (Outcome(D, "4.4.2", command="DOT"), False),
+    "known_dead": (Outcome(D, "4.4.1", text="not tried", command="LOCAL", not_before=9.0), True),
     "our_own_pace": (Outcome(D, "4.3.2", command="LOCAL"), False),
     "delivered": (TAKEN, False),
 }
@@ -114,6 +116,23 @@ def test_mail_takes_the_second_hop_when_the_first_is_down():
         ("b.example:25", "", ""),
     ]
     assert len(world.accepted_by("x@one.example")) == 1
+
+
+def test_second_hop_gets_its_turn_at_once_when_the_first_is_known_dead():
+    """Pacing leaves a dead smarthost untried; the mail goes the other way in the same attempt."""
+    world = World()
+    world.load("mailertable", TABLE)
+    name = "a.example:587"
+    world.hosts.items[name] = HostState(
+        name, since=world.now, last_at=world.now, last_text="Timed out", failures=3, hold_until=world.now + 900
+    )
+    hops = _watched(world, ())
+    receipt = world.submit("x@one.example")
+    began = world.now
+    world.run()
+    assert [hop.name for hop in hops] == ["b.example:25"]
+    assert world.states(receipt.queue_id) == {"x@one.example": "delivered"}
+    assert world.now == began
 
 
 def test_route_whose_first_domain_is_gone_goes_by_the_second():

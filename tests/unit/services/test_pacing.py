@@ -377,6 +377,16 @@ def test_port_belongs_to_the_name():
     """A submission port is another service."""
     assert host_key(MxHost("MX.Example")) == HOST
     assert host_key(MxHost(HOST, 587)) == f"{HOST}:587"
+    assert host_key(MxHost("2001:db8::1", 587)) == "[2001:db8::1]:587"
+
+
+@pytest.mark.parametrize("port", [25, 587])
+@pytest.mark.parametrize("name", ["mx.example", "192.0.2.1", "2001:db8::1"])
+def test_host_that_is_not_tried_is_named(name, port):
+    """Without its port; an address of version 6 as a whole."""
+    host = MxHost(name, port)
+    function = OneFunction(dead(host_key(host)))
+    assert function.send(NextHop("example", (host,)))[0].mx_host == name
 
 
 # The whole road

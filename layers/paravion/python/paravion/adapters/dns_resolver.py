@@ -29,7 +29,6 @@ from paravion.domain.next_hop import MxHost, NextHop, is_literal, literal_addres
 from paravion.domain.outcome import Outcome
 from paravion.domain.reply import printable
 from paravion.domain.tls_policy import NO_DANE, DaneFinding
-from paravion.domain.tlsa import Tlsa
 from paravion.domain.verdict import our_outcome
 
 if TYPE_CHECKING:
@@ -37,6 +36,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from dns.asyncresolver import Resolver as DnsPythonResolver
+
+    from paravion.domain.tlsa import Tlsa
 
 MAX_HOSTS: Final = 20
 """Hosts of one domain that are kept; the transport tries fewer."""
@@ -308,6 +309,8 @@ def _response(exc: Any, name: object) -> Any:
 def _tlsa(text: str) -> Tlsa:
     """Read a TLSA record as `_text` writes it: three numbers, and the data in hexadecimal."""
     usage, selector, matching, data = text.split(" ", 3)
+    from paravion.domain.tlsa import Tlsa  # for a validating resolver alone
+
     return Tlsa(int(usage), int(selector), int(matching), bytes.fromhex(data))
 
 

@@ -6,10 +6,11 @@ Not durable and for one process; each class is safe for threads where its port i
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from paravion.domain import queue, table_pages
 from paravion.domain.mta_sts import StsFault
@@ -570,12 +571,18 @@ class MemoryTargets:
         return outcome
 
 
+_OF_THE_LOGGER: Final = frozenset({*logging.makeLogRecord({}).__dict__, "message", "asctime"})
+
+
 class MemoryEventLog:
-    """Keeps what was logged."""
+    """Keeps what was logged; as strict about names of fields as the logger of the real one."""
 
     def __init__(self) -> None:
         self.records: list[tuple[str, dict[str, object]]] = []
 
     def emit(self, event: str, fields: Mapping[str, object]) -> None:
         """See ports.EventLog."""
+        clash = _OF_THE_LOGGER & fields.keys()
+        if clash:
+            raise KeyError(f"{event}: the logger's own: {sorted(clash)}")
         self.records.append((event, dict(fields)))

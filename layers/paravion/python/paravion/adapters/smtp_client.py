@@ -82,6 +82,7 @@ MAX_SESSIONS: Final = 2
 _WRITE_OCTETS: Final = 131_072  # one piece handed to the socket; what it can't take is copied once
 _REUSE_MESSAGES: Final = 100  # then a fresh connection, so that hosts may balance their load
 _TRUSTED_IDLE_S: Final = 1.0  # nothing forgets a connection sooner
+_FAIR_S: Final = 10.0  # who is silent for that long is silent
 _KNOWN_HOSTS: Final = 10_000  # some megabyte of names
 _DNS: Final = "DNS"
 _LOCAL: Final = "LOCAL"
@@ -273,7 +274,7 @@ class _Connection(asyncio.Protocol):
 class _HostState:
     """What is shared between all transactions to one host."""
 
-    key: tuple[str, int, bool, str]
+    key: tuple[str, int, bool, bool, str]
     slots: asyncio.Semaphore
     users: int = 0
     idle: list[_Connection] = field(default_factory=list)
@@ -302,6 +303,7 @@ class _Attempt:
     put_off: dict[int, Outcome] = field(default_factory=dict)
     addresses_left: int = MAX_ADDRESSES
     sessions_left: int = MAX_SESSIONS
+    tried_at: float = 0.0  # the latest connection
     converted: Transaction | None = None
 
     @property
@@ -312,6 +314,12 @@ class _Attempt:
     def note(self, text: str) -> None:
         """Tell the transcript what happened."""
         self.recorder.note(asyncio.get_running_loop().time(), text)
+
+    def note_ours(self, verdict: Verdict) -> None:
+        """Tell the transcript what we decided ourselves: no reply shows it, nor a fault that was written down."""
+        outcome = verdict.outcome
+        if not outcome.is_reply and not any(line.text == outcome.text for line in self.recorder.lines[-1:]):
+            self.note(f"{outcome.status} {outcome.text}")
 
     async def in_seven_bit(self) -> Transaction | str:
         """
@@ -345,8 +353,12 @@ class _Attempt:
 
     def settle(self, verdicts: Mapping[int, Verdict]) -> None:
         """Write verdicts down: final ones, and those that the next host may still overrule."""
+        now = asyncio.get_running_loop().time()
+        # A silence that our own deadline cut short says nothing of the host: it may have been about to answer.
+        is_cut_short = now >= self.deadline and now - self.tried_at < _FAIR_S
         for verdict in set(verdicts.values()):
-            self.transaction.heard(verdict.outcome)
+            if verdict.outcome.is_reply or not is_cut_short:
+                self.transaction.heard(verdict.outcome)
         for position, verdict in verdicts.items():
             if verdict.tries_next:
                 self.put_off[position] = combine(self.put_off.get(position), verdict.outcome)
@@ -415,8 +427,9 @@ class SmtpTransport:
         self._credential_of = credential_of
         self._chunking = chunking
         self._bdat: dict[str, bool] = {}  # hosts that offer it: whether they understand it
-        self._hosts: dict[tuple[str, int, bool, str], _HostState] = {}
+        self._hosts: dict[tuple[str, int, bool, bool, str], _HostState] = {}
         self._idle_count = 0
+        self._asked: dict[str, asyncio.Task[Credential | Outcome]] = {}
         self._leaving: set[_Connection] = set()
 
     async def send(self, hop: NextHop, transaction: Transaction, deadline: float) -> dict[int, Outcome]:
@@ -425,8 +438,10 @@ class SmtpTransport:
         attempt.note(f"next hop {hop.name}: {', '.join(host.name for host in hop.hosts)}")
         try:
             await self._try_hosts(hop, attempt)
-        except (SpoolMissing, SpoolUnavailable):
-            attempt.note("the body can't be read from the spool")
+        except Exception as exc:
+            # Not only the spool's: what was delivered must be told whatever our own fault is (law 7).
+            is_spool = isinstance(exc, SpoolMissing | SpoolUnavailable)
+            attempt.note("the body can't be read from the spool" if is_spool else f"our own fault: {exc!r}")
             if not attempt.outcomes:
                 raise
             # Some recipients are settled, maybe delivered: that must be told, and the others wait.
@@ -452,7 +467,7 @@ class SmtpTransport:
     @asynccontextmanager
     async def _slot(self, host: MxHost, hop: NextHop, deadline: float) -> AsyncIterator[_HostState | None]:
         """Wait for one of the host's slots; None if the deadline comes first."""
-        key = (host.name, host.port, host.allow_private, hop.credential)
+        key = (host.name, host.port, host.allow_private, host.by_route, hop.credential)
         state = self._hosts.get(key)
         if state is None:
             state = self._hosts[key] = _HostState(key, asyncio.Semaphore(self._connections_per_host))
@@ -507,6 +522,7 @@ class SmtpTransport:
             if not attempt.goes_on():
                 return
             attempt.addresses_left -= 1
+            attempt.tried_at = asyncio.get_running_loop().time()
             opened = await self._open(host, address, policy, attempt)
             if isinstance(opened, Verdict):
                 attempt.settle_all(opened)
@@ -615,6 +631,7 @@ class SmtpTransport:
         if isinstance(result, Session):
             connection.session = result
             return connection
+        attempt.note_ours(result.verdict)
         self._quit(connection)
         return result
 
@@ -627,7 +644,7 @@ class SmtpTransport:
 
         try:
             async with asyncio.timeout_at(deadline):
-                found = await asyncio.to_thread(self._credential_of, hop.credential) if self._credential_of else None
+                found = await self._credential(hop.credential) if self._credential_of else None
         except TimeoutError:
             found = our_outcome(status.NO_ANSWER, "The secret store does not answer", Stage.AUTH)
         if found is None:
@@ -638,6 +655,15 @@ class SmtpTransport:
             return Refusal(Verdict(found, Scope.HOST))
         dialogue = authenticate(session, found, secrets.token_urlsafe(18), clear=hop.tls == "none")
         return await _drive(connection, dialogue, deadline)
+
+    async def _credential(self, name: str) -> Credential | Outcome:
+        """Ask once for all that wait: a store that hangs holds one thread, and the ledger keeps the others."""
+        assert self._credential_of is not None  # noqa: S101 (the caller has looked)
+        task = self._asked.get(name)
+        if task is None:
+            task = self._asked[name] = asyncio.ensure_future(asyncio.to_thread(self._credential_of, name))
+            task.add_done_callback(lambda _: self._asked.pop(name, None))
+        return await asyncio.shield(task)
 
     async def _connect(
         self, host: MxHost, peer: Peer, policy: TlsPolicy, deadline: float, recorder: Recorder
@@ -756,6 +782,9 @@ class SmtpTransport:
         dialogue = transact(session, request, reset=connection.reset, bdat=bdat)
         first_s = budget.REUSED_ANSWER_S if is_old else None
         result = await _drive(connection, dialogue, attempt.deadline, transaction.body, first_s)
+        for verdict in set(result.verdicts.values()):
+            if verdict.outcome.command == _LOCAL:
+                attempt.note_ours(verdict)
         if result.bdat is not None:
             if len(self._bdat) >= _KNOWN_HOSTS:
                 self._bdat.clear()
@@ -856,7 +885,7 @@ async def _drive(
                 recorder.received(clock(), Stage.DOT if step.ended else Stage.CONTENT, answer)
             elif isinstance(step, Whole):
                 assert body is not None  # noqa: S101 (as above)
-                recorder.sent(clock(), Stage.MAIL, step.commands)
+                recorder.sent(clock(), Stage.MAIL, step.commands + step.last(body.octets))
                 recorder.content(clock(), len(step.header) + 2 + body.octets)
                 answer = await _send_whole(connection, step, body, deadline)
                 if not step.is_sent:

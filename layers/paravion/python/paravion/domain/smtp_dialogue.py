@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 _NOTHING: Final = b""
 _LONE_DOT: Final = b".\r\n"
 _LOCAL: Final = "LOCAL"
+_LAST_CHUNK: Final = b"BDAT %d LAST\r\n"
 
 EIGHT_BIT: Final = "8BITMIME"
 """The body type, and the parameter's value (RFC 6152)."""
@@ -275,7 +276,11 @@ class Whole:
     def octets(self, body: bytes) -> bytes:
         """Give the commands and the message behind them."""
         content = b"\r\n".join((_ended(self.header), _ended(body)))[self._sent :]
-        return b"".join((self.commands, b"BDAT %d LAST\r\n" % len(content), content))
+        return b"".join((self.commands, _LAST_CHUNK % len(content), content))
+
+    def last(self, body_octets: int) -> bytes:
+        """Give the last command as it is told of a body of so many octets, whose line ends may become more."""
+        return _LAST_CHUNK % (len(_ended(self.header)) + 2 + body_octets - self._sent)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,6 @@ from typing import TYPE_CHECKING, Final
 
 from paravion.domain.mta_sts import StsMode, StsPolicy
 from paravion.domain.tls_facts import PolicyType, TlsFacts, TlsResult
-from paravion.domain.tlsa import usable
 
 if TYPE_CHECKING:
     from paravion.domain.tlsa import Tlsa
@@ -172,6 +171,8 @@ def policy_for(
     if dane.failed:
         return TlsFacts(PolicyType.TLSA, result=TlsResult.DNSSEC_INVALID)
     if dane.records:
+        from paravion.domain.tlsa import usable  # few have a validating resolver
+
         counted = usable(dane.records)
         if counted:
             # RFC 8461 2: a DANE policy that can be checked is not overridden, nor replaced, by MTA-STS.

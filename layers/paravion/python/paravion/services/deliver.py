@@ -35,9 +35,9 @@ from paravion.domain.envelope import decode_qf
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import State
 from paravion.domain.refusal import Refusal
-from paravion.domain.status import ATTEMPT_BROKE_OFF
-from paravion.domain.target_verdict import OPERATORS
+from paravion.domain.status import ATTEMPT_BROKE_OFF, DNS_TEMPFAIL
 from paravion.domain.transcript import Book, book_key
+from paravion.domain.verdict import our_outcome
 from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing, Unavailable
 from paravion.ports import Handover, QueueName, Transaction
 from paravion.services.fallback import Leg
@@ -143,12 +143,21 @@ async def deliver(
     finally:
         for task in tasks:
             task.cancel()
-        await deps.transport.settle()
+        await _settle(deps, deadline)
     failed = [item for item, ok in zip(items, done, strict=True) if not ok]
     if failed:
         await asyncio.to_thread(deps.queues.release, QueueName.DELIVERY, [item.receipt for item in failed])
     await _keep(book, deps, deadline)
     return [item.item_id for item in failed]
+
+
+async def _settle(deps: DeliverDeps, deadline: float) -> None:
+    """Let the transport finish; what hangs there must not cost the batch its answer."""
+    try:
+        async with asyncio.timeout_at(deadline - _KEEPING_S):
+            await deps.transport.settle()
+    except TimeoutError:
+        deps.event_log.emit("Fault", {"stage": "settle", "error": "no time was left"})
 
 
 async def _keep(book: Book | None, deps: DeliverDeps, deadline: float) -> None:
@@ -394,8 +403,11 @@ class _Attempt:
         return route or self.deps.smarthost or await self._look_up(domain)
 
     async def _look_up(self, domain: str) -> NextHop | Outcome:
-        async with self.gates.look_ups:
-            return await self.deps.resolver.next_hop(domain)
+        try:
+            async with asyncio.timeout_at(self.deadline - _RECORDING_S), self.gates.look_ups:
+                return await self.deps.resolver.next_hop(domain)
+        except TimeoutError:
+            return our_outcome(DNS_TEMPFAIL, "", "DNS")
 
     async def _send(self, hop: NextHop, transaction: Transaction) -> dict[int, Outcome]:
         large = transaction.body.octets > LARGE_BODY_OCTETS
@@ -403,8 +415,8 @@ class _Attempt:
         try:
             async with self.gates.large_bodies if large else self.gates.hops:
                 outcomes = await self.deps.transport.send(hop, transaction, self.deadline - _RECORDING_S)
-        except (SpoolMissing, Unavailable) as exc:
-            # The body could not be read; the transport has sent no final dot.
+        except Exception as exc:  # noqa: BLE001 (law 7: our own faults defer, and what other hops took is recorded)
+            # SpoolMissing, Unavailable: the body could not be read, and no final dot was sent.
             self.deps.event_log.emit(
                 "Fault", {"stage": "deliver", "queue_id": self.job.key.queue_id, "error": repr(exc)}
             )
@@ -447,6 +459,8 @@ class _Attempt:
         except Exception as exc:  # noqa: BLE001 (law 7: our own faults defer, and the other recipients go on)
             self.deps.event_log.emit("Fault", {**fault, "error": repr(exc)})
             return {position: _broke_off()}
+        from paravion.domain.target_verdict import OPERATORS  # few aliases name a target
+
         if outcome.status in OPERATORS:
             self.deps.event_log.emit("Fault", {**fault, "error": outcome.text})
         return {position: outcome}

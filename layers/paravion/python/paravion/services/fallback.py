@@ -5,8 +5,9 @@ The hops behind a hop: who is given to the next one, when a hop could not be giv
     ---------------------------------------------------------  ----------------  -------------------
     DNS, CONNECT, GREETING, EHLO, HELO, STARTTLS, TLS, AUTH    deferred          goes on
     GREETING, EHLO, HELO                                       a host's 5yz      goes on
+    LOCAL, of hosts that are known dead (4.4.1)                deferred          goes on: as CONNECT, untried
     MAIL, RCPT, DATA, CONTENT, DOT                             whatever          stays
-    LOCAL                                                      whatever          stays: our own pace or refusal
+    LOCAL                                                      else              stays: our own pace or refusal
 
 So nothing is sent twice: what any host may have taken was answered at its DOT. A hop that is up and says "not
 now" to a recipient (greylisting) is not gone round. Sends nothing itself: services/deliver.py does, and records
@@ -21,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from paravion.domain.outcome import Result
+from paravion.domain.status import HOST_DEAD
 from paravion.domain.verdict import Stage, combine
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 _BEFORE_THE_MESSAGE: Final = frozenset(
     {"DNS", *(Stage.CONNECT, Stage.GREETING, Stage.EHLO, Stage.HELO, Stage.STARTTLS, Stage.TLS, Stage.AUTH)}
 )
+
+_LOCAL: Final = "LOCAL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,8 @@ class Leg:
 
 def goes_on(outcome: Outcome) -> bool:
     """Say whether the next hop may be given the recipient."""
-    if outcome.command not in _BEFORE_THE_MESSAGE:
+    is_known_dead = outcome.command == _LOCAL and outcome.status == HOST_DEAD.enhanced
+    if outcome.command not in _BEFORE_THE_MESSAGE and not is_known_dead:
         return False
     # A failure without a reply is ours: a loop, which the next hop would only lengthen.
     return outcome.result is Result.DEFERRED or (outcome.result is Result.FAILED and outcome.is_reply)

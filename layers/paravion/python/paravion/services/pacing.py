@@ -60,6 +60,9 @@ _SLOT_WAIT_S: Final = 10.0
 _LATER_S: Final = (10.0, 60.0)
 """When to come back without a promise: other functions were always faster, or our own messages took too long."""
 
+_PATIENCE_S: Final = 3.0
+"""How long mail waits to hear what is known of its hosts: a ledger that hangs is one that is away."""
+
 _KEPT: Final = 10_000
 
 
@@ -206,12 +209,14 @@ class PacedTransport:
 
     async def settle(self) -> None:
         """See ports.Transport."""
-        while behind := tuple(self._behind):
-            faults = await asyncio.gather(*behind, return_exceptions=True)
-            # Not left to their callbacks: tasks that are done already give the loop no turn to run them.
-            self._behind.difference_update(behind)
-            for fault in faults:
-                if isinstance(fault, BaseException) and not isinstance(fault, Exception):
+        while self._behind:
+            # Whoever is cut off here leaves the words under way: they go on when the function does.
+            done, _ = await asyncio.wait(tuple(self._behind))
+            # Not left to their callbacks: tasks that are done already may give the loop no turn to run them.
+            self._behind.difference_update(done)
+            for task in done:
+                fault = None if task.cancelled() else task.exception()
+                if fault is not None and not isinstance(fault, Exception):
                     raise fault
         await self._transport.settle()
 
@@ -237,6 +242,15 @@ class PacedTransport:
     # What is known
 
     async def _refresh(self, keys: list[str]) -> None:
+        """Know what there is to know of these hosts, or go on without."""
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                await self._read(keys)
+        except TimeoutError:
+            self._event_log.emit("Fault", {"stage": "pacing", "error": "the ledger does not answer"})
+            self._fresh_until = self._clock() + _AGAIN_S
+
+    async def _read(self, keys: list[str]) -> None:
         """Read all states once a minute, or these hosts' if there are too many."""
         if self._clock() >= self._fresh_until:
             if self._reading is None:
@@ -349,8 +363,12 @@ class PacedTransport:
             share.waiting.append(asked)
             if share.asker is None:
                 share.asker = asyncio.ensure_future(self._ask(key, share))
-            turn = await asked
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline):
+                    await asked
             now = self._clock()
+            is_told = asked.done() and not asked.cancelled()
+            turn = asked.result() if is_told else _Turn(now + _between(_LATER_S, self._draw()), granted=False)
             if turn.granted and asyncio.get_running_loop().time() + turn.at - now < deadline:
                 await asyncio.sleep(max(0.0, turn.at - now))
                 if await share.take_slot():
@@ -439,7 +457,16 @@ class PacedTransport:
 
 def host_key(host: MxHost) -> str:
     """Give the name that a host's state goes by."""
-    return host.name.lower() if host.port == SMTP_PORT else f"{host.name.lower()}:{host.port}"
+    name = host.name.lower()
+    if host.port == SMTP_PORT:
+        return name
+    return f"[{name}]:{host.port}" if ":" in name else f"{name}:{host.port}"
+
+
+def _host(key: str) -> str:
+    """Give the host's name of a key; an IPv6 address, which has more colons, is its own."""
+    name, _, port = key.rpartition(":")
+    return name.strip("[]") if port.isdecimal() and ("]" in name or ":" not in name) else key
 
 
 _WEIGHT: Final[dict[Word | None, int]] = {
@@ -486,8 +513,9 @@ def _paced(state: HostState, not_before: float) -> Outcome:
 
 
 def _ours(row: Status, text: str, command: str, state: HostState, not_before: float) -> Outcome:
-    name = state.name.partition(":")[0]
-    return Outcome(Result.DEFERRED, row.enhanced, text=text, command=command, mx_host=name, not_before=not_before)
+    return Outcome(
+        Result.DEFERRED, row.enhanced, text=text, command=command, mx_host=_host(state.name), not_before=not_before
+    )
 
 
 def _hold_until(state: HostState) -> float:

@@ -48,7 +48,7 @@ def put_credential(
         raise Rejected(BAD_REQUEST, str(exc)) from exc
     is_new = deps.secrets.get(key, fresh=True) is None
     deps.secrets.put(key, made.encode())
-    deps.event_log.emit("RouteCredentialPut", {"name": name, "principal": principal.access_key})
+    deps.event_log.emit("RouteCredentialPut", {"credential": name, "principal": principal.access_key})
     return _shown(name, made), is_new
 
 
@@ -96,7 +96,7 @@ def remove_credential(name: str, principal: Principal, deps: AdminDeps) -> None:
                 if name in credentials_of(value):
                     raise Rejected(BAD_REQUEST, f"the mailertable names {name}, for {shown(domain)}")
     deps.secrets.delete(key)
-    deps.event_log.emit("RouteCredentialRemoved", {"name": name, "principal": principal.access_key})
+    deps.event_log.emit("RouteCredentialRemoved", {"credential": name, "principal": principal.access_key})
 
 
 def exists(name: str, deps: AdminDeps) -> bool:
