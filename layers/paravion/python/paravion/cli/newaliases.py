@@ -2,7 +2,8 @@
 `newaliases`: loads the alias files, and the lists that they include, in place of what was loaded.
 
 Everything is checked here before anything is sent, and again by the API, which alone knows which targets its
-settings allow, and takes all of it at one instant or nothing. What is too much for one request goes table by table, a list before what includes it, and that is told.
+settings allow, and takes all of it at one instant or nothing. What is too much for one request goes table by table,
+a list before what includes it, and that is told.
 """
 
 from __future__ import annotations
