@@ -12,6 +12,7 @@ from paravion.domain.queue import Job, JobKey, JobRecord, Notice, NoticeKind, Re
 from paravion.domain.status import ACCESS_DENIED, IDEMPOTENCY_CONFLICT, Rejected
 from paravion.domain.suppression import Reason, Suppressed
 from paravion.domain.target_verdict import taken
+from paravion.domain.transcript import Page, decode
 from paravion.errors import QueueUnavailable
 from paravion.ports import QueueName
 from paravion.services import hold
@@ -43,6 +44,10 @@ def _sent(world: World) -> list[str]:
 
 def _handed_over(world: World) -> list[tuple[str, str]]:
     return [(recipient, target) for target, _, recipient, _ in world.targets.taken]
+
+
+def _pages(world: World) -> list[Page]:
+    return [page for octets in world.transcripts.books.values() for page in decode(octets)]
 
 
 # Targets and the suppression list
@@ -80,6 +85,16 @@ def test_target_of_two_aliases_gets_the_mail_once() -> None:
     receipt = world.submit("all@local.example", "a@local.example")
     world.run()
     assert (receipt.recipient_count, len(_handed_over(world))) == (1, 1)
+
+
+def test_transcript_tells_of_each_target_of_an_alias() -> None:
+    """They share its address."""
+    queue = "sqs:arn:aws:sqs:eu-west-1:123456789012:inbox"
+    world = _world(f"both: {HOOK}, {queue}\n", targets={HOOK: [taken("hook has it")], queue: [taken("queue has it")]})
+    world.submit("both@local.example")
+    world.run()
+    told = "".join(line.text for page in _pages(world) for line in page.lines)
+    assert ("hook has it" in told, "queue has it" in told) == (True, True)
 
 
 # Holds
