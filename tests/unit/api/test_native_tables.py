@@ -6,6 +6,7 @@ import base64
 
 import pytest
 
+from paravion.cli.verify import render
 from tests.unit.api.test_native import asked
 
 
@@ -169,41 +170,14 @@ def test_access_shows_in_what_would_happen(operator):
     assert by_path["c@c.example"]["held"] == "check"
     assert asked(operator, "GET", "/v1/addresses/gone")[1]["verdict"] == "refused"
     assert asked(operator, "GET", "/v1/addresses/void")[1]["verdict"] == "discarded"
-    steps = asked(operator, "GET", "/v1/addresses/a@held.example")[1]["steps"]
-    assert steps[0]["step"] == "held by the access table: why not"
+    answer = asked(operator, "GET", "/v1/addresses/a@held.example")[1]
+    assert answer["steps"][0]["step"] == "held by the access table: why not"
+    assert answer["recipients"][0]["held"] == "why not"
+    assert "    held by the access table: why not" in render(answer, verbose=False)
 
 
-def test_tables_of_one_request_are_swapped_in_at_once_or_not_at_all(operator):
-    """Aliases and the lists that they include; what one lacks refuses all."""
-
-    def file(text):
-        return [{"name": "f", "content": base64.b64encode(text).decode()}]
-
-    lists = {"kind": "include", "name": "/l", "files": file(b"a@a.example\n:include:m\n")}
-    nested = {"kind": "include", "name": "m", "files": file(b"b@b.example\n")}
-    aliases = {"kind": "aliases", "files": file(b"team: :include:/l\n")}
-    for tables in ([lists, aliases], [lists, nested, {"kind": "aliases", "files": file(b"bad\n")}]):
-        code, answer = asked(operator, "PUT", "/v1/tables", {"tables": tables})
-        assert (code, answer["error"]["key"]) == (400, "bad_request")
-        assert not operator.tables.items
-    code, answer = asked(operator, "PUT", "/v1/tables", {"tables": [aliases, lists, nested]})
-    assert code == 200
-    assert [(table["kind"], table["entries"]) for table in answer["tables"]] == [
-        ("aliases", 1), ("include/l", 2), ("include/m", 1),
-    ]  # fmt: skip
-    assert asked(operator, "GET", "/v1/addresses/team")[1]["recipient_count"] == 2
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {}, {"tables": []}, {"tables": [1]}, {"tables": [{"kind": "aliases"}]}, {"tables": [], "x": 1},
-        {"tables": [{"kind": 1, "files": [{"name": "f", "content": ""}]}]},
-        {"tables": [{"kind": "aliases", "files": [{"name": "f", "content": ""}]}] * 2},
-        {"tables": [{"kind": "aliases", "files": [{"name": "f", "content": ""}], "name": "n"}]},
-    ],
-)  # fmt: skip
-def test_bad_request_for_several_tables_is_told(operator, body):
-    """Nothing is guessed or ignored."""
-    code, answer = asked(operator, "PUT", "/v1/tables", body)
-    assert (code, answer["error"]["key"]) == (400, "bad_request")
+def test_alias_without_owner_shows_none_in_its_step(operator):
+    """Its members get the mail under the sender's own reverse-path."""
+    _put(operator, "aliases", b"pair: a@a.example, b@b.example\nteam: c@c.example\nowner-team: boss@o.example\n")
+    assert asked(operator, "GET", "/v1/addresses/pair")[1]["steps"][0]["step"] == "alias pair"
+    assert asked(operator, "GET", "/v1/addresses/team")[1]["steps"][0]["step"] == "alias team, owner boss@o.example"

@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from paravion.domain.suppression import Reason, Suppressed
 from paravion.domain.webhook import decode_secrets
 from tests.unit.api.test_native import asked
 
@@ -118,3 +119,14 @@ def test_address_shows_its_targets_and_what_is_missing(operator):
     operator.settings.webhook_hosts = ()
     answer = asked(operator, "GET", "/v1/addresses/h")[1]
     assert (answer["verdict"], "webhook_hosts" in answer["text"]) == ("deferred", True)
+
+
+def test_target_is_not_shown_as_suppressed_with_its_alias_s_mailbox(operator):
+    """As delivery has it (services/withhold.py)."""
+    operator.suppression.put(Suppressed("support@local.example", Reason.BOUNCE, 0.0, "operator"))
+    operator.settings.webhook_hosts = ("hooks.example.org",)
+    load = {"content_type": "application/octet-stream"}
+    asked(operator, "PUT", "/v1/tables/aliases", b"support: https://hooks.example.org/mail\n", **load)
+    asked(operator, "PUT", "/v1/webhooks/hooks.example.org/secret", b"")
+    answer = asked(operator, "GET", "/v1/addresses/support")[1]
+    assert (answer["verdict"], answer["recipients"][0]["suppressed"]) == ("deliverable", None)

@@ -94,6 +94,20 @@ def test_newaliases_loads_lists_and_aliases_in_one_request(api, tmp_path, capsys
     assert capsys.readouterr().out == f"{members}: 1 members\naliases: 1 aliases\n"
 
 
+def test_newaliases_leaves_it_to_the_api_which_targets_are_allowed(api, tmp_path, capsys):
+    """The settings are the installation's: only how a target is written can be checked here."""
+    members, aliases = tmp_path / "members", tmp_path / "aliases"
+    members.write_text("sqs:arn:aws:sqs:eu-west-1:123456789012:inbox\n")
+    aliases.write_text(f"support: lambda:tickets, https://hooks.example.org/mail\nteam: :include:{members}\n")
+    loaded = [{"kind": f"include{members}", "entries": 1}, {"kind": "aliases", "entries": 2}]
+    api.script.append((200, {"tables": loaded}))
+    assert 0 == newaliases.main(["--aliases", str(aliases)])
+    aliases.write_text("support: https://bad host/\n")
+    assert 65 == newaliases.main(["--aliases", str(aliases)])
+    assert len(api.requests) == 1
+    assert f"{aliases}:1:" in capsys.readouterr().err
+
+
 def test_newaliases_loads_lists_before_what_includes_them_if_it_is_too_much(api, tmp_path, capsys):
     """The included file goes first."""
     members, aliases = _files_of(tmp_path)

@@ -58,7 +58,8 @@ def test_target_has_one_normal_form(text: str, normal: str) -> None:
         "sns:news", f"sns:{QUEUE}", "sns:arn:aws:sns:eu-west-1:12345:news", "sqs:inbox", f"sqs:{TOPIC}",
         "sqs:http://sqs.eu-west-1.amazonaws.com/123456789012/q", "sqs:https://evil.example/123456789012/q",
         "sqs:https://sqs.eu-west-1.amazonaws.com.evil.example/123456789012/q", "https://", "https:///x",
-        "https://user:pass@h/x", "https://h/x#y", "https://h\\x/", "https://h_x/", "https://h..x/", "https://-h/",
+        "https://user:pass@h/x", "https://h/x#y", "https://h\\x/", "https://h_x/", "https://h..x/", "https://-h/", "https://../",
+        "https://h:443:443/", "https://[:::]/",
         "https://h:0x50/", "https://h:99999/", "https://h/\r\nx: y", "https://h/ x", "https://hö.example/",
         "https://h/" + "x" * 2000, "https://" + "a." * 130 + "org/", "mailto:x@y", "http://h/",
     ],
@@ -145,6 +146,7 @@ def test_idempotency_key_is_the_same_for_the_same_and_another_for_another() -> N
     [
         ("Hooks.example.org", "hooks.example.org"), ("h:443", "h"), ("h:8443", "h:8443"), ("[::1]:8443", "[::1]:8443"),
         ("127.0.0.1", "127.0.0.1"), ("", ""), ("h/x", ""), ("https://h", ""), ("u@h", ""), ("*.example.org", ""),
+        ("h:443:443", ""), ("h:1:443", ""), ("..", ""), ("1.2.3", ""), ("256.1.1.1", ""), ("[1.2.3.4]", ""), ("[::1]:443", "[::1]"),
     ],
 )  # fmt: skip
 def test_setting_names_hosts(text: str, good: str) -> None:

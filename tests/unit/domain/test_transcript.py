@@ -177,7 +177,7 @@ def test_book_is_read_as_it_was_written():
     assert book.is_empty
     book.recorder("q1", 0, 2, 5.0, "example.com").note(0, "hällo ☃")
     gone = our_outcome(status.NO_SUCH_DOMAIN, "", "DNS")
-    book.without_host("q2", 1, 1, 6.0, {"a@x.example": gone, "b@x.example": gone, "c@y.example": gone})
+    book.without_host("q2", 1, 1, 6.0, [("a@x.example", gone), ("b@x.example", gone), ("c@y.example", gone)])
     assert (book.key, book.is_empty) == ("2027-01-15/cafe", False)
     pages = decode(book.encode())
     assert [(p.queue_id, p.chunk, p.attempt, p.at, p.next_hop) for p in pages] == [

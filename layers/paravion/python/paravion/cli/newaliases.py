@@ -1,8 +1,9 @@
 """
 `newaliases`: loads the alias files, and the lists that they include, in place of what was loaded.
 
-Everything is checked here before anything is sent, and again by the API, which takes all of it at one instant or
-nothing. What is too much for one request goes table by table, a list before what includes it, and that is told.
+Everything is checked here before anything is sent, and again by the API, which alone knows which targets its
+settings allow, and takes all of it at one instant or nothing. What is too much for one request goes table by table,
+a list before what includes it, and that is told.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def _load(files: Sequence[str], client: Client) -> int:
 
     contents = [(name, _read(name)) for name in files]
     try:
-        entries = parse_table("aliases", contents)
+        entries = parse_table("aliases", contents, allowed=None)
         lists = _lists(entries)
     except BadTable as exc:
         for problem in exc.problems:
@@ -135,7 +136,7 @@ def _lists(entries: dict[str, str]) -> dict[str, bytes]:
             continue
         seen.add(name)
         octets_of[name] = _read(f"/{name}")
-        members = parse_table(INCLUDE + name, [(f"/{name}", octets_of[name])])
+        members = parse_table(INCLUDE + name, [(f"/{name}", octets_of[name])], allowed=None)
         stack.append((name, True))
         stack += [(nested, False) for nested in includes_of(members)]
     return found

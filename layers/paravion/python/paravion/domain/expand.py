@@ -279,7 +279,7 @@ class Expansion:
             # A keyword is left over, or NEVER is said: without any, failures would be reported.
             notify = tuple(word for word in child.given.notify if word != "SUCCESS") or ("NEVER",)
             child = replace(child, given=replace(child.given, notify=notify))
-        self._tell(node, f"alias {name}" + (f", owner {child.group.reverse_path}" if child.group != node.group else ""))
+        self._tell(node, f"alias {name}" + (f", owner {child.group.reverse_path}" if owner else ""))
         members: list[_Node] = []
         for target in aliases[name].split("\n"):
             if target.startswith(":include:"):
@@ -356,7 +356,8 @@ class Expansion:
         return [replace(node, given=given, is_final=True)]
 
     def _recipient(self, node: _Node) -> list[Found]:
-        told = node.given.target or f"{node.given.refusal}\0{node.address}"
+        # A target once for each alias: which of them may have it says the access table (services/access.py).
+        told = f"{node.given.target}\0{node.given.refusal}\0{node.address}"
         mark = blake2b(told.encode("utf-8", "surrogatepass"), digest_size=12).digest()
         if mark in self._seen:
             return []

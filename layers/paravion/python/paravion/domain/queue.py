@@ -461,6 +461,9 @@ def members(record: JobRecord, notice: Notice, notify: Mapping[int, tuple[str, .
             for n, state in record.recipients.items()
             if state.attempt == notice.attempt and says_no_such_address(state.outcome)
         }
+    if notice.kind is NoticeKind.DELAYED and record.state is State.REMOVED:
+        # It would promise that we go on trying.
+        return {}
     return {
         n: state
         for n, state in record.recipients.items()

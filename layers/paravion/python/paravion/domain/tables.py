@@ -120,7 +120,7 @@ def parse_table(
     files: Sequence[tuple[str, bytes]],
     local_domains: Sequence[str] = (),
     max_members: int = MAX_MEMBERS,
-    allowed: AllowedTargets = AllowedTargets(),  # noqa: B008 (frozen)
+    allowed: AllowedTargets | None = AllowedTargets(),  # noqa: B008 (frozen)
     has_credential: Callable[[str], bool] | None = None,
 ) -> Entries:
     """
@@ -131,7 +131,8 @@ def parse_table(
         files: Name and octets of each; several make one table.
         local_domains: For finding alias loops; the first qualifies bare names.
         max_members: Of an included list.
-        allowed: Targets that aliases and lists may name; none without it.
+        allowed: Targets that aliases and lists may name, by default none. None: whatever is named is taken, for who
+            does not know the settings.
         has_credential: Says of a name in the mailertable whether there is such a credential; asked once for each
             name, and may raise what it likes. None: whatever is named is taken.
 
@@ -315,8 +316,10 @@ def _alias(text: str) -> tuple[str, str]:
     return name, "\n".join(dict.fromkeys(targets))
 
 
-def _not_allowed(values: Sequence[str], allowed: AllowedTargets) -> Iterator[str]:
+def _not_allowed(values: Sequence[str], allowed: AllowedTargets | None) -> Iterator[str]:
     """Say of each target why the settings don't allow it."""
+    if allowed is None:
+        return
     for value in values:
         problem = allowed.problem(value) if is_target(value) else ""
         if problem:
@@ -324,7 +327,7 @@ def _not_allowed(values: Sequence[str], allowed: AllowedTargets) -> Iterator[str
 
 
 def _read_members(
-    file: str, octets: bytes, entries: Entries, limit: int, allowed: AllowedTargets, problems: _Problems
+    file: str, octets: bytes, entries: Entries, limit: int, allowed: AllowedTargets | None, problems: _Problems
 ) -> None:
     for number, text in _decoded(file, octets, problems):
         try:

@@ -24,6 +24,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from paravion.domain.http1 import Target as Url
@@ -51,6 +52,8 @@ _HOST_LABELS: Final = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a
 _IP_LITERAL: Final = re.compile(r"[0-9.]+|\[[0-9a-f:.]+\]")
 _URL_CHARACTERS: Final = 2000
 _HOST_CHARACTERS: Final = 253
+
+HTTPS_PORT: Final = 443
 
 
 def is_target(text: str) -> bool:
@@ -92,7 +95,7 @@ def _webhook(text: str) -> str:
     url = Url(text)
     if not url.secure:
         raise ValueError("a webhook must be https://")
-    netloc = parse_host(url.netloc)
+    netloc = parse_host(text.partition("://")[2].partition("/")[0])
     return f"https://{netloc}{url.path or '/'}"
 
 
@@ -105,11 +108,22 @@ def parse_host(text: str) -> str:
     """
     if "/" in text:
         raise ValueError(f"'{text}' is no host or host:port")
-    netloc = Url(f"https://{text}/").netloc.lower()
-    host = netloc.rpartition(":")[0] if re.search(r":[0-9]+\Z", netloc) and not netloc.endswith("]") else netloc
-    if len(host) > _HOST_CHARACTERS or not (_IP_LITERAL.fullmatch(host) or _HOST_LABELS.fullmatch(host)):
+    url = Url(f"https://{text}/")
+    netloc = url.netloc.lower()
+    host = netloc if url.port == HTTPS_PORT else netloc.removesuffix(f":{url.port}")
+    if len(host) > _HOST_CHARACTERS or not _is_host(host):
         raise ValueError(f"'{host}' is no host name of letters, digits, hyphens and dots")
     return netloc
+
+
+def _is_host(text: str) -> bool:
+    """A name, an IPv4 address, an IPv6 one in brackets; what looks like an address and is none is no name either."""
+    try:
+        if _IP_LITERAL.fullmatch(text):
+            return bool(IPv6Address(text[1:-1]) if text.startswith("[") else IPv4Address(text))
+    except ValueError:
+        return False
+    return bool(_HOST_LABELS.fullmatch(text))
 
 
 def parse_arn(text: str) -> str:

@@ -29,7 +29,7 @@ from paravion.domain.reply import Malformed, Reply, printable
 from paravion.domain.verdict import Stage, is_positive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from paravion.domain.outcome import Outcome
     from paravion.domain.verdict import Answer
@@ -208,10 +208,10 @@ class Book:
         return recorder
 
     def without_host(self, queue_id: str, chunk: int, attempt: int, at: float,
-                  outcomes: Mapping[str, Outcome]) -> None:  # fmt: skip
-        """Note what became of recipients (by forward-path) that no host was asked for: DNS, a route, a target."""
+                  outcomes: Iterable[tuple[str, Outcome]]) -> None:  # fmt: skip
+        """Note what became of recipients that no host was asked for (DNS, a route, a target): forward-path, outcome."""
         said: dict[tuple[str, str], list[str]] = {}
-        for path, outcome in outcomes.items():
+        for path, outcome in outcomes:
             text = f"{outcome.command} {outcome.status} {outcome.text}".replace("\n", " ")
             said.setdefault((path.rpartition("@")[2], text), []).append(path)
         for (domain, text), paths in said.items():

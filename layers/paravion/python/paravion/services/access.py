@@ -25,6 +25,7 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 from paravion.domain.address import shown
@@ -94,9 +95,10 @@ def admitted(submission: Submission, reverse_path: str, recipients: Iterable[Rec
     from paravion.domain.tables import access_keys, network_keys
 
     asked = []
-    client = _CLIENT_ADDRESS.search(submission.client)
-    if client:
-        asked.append(("client", client[1], "connect:", network_keys(client[1])))
+    # The last one: before it stands what the client calls itself, which may be an address as well.
+    clients = _CLIENT_ADDRESS.findall(submission.client)
+    if clients:
+        asked.append(("client", clients[-1], "connect:", network_keys(clients[-1])))
     if reverse_path:
         asked.append(("sender", reverse_path, "from:", access_keys(reverse_path)))
     quarantine = ""
@@ -154,16 +156,17 @@ class Members:
         self.discarded = 0
         self._tables = tables
         self._named = named
+        self._targets: set[bytes] = set()
 
     def judged(self, page: Sequence[Found]) -> list[Found]:
         """
-        Give a page without those that are discarded, the refused ones marked. One look-up.
+        Give a page without those that are discarded, the refused ones marked, each target once. One look-up.
 
         Raises:
             LedgerUnavailable
         """
         if "access" not in self._tables.loaded():
-            return list(page)
+            return [found for found in page if self._is_first(found[0])]
         from paravion.domain.tables import access_keys
 
         keys = {
@@ -185,11 +188,24 @@ class Members:
             elif value == "DISCARD":
                 self.lost += 1
                 self.discarded += 1
+            elif not self._is_first(recipient):
+                continue
             elif quarantine_of(value) and not group.quarantine:
                 kept.append((recipient, replace(group, quarantine=quarantine_of(value))))
             else:
                 kept.append((recipient, group))
         return kept
+
+    def _is_first(self, recipient: Recipient) -> bool:
+        """Say no to a target that gets the mail by another alias already."""
+        if not recipient.target:
+            return True
+        mark = blake2b(recipient.target.encode(), digest_size=12).digest()
+        if mark in self._targets:
+            self.lost += 1
+            return False
+        self._targets.add(mark)
+        return True
 
 
 def refusal_of(value: str) -> Refusal | None:

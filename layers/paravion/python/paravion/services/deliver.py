@@ -475,7 +475,8 @@ class _Attempt:
     def _tell(self, record: JobRecord, outcomes: Mapping[int, Outcome], todo: Mapping[int, Recipient]) -> None:
         """Write down what became of recipients without a next hop."""
         if self.book is not None and outcomes:
-            told = {todo[n].forward_path: outcome for n, outcome in outcomes.items()}
+            # Several targets of one alias have its address.
+            told = [(todo[n].forward_path, outcome) for n, outcome in outcomes.items()]
             self.book.without_host(record.key.queue_id, record.key.chunk, record.attempts, self.deps.clock(), told)
 
     async def _record(

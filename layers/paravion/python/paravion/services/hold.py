@@ -140,9 +140,12 @@ def _change_all(
 def _messages(queue_id: str, deps: AdminDeps) -> Iterator[Envelope]:
     """The message, and those that came of the same submission if it is the first of them."""
     first = _envelope(queue_id, deps)
+    if first.body_id:
+        # Its own qf may be of an earlier try than the commit: its jobs are dated by the first message's.
+        first = replace(first, queued_at=_envelope(first.body_id, deps).queued_at)
     yield first
     for part_id, _ in first.parts:
-        yield _envelope(part_id, deps)
+        yield replace(_envelope(part_id, deps), queued_at=first.queued_at)
 
 
 def _envelope(queue_id: str, deps: AdminDeps) -> Envelope:

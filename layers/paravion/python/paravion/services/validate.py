@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from paravion.domain import ids
 from paravion.domain.address import parse_path, split_address
-from paravion.domain.envelope import Arrivals, Envelope, Recipient
+from paravion.domain.envelope import Arrivals, Envelope, Recipient, decode_qf
 from paravion.domain.headers import make_field
 from paravion.domain.message import (
     complete,
@@ -33,6 +33,7 @@ from paravion.domain.message import (
 from paravion.domain.status import (
     BAD_MESSAGE,
     BAD_REQUEST,
+    IDEMPOTENCY_CONFLICT,
     NO_RECIPIENTS,
     RECIPIENT_SYNTAX,
     RELAY_DENIED,
@@ -42,6 +43,8 @@ from paravion.domain.status import (
     Rejected,
 )
 from paravion.domain.submission import Receipt, Submission
+from paravion.errors import SpoolMissing
+from paravion.services.commit import enqueue
 from paravion.services.expand import TableSettings, apply_tables
 from paravion.services.signing import Signer, check_alignment, hash_to_sign, signed
 from paravion.services.split import commit_all
@@ -107,7 +110,6 @@ def submit(submission: Submission, deps: ValidateDeps) -> Receipt:
 
 def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
     settings = deps.settings
-    now = deps.clock()
     message = read_message(submission.content, max_octets=settings.max_message_octets, bare_lf=settings.bare_lf)
     if hop_count(message) > HOPS_MAX:
         raise Rejected(ROUTING_LOOP, f"more than {HOPS_MAX} Received fields")
@@ -117,15 +119,62 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
     queue_id = _queue_id(submission, deps)
     digest = _digest(submission, given_path, given, unaliased)
     table_settings = _table_settings(settings)
-    expanded = apply_tables(submission, message, given_path, given, deps.tables, table_settings, unaliased)
+    keys: tuple[SigningKey, ...] = ()
+    try:
+        expanded = apply_tables(submission, message, given_path, given, deps.tables, table_settings, unaliased)
+        _check_identity(expanded.reverse_path, expanded.message, deps)
+        keys = _signing_keys(expanded.reverse_path, expanded.message, deps)
+        kept = _keep(submission, expanded, given, queue_id, digest, keys, deps)
+    except Rejected as exc:
+        # What was taken once is on its way, or a part of it is, whatever the tables have come to say of it.
+        kept = _kept_before(queue_id, digest, deps) if exc.status is not IDEMPOTENCY_CONFLICT else None
+        if kept is None:
+            raise
+    else:
+        kept = kept or _kept_before(queue_id, digest, deps)
+        if kept is None:
+            fields = {"queue_id": queue_id, "reverse_path": given_path, "recipients": len(given)}
+            deps.event_log.emit("Discard", fields)
+            return Receipt(queue_id, 0)
+        if expanded.found.discarded:
+            discarded = {"queue_id": queue_id, "reverse_path": given_path, "recipients": expanded.found.discarded}
+            deps.event_log.emit("Discard", discarded)
+    envelope, count, repeated = kept
+    receipt = Receipt(envelope.queue_id, count, repeated)
+    deps.event_log.emit(
+        "Reception",
+        {
+            "queue_id": receipt.queue_id,
+            "door": submission.door,
+            "principal": submission.principal,
+            "reverse_path": given_path,
+            "recipients": receipt.recipient_count,
+            "octets": len(submission.content),
+            "messages": 1 + len(envelope.parts),
+            "signed_by": keys[0].domain if keys else "",
+            "repeated": repeated,
+        },
+    )
+    return receipt
+
+
+def _keep(
+    submission: Submission,
+    expanded: Expanded,
+    given: tuple[Recipient, ...],
+    queue_id: str,
+    digest: str,
+    keys: tuple[SigningKey, ...],
+    deps: ValidateDeps,
+) -> tuple[Envelope, int, bool] | None:
+    """Give the first envelope that is kept, how many recipients it all has, whether it was there; None: discarded."""
+    settings = deps.settings
+    now = deps.clock()
     message = expanded.message
-    _check_identity(expanded.reverse_path, message, deps)
-    keys = _signing_keys(expanded.reverse_path, message, deps)
     hashed_body = hash_to_sign(message.body, keys)
     first = next(expanded.batches, None) if expanded.batches else None
     if expanded.batches is None or first is None:
-        deps.event_log.emit("Discard", {"queue_id": queue_id, "reverse_path": given_path, "recipients": len(given)})
-        return Receipt(queue_id, 0)
+        return None
 
     def make(
         own_id: str, group: Group, recipients: tuple[Recipient, ...], parts: tuple[tuple[str, int], ...]
@@ -174,25 +223,28 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
 
     batches = chain((first,), expanded.batches)
     envelope, count, repeated = commit_all(queue_id, batches, make, bytes(message.body), deps.to_commit)
-    if expanded.found.discarded:
-        discarded = {"queue_id": queue_id, "reverse_path": given_path, "recipients": expanded.found.discarded}
-        deps.event_log.emit("Discard", discarded)
-    receipt = Receipt(envelope.queue_id, count, repeated)
-    deps.event_log.emit(
-        "Reception",
-        {
-            "queue_id": receipt.queue_id,
-            "door": submission.door,
-            "principal": submission.principal,
-            "reverse_path": given_path,
-            "recipients": receipt.recipient_count,
-            "octets": len(submission.content),
-            "messages": 1 + len(envelope.parts),
-            "signed_by": keys[0].domain if keys else "",
-            "repeated": repeated,
-        },
-    )
-    return receipt
+    # A repeat may have come to others by now: those who get the mail are the first time's.
+    return envelope, _recipient_count(envelope, deps) if repeated else count, repeated
+
+
+def _kept_before(queue_id: str, digest: str, deps: ValidateDeps) -> tuple[Envelope, int, bool] | None:
+    """Find the same submission of an earlier call, and enqueue it again; None without one, or without a key."""
+    if not digest:
+        return None
+    try:
+        envelope, _ = decode_qf(deps.to_commit.spool.get_envelope(queue_id))
+    except SpoolMissing:
+        return None
+    if envelope.digest != digest:
+        return None
+    enqueue(envelope, deps.to_commit)
+    return envelope, _recipient_count(envelope, deps), True
+
+
+def _recipient_count(envelope: Envelope, deps: ValidateDeps) -> int:
+    """Count the recipients of a submission that is kept; one read for each further message."""
+    others = (decode_qf(deps.to_commit.spool.get_envelope(queue_id))[0] for queue_id, _ in envelope.parts)
+    return len(envelope.recipients) + sum(len(other.recipients) for other in others)
 
 
 def _arrivals(expanded: Expanded, envid: str) -> Arrivals | None:

@@ -96,7 +96,8 @@ def _verified(address: str, answer: dict[str, Any], deps: AdminDeps) -> dict[str
     # The null reverse-path stays one through lists; any other stands for the sender here.
     members = Members(deps.tables, frozenset({path}))
     unaliased = frozenset({path} if bare != address else ())
-    for some in expansion.run((Recipient(path),), "sender@sender.invalid", unaliased=unaliased):
+    held = {path: word} if word else {}
+    for some in expansion.run((Recipient(path),), "sender@sender.invalid", held, unaliased):
         page = members.judged(some)
         count += len(page)
         for recipient, group in page[: SHOWN_RECIPIENTS - len(found)]:
@@ -114,7 +115,10 @@ def _verified(address: str, answer: dict[str, Any], deps: AdminDeps) -> dict[str
 
 def _suppressed(found: list[dict[str, Any]], count: int, deps: AdminDeps) -> dict[str, Any]:
     """Say of each who is on the suppression list; the verdict of one recipient is the list's."""
-    addresses = [looked_up_as(item["forward_path"]) if not item["refusal"] else "" for item in found]
+    by_host = [not (item["refusal"] or item["target"]) for item in found]
+    addresses = [
+        looked_up_as(item["forward_path"]) if asked else "" for item, asked in zip(found, by_host, strict=True)
+    ]
     entries = deps.suppression.find([address for address in addresses if address], deps.clock())
     reasons = account_reasons(deps)
     for item, address in zip(found, addresses, strict=True):

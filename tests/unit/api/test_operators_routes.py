@@ -1,0 +1,51 @@
+"""Every route of `admin`: what a credential that is no operator's may ask is listed here, the rest is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from paravion.api import native_admin
+from paravion.domain.status import ACCESS_DENIED
+from tests.unit.api.test_native import asked
+
+FOR_EVERYBODY = {
+    ("GET", "/v1/health"), ("GET", "/v1/credentials/self"), ("GET", "/v1/queue"), ("GET", "/v1/identities"),
+    ("GET", "/v1/messages/{queue_id}"), ("GET", "/v1/messages/{queue_id}/transcript"),
+    ("GET", "/v1/identities/{name}"), ("GET", "/v1/suppression-reasons"),
+}  # fmt: skip
+"""Of messages and the queue, one's own alone."""
+
+BODIES = {
+    "hold": {"reason": "r"},
+    "limit": {"concurrency": 1},
+    "rotation": None,
+    "suppression-reasons": {"reasons": []},
+    "suppression": {"reason": "BOUNCE"},
+    "credentials": {"user": "u", "password": "p"},
+}
+TABLE = {"files": [{"name": "a", "content": ""}]}
+ROUTES = sorted(
+    (method, "/" + "/".join(template))
+    for method, template, _, _ in native_admin.ADMIN_DOOR._routes
+    if (method, "/" + "/".join(template)) not in FOR_EVERYBODY
+)
+
+
+def test_the_list_names_routes_that_there_are() -> None:
+    """And the others are many."""
+    known = {(method, "/" + "/".join(template)) for method, template, _, _ in native_admin.ADMIN_DOOR._routes}
+    assert known > FOR_EVERYBODY
+    assert len(ROUTES) > 20
+
+
+@pytest.mark.parametrize(("method", "template"), ROUTES)
+def test_other_routes_are_an_operators(world, method: str, template: str) -> None:
+    """Whoever adds a route decides whose it is."""
+    path = template.replace("{queue_id}", "q" * 26).replace("{address+}", "a@x.example").replace("{kind}", "aliases")
+    path = path.replace("{name}", "x.example").replace("{host}", "x.example").replace("{address}", "a@x.example")
+    body = next((body for word, body in BODIES.items() if word in template), None)
+    if "tables" in template and method == "PUT":
+        body = TABLE if "{kind}" in template else {"tables": [{"kind": "aliases", **TABLE}]}
+    query = "address=a@x.example" if (method, template) == ("DELETE", "/v1/suppression") else ""
+    code, answer = asked(world, method, path, b"" if body is None else body, query=query)
+    assert (code, answer["error"]["key"]) == (403, ACCESS_DENIED.key), answer
