@@ -36,6 +36,7 @@ from paravion.adapters.smtp_client import SmtpTransport
 from paravion.domain.envelope import Envelope, Recipient, encode_qf
 from paravion.domain.next_hop import MxHost, NextHop
 from paravion.domain.queue import Job, JobKey, Received, State
+from paravion.services.blocking import directly
 from paravion.services.deliver import deliver
 from tests.bench.bench_smtp_client import BODY, HEADER, serve
 from tests.support import postfix
@@ -74,7 +75,6 @@ def ours(port: int, messages: int) -> Took:
         jobs.append(Job(JobKey(queue_id), world.now))
 
     async def main() -> Took:
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(16))
         transport = SmtpTransport("bench.test", memory.MemoryResolver({}), connections_per_host=CONNECTIONS)
         deps = _engine(world, transport, hop)
         start = time.perf_counter(), time.process_time()
@@ -97,7 +97,7 @@ def ours(port: int, messages: int) -> Took:
 
 def _engine(world: World, transport: SmtpTransport, hop: NextHop) -> Any:
     ports = {"spool": world.spool, "queues": world.queues, "ledger": world.ledger}
-    return replace(world.for_deliver, **ports, transport=transport, event_log=NoEvents(), smarthost=hop)
+    return replace(world.for_deliver, **ports, transport=transport, event_log=NoEvents(), smarthost=hop, in_thread=directly)
 
 
 def aiosmtplib_reused(port: int, messages: int) -> Took:
