@@ -97,7 +97,9 @@ def ours(port: int, messages: int) -> Took:
 
 def _engine(world: World, transport: SmtpTransport, hop: NextHop) -> Any:
     ports = {"spool": world.spool, "queues": world.queues, "ledger": world.ledger}
-    return replace(world.for_deliver, **ports, transport=transport, event_log=NoEvents(), smarthost=hop, in_thread=directly)
+    return replace(
+        world.for_deliver, **ports, transport=transport, event_log=NoEvents(), smarthost=hop, in_thread=directly
+    )
 
 
 def aiosmtplib_reused(port: int, messages: int) -> Took:

@@ -9,13 +9,22 @@ Used by services/deliver.py and services/gathering.py.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
-InThread = Callable[..., Awaitable[Any]]
-"""Calls its first argument with the others, as asyncio.to_thread does."""
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-async def directly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+class InThread(Protocol):
+    """Calls its first argument with the others, as asyncio.to_thread does."""
+
+    def __call__(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[R]:
+        """Give what the function gives, or raise what it raises."""
+
+
+async def directly(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Call a port that never blocks: asyncio.to_thread's stand-in where no thread is needed."""
     return function(*args, **kwargs)
