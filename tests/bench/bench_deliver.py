@@ -5,8 +5,9 @@ A loaded queue drained by the delivery engine, beside Postfix draining its own, 
     PYTHONPATH=.:layers/paravion/python python tests/bench/bench_deliver.py [messages]
 
 10 KB, one recipient, at most 20 connections, the same smtp-sink; then again with 20 ms of round trip added by a
-proxy. Ours is services/deliver.py with everything that it does (claim, envelope, routes, one transaction, record),
-spool, queue and ledger in memory, four batches of ten at a time. Postfix is Debian's as configured there, but for its
+proxy. Ours is services/deliver.py with everything that it does: claim, envelope, routes, suppression, transcripts, one
+transaction, record. Spool, queue and ledger are in memory and called without threads; hosts are not paced. Eight batches
+of ten are under way at a time (four until pipelining behind the dot, which needs somebody who waits). Postfix is Debian's as configured there, but for its
 relayhost and a concurrency of 20 from the start; its queue lies on this disk, loaded before its queue manager starts.
 aiosmtplib and smtplib send from 20 tasks or threads with a connection each, and have no queue at all.
 
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
 CONNECTIONS = 20
 BATCH = 10
-BATCHES = 4
+BATCHES = 8
 DELAY_S = 0.01
 SENDER, RECIPIENT = "sender@example.org", "recipient@example.net"
 
