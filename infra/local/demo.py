@@ -6,18 +6,23 @@ Local mode starts on free ports with its clock shortened by settings. One mail g
 recipient that takes it, one that is busy at first, one that does not exist. Each message's timeline, the
 report that the third one's sender gets, and the AWS calls of each are printed. Exit 0 only if every
 outcome is right.
+
+It runs on the embedded engine, in a directory that is gone afterwards; `--engine moto` runs it on the template.
 """
 
 from __future__ import annotations
 
+import argparse
 import email
 import email.policy
+import importlib
 import io
 import os
 import smtplib
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -26,16 +31,18 @@ from typing import TYPE_CHECKING, Any, Final
 import boto3
 from botocore.config import Config as SdkConfig
 
-from infra.local.engine import LocalEngine
 from infra.local.options import Options, read_options
 from paravion.cli import show
 from paravion.cli.client import ApiAway, ApiError, Client
 from paravion.cli.config import Config
+from paravion.cli.up import ENGINES
 from paravion.domain.ses_smtp_password import smtp_password
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
+    from infra.local.embedded import EmbeddedEngine
+    from infra.local.engine import LocalEngine
     from infra.local.inbox import CaughtMail
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -58,12 +65,13 @@ SETTINGS: Final = (
 class Demo:
     """One run; `problems` says what came out wrong."""
 
-    def __init__(self, engine: LocalEngine, options: Options) -> None:
+    def __init__(self, engine: EmbeddedEngine | LocalEngine, options: Options) -> None:
         self.engine = engine
         self.options = options
         self.client = Client(Config(engine.api_url, options.access_key, options.secret_key))
         self.problems: list[str] = []
         self.questions = 0
+        self._groups = 0
 
     def check(self, fact: str, *, holds: bool) -> None:
         """Print a fact with its verdict."""
@@ -75,6 +83,7 @@ class Demo:
         """Send one mail, wait for its end, print its timeline and what it cost, check its outcome."""
         print(f"\n── {title}")
         self.engine.calls.clear()
+        self.groups()
         self.questions = 0
         queue_id = send()
         print(f"  accepted as {queue_id}\n")
@@ -82,10 +91,18 @@ class Demo:
         cost = Counter(self.engine.calls)
         for line in show.render(message):
             print(f"  {line}")
-        print(f"\n  AWS calls: {_bill(cost, self.questions)}\n")
+        print(f"\n  {_bill(cost, self.questions) if cost else self.groups()}\n")
         found = {recipient["forward_path"]: recipient["state"] for recipient in message["recipients"]}
         self.check(", ".join(f"{path} is {state}" for path, state in states.items()), holds=found == states)
         return message
+
+    def groups(self) -> str:
+        """Say how often the embedded engine went to the disk since the last call."""
+        data = getattr(self.engine, "data", None)
+        if data is None:
+            return ""
+        since, self._groups = self._groups, data.database.groups
+        return f"Written to the disk {self._groups - since} times, each with all that came together"
 
     def wait_for_end(self, queue_id: str) -> dict[str, Any]:
         """Ask for the message until it is done and owes nothing."""
@@ -219,33 +236,47 @@ def _bill(calls: Counter[str], questions: int) -> str:
     """
     calls["s3.GetObject"] -= questions
     ignored = {"dynamodb.Query", "ssm.GetParameter", "sesv2.SendEmail"}
-    return ", ".join(f"{count} {name}" for name, count in sorted(calls.items()) if count > 0 and name not in ignored)
+    told = (f"{count} {name}" for name, count in sorted(calls.items()) if count > 0 and name not in ignored)
+    return "AWS calls: " + ", ".join(told)
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; the functions' log is shown only if something went wrong."""
     began = time.monotonic()
-    words = {"api": "127.0.0.1:0", "smtp": "127.0.0.1:0", "smtps": "127.0.0.1:0", "relay": "inbox"}
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("PARAVION_")}
-    options = read_options(ROOT / "template.yaml", words, SETTINGS, environ)
-    print("Starting paravion on moto, from template.yaml …", flush=True)
-    log = io.StringIO()
-    with LocalEngine(options, log) as engine:
-        print(f"  api {engine.api_url}  smtp {engine.smtp_address}  inbox {engine.inbox_url}")
-        demo = Demo(engine, options)
-        try:
-            demo.run()
-        except (ApiAway, ApiError, OSError, RuntimeError, smtplib.SMTPException) as exc:
-            demo.problems.append(f"{type(exc).__name__}: {exc}")
-        parked = engine.queue_depths()["ParkedQueue"]
-        print()
-        demo.check("nothing is parked", holds=not any(parked.values()))
-    if demo.problems:
+    parser = argparse.ArgumentParser(prog="make demo")
+    parser.add_argument("--engine", choices=tuple(ENGINES), default="embedded")
+    engine_name = parser.parse_args(argv).engine
+    with tempfile.TemporaryDirectory(prefix="paravion-demo-") as folder:
+        words = {"api": "127.0.0.1:0", "smtp": "127.0.0.1:0", "smtps": "127.0.0.1:0", "relay": "inbox"}
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("PARAVION_")}
+        words |= {"engine": engine_name, "data": folder if engine_name == "embedded" else ""}
+        options = read_options(ROOT / "template.yaml", words, SETTINGS, environ)
+        what = "a fresh directory" if engine_name == "embedded" else "moto, from template.yaml"
+        print(f"Starting paravion on {what} …", flush=True)
+        log = io.StringIO()
+        # Each engine has its own libraries, and moto's take seconds to load.
+        with importlib.import_module(ENGINES[engine_name]).make_engine(options, log) as engine:
+            problems = _show(engine, options)
+    if problems:
         print(log.getvalue(), file=sys.stderr)
-        print("\nWrong: " + "; ".join(demo.problems))
+        print("\nWrong: " + "; ".join(problems))
         return 1
     print(f"\nAll came out right, in {time.monotonic() - began:.0f} s.  Next: make up")
     return 0
+
+
+def _show(engine: EmbeddedEngine | LocalEngine, options: Options) -> list[str]:
+    """Run all of it on a running engine; gives what came out wrong."""
+    print(f"  api {engine.api_url}  smtp {engine.smtp_address}  inbox {engine.inbox_url}")
+    demo = Demo(engine, options)
+    try:
+        demo.run()
+    except (ApiAway, ApiError, OSError, RuntimeError, smtplib.SMTPException) as exc:
+        demo.problems.append(f"{type(exc).__name__}: {exc}")
+    parked = engine.queue_depths()["ParkedQueue"]
+    print()
+    demo.check("nothing is parked", holds=not any(parked.values()))
+    return demo.problems
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from infra.local.front_door import open_front_door
 from infra.local.gateway import Gateway
 from infra.local.inbox import Inbox, InboxServer
 from infra.local.light_queue import lighten
+from infra.local.listening import listening, reachable
 from infra.local.mappings import Poller
 from infra.local.options import Options, join_address, parameter_name
 from infra.local.pages import LocalPaths
@@ -50,7 +51,6 @@ GRACE_S: Final = 5.0
 """How long work that was begun may go on when the engine stops."""
 
 START_S: Final = 120.0
-_WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class LocalEngine:
@@ -85,7 +85,7 @@ class LocalEngine:
     @property
     def api_url(self) -> str:
         """The API's base URL."""
-        return f"http://{join_address((_reachable(self.options.api[0]), self._api.port))}"
+        return f"http://{join_address((reachable(self.options.api[0]), self._api.port))}"
 
     @property
     def inbox_url(self) -> str | None:
@@ -193,7 +193,7 @@ class LocalEngine:
     async def _open_api(self) -> None:
         host, port = self.options.api
         self._api = WebServer(self._answer, host, port)
-        await _listening(self._api, "--api", self.options.api)
+        await listening(self._api, "--api", self.options.api)
         self._stack.push_async_callback(self._api.stop, GRACE_S)
 
     async def _answer(self, request: Request) -> Response:
@@ -213,7 +213,7 @@ class LocalEngine:
         server = WebServer(uploads.handle, host, 0, body_octets=BODY_OCTETS)
         await server.start()
         self._stack.push_async_callback(server.stop, GRACE_S)
-        settings["upload_endpoint"] = f"http://{join_address((_reachable(host), server.port))}"
+        settings["upload_endpoint"] = f"http://{join_address((reachable(host), server.port))}"
 
         for name, spec in self.system.functions.items():
             overrides = overridden(spec, settings)
@@ -268,6 +268,11 @@ class LocalEngine:
                 traceback.print_exc(file=self._log)
 
 
+make_engine = LocalEngine
+FAILURES: Final = (template.TemplateError, FunctionFailed, OSError)
+"""What `start` raises for reasons that its user can mend."""
+
+
 def _forget_loggers(functions: Iterable[str]) -> None:
     """
     Unmake the functions' loggers: powertools keeps one for each service in the process, with its stream.
@@ -292,17 +297,6 @@ def overridden(spec: template.FunctionSpec, settings: Mapping[str, str]) -> dict
         for name, value in settings.items()
         if name in wanted or BY_NAME[name].variable in spec.variables
     }
-
-
-async def _listening(server: WebServer, option: str, address: tuple[str, int]) -> None:
-    try:
-        await server.start()
-    except OSError as exc:
-        raise OSError(exc.errno, f"{option} {join_address(address)}: {exc.strerror or exc}") from exc
-
-
-def _reachable(host: str) -> str:
-    return _WILDCARDS.get(host, host)
 
 
 def _queue_name(identifier: str) -> str:

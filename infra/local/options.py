@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULTS: Final = {
-    "engine": "moto",
+    "engine": "embedded",
     "data": "",
     "api": "127.0.0.1:8025",
     "smtp": "127.0.0.1:2525",

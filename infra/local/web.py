@@ -41,13 +41,20 @@ class _Refused(Exception):
 
 
 class WebServer:
-    """Serves one handler on one address. Belongs to one event loop."""
+    """
+    Serves one handler on one address. Belongs to one event loop.
 
-    def __init__(self, handler: Handler, host: str, port: int, *, body_octets: int = BODY_OCTETS) -> None:
+    Args:
+        body_octets: The largest body that is read; may depend on the request's target.
+    """
+
+    def __init__(
+        self, handler: Handler, host: str, port: int, *, body_octets: int | Callable[[str], int] = BODY_OCTETS
+    ) -> None:
         self._handler = handler
         self._host = host
         self._wanted_port = port
-        self._body_octets = body_octets
+        self._body_octets = body_octets if callable(body_octets) else lambda _: body_octets
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.Task[None], bool] = {}
         self.port = port
@@ -103,7 +110,7 @@ class WebServer:
                 return False
             self._connections[task] = True
             method, target, version, headers = _parse_head(head)
-            body = await self._read_body(reader, writer, version, headers)
+            body = await self._read_body(reader, writer, version, headers, self._body_octets(target))
         except _Refused as exc:
             await _write(writer, exc.response, keep=False, head_only=False)
             return False
@@ -123,6 +130,7 @@ class WebServer:
         writer: asyncio.StreamWriter,
         version: str,
         headers: tuple[tuple[str, str], ...],
+        limit: int,
     ) -> bytes:
         lengths = {value.strip() for name, value in headers if name.lower() == "content-length"}
         codings = [value.strip().lower() for name, value in headers if name.lower() == "transfer-encoding"]
@@ -135,32 +143,14 @@ class WebServer:
             if not (text.isascii() and text.isdigit()):
                 raise _Refused(HTTPStatus.BAD_REQUEST, "Bad Request")
             octets = int(text[:12])
-            if octets > self._body_octets:
+            if octets > limit:
                 raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Request Entity Too Large")
         if expects and version == "HTTP/1.1" and (octets or codings):
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             await writer.drain()
         if codings:
-            return await self._read_chunks(reader)
+            return await _read_chunks(reader, limit)
         return await reader.readexactly(octets) if octets else b""
-
-    async def _read_chunks(self, reader: asyncio.StreamReader) -> bytes:
-        body = bytearray()
-        while True:
-            size_text = (await _read_line(reader)).partition(b";")[0].strip()
-            if not _HEX.match(size_text):
-                raise _Refused(HTTPStatus.BAD_REQUEST, "Bad Request")
-            size = int(size_text, 16)
-            if len(body) + size > self._body_octets:
-                raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Request Entity Too Large")
-            if not size:
-                break
-            body += await reader.readexactly(size)
-            if await reader.readexactly(2) != b"\r\n":
-                raise _Refused(HTTPStatus.BAD_REQUEST, "Bad Request")
-        while await _read_line(reader):
-            pass  # trailers
-        return bytes(body)
 
 
 async def _read_head(reader: asyncio.StreamReader) -> bytes:
@@ -172,6 +162,25 @@ async def _read_head(reader: asyncio.StreamReader) -> bytes:
         return b""
     except asyncio.LimitOverrunError as exc:
         raise _Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large") from exc
+
+
+async def _read_chunks(reader: asyncio.StreamReader, limit: int) -> bytes:
+    body = bytearray()
+    while True:
+        size_text = (await _read_line(reader)).partition(b";")[0].strip()
+        if not _HEX.match(size_text):
+            raise _Refused(HTTPStatus.BAD_REQUEST, "Bad Request")
+        size = int(size_text, 16)
+        if len(body) + size > limit:
+            raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Request Entity Too Large")
+        if not size:
+            break
+        body += await reader.readexactly(size)
+        if await reader.readexactly(2) != b"\r\n":
+            raise _Refused(HTTPStatus.BAD_REQUEST, "Bad Request")
+    while await _read_line(reader):
+        pass  # trailers
+    return bytes(body)
 
 
 async def _read_line(reader: asyncio.StreamReader) -> bytes:

@@ -1,9 +1,9 @@
 """
-Local mode's whole road on moto, from submission to the inbox: messages a second with 1 and 16 submitters.
+Local mode's whole road on each engine, from submission to the inbox: messages a second with 1 and 16 submitters.
 
 `paravion up` runs as a process of its own; the submitters use the native API over kept connections, a mail
 of 10 KB to one recipient each. Beside it, in the same run, the floor: the same requests to GET /v1/health,
-which pass the gateway and a function and touch no AWS service.
+which pass the door and touch no store.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import http.client
 import json
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -27,26 +28,33 @@ CONTENT = b"From: me@example.org\r\nTo: you@example.com\r\nSubject: bench\r\n\r\
 
 
 def main() -> int:
-    """Print the table."""
-    command = [sys.executable, "-m", "paravion.cli.main", "up", "--engine", "moto"]
+    """Print a table for each engine."""
+    (ROOT / "var").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=ROOT / "var") as folder:
+        for engine in (["embedded", "--data", folder], ["moto"]):
+            _measure(engine)
+    return 0
+
+
+def _measure(engine: list[str]) -> None:
+    command = [sys.executable, "-m", "paravion.cli.main", "up", "--engine", *engine]
     command += ["--api", "127.0.0.1:0", "--smtp", "127.0.0.1:0", "--smtps", "127.0.0.1:0", "--set", "log_level=ERROR"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT) as process:
         try:
             host = _ready(process)
-            print(f"local mode on moto, {MAILS} mails of 10 KB, messages a second")
+            print(f"local mode on {engine[0]}, {MAILS} mails of 10 KB, messages a second")
             print(f"  {'submitters':>10} {'accepted':>9} {'delivered':>9} {'floor':>9}  accepted/floor")
             for submitters in (1, 16):
-                # As many at once as will be measured: the functions' environments start now.
+                # As many at once as will be measured: a function's environments start now.
                 _run(host, submitters, 4 * submitters)
                 _timed(host, submitters, 4 * submitters, _health)
                 accepted, delivered = _run(host, submitters, MAILS)
                 floor = MAILS / _timed(host, submitters, MAILS, _health)
                 ratio = accepted / floor
-                print(f"  {submitters:10} {accepted:9.0f} {delivered:9.0f} {floor:9.0f}  {ratio:.2f}")
+                print(f"  {submitters:10} {accepted:9.0f} {delivered:9.0f} {floor:9.0f}  {ratio:.2f}", flush=True)
         finally:
             process.terminate()
             process.wait(30)
-    return 0
 
 
 def _ready(process: subprocess.Popen[str]) -> str:

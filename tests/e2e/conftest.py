@@ -1,7 +1,7 @@
 """
-The whole system on moto, from the template, for each file of scenarios; watched at the wire, the queue and the log.
+The whole system, for each file of scenarios, on both engines; watched at the wire, the queue and the log.
 
-A file sets SETTINGS, the assignments that `paravion up --set` would take.
+A file sets SETTINGS, the assignments that `paravion up --set` would take, and ENGINES, if it can't be on all.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import boto3
 import pytest
 from botocore.config import Config as SdkConfig
 
+from infra.local.embedded import EmbeddedEngine
 from infra.local.engine import LocalEngine
 from infra.local.options import Options, read_options
 from paravion.cli.client import Client, new_idempotency_key
@@ -33,7 +34,7 @@ PATIENCE_S = 60.0
 class House:
     """A running engine, and the ways in that its users have."""
 
-    def __init__(self, engine: LocalEngine, options: Options, log: io.StringIO) -> None:
+    def __init__(self, engine: LocalEngine | EmbeddedEngine, options: Options, log: io.StringIO) -> None:
         self.engine, self.options, self.log = engine, options, log
         self.client = Client(Config(engine.api_url, options.access_key, options.secret_key))
         assert engine.inbox is not None
@@ -87,6 +88,14 @@ class House:
         mails = self.inbox.wait(lambda all_: sum(recipient in m.rcpt_tos for m in all_) >= copies, PATIENCE_S)
         return [mail.content for mail in mails if recipient in mail.rcpt_tos]
 
+    def kept(self) -> int:
+        """Count what lies in the spool."""
+        if isinstance(self.engine, EmbeddedEngine):
+            return self.engine.data.spool.count()
+        bucket = self.engine.system.resources["SpoolBucket"]
+        count: int = boto3.client("s3", region_name="us-east-1").list_objects_v2(Bucket=bucket)["KeyCount"]
+        return count
+
     def quiet(self) -> None:
         """Wait until every queue is empty."""
         until = time.monotonic() + PATIENCE_S
@@ -98,12 +107,17 @@ class House:
         raise AssertionError(f"not quiet: {depths}")
 
 
-@pytest.fixture(scope="module")
-def house(request: pytest.FixtureRequest) -> Iterator[House]:
+@pytest.fixture(scope="module", params=["moto", "embedded"])
+def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """The running system, with the file's SETTINGS."""
+    if request.param not in getattr(request.module, "ENGINES", {request.param}):
+        pytest.skip("not on this engine")
     assignments = [*QUICK, *getattr(request.module, "SETTINGS", ())]
-    words = {"api": "127.0.0.1:0", "smtp": "127.0.0.1:0", "smtps": "127.0.0.1:0", "relay": "inbox"}
+    words = {"api": "127.0.0.1:0", "smtp": "127.0.0.1:0", "smtps": "127.0.0.1:0", "relay": "inbox",
+             "engine": request.param}  # fmt: skip
+    if request.param == "embedded":
+        words["data"] = str(tmp_path_factory.mktemp("data"))
     options = read_options(ROOT / "template.yaml", words, assignments, {})
     log = io.StringIO()
-    with LocalEngine(options, log) as engine:
+    with (EmbeddedEngine if request.param == "embedded" else LocalEngine)(options, log) as engine:
         yield House(engine, options, log)

@@ -20,6 +20,7 @@ from tests.support.webhook_server import WebhookServer, running, verify
 if TYPE_CHECKING:
     from tests.e2e.conftest import House
 
+ENGINES = ("moto",)  # queues, topics and functions are AWS's; tests/e2e/test_webhook.py is for both
 ACCOUNT = "arn:aws:{}:us-east-1:123456789012:{}"
 QUEUE, TOPIC, FUNCTION = (
     ACCOUNT.format(*names) for names in (("sqs", "inbox"), ("sns", "news"), ("lambda", "function:tickets"))

@@ -522,7 +522,7 @@ def test_busy_port_is_named(running, tmp_path) -> None:
     """A port that is taken is told with the option that chose it."""
     port = int(running[0].api_url.rpartition(":")[2])
     found = subprocess.run(
-        [*UP, "--api", f"127.0.0.1:{port}"],
+        [*UP, *MOTO, "--api", f"127.0.0.1:{port}"],
         cwd=ROOT,
         env=environ(),
         capture_output=True,
@@ -535,6 +535,7 @@ def test_busy_port_is_named(running, tmp_path) -> None:
 
 
 UP = [sys.executable, "-c", "import sys; from paravion.cli.main import main; sys.exit(main(sys.argv[1:]))", "up"]
+MOTO = ["--engine", "moto"]
 
 
 def environ() -> dict[str, str]:
@@ -551,7 +552,7 @@ def test_up_is_ready_and_stops_cleanly(number) -> None:
     """`paravion up` prints one ready line when all doors are open, and ends with 0 on a signal."""
     words = ["--api", "127.0.0.1:0", "--smtp", "127.0.0.1:0", "--smtps", "127.0.0.1:0"]
     with subprocess.Popen(
-        [*UP, *words], cwd=ROOT, env=environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*UP, *MOTO, *words], cwd=ROOT, env=environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
             line = process.stdout.readline()

@@ -1,5 +1,8 @@
 """
-Every port on each of its implementations: the in-memory model, and the real adapter on moto.
+Every port on each of its implementations: the in-memory model, the AWS adapter on moto, and the embedded one.
+
+`embedded-files` is the embedded engine with every spooled object in a file. A new port gets a fixture here with one
+line for each engine; the embedded one comes from `data`.
 
 With PARAVION_TEST_AWS=1 the adapters talk to the account of the environment instead, in a bucket, table and
 queues that PARAVION_SPOOL, PARAVION_LEDGER and PARAVION_DELIVERY_QUEUE name.
@@ -12,6 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -25,6 +29,9 @@ from paravion.adapters.dynamodb_ledger import DynamoLedger
 from paravion.adapters.dynamodb_suppression import DynamoSuppression
 from paravion.adapters.dynamodb_tables import DynamoTables
 from paravion.adapters.dynamodb_tls_policies import DynamoTlsPolicies
+from paravion.adapters.embedded_data import EmbeddedData
+from paravion.adapters.embedded_hosts import EmbeddedHosts
+from paravion.adapters.embedded_tls_policies import EmbeddedTlsPolicies
 from paravion.adapters.s3_spool import S3Spool, S3Uploads
 from paravion.adapters.s3_transcripts import S3Transcripts
 from paravion.adapters.sqs_queues import SqsQueues, decode_job
@@ -37,10 +44,10 @@ TABLE = os.environ.get("PARAVION_LEDGER", "ledger") if REAL else "ledger"
 BUCKET = os.environ.get("PARAVION_SPOOL", "spool") if REAL else "spool"
 
 
-@pytest.fixture(params=["memory", "aws"])
+@pytest.fixture(params=["memory", "aws", "embedded", "embedded-files"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Which implementation; the moto backends are fresh for each test."""
-    if request.param == "memory" or REAL:
+    if request.param != "aws" or REAL:
         yield request.param
         return
     for name, value in {
@@ -74,26 +81,44 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 @pytest.fixture
+def data(engine: str, tmp_path: Path) -> Iterator[EmbeddedData | None]:
+    """An open data directory, for the embedded engine."""
+    if not engine.startswith("embedded"):
+        yield None
+        return
+    inline = {"inline_octets": 0} if engine == "embedded-files" else {}
+    with EmbeddedData(tmp_path / "data", time.time, **inline) as opened:
+        yield opened
+
+
+@pytest.fixture
 def queue_id() -> str:
     """A fresh one: a real account keeps what earlier runs left."""
     return f"t{uuid.uuid4().hex[:25]}"
 
 
 @pytest.fixture
-def spool(engine: str) -> Any:
+def spool(engine: str, data: Any) -> Any:
     """ports.Spool."""
+    if data:
+        return data.spool
     return memory.MemorySpool() if engine == "memory" else S3Spool(boto3.client("s3"), BUCKET)
 
 
 @pytest.fixture
-def transcripts(engine: str) -> Any:
+def transcripts(engine: str, data: Any) -> Any:
     """ports.Transcripts."""
+    if data:
+        return data.transcripts
     return memory.MemoryTranscripts() if engine == "memory" else S3Transcripts(boto3.client("s3"), BUCKET)
 
 
 @pytest.fixture
-def uploads(engine: str) -> Any:
+def uploads(engine: str, data: Any) -> Any:
     """ports.Uploads, and a way to put something there as its user would."""
+    if data:
+        data.endpoint = "http://127.0.0.1:1"
+        return data.uploads
     if engine == "memory":
         return memory.MemoryUploads()
     client = boto3.client("s3")
@@ -101,46 +126,58 @@ def uploads(engine: str) -> Any:
 
 
 @pytest.fixture
-def ledger(engine: str) -> Any:
+def ledger(engine: str, data: Any) -> Any:
     """ports.Ledger."""
+    if data:
+        return data.ledger
     return memory.MemoryLedger() if engine == "memory" else DynamoLedger(boto3.client("dynamodb"), TABLE)
 
 
 @pytest.fixture
-def identities(engine: str) -> Any:
+def identities(engine: str, data: Any) -> Any:
     """ports.Identities, without a cache."""
+    if data:
+        return data.identities
     if engine == "memory":
         return memory.MemoryIdentities()
     return DynamoIdentities(boto3.client("dynamodb"), TABLE, cache_s=0.0, clock=time.monotonic)
 
 
 @pytest.fixture
-def tables(engine: str) -> Any:
+def tables(engine: str, data: Any) -> Any:
     """ports.Tables, without a cache."""
+    if data:
+        return data.tables
     if engine == "memory":
         return memory.MemoryTables()
     return DynamoTables(boto3.client("dynamodb"), TABLE, cache_s=0.0, clock=time.monotonic, sleep=time.sleep)
 
 
 @pytest.fixture
-def hosts(engine: str) -> Any:
+def hosts(engine: str, data: Any) -> Any:
     """ports.Hosts, with a clock at 10,000."""
+    if data:
+        return EmbeddedHosts(data.database, lambda: 10_000.0)
     if engine == "memory":
         return memory.MemoryHosts(lambda: 10_000.0)
     return DynamoHosts(boto3.client("dynamodb"), TABLE, clock=lambda: 10_000.0, sleep=lambda _: None, draw=lambda: 0.5)
 
 
 @pytest.fixture
-def suppression(engine: str) -> Any:
+def suppression(engine: str, data: Any) -> Any:
     """ports.Suppression, without a cache."""
+    if data:
+        return data.suppression
     if engine == "memory":
         return memory.MemorySuppression()
     return DynamoSuppression(boto3.client("dynamodb"), TABLE, cache_s=0.0, clock=time.monotonic, sleep=time.sleep)
 
 
 @pytest.fixture
-def secret_store(engine: str) -> Any:
+def secret_store(engine: str, data: Any) -> Any:
     """ports.Secrets."""
+    if data:
+        return data.secrets
     return memory.MemorySecrets() if engine == "memory" else SsmSecrets(boto3.client("ssm"), "/t", time.monotonic)
 
 
@@ -153,10 +190,12 @@ class PolicyBench:
 
 
 @pytest.fixture
-def policy_bench(engine: str) -> PolicyBench:
+def policy_bench(engine: str, data: Any) -> PolicyBench:
     """See PolicyBench."""
     bench = PolicyBench(None, time.time())
-    if engine == "memory":
+    if data:
+        bench.policies = EmbeddedTlsPolicies(data.database, lambda: bench.now)
+    elif engine == "memory":
         bench.policies = memory.MemoryTlsPolicies(lambda: bench.now)
     else:
         bench.policies = DynamoTlsPolicies(boto3.client("dynamodb"), TABLE, lambda: bench.now)
@@ -165,18 +204,28 @@ def policy_bench(engine: str) -> PolicyBench:
 
 @dataclass
 class QueueBench:
-    """ports.Queues, and a look at what lies in the delivery queue."""
+    """
+    ports.Queues, and a look at what lies in the delivery queue.
+
+    Attributes:
+        retry: Receives from its dead-letter queue; None where that is the cloud's affair.
+    """
 
     queues: Any
     receive: Callable[[], list[tuple[str, Job | None]]]
+    retry: Callable[[], list[Job | None]] | None = None
 
 
 @pytest.fixture
-def queue_bench(engine: str) -> QueueBench:
+def queue_bench(engine: str, data: Any) -> QueueBench:
     """See QueueBench."""
-    if engine == "memory":
-        queues = memory.MemoryQueues(time.time)
-        return QueueBench(queues, lambda: [(r.receipt, r.job) for r in queues.receive(QueueName.DELIVERY)])
+    if engine != "aws":
+        queues = data.queues if data else memory.MemoryQueues(time.time)
+        return QueueBench(
+            queues,
+            lambda: [(r.receipt, r.job) for r in queues.receive(QueueName.DELIVERY, 10)],
+            lambda: [r.job for r in queues.receive(QueueName.RETRY, 10)],
+        )
     client = boto3.client("sqs")
     url = os.environ["PARAVION_DELIVERY_QUEUE"] if REAL else client.create_queue(QueueName="delivery")["QueueUrl"]
 

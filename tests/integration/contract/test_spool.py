@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -75,6 +76,12 @@ def test_upload_is_read_within_its_limit_and_forgotten(engine: str, uploads: Any
         uploads.read(queue_id, 10)
     if engine == "memory":
         uploads.items[queue_id] = b"large"
+    elif engine.startswith("embedded"):
+        path, _, query = ticket.url.removeprefix("http://127.0.0.1:1").partition("?")
+        assert path == f"/uploads/{queue_id}"
+        assert not uploads.accept(queue_id, dict(parse_qsl(query)), b"larger")
+        assert not uploads.accept("other", dict(parse_qsl(query)), b"large")
+        assert uploads.accept(queue_id, dict(parse_qsl(query)), b"large")
     else:
         uploads._client.put_object(Bucket=uploads._bucket, Key=f"up/{queue_id}", Body=b"large")
     assert uploads.read(queue_id, 5) == b"large"

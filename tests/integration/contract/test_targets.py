@@ -83,6 +83,8 @@ def _no_webhooks() -> Any:
 @pytest.fixture(params=["", ".fifo"], ids=["standard", "fifo"])
 def bench(engine: str, request: pytest.FixtureRequest) -> Bench:
     """See Bench; on moto the topic's messages arrive in the queue."""
+    if engine.startswith("embedded"):
+        pytest.skip("one machine has no queues and topics to hand mail over to")
     fifo = request.param
     queue, topic = f"arn:aws:sqs:{REGION}:{ACCOUNT}:inbox{fifo}", f"arn:aws:sns:{REGION}:{ACCOUNT}:news{fifo}"
     if engine == "memory":

@@ -23,11 +23,13 @@ import botocore.session
 from botocore.config import Config
 
 from paravion import settings
+from paravion.adapters.dns_look_ups import look_up_next_hop, look_up_txt
 from paravion.adapters.dynamodb_identities import CACHE_S, DynamoIdentities
 from paravion.adapters.dynamodb_ledger import DynamoLedger
 from paravion.adapters.dynamodb_suppression import DynamoSuppression
 from paravion.adapters.dynamodb_tables import DynamoTables
 from paravion.adapters.event_log import PowertoolsEventLog
+from paravion.adapters.in_parallel import InParallel
 from paravion.adapters.s3_spool import S3Spool, S3Uploads
 from paravion.adapters.s3_transcripts import S3Transcripts
 from paravion.adapters.sqs_queues import SqsQueues
@@ -38,10 +40,9 @@ from paravion.services.commit import CommitDeps
 from paravion.services.signing import Signer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from paravion.adapters.dynamodb_hosts import DynamoHosts
-    from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
     from paravion.ports import EventLog, Handover, Resolver, Targets
     from paravion.services.admin import AdminDeps
@@ -202,7 +203,7 @@ def retry() -> RetryDeps:
             own.retry_intervals_s, own.retry_jitter_ratio, own.queue_warn_s, own.queue_return_s, own.fault_backoff_s
         ),
         sweep_grace_s=own.sweep_grace_s,
-        in_parallel=_InParallel(_THREADS),
+        in_parallel=InParallel(_THREADS),
         clock=time.time,
         jitter=draws.random,
     )
@@ -259,8 +260,8 @@ def admin() -> AdminDeps:
         hosts=_hosts(dynamodb, own.ledger),
         suppression=_suppression(dynamodb, own.ledger, cache_s=0.0),
         uploads=S3Uploads(s3, s3, own.spool, time.time),
-        next_hop=_look_up_next_hop,
-        resolver_txt=_look_up_txt,
+        next_hop=look_up_next_hop,
+        resolver_txt=look_up_txt,
         event_log=PowertoolsEventLog("admin", own.log_level),
         clock=time.time,
         new_token=partial(secrets.token_hex, 16),
@@ -276,19 +277,6 @@ def _sts_finder(own: settings.DeliverSettings, dynamodb: Any, resolver: Resolver
 
     host = HttpsPolicyHost(resolver, ca_file=own.tls_ca_file)
     return StsFinder(resolver, host, DynamoTlsPolicies(dynamodb, own.ledger, time.time), event_log, time.time)
-
-
-def _look_up_txt(name: str) -> list[str]:
-    from paravion.adapters.dns_resolver import DnsResolver
-
-    # An identity asks for up to five records, one after the other, within the API's 30 s.
-    return asyncio.run(DnsResolver(lifetime_s=4.0).txt(name))
-
-
-def _look_up_next_hop(domain: str) -> NextHop | Outcome:
-    from paravion.adapters.dns_resolver import DnsResolver
-
-    return asyncio.run(DnsResolver().next_hop(domain))
 
 
 class _Targets:
@@ -359,20 +347,4 @@ def _suppression(dynamodb: Any, table: str, *, cache_s: float = CACHE_S) -> Dyna
 
 
 def _commit_deps(spool: S3Spool, queues: SqsQueues) -> CommitDeps:
-    return CommitDeps(spool, queues, _InParallel(4))
-
-
-class _InParallel:
-    """Call functions at once, in threads that live as long as the environment."""
-
-    def __init__(self, threads: int) -> None:
-        self._pool = ThreadPoolExecutor(threads)
-
-    def __call__(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
-        futures = [self._pool.submit(call) for call in calls]
-        # Every call has ended before the first exception is raised: nothing goes on behind the answer.
-        errors = [future.exception() for future in futures]
-        for error in errors:
-            if error is not None:
-                raise error
-        return [future.result() for future in futures]
+    return CommitDeps(spool, queues, InParallel(4))

@@ -6,18 +6,19 @@ The hosts' states in the ledger's table: pk `hosts`, sk the name; `detail` the s
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
 from paravion.adapters.aws_errors import as_unavailable, error_code
-from paravion.domain.pacing import HostState, Limit
+from paravion.adapters.host_text import decode_host, encode_host
 from paravion.errors import ClaimLost, LedgerUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from paravion.domain.pacing import HostState
 
 _PK: Final = "hosts"
 _LOST: Final = "ConditionalCheckFailedException"
@@ -122,12 +123,10 @@ def _key(name: str) -> dict[str, Any]:
 
 
 def _item(state: HostState) -> dict[str, Any]:
-    fields = asdict(replace(state, leases={})) | {"leases": dict(state.leases)}
-    detail = {name: value for name, value in fields.items() if value and name not in {"name", "version"}}
     item = {
         **_key(state.name),
         "version": {"N": str(state.version)},
-        "detail": {"S": json.dumps(detail, ensure_ascii=False, separators=(",", ":"))},
+        "detail": {"S": encode_host(state)},
     }
     if state.expires_at:
         # Rounded up: not before its time.
@@ -136,9 +135,4 @@ def _item(state: HostState) -> dict[str, Any]:
 
 
 def _state(item: dict[str, Any]) -> HostState:
-    detail = json.loads(item["detail"]["S"])
-    for name in ("rate", "slots"):
-        if name in detail:
-            detail[name] = Limit(**detail[name])
-    detail["leases"] = {holder: (count, until) for holder, (count, until) in detail.get("leases", {}).items()}
-    return HostState(name=item["sk"]["S"], version=int(item["version"]["N"]), **detail)
+    return decode_host(item["sk"]["S"], int(item["version"]["N"]), item["detail"]["S"])

@@ -21,44 +21,22 @@ A claim is one conditional update that creates the item or takes it over; a save
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
 from paravion.adapters.aws_errors import as_unavailable, error_code
+from paravion.adapters.job_text import RETENTION_S, decode_detail, encode_detail
 from paravion.domain.ids import shard_of
-from paravion.domain.outcome import Outcome, Result
-from paravion.domain.queue import (
-    ALL_SHARDS,
-    DUE_SHARDS,
-    DueJob,
-    JobKey,
-    JobRecord,
-    LogEntry,
-    Notice,
-    NoticeKind,
-    RecipientState,
-    State,
-    due_shard,
-)
-from paravion.domain.tls_facts import TlsFacts
+from paravion.domain.queue import ALL_SHARDS, DUE_SHARDS, DueJob, JobKey, JobRecord, State, due_shard
 from paravion.errors import ClaimLost, LedgerUnavailable
 
 if TYPE_CHECKING:
     from paravion.domain.queue import Job
 
-RETENTION_S: Final = 45 * 86_400
-"""
-An item outlives its spooled objects (16 days, template.yaml): as long as a repeat of a submission finds its
-qf, the ledger must know which recipients have it already.
-"""
-
 _LOST: Final = "ConditionalCheckFailedException"
 _GET_BATCH: Final = 100
-_HOLDING: Final = ("quarantine", "released", "held_at", "held_s")
-"""Of the record, and of its item only where they are set."""
 
 
 class DynamoLedger:
@@ -270,21 +248,6 @@ def _number(value: float) -> dict[str, str]:
 
 
 def _item(record: JobRecord) -> dict[str, Any]:
-    detail = {
-        "faults": record.faults,
-        "paced": record.paced,
-        "recipient_count": record.recipient_count,
-        "reverse_path": record.reverse_path,
-        "recipients": {str(n): _state_fields(state) for n, state in record.recipients.items()},
-        "owed": [[notice.kind, notice.attempt] for notice in record.owed],
-        "warned": record.warned,
-        "log": [
-            [e.at, e.event, e.attempt, e.recipients, e.text, *([e.transcript] if e.transcript else [])]
-            for e in record.log
-        ],
-    }
-    holding = {name: getattr(record, name) for name in _HOLDING}
-    detail |= {name: value for name, value in holding.items() if value}
     item: dict[str, Any] = {
         **_key(record.key),
         "job_state": {"S": record.state},
@@ -293,7 +256,7 @@ def _item(record: JobRecord) -> dict[str, Any]:
         "lease_until": _number(record.lease_until),
         "queued_at": _number(record.queued_at),
         "expires_at": _number(int(record.queued_at + RETENTION_S)),
-        "detail": {"S": json.dumps(detail, ensure_ascii=False, separators=(",", ":"))},
+        "detail": {"S": encode_detail(record)},
     }
     if record.token:
         item["token"] = {"S": record.token}
@@ -303,49 +266,15 @@ def _item(record: JobRecord) -> dict[str, Any]:
     return item
 
 
-def _state_fields(state: RecipientState) -> dict[str, Any]:
-    """Only what is set: an item is paid for by the kilobyte."""
-    outcome = {name: value for name, value in asdict(state.outcome).items() if value}
-    facts = {name: value for name, value in outcome.pop("tls_facts").items() if value}
-    if facts:
-        outcome["tls_facts"] = facts
-    return {"path": state.forward_path, "at": state.at, "attempt": state.attempt, "outcome": outcome}
-
-
 def _record(item: dict[str, Any]) -> JobRecord:
-    detail = json.loads(item["detail"]["S"]) if "detail" in item else {}
     return JobRecord(
         key=_job_key(item),
         queued_at=float(item["queued_at"]["N"]),
         state=State(item["job_state"]["S"]),
         version=int(item["version"]["N"]),
         attempts=int(item["attempts"]["N"]),
-        faults=detail.get("faults", 0),
-        paced=detail.get("paced", 0),
         token=item.get("token", {}).get("S", ""),
         lease_until=float(item.get("lease_until", {}).get("N", "0")),
         due_at=float(item.get("due_at", {}).get("N", "0")),
-        recipient_count=detail.get("recipient_count", 0),
-        reverse_path=detail.get("reverse_path", ""),
-        recipients={int(n): _state(fields) for n, fields in detail.get("recipients", {}).items()},
-        owed=tuple(Notice(NoticeKind(kind), attempt) for kind, attempt in detail.get("owed", [])),
-        warned=detail.get("warned", False),
-        log=tuple(
-            LogEntry(at, event, attempt, tuple(recipients), text, *transcript)
-            for at, event, attempt, recipients, text, *transcript in detail.get("log", [])
-        ),
-        **{name: detail[name] for name in _HOLDING if name in detail},
-    )
-
-
-def _state(fields: dict[str, Any]) -> RecipientState:
-    outcome = fields["outcome"]
-    known = {"status": "", **outcome, "result": Result(outcome["result"])}
-    if "tls_facts" in known:
-        known["tls_facts"] = TlsFacts(**known["tls_facts"])
-    return RecipientState(
-        fields["path"],
-        Outcome(**known),
-        fields["at"],
-        fields["attempt"],
+        **decode_detail(item.get("detail", {}).get("S", "")),
     )

@@ -1,10 +1,9 @@
 """
-The queues in SQS, and the wire form of a job and of a batch: ids only, never content.
+The queues in SQS, and the wire form of a batch.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -12,12 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from paravion.adapters.aws_errors import as_unavailable
-from paravion.domain.queue import Job, JobKey, Received
+from paravion.adapters.job_text import decode_job, encode_job
+from paravion.domain.queue import Received
 from paravion.errors import QueueUnavailable
 from paravion.ports import MAX_DELAY_S, QueueName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from paravion.domain.queue import Job
 
 _BATCH: Final = 10
 """Entries of one SQS call."""
@@ -81,26 +83,6 @@ class SqsQueues:
             except (ClientError, BotoCoreError):
                 # They turn up when their visibility ends; only time is lost.
                 continue
-
-
-def encode_job(job: Job) -> str:
-    """Give the queue's text of a job."""
-    return json.dumps(
-        {"queue_id": job.key.queue_id, "chunk": job.key.chunk, "queued_at": job.queued_at}, separators=(",", ":")
-    )
-
-
-def decode_job(text: str) -> Job | None:
-    """Read a job back; None for anything that is none."""
-    try:
-        fields = json.loads(text)
-        queue_id, chunk, queued_at = fields["queue_id"], fields["chunk"], fields["queued_at"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    numbers_ok = type(chunk) is int and chunk >= 0 and type(queued_at) in {int, float}
-    if not isinstance(queue_id, str) or not queue_id or not numbers_ok:
-        return None
-    return Job(JobKey(queue_id, chunk), float(queued_at))
 
 
 def read_batch(event: Mapping[str, Any]) -> list[Received]:

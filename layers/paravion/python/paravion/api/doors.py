@@ -127,7 +127,16 @@ def serve(
         doors: The last one takes whatever no other does.
         submit: See `Call`.
     """
-    request = HttpRequest.from_event(event)
+    return answer(HttpRequest.from_event(event), deps, doors, submit)
+
+
+def answer(
+    request: HttpRequest,
+    deps: DoorDeps,
+    doors: Sequence[Door],
+    submit: Callable[[Submission], Receipt] = _no_submission,
+) -> HttpAnswer:
+    """Answer one request, however it came; see `serve`."""
     door = next((door for door in doors if door.takes(request)), doors[-1])
     principal = NOBODY
     call: Call[Any] | None = None

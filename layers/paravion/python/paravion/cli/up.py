@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import importlib
 import os
 import signal
@@ -30,6 +31,7 @@ EX_SOFTWARE: Final = 70
 EX_CONFIG: Final = 78
 
 NOTICE: Final = "moto keeps everything in memory: mail that is in it when paravion stops is lost."
+ENGINES: Final = {"moto": "infra.local.engine", "embedded": "infra.local.embedded"}
 
 
 def parser(prog: str = "paravion up") -> argparse.ArgumentParser:
@@ -40,8 +42,10 @@ def parser(prog: str = "paravion up") -> argparse.ArgumentParser:
         epilog="Each option also comes from a variable: PARAVION_API, PARAVION_RELAY, …; "
         "each setting too: PARAVION_RETRY_INTERVALS_S=2,4,8",
     )
-    words.add_argument("--engine", metavar="embedded|moto", help="what it runs on (default: moto)")
-    words.add_argument("--data", metavar="DIR", help="where the embedded engine keeps mail")
+    words.add_argument("--engine", metavar="embedded|moto", help="what it runs on (default: embedded)")
+    words.add_argument(
+        "--data", metavar="DIR", help="where the embedded engine keeps everything (default: ~/.local/state/paravion)"
+    )
     words.add_argument("--api", metavar="HOST:PORT", help="HTTP API (default: 127.0.0.1:8025; port 0: any free one)")
     words.add_argument("--smtp", metavar="HOST:PORT", help="SMTP with STARTTLS (default: 127.0.0.1:2525)")
     words.add_argument("--smtps", metavar="HOST:PORT", help="SMTP inside TLS (default: 127.0.0.1:2465)")
@@ -103,10 +107,16 @@ def _options(words: argparse.Namespace, environ: Mapping[str, str]) -> Any:
     except module.BadOptions as exc:
         raise _Failed(EX_USAGE if exc.in_words else EX_CONFIG, *exc.problems) from exc
     if options.engine == "embedded":
-        raise _Failed(EX_UNAVAILABLE, "the embedded engine is not built yet; --engine moto is the default for now")
+        return dataclasses.replace(options, data=options.data or str(_default_data(environ)))
     if options.data:
         raise _Failed(EX_USAGE, f"--data {options.data}: the moto engine keeps nothing; leave --data out")
     return options
+
+
+def _default_data(environ: Mapping[str, str]) -> Path:
+    """Where a program of this user's keeps its state (XDG base directories)."""
+    state = environ.get("XDG_STATE_HOME", "")
+    return (Path(state) if state else Path.home() / ".local" / "state") / "paravion"
 
 
 def _module(name: str) -> Any:
@@ -125,30 +135,35 @@ def _open_log(path: Path) -> TextIO:
 
 def _run(options: Any, log: TextIO) -> int:
     """Start the engine, say where it is, wait for a signal, stop."""
-    module = _module("infra.local.engine")
+    module = _module(ENGINES[options.engine])
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
-    print(f"paravion up: {NOTICE}", file=sys.stderr, flush=True)
+    notice = NOTICE if options.engine == "moto" else f"everything is kept in {options.data}."
+    print(f"paravion up: {notice}", file=sys.stderr, flush=True)
     ready_to = sys.stdout
     # What handlers print belongs to the log; standard output is for the ready line.
     with contextlib.redirect_stdout(log):
-        engine = module.LocalEngine(options, log)
+        engine = module.make_engine(options, log)
         try:
             engine.start()
-        except module.template.TemplateError as exc:
-            raise _Failed(EX_DATAERR, str(exc)) from exc
-        except module.FunctionFailed as exc:
-            raise _Failed(EX_SOFTWARE, str(exc)) from exc
-        except OSError as exc:
-            raise _Failed(EX_UNAVAILABLE, exc.strerror or str(exc)) from exc
+        except module.FAILURES as exc:
+            raise _Failed(_status(exc), getattr(exc, "strerror", None) or str(exc)) from exc
         try:
             if not stopping.is_set():
                 print(ready_line(engine), file=ready_to, flush=True)
-            stopping.wait()
+            # The kernel may give a signal to any thread, and Python tells this one only when it runs.
+            while not stopping.wait(1.0):
+                pass
         finally:
             engine.stop()
     return 0
+
+
+def _status(exc: Exception) -> int:
+    """Give the exit status for what kept an engine from starting."""
+    by_name = {"TemplateError": EX_DATAERR, "FunctionFailed": EX_SOFTWARE, "Misconfigured": EX_CONFIG}
+    return by_name.get(type(exc).__name__, EX_UNAVAILABLE)
 
 
 def ready_line(engine: Any) -> str:

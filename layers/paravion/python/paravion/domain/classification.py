@@ -114,16 +114,6 @@ def delay_type(outcome: Outcome) -> str:
     return NAMES[cause_of(outcome) or Cause.UNKNOWN].delay
 
 
-def is_bad_address(outcome: Outcome) -> bool:
-    """
-    Say whether the outcome proves that mail to this address can never arrive: what a suppression list is for.
-
-    Only a failure that a host or the DNS gave for the mailbox's or the domain's own sake counts; never a
-    block, a policy, a size, an authentication or a rule of our own.
-    """
-    return outcome.result is Result.FAILED and bounce_type(outcome) == _PERMANENT
-
-
 def record_fields(outcome: Outcome) -> dict[str, Any]:
     """Give what the event log's record of an outcome says beside it; {} for a delivery."""
     cause = cause_of(outcome)
@@ -143,13 +133,17 @@ def record_fields(outcome: Outcome) -> dict[str, Any]:
     return fields
 
 
+def _cause_at_target(outcome: Outcome, by_status: Cause | None) -> Cause:
+    """A target is the operator's, and says nothing of the address (domain/target_verdict.py)."""
+    if outcome.result is Result.FAILED:
+        return Cause.MESSAGE_TOO_BIG if by_status is Cause.MESSAGE_TOO_BIG else Cause.POLICY
+    return by_status if by_status is Cause.RATE_LIMIT else Cause.SYSTEM_BUSY
+
+
 def _cause_without_reply(outcome: Outcome) -> Cause:
     by_status = known_replies.cause_of_status(outcome.status)
     if outcome.command == HANDED_OVER:
-        # A target is the operator's, and says nothing of the address (domain/target_verdict.py).
-        if outcome.result is Result.FAILED:
-            return Cause.MESSAGE_TOO_BIG if by_status is Cause.MESSAGE_TOO_BIG else Cause.POLICY
-        return by_status if by_status is Cause.RATE_LIMIT else Cause.SYSTEM_BUSY
+        return _cause_at_target(outcome, by_status)
     if outcome.command == SUPPRESSION:
         return Cause.SUPPRESSED
     if outcome.command == PACED:

@@ -118,18 +118,21 @@ class DeliverDeps:
     in_thread: InThread = asyncio.to_thread
 
 
-async def deliver(items: Sequence[Received], deps: DeliverDeps, remaining_s: float) -> list[str]:
+async def deliver(
+    items: Sequence[Received], deps: DeliverDeps, remaining_s: float, gates: Gates | None = None
+) -> list[str]:
     """
     Try each item's job once.
 
     Args:
         remaining_s: Seconds until the invocation is cut off.
+        gates: Shared by calls that run in one process; its own, without them.
 
     Returns:
         The item ids that must go on to the dead-letter queue; they have been made visible at once.
     """
     deadline = asyncio.get_running_loop().time() + remaining_s
-    gates = _Gates()
+    gates = gates or Gates()
     book = Book(book_key(deps.clock(), deps.new_token())) if deps.transcripts is not None else None
     ends_at = deps.clock() + remaining_s
     listed = of_batch(deps.suppression, deps.suppression_reasons, deps.clock, len(items), deps.in_thread)
@@ -167,7 +170,7 @@ async def _keep(book: Book | None, deps: DeliverDeps, deadline: float) -> None:
         deps.event_log.emit("Fault", {"stage": "transcripts", "transcript": book.key, "error": error})
 
 
-class _Gates:
+class Gates:
     """What a batch may have open at once: its memory and descriptors are the function's, whatever its jobs name."""
 
     def __init__(self) -> None:
@@ -182,7 +185,7 @@ async def _one(
     deps: DeliverDeps,
     deadline: float,
     ends_at: float,
-    gates: _Gates,
+    gates: Gates,
     listed: Member[Suppressed],
     book: Book | None,
 ) -> bool:
@@ -201,7 +204,7 @@ async def _try(
     deps: DeliverDeps,
     deadline: float,
     ends_at: float,
-    gates: _Gates,
+    gates: Gates,
     listed: Member[Suppressed],
     book: Book | None,
 ) -> bool:
@@ -222,7 +225,7 @@ class _Attempt:
         deps: DeliverDeps,
         deadline: float,
         ends_at: float,
-        gates: _Gates,
+        gates: Gates,
         listed: Member[Suppressed],
         book: Book | None,
     ) -> None:

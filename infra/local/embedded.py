@@ -1,0 +1,259 @@
+"""
+The embedded engine, started and stopped: the whole system in one process, on a data directory.
+
+One event loop in a thread of its own runs the doors, the workers and the transport; services that block run in
+threads. Nothing here knows AWS: no template, no functions, no events. What is kept, and what a crash leaves, is
+adapters/embedded_data.py's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self, TextIO, TypeVar
+
+from infra.local.embedded_doors import EmbeddedDoors, body_limit
+from infra.local.embedded_workers import Worker, repeat
+from infra.local.events import Request, Response, message_response
+from infra.local.front_door import open_front_door
+from infra.local.inbox import Inbox, InboxServer
+from infra.local.listening import listening, reachable
+from infra.local.options import Options, join_address
+from infra.local.pages import LocalPaths
+from infra.local.web import WebServer
+from paravion.adapters.embedded_data import DataUnavailable, EmbeddedData
+from paravion.bootstrap_embedded import Root
+from paravion.errors import Misconfigured
+from paravion.ports import QueueName
+from paravion.services.bounce import bounce
+from paravion.services.deliver import Gates, deliver
+from paravion.services.retry import retry, sweep
+from paravion.settings import BY_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+    from types import TracebackType
+
+    from paravion.domain.queue import Received
+
+T = TypeVar("T")
+
+GRACE_S: Final = 5.0
+"""How long work that was begun may go on when the engine stops."""
+
+START_S: Final = 120.0
+DELIVER_S: Final = 300.0
+"""How long an attempt may take; as the deployed function's time-out."""
+
+SWEEP_S: Final = 50.0
+JOBS_AT_ONCE: Final = 100
+"""Delivery jobs under way; what they have open at once is bounded by services/deliver.py's gates."""
+
+_THREADS: Final = 32
+_EXPIRE_EVERY_S: Final = 60.0
+_EXPIRE_ROUNDS: Final = 20
+_QUEUES: Final = {
+    "DeliveryQueue": QueueName.DELIVERY,
+    "RetryQueue": QueueName.RETRY,
+    "BounceQueue": QueueName.BOUNCE,
+    "ParkedQueue": QueueName.PARKED,
+}
+
+
+class EmbeddedEngine:
+    """
+    The whole system on a data directory. Use as a context manager, or `start` and `stop`.
+
+    Attributes:
+        api_url, smtp_address, smtps_address: Where the doors are; the latter two None without a front door.
+        inbox: The caught mail; None when mail goes elsewhere.
+        calls: Of a cloud; there are none.
+        data: The open data directory.
+    """
+
+    def __init__(self, options: Options, log: TextIO | None = None) -> None:
+        self.options = options
+        self.inbox = Inbox() if options.relay == "inbox" else None
+        self.smtp_address: str | None = None
+        self.smtps_address: str | None = None
+        self.calls: Counter[str] = Counter()
+        self.data: EmbeddedData
+        self._log = log or sys.stderr
+        self._loop: asyncio.AbstractEventLoop
+        self._thread: threading.Thread
+        self._executor = ThreadPoolExecutor(_THREADS, "paravion-services")
+        self._waiting = ThreadPoolExecutor(3, "paravion-queues")
+        self._workers: list[Worker] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stack = contextlib.AsyncExitStack()
+        self._doors: EmbeddedDoors | None = None
+        self._root: Root
+        self._api: WebServer
+        self._running = False
+
+    @property
+    def api_url(self) -> str:
+        """The API's base URL."""
+        return f"http://{join_address((reachable(self.options.api[0]), self._api.port))}"
+
+    @property
+    def inbox_url(self) -> str | None:
+        """Where the inbox is seen."""
+        return f"{self.api_url}/inbox" if self.inbox else None
+
+    def queue_depths(self) -> dict[str, dict[str, int]]:
+        """Give each queue's items, by its name in the template: visible, in_flight."""
+        return {name: self.data.queues.depth(queue) for name, queue in _QUEUES.items()}
+
+    def queue_bodies(self, name: str) -> list[str]:
+        """Give the bodies of a queue's items without receiving them."""
+        return self.data.queues.bodies(_QUEUES[name])
+
+    def start(self) -> Self:
+        """
+        Start everything; when it returns all doors are open.
+
+        Raises:
+            DataUnavailable: The data directory can't be opened; the text says why, or which process has it.
+            OSError: A port can't be opened; the text names it.
+            Misconfigured
+        """
+        self.data = EmbeddedData(Path(self.options.data), time.time)
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_default_executor(self._executor)
+        self._thread = threading.Thread(target=self._loop.run_forever, name="paravion-embedded", daemon=True)
+        self._thread.start()
+        self._running = True
+        try:
+            self._put_credential()
+            self._run(self._open())
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Close the doors, let begun work finish, end everything. What is queued waits for the next start."""
+        if not self._running:
+            return
+        self._running = False
+        self._run(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        self._executor.shutdown()
+        self._waiting.shutdown()
+        self.data.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(START_S)
+
+    def _put_credential(self) -> None:
+        """Keep the first credential; one of that name which an operator disabled stays so."""
+        name = f"credentials/{self.options.access_key}"
+        kept = json.loads(self.data.secrets.get(name) or "{}")
+        if kept.get("secret_key") != self.options.secret_key:
+            wanted = {"enabled": True, "operator": True, **kept, "secret_key": self.options.secret_key}
+            self.data.secrets.put(name, json.dumps(wanted))
+
+    async def _open(self) -> None:
+        settings = dict(self.options.settings)
+        host, port = self.options.api
+        self._api = WebServer(self._answer, host, port, body_octets=body_limit)
+        await listening(self._api, "--api", self.options.api)
+        self._stack.push_async_callback(self._api.stop, GRACE_S)
+        settings["relay"] = self.options.relay
+        if self.inbox:
+            inbox = InboxServer(self.inbox)
+            await inbox.start()
+            self._stack.push_async_callback(inbox.stop)
+            settings["relay"] = f"127.0.0.1:{inbox.port}"
+        self.data.endpoint = settings.get("upload_endpoint") or self.api_url
+        environ = {BY_NAME[name].variable: value for name, value in settings.items()}
+        self._root = Root(self.data, environ, self._log)
+        self._stack.callback(self._root.close)
+        self._start_workers(float(environ.get("PARAVION_SWEEP_INTERVAL_S", BY_NAME["sweep_interval_s"].default or "")))
+        self._doors = EmbeddedDoors(
+            self._root.validate(),
+            self._root.admin(),
+            self.data.uploads,
+            self._executor,
+            LocalPaths(self.inbox, self.calls).handle,
+        )
+        if self.options.front_door:
+            door = await open_front_door(self.api_url, self.options, settings, drain_s=GRACE_S)
+            self._stack.push_async_callback(door.stop)
+            self.smtp_address = join_address(door.address)
+            self.smtps_address = join_address(door.tls_address) if door.tls_address else None
+
+    async def _answer(self, request: Request) -> Response:
+        if self._doors is None:
+            return message_response(HTTPStatus.SERVICE_UNAVAILABLE, "Service Unavailable")
+        return await self._doors.handle(request)
+
+    def _start_workers(self, sweep_interval_s: float) -> None:
+        for_deliver, for_retry, for_bounce = self._root.deliver(), self._root.retry(), self._root.bounce()
+        gates = Gates()
+
+        async def to_deliver(items: Sequence[Received]) -> list[str]:
+            return await deliver(items, for_deliver, DELIVER_S, gates)
+
+        async def to_retry(items: Sequence[Received]) -> list[str]:
+            return await asyncio.to_thread(retry, items, for_retry)
+
+        async def to_bounce(items: Sequence[Received]) -> list[str]:
+            return await asyncio.to_thread(bounce, items, for_bounce)
+
+        def to_sweep() -> int:
+            until = time.monotonic() + SWEEP_S
+            return sweep(for_retry, lambda: until - time.monotonic())
+
+        for queue, handle, unit, at_once in (
+            (QueueName.DELIVERY, to_deliver, 1, JOBS_AT_ONCE),
+            (QueueName.RETRY, to_retry, 10, 4),
+            (QueueName.BOUNCE, to_bounce, 10, 4),
+        ):
+            worker = Worker(
+                self.data.queues, queue, handle, unit=unit, at_once=at_once, waiting=self._waiting, log=self._log
+            )
+            self._workers.append(worker)
+            self._tasks.append(asyncio.create_task(worker.run()))
+        for work, interval_s in ((to_sweep, sweep_interval_s), (self._expire, _EXPIRE_EVERY_S)):
+            self._tasks.append(asyncio.create_task(repeat(work, interval_s, self._executor, self._log)))
+        self._stack.push_async_callback(for_deliver.transport.close)  # type: ignore[attr-defined]
+
+    def _expire(self) -> None:
+        for _ in range(_EXPIRE_ROUNDS):
+            if not self.data.expire(time.time()):
+                return
+
+    async def _close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=GRACE_S)
+        await asyncio.gather(*(worker.drain(GRACE_S) for worker in self._workers))
+        # The doors next: a submission that is under way is answered.
+        await self._stack.aclose()
+        self.data.queues.close()
+
+
+make_engine = EmbeddedEngine
+FAILURES: Final = (DataUnavailable, Misconfigured, OSError)
+"""What `start` raises for reasons that its user can mend."""

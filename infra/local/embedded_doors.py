@@ -1,0 +1,140 @@
+"""
+The HTTP doors of the embedded engine: requests go to the services' doors as they came, not as Lambda events.
+
+    PUT  /uploads/{id}        large messages (adapters/embedded_uploads.py)
+    what the template routes  `validate` and `admin`, as there (tests/unit/local/test_embedded_doors.py)
+    paths of local mode       pages.py
+
+At most BUSY requests are worked on at once; who comes beyond gets 503 with Retry-After before anything is taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl, unquote
+
+from infra.local.events import Request, Response, message_response
+from infra.local.web import BODY_OCTETS as READ_OCTETS
+from paravion.adapters.embedded_uploads import PATH as UPLOADS
+from paravion.api.doors import answer
+from paravion.api.http_event import RETRY_AFTER_S, HttpAnswer, HttpRequest
+from paravion.errors import Unavailable
+from paravion.services.validate import submit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Executor
+
+    from paravion.adapters.embedded_uploads import EmbeddedUploads
+    from paravion.services.admin import AdminDeps
+    from paravion.services.validate import ValidateDeps
+
+VALIDATE_ROUTES: Final = frozenset({
+    ("POST", "/"),
+    ("POST", "/v2/email/outbound-emails"),
+    ("POST", "/v1/messages"),
+    ("POST", "/v1/uploads"),
+})  # fmt: skip
+"""What the template gives to `validate`; everything else is `admin`'s."""
+
+BUSY: Final = 256
+BODY_OCTETS: Final = 6 * 1024 * 1024
+"""Lambda's limit of a request, so that a client meets the same one everywhere; larger messages are uploaded."""
+
+UPLOAD_OCTETS: Final = 48 * 1024 * 1024
+"""More than any message that settings allow."""
+
+
+def body_limit(target: str) -> int:
+    """Give the largest body that a request to `target` may have."""
+    # Somewhat more than is taken: the client can send all of it, and reads why it is refused.
+    return UPLOAD_OCTETS if target.startswith(UPLOADS) else READ_OCTETS
+
+
+class EmbeddedDoors:
+    """
+    Answers requests; belongs to one event loop.
+
+    Args:
+        executor: Where services block.
+        local: Answers local mode's own paths, None for all others.
+    """
+
+    def __init__(
+        self,
+        validate: ValidateDeps,
+        admin: AdminDeps,
+        uploads: EmbeddedUploads,
+        executor: Executor,
+        local: Callable[[Request], Response | None],
+    ) -> None:
+        # Importing the doors loads the service models; a test of the routes does without.
+        from paravion.api.admin_doors import ADMIN_DOORS
+        from paravion.api.validate_doors import VALIDATE_DOORS
+
+        self._submitting = partial(answer, deps=validate, doors=VALIDATE_DOORS, submit=partial(submit, deps=validate))
+        self._managing = partial(answer, deps=admin, doors=ADMIN_DOORS)
+        self._uploads = uploads
+        self._executor = executor
+        self._local = local
+        self._busy = 0
+
+    async def handle(self, request: Request) -> Response:
+        """Answer one request; never raises."""
+        own = self._local(request)
+        if own is not None:
+            return own
+        if self._busy >= BUSY:
+            return _try_later()
+        path = request.raw_path
+        if path.startswith(UPLOADS):
+            work: Callable[[], Response] = partial(self._upload, request)
+        elif len(request.body) > BODY_OCTETS:
+            return message_response(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Request Too Long")
+        else:
+            service = self._submitting if (request.method, path) in VALIDATE_ROUTES else self._managing
+            work = partial(_serve, service, request)
+        self._busy += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        finally:
+            self._busy -= 1
+
+    def _upload(self, request: Request) -> Response:
+        if request.method != "PUT":
+            return message_response(HTTPStatus.METHOD_NOT_ALLOWED, "Method Not Allowed")
+        upload_id = unquote(request.raw_path.removeprefix(UPLOADS))
+        try:
+            taken = self._uploads.accept(upload_id, dict(parse_qsl(request.query)), request.body)
+        except Unavailable:
+            return _try_later()
+        return Response(HTTPStatus.OK, (), b"") if taken else message_response(HTTPStatus.FORBIDDEN, "Forbidden")
+
+
+def _serve(service: Callable[[HttpRequest], HttpAnswer], request: Request) -> Response:
+    given = service(to_request(request))
+    return Response(int(given.status), tuple(given.headers.items()), given.body.encode())
+
+
+def to_request(request: Request) -> HttpRequest:
+    """Give a request as the doors have it; fields of one name are joined, as API Gateway joins them."""
+    headers: dict[str, str] = {}
+    for name, value in request.headers:
+        key = name.lower()
+        headers[key] = f"{headers[key]},{value}" if key in headers else value
+    return HttpRequest(
+        method=request.method,
+        path=request.raw_path,
+        query=request.query,
+        headers=headers,
+        body=request.body,
+        client_address=request.peer,
+    )
+
+
+def _try_later() -> Response:
+    refused = message_response(HTTPStatus.SERVICE_UNAVAILABLE, "Service Unavailable")
+    return Response(refused.status, (*refused.headers, ("retry-after", RETRY_AFTER_S)), refused.body)

@@ -1,0 +1,141 @@
+"""
+A data directory: everything that one paravion on one machine keeps, opened by one process at a time.
+
+    lock               the process that has it open: its number, and a lock that ends with it
+    paravion.db        SQLite: small objects, queues, ledger, identities, tables (embedded_database.py)
+    spool/             large objects (embedded_spool.py)
+    secrets/           credentials and keys (embedded_secrets.py)
+    uploads/           large messages on their way in (embedded_uploads.py)
+
+Opening it ends what a crash left: leases of the dead process, half-written files.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from typing import TYPE_CHECKING, Final, Self
+
+from paravion.adapters import embedded_files
+from paravion.adapters.embedded_database import Database
+from paravion.adapters.embedded_hosts import EmbeddedHosts
+from paravion.adapters.embedded_identities import EmbeddedIdentities
+from paravion.adapters.embedded_ledger import EmbeddedLedger
+from paravion.adapters.embedded_queues import EmbeddedQueues
+from paravion.adapters.embedded_resume import resume
+from paravion.adapters.embedded_secrets import EmbeddedSecrets
+from paravion.adapters.embedded_spool import EmbeddedSpool
+from paravion.adapters.embedded_suppression import EmbeddedSuppression
+from paravion.adapters.embedded_tables import EmbeddedTables
+from paravion.adapters.embedded_tls_policies import EmbeddedTlsPolicies
+from paravion.adapters.embedded_transcripts import EmbeddedTranscripts
+from paravion.adapters.embedded_uploads import EmbeddedUploads
+from paravion.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_UPLOAD_KEY: Final = "engine/upload-key"
+_EXPIRE_AT_ONCE: Final = 1000
+
+
+class DataUnavailable(Unavailable):
+    """The data directory can't be opened: another process has it, or the disk refuses."""
+
+
+class EmbeddedData:
+    """
+    An open data directory, with a port for everything.
+
+    Args:
+        folder: Made if it isn't there.
+        clock: Seconds since the epoch.
+        inline_octets: See EmbeddedSpool.
+
+    Attributes:
+        broken_off: How many jobs were under way when the last process died.
+        endpoint: Base URL under which uploads are served; set by whoever serves them.
+
+    Raises:
+        DataUnavailable: The text names the directory and why, or the process that has it.
+    """
+
+    def __init__(self, folder: Path, clock: Callable[[], float], **inline_octets: int) -> None:
+        self.endpoint = ""
+        self._stack: list[Callable[[], None]] = []
+        try:
+            embedded_files.make_folder(folder)
+            self._lock(folder / "lock")
+            for name in ("spool", "secrets", "uploads"):
+                embedded_files.make_folder(folder / name)
+                embedded_files.remove_temporary(folder / name)
+            # SQLite gives its log the mode of the database.
+            (folder / "paravion.db").touch(mode=0o600)
+            self.database = Database(folder / "paravion.db")
+            self._stack.append(self.database.close)
+            self.spool = EmbeddedSpool(self.database, folder / "spool", clock, **inline_octets)
+            self.queues = EmbeddedQueues(self.database, clock)
+            self._stack.append(self.queues.close)
+            self.ledger = EmbeddedLedger(self.database)
+            self.identities = EmbeddedIdentities(self.database)
+            self.tables = EmbeddedTables(self.database)
+            self.hosts = EmbeddedHosts(self.database, clock)
+            self.suppression = EmbeddedSuppression(self.database)
+            self.transcripts = EmbeddedTranscripts(self.database, clock)
+            self.tls_policies = EmbeddedTlsPolicies(self.database, clock)
+            self.secrets = EmbeddedSecrets(folder / "secrets")
+            self.uploads = EmbeddedUploads(folder / "uploads", self._upload_key(), lambda: self.endpoint, clock)
+            self.broken_off = resume(self.database)
+        except (OSError, Unavailable) as exc:
+            self.close()
+            if isinstance(exc, DataUnavailable):
+                raise
+            raise DataUnavailable(f"{folder}: {getattr(exc, 'strerror', None) or exc}") from exc
+
+    def expire(self, now: float) -> int:
+        """
+        Remove a piece of what is older than it must be kept; gives how many things.
+
+        Raises:
+            Unavailable
+        """
+        return (
+            self.spool.expire(now, _EXPIRE_AT_ONCE)
+            + self.ledger.expire(now, _EXPIRE_AT_ONCE)
+            + self.queues.expire(now, _EXPIRE_AT_ONCE)
+            + self.suppression.expire(now, _EXPIRE_AT_ONCE)
+            + self.hosts.expire(now, _EXPIRE_AT_ONCE)
+            + self.transcripts.expire(now, _EXPIRE_AT_ONCE)
+            + self.tls_policies.expire(now, _EXPIRE_AT_ONCE)
+            + self.uploads.expire(now)
+        )
+
+    def close(self) -> None:
+        """End what was begun and let go of the directory."""
+        while self._stack:
+            self._stack.pop()()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _lock(self, path: Path) -> None:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            owner = os.read(descriptor, 20).decode("ascii", "replace").strip() or "another process"
+            os.close(descriptor)
+            raise DataUnavailable(f"{path.parent} is in use by process {owner}") from exc
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        # The kernel lets go of the lock with the descriptor, however the process ends.
+        self._stack.append(lambda: os.close(descriptor))
+
+    def _upload_key(self) -> bytes:
+        self.secrets.put(_UPLOAD_KEY, secrets.token_hex(32), new=True)
+        return bytes.fromhex(self.secrets.get(_UPLOAD_KEY) or "")

@@ -1,0 +1,58 @@
+"""The identities on one machine: the table `identity`, a row for each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from paravion.errors import LedgerUnavailable
+from paravion.ports import Identity
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from paravion.adapters.embedded_database import Database
+
+_SCHEMA: Final = (
+    "CREATE TABLE IF NOT EXISTS identity"
+    " (name TEXT PRIMARY KEY, verified INTEGER NOT NULL, token TEXT NOT NULL, created_at REAL NOT NULL) WITHOUT ROWID"
+)
+
+
+class EmbeddedIdentities:
+    """ports.Identities."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        database.define(_SCHEMA)
+
+    def get(self, name: str) -> Identity | None:
+        """See ports.Identities."""
+        rows = self._database.read(LedgerUnavailable, "SELECT * FROM identity WHERE name = ?", name)
+        return _identity(*rows[0]) if rows else None
+
+    def put(self, identity: Identity, *, new: bool = False) -> bool:
+        """See ports.Identities."""
+        row = (identity.name, int(identity.verified), identity.token, identity.created_at)
+
+        def work(connection: sqlite3.Connection) -> bool:
+            verb = "INSERT OR IGNORE" if new else "INSERT OR REPLACE"
+            return connection.execute(f"{verb} INTO identity VALUES (?, ?, ?, ?)", row).rowcount > 0
+
+        return self._database.write(work, LedgerUnavailable)
+
+    def delete(self, name: str) -> None:
+        """See ports.Identities."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM identity WHERE name = ?", (name,))
+
+        self._database.write(work, LedgerUnavailable)
+
+    def all(self, limit: int, after: str = "") -> list[Identity]:
+        """See ports.Identities."""
+        query = "SELECT * FROM identity WHERE name > ? ORDER BY name LIMIT ?"
+        return [_identity(*row) for row in self._database.read(LedgerUnavailable, query, after, limit)]
+
+
+def _identity(name: str, verified: int, token: str, created_at: float) -> Identity:
+    return Identity(name, bool(verified), token, created_at)

@@ -1,0 +1,202 @@
+"""
+The ledger on one machine: one row for each job, an index of those that wait, another of those that are claimed.
+
+    table `job`               as in domain.queue.JobRecord
+    ------------------------  ------------------------------------------------------------------------------
+    queue_id, chunk           the key
+    state, version, attempts, what transitions look at
+    token, lease_until,
+    queued_at
+    due_at, shard             the due index, where due_at is not 0; held jobs have shards of their own
+    detail                    the rest, as JSON (job_text.py)
+
+Every transition reads, decides and writes in one function of the database's writer: nobody comes between.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from paravion.adapters.job_text import RETENTION_S, decode_detail, encode_detail
+from paravion.domain import queue
+from paravion.domain.queue import ALL_SHARDS, DUE_SHARDS, DueJob, JobKey, JobRecord, State, due_shard
+from paravion.errors import ClaimLost, LedgerUnavailable
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from paravion.adapters.embedded_database import Database
+    from paravion.domain.queue import Job
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS job (
+    queue_id TEXT NOT NULL, chunk INTEGER NOT NULL, state TEXT NOT NULL, version INTEGER NOT NULL,
+    attempts INTEGER NOT NULL, token TEXT NOT NULL, lease_until REAL NOT NULL, queued_at REAL NOT NULL,
+    due_at REAL NOT NULL, shard INTEGER NOT NULL, detail BLOB NOT NULL, PRIMARY KEY (queue_id, chunk)
+);
+CREATE INDEX IF NOT EXISTS job_due ON job (shard, due_at, queue_id, chunk) WHERE due_at > 0;
+CREATE INDEX IF NOT EXISTS job_claimed ON job (lease_until) WHERE state = 'claimed'
+"""
+
+_FIELDS: Final = "queue_id, chunk, state, version, attempts, token, lease_until, queued_at, due_at, detail"
+
+
+class EmbeddedLedger:
+    """ports.Ledger."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        database.define(_SCHEMA)
+
+    def claim(self, job: Job, *, token: str, lease_until: float) -> JobRecord:
+        """See ports.Ledger."""
+
+        def work(connection: sqlite3.Connection) -> JobRecord:
+            record = _load(connection, job.key)
+            if not queue.can_claim(record) and record is not None:
+                return record
+            new = queue.claimed(record, job, token=token, lease_until=lease_until)
+            _store(connection, new)
+            return new
+
+        return self._database.write(work, LedgerUnavailable)
+
+    def load(self, key: JobKey) -> JobRecord | None:
+        """See ports.Ledger."""
+        query = f"SELECT {_FIELDS} FROM job WHERE queue_id = ? AND chunk = ?"  # noqa: S608 (our own names)
+        rows = self._database.read(LedgerUnavailable, query, key.queue_id, key.chunk)
+        return _record(rows[0]) if rows else None
+
+    def load_message(self, queue_id: str) -> list[JobRecord]:
+        """See ports.Ledger."""
+        query = f"SELECT {_FIELDS} FROM job WHERE queue_id = ? ORDER BY chunk"  # noqa: S608
+        return [_record(row) for row in self._database.read(LedgerUnavailable, query, queue_id)]
+
+    def save(self, record: JobRecord) -> JobRecord:
+        """See ports.Ledger."""
+        new = replace(record, version=record.version + 1)
+
+        def work(connection: sqlite3.Connection) -> JobRecord:
+            stored = connection.execute(
+                "SELECT version FROM job WHERE queue_id = ? AND chunk = ?", (record.key.queue_id, record.key.chunk)
+            ).fetchone()
+            if (stored[0] if stored else 0) != record.version:
+                raise ClaimLost(f"{record.key} was changed")
+            _store(connection, new)
+            return new
+
+        return self._database.write(work, LedgerUnavailable)
+
+    def watch(self, record: JobRecord, due_at: float) -> None:
+        """See ports.Ledger."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE job SET due_at = ? WHERE queue_id = ? AND chunk = ? AND state = ? AND token = ?",
+                (due_at, record.key.queue_id, record.key.chunk, State.CLAIMED.value, record.token),
+            )
+
+        self._database.write(work, LedgerUnavailable)
+
+    def due(self, shard: int, now: float, limit: int, after: DueJob | None = None) -> list[DueJob]:
+        """See ports.Ledger."""
+        behind = (after.due_at, after.key.queue_id, after.key.chunk) if after else (0.0, "", -1)
+        rows = self._database.read(
+            LedgerUnavailable,
+            "SELECT queue_id, chunk, due_at FROM job WHERE due_at > 0 AND shard = ? AND due_at <= ?"
+            " AND (due_at, queue_id, chunk) > (?, ?, ?) ORDER BY due_at, queue_id, chunk LIMIT ?",
+            shard,
+            now,
+            *behind,
+            limit,
+        )
+        return [DueJob(JobKey(queue_id, chunk), due_at) for queue_id, chunk, due_at in rows]
+
+    def wake(self, key: JobKey, now: float, due_at: float) -> JobRecord | None:
+        """See ports.Ledger."""
+
+        def work(connection: sqlite3.Connection) -> JobRecord | None:
+            record = _load(connection, key)
+            if record is None or record.is_closed or not 0 < record.due_at <= now:
+                return None
+            new = replace(record, due_at=due_at)
+            if record.state in {State.DEFERRED, State.READY}:
+                new = replace(new, state=State.READY, version=record.version + 1)
+            _store(connection, new)
+            return new
+
+        return self._database.write(work, LedgerUnavailable)
+
+    def waiting(self, limit: int, *, held: bool = False) -> list[JobRecord]:
+        """See ports.Ledger."""
+        found: list[Any] = []
+        query = f"SELECT {_FIELDS} FROM job WHERE due_at > 0 AND shard = ? ORDER BY due_at LIMIT ?"  # noqa: S608
+        for shard in range(DUE_SHARDS, ALL_SHARDS) if held else range(DUE_SHARDS):
+            found += self._database.read(LedgerUnavailable, query, shard, limit)
+        records = sorted((_record(row) for row in found), key=lambda record: record.due_at)
+        return records[:limit]
+
+    def expire(self, now: float, limit: int) -> int:
+        """
+        Remove up to `limit` records that are older than RETENTION_S; gives how many.
+
+        Raises:
+            LedgerUnavailable
+        """
+
+        def work(connection: sqlite3.Connection) -> int:
+            # Rows lie in the order of their first claims.
+            return connection.execute(
+                "DELETE FROM job WHERE queued_at < ? AND rowid IN (SELECT rowid FROM job ORDER BY rowid LIMIT ?)",
+                (now - RETENTION_S, limit),
+            ).rowcount
+
+        return self._database.write(work, LedgerUnavailable)
+
+
+def _load(connection: sqlite3.Connection, key: JobKey) -> JobRecord | None:
+    row = connection.execute(
+        f"SELECT {_FIELDS} FROM job WHERE queue_id = ? AND chunk = ?",  # noqa: S608
+        (key.queue_id, key.chunk),
+    ).fetchone()
+    return _record(row) if row else None
+
+
+def _store(connection: sqlite3.Connection, record: JobRecord) -> None:
+    connection.execute(
+        "INSERT INTO job VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (queue_id, chunk) DO UPDATE SET"
+        " state = excluded.state, version = excluded.version, attempts = excluded.attempts, token = excluded.token,"
+        " lease_until = excluded.lease_until, queued_at = excluded.queued_at, due_at = excluded.due_at,"
+        " shard = excluded.shard,"
+        " detail = excluded.detail",
+        (
+            record.key.queue_id,
+            record.key.chunk,
+            record.state.value,
+            record.version,
+            record.attempts,
+            record.token,
+            record.lease_until,
+            record.queued_at,
+            record.due_at,
+            due_shard(record),
+            # A reply's octets that are no UTF-8 are surrogates, which SQLite's texts don't take.
+            encode_detail(record).encode("utf-8", "surrogatepass"),
+        ),
+    )
+
+
+def _record(row: tuple[Any, ...]) -> JobRecord:
+    queue_id, chunk, state, version, attempts, token, lease_until, queued_at, due_at, detail = row
+    return JobRecord(
+        key=JobKey(queue_id, chunk),
+        queued_at=queued_at,
+        state=State(state),
+        version=version,
+        attempts=attempts,
+        token=token,
+        lease_until=lease_until,
+        due_at=due_at,
+        **decode_detail(detail.decode("utf-8", "surrogatepass")),
+    )

@@ -1,0 +1,45 @@
+"""
+What a start makes of what the last process left: nobody else has the directory, so nothing is under way.
+
+    left                                         becomes
+    -------------------------------------------  -----------------------------------------------------------
+    claimed, with a lease                        its lease is over: `retry` tries it again, without waiting
+    waiting for its safety net, and no item      due now: the process died between the sweep's write and its
+    lies in the delivery or retry queue          enqueueing; on the cloud it would wait `sweep_grace_s`
+    a safety net under a claimed job             due now
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from paravion.errors import LedgerUnavailable
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from paravion.adapters.embedded_database import Database
+
+
+def resume(database: Database) -> int:
+    """
+    Make what is left of the last process ready to go on; before anything else works on the directory.
+
+    Returns:
+        How many jobs were under way.
+
+    Raises:
+        LedgerUnavailable
+    """
+
+    def work(connection: sqlite3.Connection) -> int:
+        broken_off = connection.execute(
+            "UPDATE job SET lease_until = 0, due_at = MIN(due_at, 1) WHERE state = 'claimed' AND lease_until > 0"
+        ).rowcount
+        connection.execute(
+            "UPDATE job SET due_at = 1 WHERE due_at > 0 AND state IN ('ready', 'tried', 'claimed')"
+            " AND (queue_id, chunk) NOT IN (SELECT job, chunk FROM item WHERE queue IN (0, 1))"
+        )
+        return broken_off
+
+    return database.write(work, LedgerUnavailable)

@@ -1,0 +1,253 @@
+"""
+The spool on one machine: small qf and df in the database, large ones in files.
+
+    table `object`   what it holds
+    ---------------  ---------------------------------------------------------------------------------------
+    key              `qf/<queue id>` or `df/<queue id>`
+    kept_at          seconds since the epoch
+    octets           the content; NULL: it lies in the file of the same name, `qf/ab/<queue id>`
+
+What fits is not written by itself: it waits in memory and is written by the next group of the database, so that
+a mail's envelope, body and jobs are one transaction and one fsync (docs/decisions.md has the figures). Nothing was
+promised before the jobs are sent, and no group commits without everything that was put before it. A file is
+written at once: fsynced, named, its directory fsynced; its row, which makes it count, goes the same way. A body that
+several messages share is one object, which they all name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from paravion.adapters import embedded_files
+from paravion.errors import SpoolConflict, SpoolMissing, SpoolUnavailable
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from paravion.adapters.embedded_database import Database
+
+INLINE_OCTETS: Final = 128 * 1024
+"""Up to this an object lies in the database: it is written twice there (log, then file), which costs less than
+the fsyncs of a file and its directory until about here."""
+
+PENDING_OCTETS: Final = 64 << 20
+"""What may wait for a group; more waits only while groups fail, and then nothing more is taken."""
+
+PIECE_OCTETS: Final = 1 << 20
+RETENTION_S: Final = 16 * 86_400
+"""As the deployed spool's lifecycle rules (template.yaml)."""
+
+_SCHEMA: Final = "CREATE TABLE IF NOT EXISTS object (key TEXT PRIMARY KEY, kept_at REAL NOT NULL, octets BLOB)"
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """What waits for its group; `octets` is None if it lies in a file."""
+
+    octets: bytes | None
+    kept_at: float
+
+
+class EmbeddedSpool:
+    """
+    ports.Spool. There is one for a database.
+
+    Args:
+        folder: Where files lie; must exist.
+        clock: Seconds since the epoch.
+        inline_octets: Larger objects are files.
+    """
+
+    def __init__(
+        self, database: Database, folder: Path, clock: Callable[[], float], *, inline_octets: int = INLINE_OCTETS
+    ) -> None:
+        self._database = database
+        self._folder = folder
+        self._clock = clock
+        self._inline_octets = inline_octets
+        self._pending: dict[str, _Pending] = {}
+        self._pending_octets = 0
+        self._lock = threading.Lock()
+        database.define(_SCHEMA)
+        database.with_prelude(self._write_pending)
+
+    def put_body(self, queue_id: str, octets: bytes) -> None:
+        """See ports.Spool."""
+        key = f"df/{queue_id}"
+        if not self._put(key, octets) and self._get(key) != octets:
+            raise SpoolConflict(key)
+
+    def put_envelope(self, queue_id: str, octets: bytes) -> bytes | None:
+        """See ports.Spool."""
+        key = f"qf/{queue_id}"
+        return None if self._put(key, octets) else self._get(key)
+
+    def get_envelope(self, queue_id: str) -> bytes:
+        """See ports.Spool."""
+        return self._get(f"qf/{queue_id}")
+
+    def get_body(self, queue_id: str) -> bytes:
+        """See ports.Spool."""
+        return self._get(f"df/{queue_id}")
+
+    def open_body(self, queue_id: str, octets: int) -> EmbeddedBody:
+        """See ports.Spool."""
+        key = f"df/{queue_id}"
+        return EmbeddedBody(self._get, self._path(key), key, octets)
+
+    def expire(self, now: float, limit: int) -> int:
+        """
+        Remove up to `limit` objects that are older than RETENTION_S; gives how many.
+
+        Raises:
+            SpoolUnavailable
+        """
+
+        def forget(connection: sqlite3.Connection) -> list[tuple[str, bool]]:
+            # Rows lie in the order of their arrival.
+            head = connection.execute(
+                "SELECT key, kept_at, octets IS NULL FROM object ORDER BY rowid LIMIT ?", (limit,)
+            )
+            old = [(key, in_file) for key, kept_at, in_file in head if kept_at < now - RETENTION_S]
+            connection.executemany("DELETE FROM object WHERE key = ?", [(key,) for key, _ in old])
+            return old
+
+        old = self._database.write(forget, SpoolUnavailable)
+        for key, in_file in old:
+            if in_file:
+                # crash here = a file without a row, which counts as none
+                self._path(key).unlink(missing_ok=True)
+        return len(old)
+
+    def count(self) -> int:
+        """Give how many objects there are. Raises SpoolUnavailable."""
+        with self._lock:
+            waiting = len(self._pending)
+        ((count,),) = self._database.read(SpoolUnavailable, "SELECT COUNT(*) FROM object")
+        return int(count) + waiting
+
+    def _put(self, key: str, octets: bytes) -> bool:
+        """Keep an object, or say that the key is taken."""
+        if len(octets) <= self._inline_octets:
+            return self._add(key, _Pending(bytes(octets), self._clock()))
+        if self._is_taken(key):
+            return False
+        path = self._path(key)
+        try:
+            embedded_files.make_folder(path.parent)
+            temporary = embedded_files.write_temporary(path.parent, octets)
+        except OSError as exc:
+            raise SpoolUnavailable(f"{key}: {exc.strerror}") from exc
+        return self._add(key, _Pending(None, self._clock()), temporary)
+
+    def _add(self, key: str, pending: _Pending, temporary: Path | None = None) -> bool:
+        with self._lock:
+            size = len(pending.octets or b"")
+            taken = self._is_taken(key)
+            if temporary is not None:
+                try:
+                    # Without a row, a file that has the name is what a crash left: nobody was promised it.
+                    temporary.unlink() if taken else embedded_files.name_over(temporary, self._path(key))
+                except OSError as exc:
+                    raise SpoolUnavailable(f"{key}: {exc.strerror}") from exc
+            if taken:
+                return False
+            if self._pending_octets + size > PENDING_OCTETS:
+                raise SpoolUnavailable(f"{key}: too much waits to be written")
+            self._pending[key] = pending
+            self._pending_octets += size
+            return True
+
+    def _is_taken(self, key: str) -> bool:
+        # First what waits: it leaves only once the database shows it.
+        if key in self._pending:
+            return True
+        return bool(self._database.read(SpoolUnavailable, "SELECT 1 FROM object WHERE key = ?", key))
+
+    def _get(self, key: str) -> bytes:
+        pending = self._pending.get(key)
+        if pending is not None:
+            octets = pending.octets
+        else:
+            rows: list[Any] = self._database.read(SpoolUnavailable, "SELECT octets FROM object WHERE key = ?", key)
+            if not rows:
+                raise SpoolMissing(key)
+            ((octets,),) = rows
+        if octets is not None:
+            found: bytes = octets
+            return found
+        try:
+            return self._path(key).read_bytes()
+        except FileNotFoundError as exc:
+            raise SpoolMissing(key) from exc
+        except OSError as exc:
+            raise SpoolUnavailable(f"{key}: {exc.strerror}") from exc
+
+    def _path(self, key: str) -> Path:
+        kind, _, queue_id = key.partition("/")
+        return self._folder / kind / queue_id[:2] / queue_id
+
+    def _write_pending(self, connection: sqlite3.Connection) -> Callable[[], None]:
+        """Write everything that waits; the prelude of each group."""
+        if not self._pending:
+            return _nothing
+        with self._lock:
+            items = list(self._pending.items())
+        # OR IGNORE: a commit that failed may have been written all the same, with these octets.
+        connection.executemany(
+            "INSERT OR IGNORE INTO object VALUES (?, ?, ?)",
+            [(key, pending.kept_at, pending.octets) for key, pending in items],
+        )
+
+        def committed() -> None:
+            with self._lock:
+                for key, pending in items:
+                    del self._pending[key]
+                    self._pending_octets -= len(pending.octets or b"")
+
+        return committed
+
+
+def _nothing() -> None:
+    return
+
+
+class EmbeddedBody:
+    """One df: a small one is read once, however many next hops want it, a large one in pieces, anew for each."""
+
+    def __init__(self, get: Callable[[str], bytes], path: Path, key: str, octets: int) -> None:
+        self._get = get
+        self._path = path
+        self._key = key
+        self.octets = octets
+        self._kept: bytes | None = None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """See ports.Body."""
+        if self.octets <= PIECE_OCTETS:
+            if self._kept is None:
+                self._kept = await asyncio.to_thread(self._get, self._key)
+            yield self._kept
+            return
+        try:
+            file = await asyncio.to_thread(self._path.open, "rb")
+        except FileNotFoundError as exc:
+            raise SpoolMissing(self._key) from exc
+        except OSError as exc:
+            raise SpoolUnavailable(f"{self._key}: {exc.strerror}") from exc
+        with file:
+            left = self.octets
+            while left > 0:
+                try:
+                    piece = await asyncio.to_thread(file.read, PIECE_OCTETS)
+                except OSError as exc:
+                    raise SpoolUnavailable(f"{self._key}: {exc.strerror}") from exc
+                if not piece:
+                    raise SpoolUnavailable(f"{self._key}: ended {left} octets early")
+                left -= len(piece)
+                yield piece

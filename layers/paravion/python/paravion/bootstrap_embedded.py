@@ -1,0 +1,283 @@
+"""
+The composition root of one machine: PARAVION_ENGINE=embedded, PARAVION_DATA=DIR.
+
+What bootstrap.py is for functions on AWS: the same services' dependencies on an open data directory
+(adapters/embedded_data.py). All of them share it, in one process; infra/local/embedded.py runs them.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
+
+from paravion import settings
+from paravion.adapters.dns_look_ups import look_up_next_hop, look_up_txt
+from paravion.adapters.in_parallel import InParallel
+from paravion.adapters.json_event_log import JsonEventLog
+from paravion.domain.schedule import Plan
+from paravion.errors import Misconfigured
+from paravion.services.commit import CommitDeps
+from paravion.services.signing import Signer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from paravion.adapters.embedded_data import EmbeddedData
+    from paravion.adapters.smtp_client import SmtpTransport
+    from paravion.domain.next_hop import NextHop
+    from paravion.domain.outcome import Outcome
+    from paravion.ports import EventLog, Resolver, Targets, Transaction
+    from paravion.services.admin import AdminDeps
+    from paravion.services.bounce import BounceDeps
+    from paravion.services.deliver import DeliverDeps
+    from paravion.services.mta_sts import StsFinder
+    from paravion.services.pacing import PacedTransport
+    from paravion.services.retry import RetryDeps
+    from paravion.services.validate import ValidateDeps
+
+S = TypeVar("S")
+
+_WIRING: Final = (
+    "spool", "ledger", "delivery_queue", "retry_queue", "bounce_queue", "parked_queue", "secrets",
+)  # fmt: skip
+"""Settings that name a cloud's things; here the data directory is all of them."""
+
+_SWEEP_THREADS: Final = 16
+
+
+class Root:
+    """
+    Gives each service its dependencies.
+
+    Args:
+        data: Open; stays its owner's.
+        environ: Variables, as settings.py names them.
+        log: Where events go.
+    """
+
+    def __init__(self, data: EmbeddedData, environ: Mapping[str, str], log: TextIO) -> None:
+        self._data = data
+        self._environ = {settings.BY_NAME[name].variable: "embedded" for name in _WIRING} | dict(environ)
+        self._log = log
+        self._in_parallel = InParallel(_SWEEP_THREADS)
+        # One for all doors and reports: it keeps the keys that it read.
+        self._signer = Signer(data.secrets, time.monotonic)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._in_parallel.close()
+
+    def validate(self) -> ValidateDeps:
+        """What services/validate.py needs."""
+        from paravion.services.validate import ValidateDeps
+
+        own = self._settings(settings.ValidateSettings)
+        data = self._data
+        return ValidateDeps(
+            settings=own,
+            to_commit=self._commit_deps(),
+            secrets=data.secrets,
+            signer=self._signer,
+            identities=data.identities,
+            tables=data.tables,
+            uploads=data.uploads,
+            event_log=self._event_log("validate", own.log_level),
+            clock=time.time,
+            entropy=secrets.token_bytes,
+        )
+
+    def deliver(self) -> DeliverDeps:
+        """What services/deliver.py needs; its transport belongs to the loop that uses it."""
+        from paravion.adapters.dns_resolver import DnsResolver
+        from paravion.adapters.smtp_client import SmtpTransport
+        from paravion.domain.next_hop import route
+        from paravion.domain.tls_policy import TlsMode
+        from paravion.services.access import NextHosts
+        from paravion.services.deliver import DeliverDeps
+        from paravion.services.pacing import PacedTransport
+        from paravion.services.route_login import RouteLogin
+
+        own = self._settings(settings.DeliverSettings)
+        data = self._data
+        resolver = DnsResolver()
+        if own.dane_resolver is not None:
+            address, port = own.dane_resolver
+            resolver = DnsResolver([address], port=port, validating=True)
+        event_log = self._event_log("deliver", own.log_level)
+        transport = SmtpTransport(
+            own.hostname,
+            resolver,
+            connect_timeout_s=own.connect_timeout_s,
+            connections_per_host=own.host_concurrency,
+            tls=TlsMode(own.tls),
+            tls_fallback=own.tls_fallback == "yes",
+            ca_file=own.tls_ca_file,
+            credential_of=RouteLogin(lambda: data.secrets),
+            chunking=own.chunking == "on",
+            admit=NextHosts(data.tables),
+        )
+        paced = PacedTransport(
+            transport,
+            data.hosts,
+            event_log,
+            clock=time.time,
+            draw=secrets.SystemRandom().random,
+            new_token=partial(secrets.token_hex, 8),
+        )
+        return DeliverDeps(
+            spool=data.spool,
+            queues=data.queues,
+            ledger=data.ledger,
+            resolver=resolver,
+            transport=AwakeTransport(paced, transport),
+            event_log=event_log,
+            smarthost=route(own.relay, own.relay_tls, own.relay_credential),
+            tables=data.tables,
+            targets=self._targets(own, resolver),
+            suppression=data.suppression,
+            suppression_reasons=own.suppression_reasons,
+            clock=time.time,
+            new_token=partial(secrets.token_hex, 8),
+            transcripts=data.transcripts if own.transcripts == "on" else None,
+            mta_sts=self._sts_finder(own, resolver, event_log) if own.mta_sts == "on" else None,
+        )
+
+    def retry(self) -> RetryDeps:
+        """What services/retry.py needs."""
+        from paravion.services.retry import RetryDeps
+
+        own = self._settings(settings.RetrySettings)
+        data = self._data
+        return RetryDeps(
+            spool=data.spool,
+            queues=data.queues,
+            ledger=data.ledger,
+            event_log=self._event_log("retry", own.log_level),
+            plan=Plan(
+                own.retry_intervals_s, own.retry_jitter_ratio, own.queue_warn_s, own.queue_return_s, own.fault_backoff_s
+            ),
+            sweep_grace_s=own.sweep_grace_s,
+            in_parallel=self._in_parallel,
+            clock=time.time,
+            jitter=secrets.SystemRandom().random,
+        )
+
+    def bounce(self) -> BounceDeps:
+        """What services/bounce.py needs."""
+        from paravion.services.bounce import BounceDeps
+        from paravion.services.suppress import SuppressDeps
+
+        own = self._settings(settings.BounceSettings)
+        event_log = self._event_log("bounce", own.log_level)
+        return BounceDeps(
+            to_commit=self._commit_deps(),
+            ledger=self._data.ledger,
+            to_suppress=SuppressDeps(
+                self._data.suppression, own.suppression_reasons, own.suppression_expiry_s, event_log
+            ),
+            signer=self._signer,
+            event_log=event_log,
+            hostname=own.hostname,
+            postmaster=own.postmaster,
+            return_s=own.queue_return_s,
+            clock=time.time,
+            tables=self._data.tables,
+            local_domains=own.local_domains,
+            max_expansion_count=own.max_expansion_count,
+        )
+
+    def admin(self) -> AdminDeps:
+        """What services/admin.py needs."""
+        from paravion.adapters.dkim_keygen import new_private_key
+        from paravion.services.admin import AdminDeps
+
+        own = self._settings(settings.AdminSettings)
+        data = self._data
+        return AdminDeps(
+            settings=own,
+            spool=data.spool,
+            ledger=data.ledger,
+            secrets=data.secrets,
+            identities=data.identities,
+            tables=data.tables,
+            hosts=data.hosts,
+            suppression=data.suppression,
+            uploads=data.uploads,
+            next_hop=look_up_next_hop,
+            resolver_txt=look_up_txt,
+            event_log=self._event_log("admin", own.log_level),
+            clock=time.time,
+            new_token=partial(secrets.token_hex, 16),
+            new_private_key=new_private_key,
+            transcripts=data.transcripts,
+        )
+
+    def _sts_finder(self, own: settings.DeliverSettings, resolver: Resolver, event_log: EventLog) -> StsFinder:
+        from paravion.adapters.sts_policy_host import HttpsPolicyHost
+        from paravion.services.mta_sts import StsFinder
+
+        host = HttpsPolicyHost(resolver, ca_file=own.tls_ca_file)
+        return StsFinder(resolver, host, self._data.tls_policies, event_log, time.time)
+
+    def _targets(self, own: settings.DeliverSettings, resolver: Resolver) -> Targets:
+        from paravion.adapters.targets import AllTargets
+        from paravion.domain.target import AllowedTargets
+
+        if own.alias_target_arns:
+            # A large message is handed over by its place in the spool, which nobody there could read.
+            setting = settings.BY_NAME["alias_target_arns"].variable
+            raise Misconfigured([f"{setting}: on one machine aliases may name webhooks, nothing of AWS's"])
+        allowed = AllowedTargets((), own.webhook_hosts, own.webhook_private_hosts)
+
+        def new_webhooks() -> Targets:
+            from paravion.adapters.webhook_targets import WebhookTargets
+
+            timeout_s = own.connect_timeout_s
+            return WebhookTargets(allowed, resolver, self._data.secrets, time.time, connect_timeout_s=timeout_s)
+
+        return AllTargets(allowed, _no_client, new_webhooks, "")
+
+    def _commit_deps(self) -> CommitDeps:
+        return CommitDeps(self._data.spool, self._data.queues, _in_turn)
+
+    def _settings(self, kind: type[S]) -> S:
+        return settings.from_env(kind, self._environ)
+
+    def _event_log(self, service: str, level: str) -> JsonEventLog:
+        return JsonEventLog(service, level, self._log, time.time)
+
+
+class AwakeTransport:
+    """
+    ports.Transport of a process that is never frozen: what goes on behind the answers ends by itself.
+
+    A function settles at the end of each batch, when nobody else sends. Here others always do: waiting for all that
+    goes on behind them could last for ever.
+    """
+
+    def __init__(self, paced: PacedTransport, transport: SmtpTransport) -> None:
+        self._paced = paced
+        self._transport = transport
+
+    async def send(self, hop: NextHop, transaction: Transaction, deadline: float) -> dict[int, Outcome]:
+        """See ports.Transport."""
+        return await self._paced.send(hop, transaction, deadline)
+
+    async def settle(self) -> None:
+        """See ports.Transport."""
+
+    async def close(self) -> None:
+        """Finish what goes on, once nobody sends any more, and take leave of the hosts."""
+        await self._paced.settle()
+        await self._transport.close()
+
+
+def _no_client(service: str, region: str) -> Any:
+    raise NotImplementedError(f"no {service} in {region}: nothing of AWS's is allowed here")
+
+
+def _in_turn(calls: Sequence[Callable[[], Any]]) -> list[Any]:
+    """A small object is in memory after its put: threads would cost more than they save."""
+    return [call() for call in calls]

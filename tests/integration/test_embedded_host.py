@@ -1,0 +1,283 @@
+"""`paravion up` on a data directory: one owner, a clean stop, and what SIGKILL leaves to the next life."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import dataclasses
+import http.client
+import io
+import json
+import os
+import random
+import signal
+import smtplib
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+import pytest
+
+from infra.local import embedded_doors
+from infra.local.embedded import EmbeddedEngine
+from infra.local.inbox import Inbox, InboxServer
+from infra.local.options import read_options
+from paravion.adapters.embedded_data import EmbeddedData
+from paravion.domain.queue import State
+from paravion.domain.ses_smtp_password import smtp_password
+from paravion.errors import QueueUnavailable
+from paravion.ports import QueueName
+
+ROOT = Path(__file__).resolve().parents[2]
+UP = [sys.executable, "-c", "import sys; from paravion.cli.main import main; sys.exit(main(sys.argv[1:]))", "up"]
+QUICK = ["retry_intervals_s=0.3", "retry_jitter_ratio=0", "sweep_interval_s=0.2", "fault_backoff_s=0.2"]
+KEY, SECRET = "AKIAPARAVIONLOCAL000", "paravion-local-secret-key-not-for-production"
+PATIENCE_S = 30.0
+
+
+def _environ() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PARAVION_", "AWS_"))}
+    return {**kept, "PYTHONPATH": f"{ROOT / 'layers/paravion/python'}:{ROOT}"}
+
+
+class Up:
+    """A running `paravion up`; `running` has them all, to be ended with the test."""
+
+    running: ClassVar[list[Up]] = []
+
+    def __init__(self, folder: Path, relay: str) -> None:
+        words = ["--data", str(folder), "--relay", relay]
+        for door in ("api", "smtp", "smtps"):
+            words += [f"--{door}", "127.0.0.1:0"]
+        for setting in QUICK:
+            words += ["--set", setting]
+        self.process = subprocess.Popen(
+            [*UP, *words], cwd=ROOT, env=_environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.running.append(self)
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(self.end())
+        self.places = dict(word.partition("=")[::2] for word in line.split()[2:])
+
+    def end(self, number: int | None = None) -> str:
+        """Send a signal, wait for the end, and give what was said on standard error."""
+        if number is not None:
+            self.process.send_signal(number)
+        try:
+            return self.process.communicate(timeout=PATIENCE_S)[1]
+        finally:
+            self.process.kill()
+
+    def submit(self, *recipients: str) -> str:
+        """Submit; gives the queue id, after a 202."""
+        connection = http.client.HTTPConnection(urlsplit(self.places["api"]).netloc, timeout=10)
+        token = base64.b64encode(f"{KEY}:{smtp_password(SECRET, 'us-east-1')}".encode()).decode()
+        content = base64.b64encode(b"From: me@example.org\r\nSubject: x\r\n\r\nbody\r\n").decode()
+        body = {"reverse_path": "me@example.org", "recipients": list(recipients), "content": content}
+        headers = {"Content-Type": "application/json", "Authorization": f"Basic {token}"}
+        connection.request("POST", "/v1/messages", json.dumps(body), headers)
+        answer = connection.getresponse()
+        fields = json.loads(answer.read())
+        connection.close()
+        assert answer.status == 202, fields
+        queue_id: str = fields["queue_id"]
+        return queue_id
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_left() -> Iterator[None]:
+    """Whatever a test's failure left running is ended."""
+    yield
+    while Up.running:
+        up = Up.running.pop()
+        if up.process.returncode is None:
+            up.end(signal.SIGKILL)
+
+
+@pytest.fixture
+def sink() -> Iterator[tuple[Inbox, str]]:
+    """A next hop that outlives the engine: what it took, and its address."""
+    inbox, loop = Inbox(), asyncio.new_event_loop()
+    server = InboxServer(inbox)
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
+    yield inbox, f"127.0.0.1:{server.port}"
+    asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+    loop.close()
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def _taken(inbox: Inbox) -> Counter[str]:
+    return Counter(path for mail in inbox.messages() for path in mail.rcpt_tos)
+
+
+def test_mail_waits_through_a_stop(tmp_path: Path, sink: tuple[Inbox, str]) -> None:
+    """A deferred mail outlives a clean stop, and is delivered by the next life."""
+    inbox, relay = sink
+    first = Up(tmp_path / "data", relay)
+    queue_id = first.submit("busy-once@example.net")
+    said = first.end(signal.SIGTERM)
+    assert (first.process.returncode, "Traceback" in said) == (0, False)
+    assert f"everything is kept in {tmp_path / 'data'}" in said
+    second = Up(tmp_path / "data", relay)
+    inbox.wait(lambda mails: len(mails) == 1, PATIENCE_S)
+    assert second.end(signal.SIGINT) is not None
+    assert second.process.returncode == 0
+    with EmbeddedData(tmp_path / "data", time.time) as data:
+        (record,) = data.ledger.load_message(queue_id)
+        assert record.state is State.DONE
+        assert data.queues.depth(QueueName.DELIVERY) == {"visible": 0, "in_flight": 0}
+
+
+def test_second_instance_is_refused_by_name(tmp_path: Path) -> None:
+    """With the first one's process number; the first goes on."""
+    first = Up(tmp_path / "data", "inbox")
+    with pytest.raises(RuntimeError, match=f"data is in use by process {first.process.pid}"):
+        Up(tmp_path / "data", "inbox")
+    first.submit("good@example.net")
+    first.end(signal.SIGTERM)
+    assert first.process.returncode == 0
+
+
+def test_killed_at_any_time_nothing_accepted_is_lost(tmp_path: Path, sink: tuple[Inbox, str]) -> None:
+    """
+    SIGKILL while mail comes in and goes out, a few times: every 202 ends at the sink.
+
+    Twice there is only what the sink had taken when the process died (RFC 1047).
+    """
+    inbox, relay = sink
+    accepted: list[str] = []
+    draws = random.Random(3)
+    for life in range(3):
+        up = Up(tmp_path / "data", relay)
+        dead = threading.Event()
+
+        def submit(number: int, up: Up = up, life: int = life, dead: threading.Event = dead) -> None:
+            for serial in range(10_000):
+                address = f"r{life}-{number}-{serial}@example.net"
+                try:
+                    up.submit(address)
+                except (OSError, http.client.HTTPException):
+                    return
+                accepted.append(address)
+                if dead.is_set():
+                    return
+
+        threads = [threading.Thread(target=submit, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        time.sleep(draws.uniform(0.2, 0.8))
+        up.end(signal.SIGKILL)
+        dead.set()
+        for thread in threads:
+            thread.join()
+    up = Up(tmp_path / "data", relay)
+    _wait_for(lambda: set(accepted) <= set(_taken(inbox)))
+    up.end(signal.SIGTERM)
+    taken = _taken(inbox)
+    twice = sum(count - 1 for count in taken.values())
+    print(f"{len(accepted)} accepted, {sum(taken.values())} taken, {twice} twice")
+    assert len(accepted) > 10
+    # At most what was under way at a kill: the jobs that run at once.
+    assert twice <= 3 * 100
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[EmbeddedEngine]:
+    """An engine in this process."""
+    words = {"api": "127.0.0.1:0", "smtp": "127.0.0.1:0", "smtps": "127.0.0.1:0", "data": str(tmp_path / "data")}
+    options = read_options(ROOT / "template.yaml", words, QUICK, {})
+    with EmbeddedEngine(options, io.StringIO()) as running:
+        yield running
+
+
+def _ask(engine: EmbeddedEngine, path: str, method: str = "GET", body: bytes = b"") -> tuple[int, str | None]:
+    connection = http.client.HTTPConnection(urlsplit(engine.api_url).netloc, timeout=10)
+    connection.request(method, path, body)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer.status, answer.getheader("retry-after")
+
+
+def test_too_much_at_once_is_put_off_before_it_is_taken(
+    engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503 with Retry-After."""
+    assert _ask(engine, "/v1/health") == (200, None)
+    monkeypatch.setattr(embedded_doors, "BUSY", 0)
+    assert _ask(engine, "/v1/health") == (503, "5")
+
+
+def test_store_that_fails_is_told_as_transient(engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk: 4yz at the SMTP door, after everything was said, and nothing is kept."""
+
+    def full(*_: object) -> None:
+        raise QueueUnavailable("paravion.db: database or disk is full")
+
+    monkeypatch.setattr(engine.data.queues, "send", full)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    host, _, port = (engine.smtp_address or "").rpartition(":")
+    with smtplib.SMTP(host, int(port), timeout=10) as session:
+        session.starttls(context=context)
+        session.login(KEY, smtp_password(SECRET, "us-east-1"))
+        with pytest.raises(smtplib.SMTPDataError) as error:
+            session.sendmail("me@example.org", ["you@example.net"], b"From: me@example.org\r\n\r\nx\r\n")
+    assert 400 <= error.value.smtp_code < 500
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/uploads/x", 405), ("PUT", "/uploads/x", 403), ("PUT", "/uploads/x?octets=1&expires=9&signature=", 403)],
+)
+def test_upload_without_a_ticket_is_refused(engine: EmbeddedEngine, method: str, path: str, status: int) -> None:
+    """Only a URL of ours."""
+    assert _ask(engine, path, method, b"x")[0] == status
+
+
+def test_credential_that_an_operator_disabled_stays_so(tmp_path: Path) -> None:
+    """The first credential is made once; a new secret for it is taken."""
+    words: dict[str, Any] = {"api": "127.0.0.1:0", "data": str(tmp_path / "data")}
+    for changes, expected in (
+        ({}, {"secret_key": SECRET, "enabled": True, "operator": True}),
+        ({}, {"secret_key": SECRET, "enabled": False}),
+        ({"secret_key": "new"}, {"secret_key": "new", "enabled": False, "operator": True}),
+    ):
+        options = dataclasses.replace(
+            read_options(ROOT / "template.yaml", {**words, **changes}, [], {}), front_door=False
+        )
+        with EmbeddedEngine(options, io.StringIO()) as running:
+            name = f"credentials/{KEY}"
+            assert json.loads(running.data.secrets.get(name) or "") == expected
+            running.data.secrets.put(name, json.dumps({"secret_key": SECRET, "enabled": False}))
+
+
+def test_busy_port_is_named_and_the_directory_is_free_again(engine: EmbeddedEngine, tmp_path: Path) -> None:
+    """A start that fails leaves nothing locked."""
+    port = engine.api_url.rpartition(":")[2]
+    words = {"api": f"127.0.0.1:{port}", "data": str(tmp_path / "other")}
+    options = read_options(ROOT / "template.yaml", words, [], {})
+    with pytest.raises(OSError, match=f"--api 127.0.0.1:{port}: "):
+        EmbeddedEngine(options, io.StringIO()).start()
+    with contextlib.closing(EmbeddedData(tmp_path / "other", time.time)):
+        pass
