@@ -22,6 +22,7 @@ from paravion.domain.smtp_dialogue import (
     Whole,
     fitting,
     introduce,
+    opening,
     parse_ehlo,
     transact,
 )
@@ -197,6 +198,25 @@ def test_transaction_follows_its_answers(key):
     assert expected == wrote
     assert results == [done.verdicts[n].outcome.result for n in range(2)]
     assert (intact, needs_reset) == (done.intact, done.reset)
+
+
+@pytest.mark.parametrize("key", [key for key, row in TRANSACTIONS.items() if row[0] is PIPE and not row[1]])
+def test_transaction_whose_opening_is_written_says_the_same_and_comes_to_the_same(key):
+    """Its words before the content have gone behind another's dot: the rest is as ever."""
+    over, _, answers, expected, *_ = TRANSACTIONS[key]
+    _, done = play(transact(over, TWO), answers)
+    wrote, behind = play(transact(over, TWO, written=True), answers)
+    assert [opening(over, TWO).decode(), *wrote] == expected
+    assert behind == done
+
+
+@pytest.mark.parametrize(
+    ("over", "sent"),
+    [(STEP, TWO), (PIPE, request("b@y", "c\r\n@y", envid="a b")), (PIPE, request("b\r\n@y"))],
+    ids=["no PIPELINING", "nothing can be sent", "nobody can be sent to"],
+)
+def test_nothing_is_written_ahead_where_nothing_can_be(over, sent):
+    assert opening(over, sent) == b""
 
 
 @pytest.mark.parametrize(("key", "scope"), [("dot_lost", Scope.DESTINATION), ("content_lost", Scope.HOST)])

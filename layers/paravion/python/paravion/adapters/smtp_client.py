@@ -8,6 +8,11 @@ Connections are kept between transactions, jobs and warm invocations, on the one
 keeps. One that died meanwhile costs a reconnect and nothing else: whatever goes wrong over a kept
 connection before the final dot is repeated over a fresh one. After the final dot nothing is repeated.
 
+While somebody waits for a host all of whose places are taken, his commands leave with the final dot of a message before
+his (`_Behind`): one round trip and one write for each message. He was never in doubt: unless that message's end is
+answered in time and the connection lives on, he is back in the line, and a host that does not bear it is not asked so
+again.
+
 How much TLS a host must show is domain/tls_policy.py's; unless somebody asks for more it is opportunistic
 (RFC 7435): used where offered, certificates unverified, in clear where the handshake fails, since refusing would
 only send the same mail unencrypted through somebody else's. A kept connection carries only what its own TLS
@@ -26,6 +31,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from paravion.adapters.smtp_line import Line, Waiting
 from paravion.adapters.smtp_tls import check, context_for, is_verified, result_of
 from paravion.domain import budget, status
 from paravion.domain.envelope import CHUNK_RECIPIENTS
@@ -46,6 +52,7 @@ from paravion.domain.smtp_dialogue import (
     failed_tls,
     fitting,
     introduce,
+    opening,
     secured,
     transact,
 )
@@ -69,6 +76,7 @@ if TYPE_CHECKING:
 
     from paravion.domain.next_hop import MxHost, NextHop
     from paravion.domain.sasl import Credential
+    from paravion.domain.tls_facts import TlsFacts
     from paravion.domain.transcript import Recorder
     from paravion.domain.verdict import Answer
     from paravion.ports import Body, Resolver, Transaction
@@ -83,9 +91,12 @@ _WRITE_OCTETS: Final = 131_072  # one piece handed to the socket; what it can't 
 _REUSE_MESSAGES: Final = 100  # then a fresh connection, so that hosts may balance their load
 _TRUSTED_IDLE_S: Final = 1.0  # nothing forgets a connection sooner
 _FAIR_S: Final = 10.0  # who is silent for that long is silent
+_BEHIND_S: Final = 2.0  # longest that somebody called waits for the dot before his
 _KNOWN_HOSTS: Final = 10_000  # some megabyte of names
 _DNS: Final = "DNS"
 _LOCAL: Final = "LOCAL"
+
+_SILENCE: Final = Fault(FaultKind.TIMED_OUT)
 
 T = TypeVar("T")
 
@@ -184,9 +195,9 @@ class _Connection(asyncio.Protocol):
             return self._lost
         return Fault(FaultKind.TIMED_OUT) if self._paused else None
 
-    def is_worn_out(self, session: Session) -> bool:
-        """It carried as many messages as its host allows, or as we think fit."""
-        return self.used >= min(_REUSE_MESSAGES, session.extensions.mail_max or _REUSE_MESSAGES)
+    def is_worn_out(self, session: Session, more: int = 0) -> bool:
+        """It carried as many messages as its host allows, or as we think fit, or will have after some more."""
+        return self.used + more >= min(_REUSE_MESSAGES, session.extensions.mail_max or _REUSE_MESSAGES)
 
     async def start_tls(self, seconds: float) -> TlsUp | Fault:
         """Make the handshake, forgetting what was received in clear beyond the last reply (RFC 3207 5)."""
@@ -275,9 +286,57 @@ class _HostState:
     """What is shared between all transactions to one host."""
 
     key: tuple[str, int, bool, bool, str]
-    slots: asyncio.Semaphore
+    line: Line[_Attempt, _Ride]
     users: int = 0
     idle: list[_Connection] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Ride:
+    """A connection handed over, over which one's commands have gone already: for these positions."""
+
+    connection: _Connection
+    positions: Sequence[int]
+    octets: bytes
+
+
+class _Behind:
+    """What may follow a message's final dot: the commands of one who waits for his turn at the same host."""
+
+    def __init__(self, line: Line[_Attempt, _Ride], choose: Callable[[_Attempt], _Ride | None]) -> None:
+        self._line = line
+        self._choose = choose
+        self._called: Waiting[_Attempt, _Ride] | None = None
+        self._ride: _Ride | None = None
+        self.is_late = False  # the dot's answer kept him waiting for too long
+
+    @property
+    def is_written(self) -> bool:
+        """Somebody's commands have gone out."""
+        return self._ride is not None
+
+    def octets(self) -> bytes:
+        """Call somebody, and give his commands; b"" if there is nobody."""
+        first = self._line.first()
+        self._ride = self._choose(first.who) if first is not None else None
+        if self._ride is None:
+            return b""
+        self._line.call()
+        self._called = first
+        return self._ride.octets
+
+    def give_up(self, *, late: bool = False) -> None:
+        """Send whoever was called back to the line's head: this connection will not do."""
+        self.is_late = self.is_late or late
+        if self._called is not None:
+            self._line.put_back(self._called)
+            self._called = None
+
+    def hand_over(self) -> bool:
+        """Give the connection and our place to whom we called; False if he is gone."""
+        if self._called is None or self._ride is None:
+            return False
+        return self._line.hand_over(self._called, self._ride)
 
 
 @dataclass(slots=True)
@@ -305,6 +364,7 @@ class _Attempt:
     sessions_left: int = MAX_SESSIONS
     tried_at: float = 0.0  # the latest connection
     converted: Transaction | None = None
+    has_place: bool = False
 
     @property
     def recorder(self) -> Recorder:
@@ -427,6 +487,7 @@ class SmtpTransport:
         self._credential_of = credential_of
         self._chunking = chunking
         self._bdat: dict[str, bool] = {}  # hosts that offer it: whether they understand it
+        self._one_by_one: set[str] = set()  # hosts that did not bear commands behind a final dot
         self._hosts: dict[tuple[str, int, bool, bool, str], _HostState] = {}
         self._idle_count = 0
         self._asked: dict[str, asyncio.Task[Credential | Outcome]] = {}
@@ -465,27 +526,27 @@ class SmtpTransport:
             await asyncio.wait([connection.closed for connection in self._leaving])
 
     @asynccontextmanager
-    async def _slot(self, host: MxHost, hop: NextHop, deadline: float) -> AsyncIterator[_HostState | None]:
-        """Wait for one of the host's slots; None if the deadline comes first."""
+    async def _place(
+        self, host: MxHost, hop: NextHop, attempt: _Attempt
+    ) -> AsyncIterator[tuple[_HostState, _Ride | None] | None]:
+        """Wait for one of the host's places; None if the deadline comes first."""
         key = (host.name, host.port, host.allow_private, host.by_route, hop.credential)
         state = self._hosts.get(key)
         if state is None:
-            state = self._hosts[key] = _HostState(key, asyncio.Semaphore(self._connections_per_host))
+            state = self._hosts[key] = _HostState(key, Line(self._connections_per_host, _drop))
         state.users += 1
         try:
-            if state.slots.locked():
-                try:
-                    async with asyncio.timeout_at(deadline):
-                        await state.slots.acquire()
-                except TimeoutError:
-                    yield None
-                    return
-            else:
-                await state.slots.acquire()
             try:
-                yield state
+                ride = await state.line.take(attempt, attempt.deadline)
+            except TimeoutError:
+                yield None
+                return
+            attempt.has_place = True
+            try:
+                yield state, ride
             finally:
-                state.slots.release()
+                if attempt.has_place:
+                    state.line.give_back()
         finally:
             state.users -= 1
             self._forget(state)
@@ -494,28 +555,31 @@ class SmtpTransport:
         for host in hop.hosts:
             if not attempt.goes_on():
                 return
-            async with self._slot(host, hop, attempt.deadline) as state:
-                if state is None:
+            async with self._place(host, hop, attempt) as place:
+                if place is None:
                     text = f"No free connection to {host.name} in time"
                     attempt.note(text)
                     attempt.settle_all(ours(status.SYSTEM_BUSY, text, _LOCAL, Peer(host.name), Scope.HOST))
                 else:
-                    await self._try_host(host, state, attempt)
+                    await self._try_host(host, *place, attempt)
 
     def _forget(self, state: _HostState) -> None:
         """Drop the state of a host that nobody uses and no connection leads to."""
         if not state.users and not state.idle:
             self._hosts.pop(state.key, None)
 
-    async def _try_host(self, host: MxHost, state: _HostState, attempt: _Attempt) -> None:
+    async def _try_host(self, host: MxHost, state: _HostState, ride: _Ride | None, attempt: _Attempt) -> None:
         """Try a kept connection, then the host's addresses, until one session has decided for the host."""
         policy = await self._policy(host, attempt)
+        if ride is not None and not (isinstance(policy, TlsPolicy) and _suits(ride.connection, policy)):
+            _drop(ride)
+            ride = None
         if isinstance(policy, Verdict):
             attempt.note(f"{host.name}: {policy.outcome.status} {policy.outcome.text}")
             attempt.settle_all(policy)
             return
-        kept = self._take_idle(state, policy)
-        if kept is not None and not await self._use(kept, state, attempt):
+        kept = ride.connection if ride is not None else self._take_idle(state, policy)
+        if kept is not None and not await self._use(kept, state, attempt, ride):
             attempt.sessions_left -= 1
             return
         for address in await self._addresses(host, attempt):
@@ -541,8 +605,7 @@ class SmtpTransport:
                     dane = await self._resolver.tlsa(host.name, host.port, hop.policy_domain)
             except TimeoutError:
                 dane = DaneFinding(failed="timed out")
-        own = own_mode(self._tls, hop.tls, required=attempt.transaction.tls_required)
-        policy = policy_for(host.name, own, fallback=self._tls_fallback, sts=hop.sts, dane=dane)
+        policy = self._policy_by(host.name, attempt, dane)
         if isinstance(policy, TlsPolicy):
             return policy
         peer = Peer(host.name, tls_facts=policy)
@@ -550,6 +613,10 @@ class SmtpTransport:
             return ours(status.DNS_TEMPFAIL, f"TLSA records of {host.name}: {dane.failed}", _DNS, peer, Scope.HOST)
         text = f"{host.name} is none of the hosts that the MTA-STS policy of {hop.policy_domain} allows"
         return ours(status.TLS_UNTRUSTED, text, _LOCAL, peer, Scope.HOST)
+
+    def _policy_by(self, name: str, attempt: _Attempt, dane: DaneFinding) -> TlsPolicy | TlsFacts:
+        own = own_mode(self._tls, attempt.hop.tls, required=attempt.transaction.tls_required)
+        return policy_for(name, own, fallback=self._tls_fallback, sts=attempt.hop.sts, dane=dane)
 
     async def _addresses(self, host: MxHost, attempt: _Attempt) -> list[str]:
         """Give the addresses that may be connected to; with none, everybody who is pending is settled."""
@@ -694,9 +761,14 @@ class SmtpTransport:
             recorder.note(loop.time(), connection.tls_facts)
         return connection
 
-    async def _use(self, connection: _Connection, state: _HostState, attempt: _Attempt) -> bool:
+    async def _use(  # noqa: C901, PLR0912, PLR0915 (every way in which a connection is left, told once)
+        self, connection: _Connection, state: _HostState, attempt: _Attempt, ride: _Ride | None = None
+    ) -> bool:
         """
         Send what is pending over an open connection, in as many transactions as that takes.
+
+        Args:
+            ride: The first transaction's commands are on their way.
 
         Returns:
             True if another connection to the same host may do better, because this one ended. Nothing is put
@@ -711,13 +783,19 @@ class SmtpTransport:
             attempt.recorder.begin(asyncio.get_running_loop().time(), f"{text}, after {connection.used} transactions")
         connection.recorder = attempt.recorder
         todo = list(attempt.pending)
-        ended = False
+        ended = handed_over = False
+        behind: _Behind | None = None
         try:
             while todo and not ended:
                 waiting = {position: attempt.pending[position] for position in todo}
-                group = {n: waiting.pop(n) for n in fitting(session.extensions, waiting, CHUNK_RECIPIENTS)}
+                positions = ride.positions if ride else fitting(session.extensions, waiting, CHUNK_RECIPIENTS)
+                group = {n: waiting.pop(n) for n in positions}
                 todo = list(waiting)
-                result = await self._transact(connection, session, group, attempt, kept=kept)
+                behind = None if todo else self._behind(connection, session, state)
+                if ride is not None:
+                    attempt.recorder.sent(asyncio.get_running_loop().time(), Stage.MAIL, ride.octets)
+                result = await self._transact(connection, session, group, attempt, behind, kept=kept, ride=ride)
+                ride = None
                 verdicts = result.verdicts
                 if kept and not result.intact:
                     verdicts = {n: verdict for n, verdict in verdicts.items() if verdict.scope is not Scope.HOST}
@@ -734,6 +812,13 @@ class SmtpTransport:
                     attempt.settle(dict.fromkeys(todo, shared))
                     todo = []
                     ended = shared.scope is Scope.HOST
+                if behind is not None and behind.is_written:
+                    handed_over = result.intact and behind.hand_over()
+                    attempt.has_place = not handed_over
+                    if behind.is_late:
+                        self._take_one_by_one(session)
+                    # Not handed over it is no good for anybody: its host waits for a message that nobody will send.
+                    return ended
                 if not result.intact:
                     return ended
                 if connection.is_worn_out(session):
@@ -745,9 +830,40 @@ class SmtpTransport:
                 self._keep(connection, state)
             return ended
         finally:
+            if not handed_over and behind is not None:
+                behind.give_up()
             connection.recorder = SILENT
-            if connection.home is None and connection not in self._leaving:
+            if not handed_over and connection.home is None and connection not in self._leaving:
                 connection.abort()
+
+    def _behind(self, connection: _Connection, session: Session, state: _HostState) -> _Behind | None:
+        """Say what may follow the next message over a connection: nothing, unless the host is known to bear it."""
+        name, extensions = session.peer.name, session.extensions
+        by_bdat = self._chunking and extensions.chunking and self._bdat.get(name) is not False
+        if not connection.used or not extensions.pipelining or by_bdat or name in self._one_by_one:
+            return None
+        return _Behind(state.line, lambda attempt: self._ride(connection, session, attempt))
+
+    def _ride(self, connection: _Connection, session: Session, attempt: _Attempt) -> _Ride | None:
+        """Give an attempt's commands for over a connection that is in use, if it can go over that at all."""
+        transaction = attempt.transaction
+        if attempt.hop.secure or connection.is_worn_out(session, more=1) or not attempt.goes_on():
+            return None
+        if transaction.body_type == EIGHT_BIT and not session.extensions.takes_eight_bit:
+            return None
+        policy = self._policy_by(session.peer.name, attempt, NO_DANE)
+        if not (isinstance(policy, TlsPolicy) and satisfies(policy, connection.policy, session.peer.tls_facts)):
+            return None
+        positions = fitting(session.extensions, attempt.pending, CHUNK_RECIPIENTS)
+        group = {position: attempt.pending[position] for position in positions}
+        octets = opening(session, _request(transaction, group))
+        return _Ride(connection, positions, octets) if octets else None
+
+    def _take_one_by_one(self, session: Session) -> None:
+        """Put nothing more behind a final dot for this host."""
+        if len(self._one_by_one) >= _KNOWN_HOSTS:
+            self._one_by_one.clear()
+        self._one_by_one.add(session.peer.name)
 
     async def _transact(
         self,
@@ -755,8 +871,10 @@ class SmtpTransport:
         session: Session,
         group: Mapping[int, tuple[str, tuple[str, ...], str]],
         attempt: _Attempt,
+        behind: _Behind | None,
         *,
         kept: bool,
+        ride: _Ride | None,
     ) -> Transacted:
         transaction = attempt.transaction
         if transaction.body_type == EIGHT_BIT and not session.extensions.takes_eight_bit:
@@ -766,22 +884,25 @@ class SmtpTransport:
                 verdict = ours(status.CONVERSION_REFUSED, text, _LOCAL, session.peer, Scope.MESSAGE)
                 return Transacted(dict.fromkeys(group, verdict), intact=True, reset=connection.reset)
             transaction = converted
-        request = Request(
-            transaction.reverse_path,
-            group,
-            transaction.header,
-            transaction.body.octets,
-            transaction.body_type,
-            transaction.smtputf8,
-            transaction.ret,
-            transaction.envid,
-        )
+        request = _request(transaction, group)
+        body, deadline = transaction.body, attempt.deadline
+        if ride is not None:
+            dialogue = transact(session, request, written=True)
+            result = await _drive(connection, dialogue, deadline, body, budget.REUSED_ANSWER_S, behind)
+            refused = any(_is_refused_mail(verdict.outcome) for verdict in result.verdicts.values())
+            if refused or not result.intact:
+                self._take_one_by_one(session)
+            if not refused or not result.intact:
+                return result
+            # Maybe for what stood before it: asked by itself it is answered for itself.
+            attempt.note("MAIL again, by itself")
+            connection.reset = True
         is_old = kept and asyncio.get_running_loop().time() - connection.fresh_at > _TRUSTED_IDLE_S
         # Over one that may have died everything would be in doubt: a deferral, where DATA costs a reconnect.
         bdat = self._bdat.get(session.peer.name) if self._chunking and not is_old else False
         dialogue = transact(session, request, reset=connection.reset, bdat=bdat)
         first_s = budget.REUSED_ANSWER_S if is_old else None
-        result = await _drive(connection, dialogue, attempt.deadline, transaction.body, first_s)
+        result = await _drive(connection, dialogue, deadline, body, first_s, behind)
         for verdict in set(result.verdicts.values()):
             if verdict.outcome.command == _LOCAL:
                 attempt.note_ours(verdict)
@@ -799,12 +920,7 @@ class SmtpTransport:
             if not connection.is_usable or now - connection.fresh_at > self._idle_limit_s:
                 self._quit(self._take(connection, state))
                 continue
-            session = connection.session
-            assert session is not None  # noqa: S101 (only introduced connections are kept)
-            peer = session.peer
-            if satisfies(policy, connection.policy, peer.tls_facts):
-                facts = seen_under(peer.tls_facts, policy)
-                connection.session = replace(session, peer=replace(peer, tls_facts=facts))
+            if _suits(connection, policy):
                 return self._take(connection, state)
         return None
 
@@ -853,17 +969,55 @@ class SmtpTransport:
             self._forget(state)
 
 
+def _drop(ride: _Ride) -> None:
+    """Give up a connection that was handed over and nobody wants: its host waits for a message."""
+    ride.connection.abort()
+
+
+def _is_refused_mail(outcome: Outcome) -> bool:
+    return outcome.command == Stage.MAIL and outcome.code >= 500  # noqa: PLR2004 (5yz)
+
+
+def _suits(connection: _Connection, policy: TlsPolicy) -> bool:
+    """Say whether a connection is good enough; if so, its session tells from now on what it is under this policy."""
+    session = connection.session
+    assert session is not None  # noqa: S101 (only introduced connections are kept or handed over)
+    peer = session.peer
+    if not satisfies(policy, connection.policy, peer.tls_facts):
+        return False
+    facts = seen_under(peer.tls_facts, policy)
+    if facts != peer.tls_facts:
+        connection.session = replace(session, peer=replace(peer, tls_facts=facts))
+    return True
+
+
+def _request(transaction: Transaction, group: Mapping[int, tuple[str, tuple[str, ...], str]]) -> Request:
+    """Say what a transaction to some of the recipients sends."""
+    return Request(
+        transaction.reverse_path,
+        group,
+        transaction.header,
+        transaction.body.octets,
+        transaction.body_type,
+        transaction.smtputf8,
+        transaction.ret,
+        transaction.envid,
+    )
+
+
 async def _drive(
     connection: _Connection,
     dialogue: Generator[Any, Any, T],
     deadline: float,
     body: Body | None = None,
     first_s: float | None = None,
+    behind: _Behind | None = None,
 ) -> T:
     """
     Do what a dialogue asks for until it returns.
 
-    `first_s` bounds the wait for the first answer. Once the deadline is past every answer is a time-out.
+    `first_s` bounds the wait for the first answer; `behind` may follow the message's end. Once the
+    deadline is past every answer is a time-out.
     """
     clock = asyncio.get_running_loop().time
     recorder = connection.recorder
@@ -881,7 +1035,7 @@ async def _drive(
             elif isinstance(step, Content):
                 assert body is not None  # noqa: S101 (only `transact` yields Content)
                 recorder.content(clock(), len(step.header) + 2 + body.octets)
-                answer = await _send_content(connection, step, body, deadline)
+                answer = await _send_content(connection, step, body, deadline, behind if step.is_last else None)
                 recorder.received(clock(), Stage.DOT if step.ended else Stage.CONTENT, answer)
             elif isinstance(step, Whole):
                 assert body is not None  # noqa: S101 (as above)
@@ -903,7 +1057,9 @@ async def _drive(
         return result
 
 
-async def _send_content(connection: _Connection, content: Content, body: Body, deadline: float) -> Answer:
+async def _send_content(
+    connection: _Connection, content: Content, body: Body, deadline: float, behind: _Behind | None
+) -> Answer:
     """
     Stream the message, and give the answer to its final dot or whatever came up before that.
 
@@ -938,14 +1094,28 @@ async def _send_content(connection: _Connection, content: Content, body: Body, d
     if octets != body.octets:
         raise SpoolUnavailable(f"body has {octets} octets, not {body.octets}")
     answer = await connection.drain(budget.wait_s(Stage.CONTENT, clock(), deadline))
-    if answer is not None:
-        return answer
+    return answer if answer is not None else await _end_content(connection, content, waiting, deadline, behind)
+
+
+async def _end_content(
+    connection: _Connection, content: Content, waiting: list[bytes], deadline: float, behind: _Behind | None
+) -> Answer:
+    """Write what is left of the message, its dot and what follows it; give the dot's answer."""
+    clock = asyncio.get_running_loop().time
     if clock() >= deadline:
         # Without time to hear the answer, a dot would leave everybody in doubt.
         return Fault(FaultKind.TIMED_OUT)
     waiting.append(content.end())
+    if behind is not None:
+        waiting.append(behind.octets())
     connection.write(b"".join(waiting))
-    return await connection.answer(budget.wait_s(Stage.DOT, clock(), deadline))
+    end = clock() + budget.wait_s(Stage.DOT, clock(), deadline)
+    if behind is not None and behind.is_written:
+        answer = await connection.answer(min(_BEHIND_S, end - clock()))
+        if answer != _SILENCE:
+            return answer
+        behind.give_up(late=True)
+    return await connection.answer(end - clock())
 
 
 async def _send_whole(connection: _Connection, whole: Whole, body: Body, deadline: float) -> Answer:

@@ -65,6 +65,7 @@ if TYPE_CHECKING:
         Transcripts,
         Transport,
     )
+    from paravion.services.blocking import InThread
     from paravion.services.gathering import Member
     from paravion.services.mta_sts import StsFinder
     from paravion.services.routes import Route
@@ -96,6 +97,7 @@ class DeliverDeps:
         new_token: A lease's owner, unique for each call.
         mta_sts: Finds domains' policies; None: nobody's is asked for.
         transcripts: Where what was said is kept; None: nothing is.
+        in_thread: Calls the ports that block; `directly` if none of them does (services/blocking.py).
     """
 
     spool: Spool
@@ -113,6 +115,7 @@ class DeliverDeps:
     new_token: Callable[[], str]
     mta_sts: StsFinder | None = None
     transcripts: Transcripts | None = None
+    in_thread: InThread = asyncio.to_thread
 
 
 async def deliver(
@@ -132,7 +135,7 @@ async def deliver(
     gates = gates or Gates()
     book = Book(book_key(deps.clock(), deps.new_token())) if deps.transcripts is not None else None
     ends_at = deps.clock() + remaining_s
-    listed = of_batch(deps.suppression, deps.suppression_reasons, deps.clock, len(items))
+    listed = of_batch(deps.suppression, deps.suppression_reasons, deps.clock, len(items), deps.in_thread)
     members = [listed.member() for _ in items]
     tasks = [
         asyncio.ensure_future(_one(item, deps, deadline, ends_at, gates, member, book))
@@ -146,7 +149,7 @@ async def deliver(
         await _settle(deps, deadline)
     failed = [item for item, ok in zip(items, done, strict=True) if not ok]
     if failed:
-        await asyncio.to_thread(deps.queues.release, QueueName.DELIVERY, [item.receipt for item in failed])
+        await deps.in_thread(deps.queues.release, QueueName.DELIVERY, [item.receipt for item in failed])
     await _keep(book, deps, deadline)
     return [item.item_id for item in failed]
 
@@ -168,7 +171,7 @@ async def _keep(book: Book | None, deps: DeliverDeps, deadline: float) -> None:
     # crash here = history lines that name a transcript that is not there; whoever asks for it is told so
     try:
         async with asyncio.timeout(seconds):
-            kept = await asyncio.to_thread(deps.transcripts.put, book.key, book.encode())
+            kept = await deps.in_thread(deps.transcripts.put, book.key, book.encode())
         error = "" if kept else "not kept"
     except Exception as exc:  # noqa: BLE001 (a transcript is never worth a delivery)
         error = repr(exc)
@@ -248,20 +251,20 @@ class _Attempt:
     async def run(self) -> bool:
         deps = self.deps
         token = deps.new_token()
-        record = await asyncio.to_thread(
+        record = await deps.in_thread(
             deps.ledger.claim, self.job, token=token, lease_until=self.ends_at + LEASE_MARGIN_S
         )
         if record.token != token and queue.is_of_earlier_message(record, self.job):
             # crash here = ready, as after a sweep: whoever gets the job next claims it
             fresh = queue.JobRecord(self.job.key, self.job.queued_at, State.READY, version=record.version)
-            await asyncio.to_thread(deps.ledger.save, fresh)
-            record = await asyncio.to_thread(
+            await deps.in_thread(deps.ledger.save, fresh)
+            record = await deps.in_thread(
                 deps.ledger.claim, self.job, token=token, lease_until=self.ends_at + LEASE_MARGIN_S
             )
         if record.token != token:
             return await self._not_ours(record)
         try:
-            envelope, header = decode_qf(await asyncio.to_thread(deps.spool.get_envelope, self.job.key.queue_id))
+            envelope, header = decode_qf(await deps.in_thread(deps.spool.get_envelope, self.job.key.queue_id))
         except (SpoolMissing, Unavailable, ValueError) as exc:
             await self._give_back(record, exc)
             return False
@@ -281,14 +284,14 @@ class _Attempt:
         record = await self._send_all(record, envelope, header, todo, not_sent)
         if record.owed:
             # crash here = the item comes again, is found done with a report owed, and gets here again
-            await asyncio.to_thread(deps.queues.send, QueueName.BOUNCE, [self.job])
+            await deps.in_thread(deps.queues.send, QueueName.BOUNCE, [self.job])
         return record.state is State.DONE
 
     async def _not_ours(self, record: JobRecord) -> bool:
         if record.state in {State.CLAIMED, State.TRIED}:
             return False
         if record.owed and record.is_closed:
-            await asyncio.to_thread(self.deps.queues.send, QueueName.BOUNCE, [self.job])
+            await self.deps.in_thread(self.deps.queues.send, QueueName.BOUNCE, [self.job])
         return True
 
     async def _hold(self, record: JobRecord, envelope: Envelope) -> None:
@@ -299,7 +302,7 @@ class _Attempt:
         record = replace(record, state=State.READY, attempts=record.attempts - 1)
         now = self.deps.clock()
         record = queue.held(queue.with_event(record, "hold", now=now, text=reason), reason, now=now)
-        await asyncio.to_thread(self.deps.ledger.save, record)
+        await self.deps.in_thread(self.deps.ledger.save, record)
         fields = {"queue_id": record.key.queue_id, "chunk": record.key.chunk, "reason": reason, "recipients": count}
         self.deps.event_log.emit("Hold", fields)
 
@@ -312,7 +315,7 @@ class _Attempt:
         record = replace(record, state=State.TRIED, token="", lease_until=0.0)
         if record.quarantine:
             record = queue.held(record, record.quarantine, now=now)
-        await asyncio.to_thread(self.deps.ledger.save, record)
+        await self.deps.in_thread(self.deps.ledger.save, record)
 
     async def _send_all(
         self,
@@ -381,7 +384,7 @@ class _Attempt:
         for n, recipient in todo.items():
             by_domain.setdefault(split_address(recipient.forward_path)[1], []).append(n)
         try:
-            routes = await asyncio.to_thread(routes_for, by_domain, self.deps.tables)
+            routes = await self.deps.in_thread(routes_for, by_domain, self.deps.tables)
         except LedgerUnavailable as exc:
             self.deps.event_log.emit("Fault", {"stage": "deliver", "error": repr(exc)})
             return dict.fromkeys(todo, _broke_off()), []
@@ -503,9 +506,9 @@ class _Attempt:
                 transcript=self.book.key if self.book is not None else "",
             )
             try:
-                return await asyncio.to_thread(self.deps.ledger.save, new)
+                return await self.deps.in_thread(self.deps.ledger.save, new)
             except ClaimLost:
-                fresh = await asyncio.to_thread(self.deps.ledger.load, self.job.key)
+                fresh = await self.deps.in_thread(self.deps.ledger.load, self.job.key)
             except LedgerUnavailable:
                 if asyncio.get_running_loop().time() + wait_s > self.deadline:
                     raise

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from paravion.services.blocking import InThread
+
 PATIENCE_S: Final = 0.5
 """Longest wait for the other members: an envelope's read takes some 20 ms, and a slow one seldom this long."""
 
@@ -26,7 +28,7 @@ class Gathering(Generic[V]):
     The questions of one batch.
 
     Args:
-        look_up: Gives what it finds of some keys; may block and is called in threads.
+        look_up: Gives what it finds of some keys; may block, and is called by `in_thread`.
         members: How many jobs may ask.
         keys_at_once: How many keys one call of `look_up` gets at most.
     """
@@ -37,7 +39,9 @@ class Gathering(Generic[V]):
         members: int,
         *,
         keys_at_once: int = 100,
+        in_thread: InThread = asyncio.to_thread,
     ) -> None:
+        self._in_thread = in_thread
         self._look_up = look_up
         self._expected = members
         self._keys_at_once = keys_at_once
@@ -75,7 +79,7 @@ class Gathering(Generic[V]):
         keys = list(dict.fromkeys(key for wanted, _ in asked for key in wanted))
         parts = [keys[first : first + self._keys_at_once] for first in range(0, len(keys), self._keys_at_once)]
         results = await asyncio.gather(
-            *(asyncio.to_thread(self._look_up, part) for part in parts), return_exceptions=True
+            *(self._in_thread(self._look_up, part) for part in parts), return_exceptions=True
         )
         found: dict[str, V] = {}
         broken: dict[str, BaseException] = {}

@@ -13,6 +13,7 @@ Next: services/deliver.py sends to the others. services/suppress.py fills the li
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from paravion.domain.suppression import Suppressed, looked_up_as, not_sent
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from paravion.domain.outcome import Outcome
     from paravion.domain.suppression import Reason
     from paravion.ports import Suppression
+    from paravion.services.blocking import InThread
 
 
 def reasons_in_force(suppression: Suppression, by_setting: Sequence[Reason]) -> tuple[Reason, ...]:
@@ -48,10 +50,14 @@ def in_force(
 
 
 def of_batch(
-    suppression: Suppression, by_setting: Sequence[Reason], clock: Callable[[], float], jobs: int
+    suppression: Suppression,
+    by_setting: Sequence[Reason],
+    clock: Callable[[], float],
+    jobs: int,
+    in_thread: InThread = asyncio.to_thread,
 ) -> Gathering[Suppressed]:
     """Make the look-up that the jobs of one batch share."""
-    return Gathering(lambda addresses: in_force(addresses, suppression, by_setting, clock()), jobs)
+    return Gathering(lambda addresses: in_force(addresses, suppression, by_setting, clock()), jobs, in_thread=in_thread)
 
 
 async def withheld(envelope: Envelope, todo: Mapping[int, Recipient], member: Member[Suppressed]) -> dict[int, Outcome]:
