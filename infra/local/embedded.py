@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO, TypeVar
 
 from infra.local.embedded_doors import EmbeddedDoors, body_limit
+from infra.local.embedded_submission import DirectApi
 from infra.local.embedded_workers import Worker, repeat
 from infra.local.events import Request, Response, message_response
 from infra.local.front_door import open_front_door
@@ -30,6 +31,7 @@ from infra.local.options import Options, join_address
 from infra.local.pages import LocalPaths
 from infra.local.web import WebServer
 from paravion.adapters.embedded_data import DataUnavailable, EmbeddedData
+from paravion.adapters.embedded_loop import LoopExecutor
 from paravion.bootstrap_embedded import Root
 from paravion.errors import Misconfigured
 from paravion.ports import QueueName
@@ -56,6 +58,22 @@ DELIVER_S: Final = 300.0
 SWEEP_S: Final = 50.0
 JOBS_AT_ONCE: Final = 100
 """Delivery jobs under way; what they have open at once is bounded by services/deliver.py's gates."""
+
+QUICK: Final = tuple(
+    f"paravion.{module}"
+    for module in (
+        "adapters.embedded_hosts",
+        "adapters.embedded_ledger",
+        "adapters.embedded_queues",
+        "adapters.embedded_spool",
+        "adapters.embedded_tls_policies",
+        "adapters.embedded_transcripts",
+        "services.access",
+        "services.routes",
+        "services.withhold",
+    )
+)
+"""What services hand to a thread elsewhere and is called at once here: it does nothing but read or write the database."""
 
 _THREADS: Final = 32
 _EXPIRE_EVERY_S: Final = 60.0
@@ -89,7 +107,7 @@ class EmbeddedEngine:
         self._log = log or sys.stderr
         self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread
-        self._executor = ThreadPoolExecutor(_THREADS, "paravion-services")
+        self._executor: LoopExecutor
         self._waiting = ThreadPoolExecutor(3, "paravion-queues")
         self._workers: list[Worker] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -127,7 +145,8 @@ class EmbeddedEngine:
             Misconfigured
         """
         self.data = EmbeddedData(Path(self.options.data), time.time)
-        self._loop = asyncio.new_event_loop()
+        self._loop = _new_loop()
+        self._executor = LoopExecutor(self._loop, QUICK, _THREADS, "paravion-services")
         self._loop.set_default_executor(self._executor)
         self._thread = threading.Thread(target=self._loop.run_forever, name="paravion-embedded", daemon=True)
         self._thread.start()
@@ -189,15 +208,17 @@ class EmbeddedEngine:
         self._root = Root(self.data, environ, self._log)
         self._stack.callback(self._root.close)
         self._start_workers(float(environ.get("PARAVION_SWEEP_INTERVAL_S", BY_NAME["sweep_interval_s"].default or "")))
+        for_validate = self._root.validate()
         self._doors = EmbeddedDoors(
-            self._root.validate(),
+            for_validate,
             self._root.admin(),
             self.data.uploads,
             self._executor,
             LocalPaths(self.inbox, self.calls).handle,
         )
         if self.options.front_door:
-            door = await open_front_door(self.api_url, self.options, settings, drain_s=GRACE_S)
+            api = DirectApi(for_validate, self._executor.run)
+            door = await open_front_door(self.api_url, self.options, settings, drain_s=GRACE_S, api=api)
             self._stack.push_async_callback(door.stop)
             self.smtp_address = join_address(door.address)
             self.smtps_address = join_address(door.tls_address) if door.tls_address else None
@@ -252,6 +273,15 @@ class EmbeddedEngine:
         # The doors next: a submission that is under way is answered.
         await self._stack.aclose()
         self.data.queues.close()
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """Give uvloop's where it is installed: it halves what the sockets cost."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 make_engine = EmbeddedEngine

@@ -2,7 +2,8 @@
 One SQLite database for everything that the embedded engine keeps but large octets: one writer, group commit.
 
 All writes are functions that one thread runs; whatever came in while it committed makes the next group, and
-each caller is answered after the group's commit. A group costs one fsync, however many are in it (WAL,
+each caller is answered after the group's commit. A caller on the event loop's thread is put aside until then
+(embedded_loop.py). A group costs one fsync, however many are in it (WAL,
 synchronous=FULL: a commit is on the disk when it returns). Reads go by a connection of each thread and see
 every commit that was answered.
 
@@ -22,6 +23,7 @@ import sqlite3
 import threading
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from paravion.adapters import embedded_loop
 from paravion.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -42,15 +44,23 @@ _CHECKPOINT_PAGES: Final = 4000
 class _Call:
     """One function on its way to the writer."""
 
-    __slots__ = ("answered", "error", "result", "work")
+    __slots__ = ("answered", "aside", "error", "result", "work")
 
     def __init__(self, work: Callable[[sqlite3.Connection], Any], *, awaited: bool) -> None:
         self.work = work
         self.result: Any = None
         self.error: BaseException | None = None
-        # A lock is the cheapest thing to wait for.
-        self.answered = threading.Lock() if awaited else None
+        self.aside = embedded_loop.current() if awaited else None
+        # A lock is the cheapest thing that a thread can wait for.
+        self.answered = threading.Lock() if awaited and self.aside is None else None
         if self.answered:
+            self.answered.acquire()
+
+    def wait(self) -> None:
+        """Wait until the group is committed."""
+        if self.aside is not None:
+            self.aside.wait()
+        elif self.answered is not None:
             self.answered.acquire()
 
     def run(self, connection: sqlite3.Connection) -> None:
@@ -69,9 +79,11 @@ class _Call:
                 raise
             self.error = exc
 
-    def answer(self) -> None:
+    def answer(self) -> embedded_loop.Aside | None:
+        """Wake the thread that waits; or give what was put aside."""
         if self.answered:
             self.answered.release()
+        return self.aside
 
 
 class Database:
@@ -129,7 +141,7 @@ class Database:
         """
         call = _Call(work, awaited=True)
         self._put(call, failure)
-        call.answered.acquire()  # type: ignore[union-attr]  # it is awaited
+        call.wait()
         if call.error is not None:
             if isinstance(call.error, sqlite3.Error):
                 raise failure(f"{self._path.name}: {call.error}") from call.error
@@ -226,8 +238,10 @@ class Database:
             self._rollback()
             for call in group:
                 self._alone(call)
-        for call in group:
-            call.answer()
+        # All of a group's calls that were put aside go on with one wake-up of their loop.
+        asides = [aside for call in group if (aside := call.answer()) is not None]
+        if asides:
+            embedded_loop.resume(asides)
 
     def _together(self, group: list[_Call]) -> None:
         writer = self._writer
