@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO, TypeVar
@@ -26,6 +25,7 @@ from infra.local.embedded_workers import Worker, repeat
 from infra.local.events import Request, Response, message_response
 from infra.local.front_door import open_front_door
 from infra.local.inbox import Inbox, InboxServer
+from infra.local.log_buffer import FLUSH_S, LogBuffer
 from infra.local.listening import listening, reachable
 from infra.local.options import Options, join_address
 from infra.local.pages import LocalPaths
@@ -105,10 +105,10 @@ class EmbeddedEngine:
         self.calls: Counter[str] = Counter()
         self.data: EmbeddedData
         self._log = log or sys.stderr
+        self._events = LogBuffer(self._log)
         self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread
         self._executor: LoopExecutor
-        self._waiting = ThreadPoolExecutor(3, "paravion-queues")
         self._workers: list[Worker] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._stack = contextlib.AsyncExitStack()
@@ -169,8 +169,8 @@ class EmbeddedEngine:
         self._thread.join()
         self._loop.close()
         self._executor.shutdown()
-        self._waiting.shutdown()
         self.data.close()
+        self._events.drain()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -205,7 +205,8 @@ class EmbeddedEngine:
             settings["relay"] = f"127.0.0.1:{inbox.port}"
         self.data.endpoint = settings.get("upload_endpoint") or self.api_url
         environ = {BY_NAME[name].variable: value for name, value in settings.items()}
-        self._root = Root(self.data, environ, self._log)
+        self._root = Root(self.data, environ, self._events)
+        self._tasks.append(asyncio.create_task(self._write_events()))
         self._stack.callback(self._root.close)
         self._start_workers(float(environ.get("PARAVION_SWEEP_INTERVAL_S", BY_NAME["sweep_interval_s"].default or "")))
         for_validate = self._root.validate()
@@ -251,13 +252,18 @@ class EmbeddedEngine:
             (QueueName.BOUNCE, to_bounce, 10, 4),
         ):
             worker = Worker(
-                self.data.queues, queue, handle, unit=unit, at_once=at_once, waiting=self._waiting, log=self._log
+                self.data.queues, queue, handle, unit=unit, at_once=at_once, run=self._executor.run, log=self._log
             )
             self._workers.append(worker)
             self._tasks.append(asyncio.create_task(worker.run()))
         for work, interval_s in ((to_sweep, sweep_interval_s), (self._expire, _EXPIRE_EVERY_S)):
             self._tasks.append(asyncio.create_task(repeat(work, interval_s, self._executor, self._log)))
         self._stack.push_async_callback(for_deliver.transport.close)  # type: ignore[attr-defined]
+
+    async def _write_events(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            self._events.drain()
 
     def _expire(self) -> None:
         for _ in range(_EXPIRE_ROUNDS):

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 SUBMIT_TIMEOUT_S: Final = 100.0
 """As the door's own (infra/front_door/settings.py)."""
 
+_ENTRIES: Final = 1000
 BUSY: Final = 256
 """Submissions under way; who comes beyond hears 451 at once, as at the HTTP doors."""
 
@@ -53,6 +54,7 @@ class DirectApi:
         self._deps = deps
         self._run = run
         self._under_way = 0
+        self._known: dict[str, tuple[str | None, Principal]] = {}
 
     async def close(self) -> None:
         """See MessageApi."""
@@ -101,6 +103,20 @@ class DirectApi:
         return Answer(f"{_QUEUED} {receipt.queue_id}", receipt.queue_id)
 
     def _principal(self, authorization: str) -> Principal:
+        """Give whose it is; what was good stays so while its secret is the same."""
+        kept = self._known.get(authorization)
+        if kept is not None and kept[0] == self._deps.secrets.get(f"credentials/{kept[1].access_key}"):
+            return kept[1]
+        principal = self._authenticated(authorization)
+        secret = self._deps.secrets.get(f"credentials/{principal.access_key}")
+        if self._authenticated(authorization) == principal:
+            # It was good before and after: it is good for this secret.
+            if len(self._known) >= _ENTRIES:
+                self._known.clear()
+            self._known[authorization] = (secret, principal)
+        return principal
+
+    def _authenticated(self, authorization: str) -> Principal:
         request = SignedRequest("POST", "/v1/messages", "", {"authorization": authorization}, b"")
         region = self._deps.settings.credential_region
         return authenticate(request, self._deps.secrets, now=self._deps.clock(), credential_region=region)
