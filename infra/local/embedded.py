@@ -151,6 +151,7 @@ class EmbeddedEngine:
         self._thread = threading.Thread(target=self._loop.run_forever, name="paravion-embedded", daemon=True)
         self._thread.start()
         self._running = True
+        self.data.database.run_on(self._loop)
         try:
             self._put_credential()
             self._run(self._open())
@@ -165,6 +166,7 @@ class EmbeddedEngine:
             return
         self._running = False
         self._run(self._close())
+        self.data.database.run_on(None)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
