@@ -25,8 +25,8 @@ from infra.local.embedded_workers import Worker, repeat
 from infra.local.events import Request, Response, message_response
 from infra.local.front_door import open_front_door
 from infra.local.inbox import Inbox, InboxServer
-from infra.local.log_buffer import FLUSH_S, LogBuffer
 from infra.local.listening import listening, reachable
+from infra.local.log_buffer import FLUSH_S, LogBuffer
 from infra.local.options import Options, join_address
 from infra.local.pages import LocalPaths
 from infra.local.web import WebServer
@@ -73,7 +73,7 @@ QUICK: Final = tuple(
         "services.withhold",
     )
 )
-"""What services hand to a thread elsewhere and is called at once here: it does nothing but read or write the database."""
+"""What services hand to a thread elsewhere and is called at once here: it only reads and writes the database."""
 
 _THREADS: Final = 32
 _EXPIRE_EVERY_S: Final = 60.0

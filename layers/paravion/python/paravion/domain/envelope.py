@@ -144,7 +144,7 @@ def encode_qf(envelope: Envelope, header: bytes) -> bytes:
 
 
 def _fields(value: Any) -> dict[str, Any]:
-    """Give a value's fields, as they are: dataclasses.asdict copies all that is in them, which took longer than JSON."""
+    """Give a value's fields as they are; dataclasses.asdict copies all that is in them, slower than JSON is."""
     return {name: getattr(value, name) for name in value.__slots__}
 
 
