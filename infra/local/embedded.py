@@ -145,7 +145,7 @@ class EmbeddedEngine:
             Misconfigured
         """
         self.data = EmbeddedData(Path(self.options.data), time.time)
-        self._loop = _new_loop()
+        self._loop = asyncio.new_event_loop()
         self._executor = LoopExecutor(self._loop, QUICK, _THREADS, "paravion-services")
         self._loop.set_default_executor(self._executor)
         self._thread = threading.Thread(target=self._loop.run_forever, name="paravion-embedded", daemon=True)
@@ -281,15 +281,6 @@ class EmbeddedEngine:
         # The doors next: a submission that is under way is answered.
         await self._stack.aclose()
         self.data.queues.close()
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    """Give uvloop's where it is installed: it halves what the sockets cost."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
 
 
 make_engine = EmbeddedEngine

@@ -15,7 +15,7 @@ FLUSH_S: Final = 0.1
 _LINES: Final = 1000
 
 
-class LogBuffer(io.TextIOBase):
+class LogBuffer(io.StringIO):
     """
     A text stream whose `flush` waits for `drain`; safe for threads.
 
@@ -24,6 +24,7 @@ class LogBuffer(io.TextIOBase):
     """
 
     def __init__(self, stream: TextIO) -> None:
+        super().__init__()
         self._stream = stream
         self._lines: list[str] = []
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Aside(greenlet):
+class Aside(greenlet):  # type: ignore[misc]  # it has no stubs
     """A call on the loop's thread that can be put aside."""
 
     loop: asyncio.AbstractEventLoop
