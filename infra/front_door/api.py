@@ -17,7 +17,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from infra.front_door import replies
 from paravion.domain import http1, status
@@ -36,7 +36,7 @@ _IDLE_S: Final = 15.0
 """Below the idle time-outs of servers and gateways, so that a kept connection is seldom dead."""
 
 _TRANSIENT: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
-_AUTH_KEYS: Final = tuple(
+AUTH_KEYS: Final = tuple(
     row.key for row in (status.AUTH_REQUIRED, status.AUTH_INVALID, status.SIGNATURE_INVALID, status.REQUEST_EXPIRED)
 )
 
@@ -61,9 +61,41 @@ class Answer:
     refused_credential: bool = False
 
 
+class MessageApi(Protocol):
+    """What a door asks of the API, over HTTP or not."""
+
+    async def close(self) -> None:
+        """Let go of what is open."""
+        ...
+
+    async def knows(self, authorization: str) -> bool:
+        """
+        Ask whether a credential is good.
+
+        Args:
+            authorization: Value of the Authorization field.
+
+        Raises:
+            Away: It can't be said now.
+        """
+        ...
+
+    async def submit(self, authorization: str, fields: Mapping[str, Any], content: bytes, key: str) -> Answer:
+        """
+        Hand a message in and give the reply for the client; never raises but for cancellation.
+
+        Args:
+            authorization: Value of the Authorization field.
+            fields: The request of POST /v1/messages without its content.
+            content: The message.
+            key: Idempotency key, new for each transaction.
+        """
+        ...
+
+
 class Api:
     """
-    A pool of connections to one API; lives in one event loop.
+    MessageApi over HTTP: a pool of connections to one API; lives in one event loop.
 
     Args:
         settings: Of the front door.
@@ -85,15 +117,7 @@ class Api:
         await asyncio.sleep(0)  # the transports close in the loop's next round
 
     async def knows(self, authorization: str) -> bool:
-        """
-        Ask whether a credential is good.
-
-        Args:
-            authorization: Value of the Authorization field.
-
-        Raises:
-            Away: It can't be said now.
-        """
+        """See MessageApi."""
         headers = {"Authorization": authorization}
         response = await self._repeat("GET", "/v1/credentials/self", headers, b"")
         if response.status == HTTPStatus.OK:
@@ -104,15 +128,7 @@ class Api:
         raise Away(f"HTTP {response.status}")
 
     async def submit(self, authorization: str, fields: Mapping[str, Any], content: bytes, key: str) -> Answer:
-        """
-        Hand a message in and give the reply for the client; never raises but for cancellation.
-
-        Args:
-            authorization: Value of the Authorization field.
-            fields: The request of POST /v1/messages without its content.
-            content: The message.
-            key: Idempotency key, new for each transaction.
-        """
+        """See MessageApi."""
         try:
             async with asyncio.timeout(self._settings.submit_timeout_s):
                 return await self._submit(authorization, fields, content, key)
@@ -264,7 +280,7 @@ def _refusal(response: http1.ResponseParser) -> Answer:
         key, code, detail, text = error
         permanent = str(code).startswith("5")
         if permanent == (is_client_fault and response.status not in _TRANSIENT):
-            return Answer(replies.reply(code, detail, text), refused_credential=key in _AUTH_KEYS)
+            return Answer(replies.reply(code, detail, text), refused_credential=key in AUTH_KEYS)
     if response.status == status.MESSAGE_TOO_BIG.http:
         return Answer(replies.of_status(status.MESSAGE_TOO_BIG))
     if response.status == status.RATE_LIMITED.http:

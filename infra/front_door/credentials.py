@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from infra.front_door.api import Api
+    from infra.front_door.api import MessageApi
 
 GOOD_S: Final = 60.0
 BAD_S: Final = 5.0
@@ -31,7 +31,7 @@ class Credentials:
         clock: Seconds, any origin.
     """
 
-    def __init__(self, api: Api, clock: Callable[[], float]) -> None:
+    def __init__(self, api: MessageApi, clock: Callable[[], float]) -> None:
         self._api = api
         self._clock = clock
         self._key = secrets.token_bytes(32)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
+    from infra.front_door.api import MessageApi
     from infra.front_door.settings import FrontDoorSettings
 
 
@@ -54,10 +55,10 @@ class House:
         booked_octets: Of all bookings.
     """
 
-    def __init__(self, settings: FrontDoorSettings, tls: ssl.SSLContext) -> None:
+    def __init__(self, settings: FrontDoorSettings, tls: ssl.SSLContext, api: MessageApi) -> None:
         self.settings = settings
         self.tls = tls
-        self.api = Api(settings)
+        self.api = api
         self.credentials = Credentials(self.api, time.monotonic)
         self.draining = False
         self.booked_octets = 0
@@ -105,10 +106,12 @@ class FrontDoor:
 
     Args:
         settings: What to listen on, whom to ask, what to allow.
+        api: Whom to ask, if not the settings' URL.
     """
 
-    def __init__(self, settings: FrontDoorSettings) -> None:
+    def __init__(self, settings: FrontDoorSettings, api: MessageApi | None = None) -> None:
         self._settings = settings
+        self._api = api
         self._servers: list[asyncio.Server] = []
         self._house: House | None = None
 
@@ -122,7 +125,7 @@ class FrontDoor:
         """
         settings = self._settings
         tls = make_context(settings.certfile, settings.keyfile, settings.hostname)
-        house = House(settings, tls)
+        house = House(settings, tls, self._api or Api(settings))
         self._house = house
         loop = asyncio.get_running_loop()
 

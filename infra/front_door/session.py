@@ -630,6 +630,8 @@ class Session(SMTP):
         return f"ESMTP{'S' if self._is_secure else ''}{'A' if self._user else ''}"
 
     def _log(self, transaction: Transaction, content: Content, answer: Answer, seconds: float) -> None:
+        if not log.isEnabledFor(logging.INFO):
+            return
         record: dict[str, Any] = {
             "event": "Reception" if answer.queue_id else "Rejection",
             "queue_id": answer.queue_id,

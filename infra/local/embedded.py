@@ -15,21 +15,23 @@ import sys
 import threading
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO, TypeVar
 
 from infra.local.embedded_doors import EmbeddedDoors, body_limit
+from infra.local.embedded_submission import DirectApi
 from infra.local.embedded_workers import Worker, repeat
 from infra.local.events import Request, Response, message_response
 from infra.local.front_door import open_front_door
 from infra.local.inbox import Inbox, InboxServer
 from infra.local.listening import listening, reachable
+from infra.local.log_buffer import FLUSH_S, LogBuffer
 from infra.local.options import Options, join_address
 from infra.local.pages import LocalPaths
 from infra.local.web import WebServer
 from paravion.adapters.embedded_data import DataUnavailable, EmbeddedData
+from paravion.adapters.embedded_loop import LoopExecutor
 from paravion.bootstrap_embedded import Root
 from paravion.errors import Misconfigured
 from paravion.ports import QueueName
@@ -56,6 +58,22 @@ DELIVER_S: Final = 300.0
 SWEEP_S: Final = 50.0
 JOBS_AT_ONCE: Final = 100
 """Delivery jobs under way; what they have open at once is bounded by services/deliver.py's gates."""
+
+QUICK: Final = tuple(
+    f"paravion.{module}"
+    for module in (
+        "adapters.embedded_hosts",
+        "adapters.embedded_ledger",
+        "adapters.embedded_queues",
+        "adapters.embedded_spool",
+        "adapters.embedded_tls_policies",
+        "adapters.embedded_transcripts",
+        "services.access",
+        "services.routes",
+        "services.withhold",
+    )
+)
+"""What services hand to a thread elsewhere and is called at once here: it only reads and writes the database."""
 
 _THREADS: Final = 32
 _EXPIRE_EVERY_S: Final = 60.0
@@ -87,10 +105,10 @@ class EmbeddedEngine:
         self.calls: Counter[str] = Counter()
         self.data: EmbeddedData
         self._log = log or sys.stderr
+        self._events = LogBuffer(self._log)
         self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread
-        self._executor = ThreadPoolExecutor(_THREADS, "paravion-services")
-        self._waiting = ThreadPoolExecutor(3, "paravion-queues")
+        self._executor: LoopExecutor
         self._workers: list[Worker] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._stack = contextlib.AsyncExitStack()
@@ -128,10 +146,12 @@ class EmbeddedEngine:
         """
         self.data = EmbeddedData(Path(self.options.data), time.time)
         self._loop = asyncio.new_event_loop()
+        self._executor = LoopExecutor(self._loop, QUICK, _THREADS, "paravion-services")
         self._loop.set_default_executor(self._executor)
         self._thread = threading.Thread(target=self._loop.run_forever, name="paravion-embedded", daemon=True)
         self._thread.start()
         self._running = True
+        self.data.database.run_on(self._loop)
         try:
             self._put_credential()
             self._run(self._open())
@@ -146,12 +166,13 @@ class EmbeddedEngine:
             return
         self._running = False
         self._run(self._close())
+        self.data.database.run_on(None)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
         self._executor.shutdown()
-        self._waiting.shutdown()
         self.data.close()
+        self._events.drain()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -186,18 +207,21 @@ class EmbeddedEngine:
             settings["relay"] = f"127.0.0.1:{inbox.port}"
         self.data.endpoint = settings.get("upload_endpoint") or self.api_url
         environ = {BY_NAME[name].variable: value for name, value in settings.items()}
-        self._root = Root(self.data, environ, self._log)
+        self._root = Root(self.data, environ, self._events)
+        self._tasks.append(asyncio.create_task(self._write_events()))
         self._stack.callback(self._root.close)
         self._start_workers(float(environ.get("PARAVION_SWEEP_INTERVAL_S", BY_NAME["sweep_interval_s"].default or "")))
+        for_validate = self._root.validate()
         self._doors = EmbeddedDoors(
-            self._root.validate(),
+            for_validate,
             self._root.admin(),
             self.data.uploads,
             self._executor,
             LocalPaths(self.inbox, self.calls).handle,
         )
         if self.options.front_door:
-            door = await open_front_door(self.api_url, self.options, settings, drain_s=GRACE_S)
+            api = DirectApi(for_validate, self._executor.run)
+            door = await open_front_door(self.api_url, self.options, settings, drain_s=GRACE_S, api=api)
             self._stack.push_async_callback(door.stop)
             self.smtp_address = join_address(door.address)
             self.smtps_address = join_address(door.tls_address) if door.tls_address else None
@@ -230,13 +254,18 @@ class EmbeddedEngine:
             (QueueName.BOUNCE, to_bounce, 10, 4),
         ):
             worker = Worker(
-                self.data.queues, queue, handle, unit=unit, at_once=at_once, waiting=self._waiting, log=self._log
+                self.data.queues, queue, handle, unit=unit, at_once=at_once, run=self._executor.run, log=self._log
             )
             self._workers.append(worker)
             self._tasks.append(asyncio.create_task(worker.run()))
         for work, interval_s in ((to_sweep, sweep_interval_s), (self._expire, _EXPIRE_EVERY_S)):
             self._tasks.append(asyncio.create_task(repeat(work, interval_s, self._executor, self._log)))
         self._stack.push_async_callback(for_deliver.transport.close)  # type: ignore[attr-defined]
+
+    async def _write_events(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            self._events.drain()
 
     def _expire(self) -> None:
         for _ in range(_EXPIRE_ROUNDS):

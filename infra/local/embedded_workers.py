@@ -8,7 +8,10 @@ turn up again when their visibility ends. `repeat` is the schedule: the sweep, a
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 import traceback
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from paravion.errors import Unavailable
@@ -35,7 +38,7 @@ class Worker:
         handle: Gives the ids of the items that failed.
         unit: Items of one call of `handle`.
         at_once: Calls under way at a time.
-        waiting: A thread of its own, where it waits for items.
+        run: Runs a quick call on the loop's thread (adapters/embedded_loop.py).
     """
 
     def __init__(
@@ -46,7 +49,7 @@ class Worker:
         *,
         unit: int,
         at_once: int,
-        waiting: Executor,
+        run: Callable[[Callable[[], Any]], Awaitable[Any]],
         log: TextIO,
     ) -> None:
         self._queues = queues
@@ -54,10 +57,14 @@ class Worker:
         self._handle = handle
         self._unit = unit
         self._at_once = at_once
-        self._waiting = waiting
+        self._run = run
+        self._loop = asyncio.get_running_loop()
+        self._stirred = asyncio.Event()
+        self._thread = threading.get_ident()
         self._log = log
         self._work: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
+        queues.listen(queue, self._stir)
 
     async def run(self) -> None:
         """Work until cancelled; what was begun then goes on, see `drain`."""
@@ -86,16 +93,27 @@ class Worker:
         self._freed.set()
 
     async def _receive(self, free: int) -> list[list[Received]]:
-        receive: Any = self._queues.receive
+        # What comes from here on is seen by the next look, if not by this one.
+        self._stirred.clear()
         try:
-            items = await asyncio.get_running_loop().run_in_executor(
-                self._waiting, receive, self._queue, free * self._unit, WAIT_S
-            )
+            items: list[Received] = await self._run(partial(self._queues.receive, self._queue, free * self._unit))
         except Unavailable:
             traceback.print_exc(file=self._log)
             await asyncio.sleep(PAUSE_S)
             return []
+        if not items:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(WAIT_S, self._queues.upcoming_s(self._queue))):
+                    await self._stirred.wait()
         return [items[first : first + self._unit] for first in range(0, len(items), self._unit)]
+
+    def _stir(self) -> None:
+        if threading.get_ident() == self._thread:
+            self._stirred.set()
+            return
+        # A closed loop has no worker that could work.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._stirred.set)
 
     async def _process(self, items: list[Received]) -> None:
         try:

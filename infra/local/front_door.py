@@ -17,16 +17,20 @@ from paravion.settings import BY_NAME
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from infra.front_door.api import MessageApi
     from infra.local.options import Options
 
 
-async def open_front_door(api_url: str, options: Options, settings: Mapping[str, str], *, drain_s: float) -> FrontDoor:
+async def open_front_door(
+    api_url: str, options: Options, settings: Mapping[str, str], *, drain_s: float, api: MessageApi | None = None
+) -> FrontDoor:
     """
     Open the SMTP doors.
 
     Args:
         settings: By name, as text; those that are absent have their defaults.
         drain_s: How long `stop` waits for transactions under way.
+        api: Asked instead of `api_url`.
 
     Raises:
         OSError: A port can't be opened; the text names both.
@@ -50,7 +54,8 @@ async def open_front_door(api_url: str, options: Options, settings: Mapping[str,
             trusted_networks=networks,
             credential=(options.access_key, password) if networks else None,
             drain_s=drain_s,
-        )
+        ),
+        api,
     )
     try:
         await door.start()

@@ -2,7 +2,8 @@
 One SQLite database for everything that the embedded engine keeps but large octets: one writer, group commit.
 
 All writes are functions that one thread runs; whatever came in while it committed makes the next group, and
-each caller is answered after the group's commit. A group costs one fsync, however many are in it (WAL,
+each caller is answered after the group's commit. A caller on the event loop's thread is put aside until then
+(embedded_loop.py). A group costs one fsync, however many are in it (WAL,
 synchronous=FULL: a commit is on the disk when it returns). Reads go by a connection of each thread and see
 every commit that was answered.
 
@@ -10,18 +11,24 @@ A function in a group either succeeds, or raises before it has changed anything:
 SQLite fails, or one raises in the middle, the group is rolled back and each function runs in a transaction of
 its own, so that nobody pays for his neighbour. Functions must therefore bear being run again.
 
+SQLite gives the interpreter's lock back in each statement, and beside a busy event loop it is long in coming again. So
+with `run_on` a group's statements run on the loop's own thread, and the writer's does nothing but commit.
+
 What joins a group without waiting for it (small spooled octets, embedded_spool.py) is a prelude: it runs first
 in the next group, so that whoever is answered finds it on the disk.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import queue
 import sqlite3
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from paravion.adapters import embedded_loop
 from paravion.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -42,15 +49,23 @@ _CHECKPOINT_PAGES: Final = 4000
 class _Call:
     """One function on its way to the writer."""
 
-    __slots__ = ("answered", "error", "result", "work")
+    __slots__ = ("answered", "aside", "error", "result", "work")
 
     def __init__(self, work: Callable[[sqlite3.Connection], Any], *, awaited: bool) -> None:
         self.work = work
         self.result: Any = None
         self.error: BaseException | None = None
-        # A lock is the cheapest thing to wait for.
-        self.answered = threading.Lock() if awaited else None
+        self.aside = embedded_loop.current() if awaited else None
+        # A lock is the cheapest thing that a thread can wait for.
+        self.answered = threading.Lock() if awaited and self.aside is None else None
         if self.answered:
+            self.answered.acquire()
+
+    def wait(self) -> None:
+        """Wait until the group is committed."""
+        if self.aside is not None:
+            self.aside.wait()
+        elif self.answered is not None:
             self.answered.acquire()
 
     def run(self, connection: sqlite3.Connection) -> None:
@@ -69,9 +84,11 @@ class _Call:
                 raise
             self.error = exc
 
-    def answer(self) -> None:
+    def answer(self) -> embedded_loop.Aside | None:
+        """Wake the thread that waits; or give what was put aside."""
         if self.answered:
             self.answered.release()
+        return self.aside
 
 
 class Database:
@@ -93,6 +110,9 @@ class Database:
         self._readers: list[sqlite3.Connection] = []
         self._guard = threading.Lock()
         self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_thread = -1
+        self._home = threading.Lock()
         self.groups = 0
         try:
             self._writer = self._open()
@@ -119,6 +139,17 @@ class Database:
         """
         self._prelude = prelude
 
+    def run_on(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        """
+        Have statements run on a running loop's thread from now on; None: on the writer's.
+
+        Call it on another thread than the loop's. What that thread writes must be put aside (embedded_loop.py): it
+        can't wait for itself.
+        """
+        identity = -1 if loop is None else asyncio.run_coroutine_threadsafe(_identity(), loop).result()
+        with self._home:
+            self._loop, self._loop_thread = loop, identity
+
     def write(self, work: Callable[[sqlite3.Connection], T], failure: type[Unavailable]) -> T:
         """
         Run a function in the next group, and give its result once that is on the disk.
@@ -128,8 +159,10 @@ class Database:
             Exception: What the function raised; it changed nothing then.
         """
         call = _Call(work, awaited=True)
+        if call.aside is None and threading.get_ident() == self._loop_thread:
+            raise RuntimeError("this would wait for its own thread")
         self._put(call, failure)
-        call.answered.acquire()  # type: ignore[union-attr]  # it is awaited
+        call.wait()
         if call.error is not None:
             if isinstance(call.error, sqlite3.Error):
                 raise failure(f"{self._path.name}: {call.error}") from call.error
@@ -226,19 +259,27 @@ class Database:
             self._rollback()
             for call in group:
                 self._alone(call)
-        for call in group:
-            call.answer()
+        # All of a group's calls that were put aside go on with one wake-up of their loop.
+        asides = [aside for call in group if (aside := call.answer()) is not None]
+        if asides:
+            embedded_loop.resume(asides)
 
     def _together(self, group: list[_Call]) -> None:
+        with self._home:
+            loop = self._loop
+            committed = self._statements(group) if loop is None else _elsewhere(loop, partial(self._statements, group))
+        # The commit instant of everybody in the group.
+        self._writer.execute("COMMIT")
+        committed()
+        self.groups += 1
+
+    def _statements(self, group: list[_Call]) -> Callable[[], None]:
         writer = self._writer
         writer.execute("BEGIN IMMEDIATE")
         committed = self._prelude(writer)
         for call in group:
             call.run(writer)
-        # The commit instant of everybody in the group.
-        writer.execute("COMMIT")
-        committed()
-        self.groups += 1
+        return committed
 
     def _alone(self, call: _Call) -> None:
         try:
@@ -258,6 +299,32 @@ class Database:
                 self._writer.close()
                 self._writer = self._open()
                 self._prepare()
+
+
+async def _identity() -> int:
+    return threading.get_ident()
+
+
+def _elsewhere(loop: asyncio.AbstractEventLoop, work: Callable[[], T]) -> T:
+    """Call a function on a loop's thread, and wait for it. Raises what it raises."""
+    done = threading.Lock()
+    done.acquire()
+    given: list[T] = []
+    raised: list[Exception] = []
+
+    def call() -> None:
+        try:
+            given.append(work())
+        except Exception as exc:  # noqa: BLE001 (raised where it is waited for)
+            raised.append(exc)
+        finally:
+            done.release()
+
+    loop.call_soon_threadsafe(call)
+    done.acquire()
+    if raised:
+        raise raised[0]
+    return given[0]
 
 
 def _nothing(_: sqlite3.Connection) -> Callable[[], None]:

@@ -23,6 +23,7 @@ An item that was received as often as its queue allows moves on to the dead-lett
 from __future__ import annotations
 
 import heapq
+import math
 import threading
 from dataclasses import dataclass, field
 from itertools import count
@@ -89,6 +90,7 @@ class _Line:
         flights: By id.
         turns: When which flight ends, soonest first; an entry that differs from its flight is void.
         changes: Counts whatever may have made something visible.
+        listeners: Told of each of those.
     """
 
     name: str
@@ -98,6 +100,7 @@ class _Line:
     flights: dict[int, _Flight] = field(default_factory=dict)
     turns: list[tuple[float, int]] = field(default_factory=list)
     changes: int = 0
+    listeners: list[Callable[[], None]] = field(default_factory=list)
 
 
 class EmbeddedQueues:
@@ -160,6 +163,16 @@ class EmbeddedQueues:
                 upcoming = line.turns[0][0] if line.turns else until
                 if line.changes == seen:
                     line.changed.wait(max(0.0, min(until, upcoming) - now))
+
+    def listen(self, queue: str, listener: Callable[[], None]) -> None:
+        """Have a function called, from any thread, whenever something may have become visible; it must be quick."""
+        self._lines[queue].listeners.append(listener)
+
+    def upcoming_s(self, queue: str) -> float:
+        """Give in how many seconds something becomes visible by itself; infinite for never."""
+        line = self._lines[queue]
+        with line.changed:
+            return line.turns[0][0] - self._clock() if line.turns else math.inf
 
     def delete(self, queue: str, receipts: Sequence[str]) -> None:
         """
@@ -236,6 +249,8 @@ class EmbeddedQueues:
     def _tell(line: _Line) -> None:
         line.changes += 1
         line.changed.notify_all()
+        for listener in line.listeners:
+            listener()
 
     @staticmethod
     def _held(line: _Line, receipts: Iterable[str]) -> list[tuple[int, _Flight]]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,6 +38,9 @@ the fsyncs of a file and its directory until about here."""
 
 PENDING_OCTETS: Final = 64 << 20
 """What may wait for a group; more waits only while groups fail, and then nothing more is taken."""
+
+RECENT_OCTETS: Final = 16 << 20
+"""What was written last is kept in memory as well, up to this."""
 
 PIECE_OCTETS: Final = 1 << 20
 RETENTION_S: Final = 16 * 86_400
@@ -72,6 +76,8 @@ class EmbeddedSpool:
         self._inline_octets = inline_octets
         self._pending: dict[str, _Pending] = {}
         self._pending_octets = 0
+        self._recent: OrderedDict[str, bytes] = OrderedDict()
+        self._recent_octets = 0
         self._lock = threading.Lock()
         database.define(_SCHEMA)
         database.with_prelude(self._write_pending)
@@ -119,6 +125,8 @@ class EmbeddedSpool:
 
         old = self._database.write(forget, SpoolUnavailable)
         for key, in_file in old:
+            with self._lock:
+                self._recent_octets -= len(self._recent.pop(key, b""))
             if in_file:
                 # crash here = a file without a row, which counts as none
                 self._path(key).unlink(missing_ok=True)
@@ -173,6 +181,8 @@ class EmbeddedSpool:
         pending = self._pending.get(key)
         if pending is not None:
             octets = pending.octets
+        elif (recent := self._recent.get(key)) is not None:
+            octets = recent
         else:
             rows: list[Any] = self._database.read(SpoolUnavailable, "SELECT octets FROM object WHERE key = ?", key)
             if not rows:
@@ -192,6 +202,13 @@ class EmbeddedSpool:
         kind, _, queue_id = key.partition("/")
         return self._folder / kind / queue_id[:2] / queue_id
 
+    def _keep_recent(self, key: str, octets: bytes) -> None:
+        """Most mail is delivered moments after it came in: then nothing is read."""
+        self._recent[key] = octets
+        self._recent_octets += len(octets)
+        while self._recent_octets > RECENT_OCTETS:
+            self._recent_octets -= len(self._recent.popitem(last=False)[1])
+
     def _write_pending(self, connection: sqlite3.Connection) -> Callable[[], None]:
         """Write everything that waits; the prelude of each group."""
         if not self._pending:
@@ -209,6 +226,8 @@ class EmbeddedSpool:
                 for key, pending in items:
                     del self._pending[key]
                     self._pending_octets -= len(pending.octets or b"")
+                    if pending.octets is not None:
+                        self._keep_recent(key, pending.octets)
 
         return committed
 

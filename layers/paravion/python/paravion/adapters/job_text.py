@@ -7,7 +7,6 @@ Ids and outcomes only, never content.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Any, Final
 
 from paravion.domain.outcome import Outcome, Result
@@ -22,6 +21,9 @@ qf, the ledger must know which recipients have it already.
 
 _HOLDING: Final = ("quarantine", "released", "held_at", "held_s")
 """Of the record, and of its text only where they are set."""
+
+
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def encode_job(job: Job) -> str:
@@ -61,7 +63,7 @@ def encode_detail(record: JobRecord) -> str:
     }
     holding = {name: getattr(record, name) for name in _HOLDING}
     detail |= {name: value for name, value in holding.items() if value}
-    return json.dumps(detail, ensure_ascii=False, separators=(",", ":"))
+    return _encode(detail)
 
 
 def decode_detail(text: str) -> dict[str, Any]:
@@ -85,11 +87,15 @@ def decode_detail(text: str) -> dict[str, Any]:
 
 def _state_fields(state: RecipientState) -> dict[str, Any]:
     """Only what is set: an item is paid for by the kilobyte."""
-    outcome = {name: value for name, value in asdict(state.outcome).items() if value}
-    facts = {name: value for name, value in outcome.pop("tls_facts").items() if value}
+    outcome = _set_fields(state.outcome)
+    facts = _set_fields(outcome.pop("tls_facts"))
     if facts:
         outcome["tls_facts"] = facts
     return {"path": state.forward_path, "at": state.at, "attempt": state.attempt, "outcome": outcome}
+
+
+def _set_fields(value: Any) -> dict[str, Any]:
+    return {name: given for name in value.__slots__ if (given := getattr(value, name))}
 
 
 def _state(fields: dict[str, Any]) -> RecipientState:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 _ERRORS: Final = {"Fault"}
+_encode = json.JSONEncoder(default=str).encode
 
 
 class JsonEventLog:
@@ -41,5 +42,5 @@ class JsonEventLog:
         record = {"level": level, "message": event, "timestamp": at, "service": self._service, **fields}
         # A log that can't be written must not stop the mail.
         with contextlib.suppress(OSError, ValueError):
-            self._stream.write(json.dumps(record, default=str) + "\n")
+            self._stream.write(_encode(record) + "\n")
             self._stream.flush()

@@ -153,12 +153,13 @@ def answer(
             _log(deps, "Rejection", door, principal, rejected, request)
         return door.refuse(request, rejected)
     except Exception as exc:  # noqa: BLE001 (whatever else goes wrong is ours, transient and nobody's business)
-        fault = Rejected(_row(exc))
+        fault = Rejected(row_of(exc))
         _log(deps, "Fault", door, principal, fault, request, exc)
         return door.refuse(request, fault)
 
 
-def _row(exc: Exception) -> Status:
+def row_of(exc: Exception) -> Status:
+    """Give the row for an exception that is no refusal: ours, and transient."""
     if isinstance(exc, SpoolUnavailable):
         return SPOOL_UNAVAILABLE
     if isinstance(exc, Unavailable):
@@ -185,12 +186,12 @@ def _log(
         "request_id": request.request_id,
     }
     if exc is not None:
-        fields |= {"fault": type(exc).__name__, "place": _place(exc)}
+        fields |= {"fault": type(exc).__name__, "place": place_of(exc)}
     deps.event_log.emit(event, fields)
 
 
-def _place(exc: BaseException) -> str:
-    """Where it was raised, file and line: its text could hold content."""
+def place_of(exc: BaseException) -> str:
+    """Give where it was raised, file and line: its text could hold content."""
     traceback = exc.__traceback__
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next

@@ -1,0 +1,153 @@
+"""
+The SMTP doors' way in on one machine: to the services directly, where a deployed door speaks HTTP to the API.
+
+The same checks, the same replies: the credential is authenticated for every message, refusals are the taxonomy's.
+What a session hands over it has parsed itself (infra/front_door/commands.py), so that no shape is checked again. There
+is no answer that could get lost on the way, so no idempotency key either.
+
+Next on a message's path: services/validate.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from infra.front_door import replies
+from infra.front_door.api import AUTH_KEYS, Answer, Away
+from paravion.api.doors import place_of, row_of
+from paravion.domain import status
+from paravion.domain.envelope import Recipient
+from paravion.domain.sigv4 import SignedRequest
+from paravion.domain.status import Rejected
+from paravion.domain.submission import Receipt, Submission
+from paravion.services.authenticate import Principal, authenticate
+from paravion.services.validate import submit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from paravion.services.validate import ValidateDeps
+
+    Run = Callable[[Callable[[], Any]], asyncio.Future[Any]]
+    """Runs a quick call on the loop's thread (adapters/embedded_loop.py)."""
+
+SUBMIT_TIMEOUT_S: Final = 100.0
+"""As the door's own (infra/front_door/settings.py)."""
+
+_ENTRIES: Final = 1000
+BUSY: Final = 256
+"""Submissions under way; who comes beyond hears 451 at once, as at the HTTP doors."""
+
+
+class DirectApi:
+    """
+    infra.front_door.api.MessageApi without HTTP; for one event loop.
+
+    Args:
+        deps: Of services/validate.py.
+        run: Where the services run.
+    """
+
+    def __init__(self, deps: ValidateDeps, run: Run) -> None:
+        self._deps = deps
+        self._run = run
+        self._under_way = 0
+        self._known: dict[str, tuple[str | None, Principal]] = {}
+
+    async def close(self) -> None:
+        """See MessageApi."""
+
+    async def knows(self, authorization: str) -> bool:
+        """See MessageApi."""
+        try:
+            await self._run(partial(self._principal, authorization))
+        except Rejected:
+            return False
+        except Exception as exc:
+            self._log("Fault", "", Rejected(row_of(exc)), exc)
+            raise Away(type(exc).__name__) from exc
+        return True
+
+    async def submit(self, authorization: str, fields: Mapping[str, Any], content: bytes, key: str) -> Answer:  # noqa: ARG002
+        """See MessageApi."""
+        if self._under_way >= BUSY:
+            return Answer(replies.of_status(status.NO_ANSWER, "too many submissions at once"))
+        self._under_way += 1
+        try:
+            async with asyncio.timeout(SUBMIT_TIMEOUT_S):
+                answer: Answer = await self._run(partial(self._submit, authorization, fields, content))
+                return answer
+        except TimeoutError:
+            return Answer(replies.of_status(status.NO_ANSWER, "the disk takes too long"))
+        finally:
+            self._under_way -= 1
+
+    def _submit(self, authorization: str, fields: Mapping[str, Any], content: bytes) -> Answer:
+        name = ""
+        told = False
+        try:
+            name = self._principal(authorization).access_key
+            submission = _submission(name, fields, content)
+            told = True
+            receipt: Receipt = submit(submission, self._deps)
+        except Rejected as rejected:
+            if not told:
+                self._log("Rejection", name, rejected)
+            return _refusal(rejected)
+        except Exception as exc:  # noqa: BLE001 (whatever else goes wrong is ours and transient, as in api/doors.py)
+            fault = Rejected(row_of(exc))
+            self._log("Fault", name, fault, exc)
+            return _refusal(fault)
+        return Answer(f"{_QUEUED} {receipt.queue_id}", receipt.queue_id)
+
+    def _principal(self, authorization: str) -> Principal:
+        """Give whose it is; what was good stays so while its secret is the same."""
+        kept = self._known.get(authorization)
+        if kept is not None and kept[0] == self._deps.secrets.get(f"credentials/{kept[1].access_key}"):
+            return kept[1]
+        principal = self._authenticated(authorization)
+        secret = self._deps.secrets.get(f"credentials/{principal.access_key}")
+        if self._authenticated(authorization) == principal:
+            # It was good before and after: it is good for this secret.
+            if len(self._known) >= _ENTRIES:
+                self._known.clear()
+            self._known[authorization] = (secret, principal)
+        return principal
+
+    def _authenticated(self, authorization: str) -> Principal:
+        request = SignedRequest("POST", "/v1/messages", "", {"authorization": authorization}, b"")
+        region = self._deps.settings.credential_region
+        return authenticate(request, self._deps.secrets, now=self._deps.clock(), credential_region=region)
+
+    def _log(self, event: str, principal: str, rejected: Rejected, exc: Exception | None = None) -> None:
+        fields: dict[str, object] = {
+            "door": "smtp",
+            "principal": principal,
+            "key": rejected.status.key,
+            "status": rejected.status.enhanced,
+            "detail": rejected.detail,
+        }
+        if exc is not None:
+            fields |= {"fault": type(exc).__name__, "place": place_of(exc)}
+        self._deps.event_log.emit(event, fields)
+
+
+_QUEUED: Final = replies.of_status(status.QUEUED)
+
+
+def _submission(principal: str, fields: Mapping[str, Any], content: bytes) -> Submission:
+    rest = dict(fields)
+    recipients = tuple(
+        Recipient(item)
+        if isinstance(item, str)
+        else Recipient(item["forward_path"], tuple(item.get("notify", ())), item.get("orcpt", ""))
+        for item in rest.pop("recipients")
+    )
+    return Submission(principal=principal, recipients=recipients, content=content, **rest)
+
+
+def _refusal(rejected: Rejected) -> Answer:
+    row = rejected.status
+    return Answer(replies.of_status(row, rejected.detail), refused_credential=row.key in AUTH_KEYS)

@@ -1,0 +1,135 @@
+"""The SMTP doors' direct way in: the replies that the API would have led to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from infra.front_door.api import Away
+from infra.local.embedded_submission import BUSY, DirectApi
+from paravion.domain.envelope import decode_qf
+from paravion.domain.http1 import basic
+from paravion.domain.ses_smtp_password import smtp_password
+from paravion.errors import QueueUnavailable
+from paravion.ports import QueueName
+from tests.support.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+USER = "AKIADIRECT0000000000"
+CONTENT = b"From: me@example.org\r\nTo: you@example.net\r\nSubject: x\r\n\r\nHello\r\n"
+FIELDS: dict[str, Any] = {
+    "reverse_path": "me@example.org",
+    "recipients": ["you@example.net", {"forward_path": "her@example.net", "notify": ["NEVER"]}],
+    "door": "smtp",
+    "client": "c.example ([192.0.2.1])",
+    "protocol": "ESMTP",
+    "envid": "e1",
+}
+
+
+async def _now(work: Callable[[], Any]) -> Any:
+    return work()
+
+
+class Desk:
+    """A world, a credential in it and the API before it."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.set_credential(enabled=True)
+        deps = self.world.for_validate
+        self.deps = replace(deps, settings=replace(deps.settings, identity_check="off"))
+        self.api = DirectApi(self.deps, _now)  # type: ignore[arg-type]  # awaited alike
+        self.authorization = basic(USER, smtp_password("secret", deps.settings.credential_region))
+
+    def set_credential(self, *, enabled: bool) -> None:
+        """Make it, or change it."""
+        value = json.dumps({"secret_key": "secret", "enabled": enabled})
+        self.world.secrets.put(f"credentials/{USER}", value)
+
+    def submit(self, authorization: str | None = None, content: bytes = CONTENT, **fields: Any) -> Any:
+        """Submit one message."""
+        return asyncio.run(self.api.submit(authorization or self.authorization, {**FIELDS, **fields}, content, "k"))
+
+
+@pytest.fixture
+def desk() -> Desk:
+    """A fresh one."""
+    return Desk()
+
+
+def test_mail_is_kept_before_the_answer(desk: Desk) -> None:
+    """With all that the session knew of it."""
+    answer = desk.submit()
+    assert answer.reply.startswith("250 2.0.0 ")
+    assert answer.reply.endswith(answer.queue_id)
+    envelope, _ = decode_qf(desk.world.spool.get_envelope(answer.queue_id))
+    assert [(r.forward_path, r.notify) for r in envelope.recipients] == [
+        ("you@example.net", ()),
+        ("her@example.net", ("NEVER",)),
+    ]
+    assert (envelope.submitter, envelope.door, envelope.envid) == (USER, "smtp", "e1")
+
+
+def test_refusals_are_the_taxonomys(desk: Desk) -> None:
+    """And say nothing of the credential."""
+    answer = desk.submit(reverse_path="no path")
+    assert answer.reply.startswith("501 5.1.7 ")
+    assert not answer.queue_id
+    assert not answer.refused_credential
+
+
+def test_disabled_credential_is_refused_with_the_next_message(desk: Desk) -> None:
+    """However often it was good before."""
+    assert desk.submit().queue_id
+    assert desk.submit().queue_id
+    desk.set_credential(enabled=False)
+    answer = desk.submit()
+    assert answer.refused_credential
+    assert not answer.queue_id
+    assert asyncio.run(desk.api.knows(desk.authorization)) is False
+
+
+def test_credentials_are_known_or_not(desk: Desk) -> None:
+    """AUTH asks the same."""
+    assert asyncio.run(desk.api.knows(desk.authorization)) is True
+    assert asyncio.run(desk.api.knows(basic(USER, "wrong"))) is False
+
+
+def test_outage_is_transient_and_logged(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is promised."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise QueueUnavailable(QueueName.DELIVERY)
+
+    monkeypatch.setattr(desk.deps.to_commit.queues, "send", fail)
+    assert desk.submit().reply[0] == "4"
+    monkeypatch.setattr(desk.deps.secrets, "get", fail)
+    with pytest.raises(Away):
+        asyncio.run(desk.api.knows(basic("AKIAOTHER00000000000", "x")))
+
+
+def test_too_many_at_once_are_put_off(desk: Desk) -> None:
+    """Before anything is taken."""
+    held: list[asyncio.Future[Any]] = []
+
+    def run(_: Callable[[], Any]) -> asyncio.Future[Any]:
+        held.append(asyncio.get_running_loop().create_future())
+        return held[-1]
+
+    async def main() -> str:
+        api = DirectApi(desk.deps, run)
+        tasks = [asyncio.create_task(api.submit(desk.authorization, FIELDS, CONTENT, "k")) for _ in range(BUSY)]
+        await asyncio.sleep(0)
+        answer = await api.submit(desk.authorization, FIELDS, CONTENT, "k")
+        for task in tasks:
+            task.cancel()
+        return answer.reply
+
+    assert asyncio.run(main()).startswith("451 4.4.1 ")
