@@ -29,7 +29,8 @@ from infra.local.listening import listening, reachable
 from infra.local.options import Options, join_address
 from infra.local.pages import LocalPaths
 from infra.local.web import WebServer
-from paravion.adapters.embedded_data import DataUnavailable, EmbeddedData
+from paravion.adapters.embedded_data import EmbeddedData
+from paravion.adapters.embedded_lock import DataUnavailable
 from paravion.bootstrap_embedded import Root
 from paravion.errors import Misconfigured
 from paravion.ports import QueueName

@@ -130,9 +130,7 @@ class Sink:
 def failed_recipients(content: bytes) -> list[str]:
     """Give whom a report says it could not reach, for good."""
     blocks = content.replace(b"\r\n", b"\n").split(b"\n\n")
-    return [
-        found[1].decode() for block in blocks if _FAILED.search(block) for found in [_FINAL.search(block)] if found
-    ]
+    return [found[1].decode() for block in blocks if _FAILED.search(block) for found in [_FINAL.search(block)] if found]
 
 
 async def main() -> None:

@@ -149,7 +149,8 @@ class Ses:
                 )
             except botocore.exceptions.ClientError as exc:
                 status = exc.response["ResponseMetadata"]["HTTPStatusCode"]
-                assert status == 429 or status >= 500, exc
+                if status != 429 and status < 500:
+                    raise
                 # An earlier try of the SDK's may have had no answer: it keeps that to itself.
                 tries = exc.response["ResponseMetadata"].get("RetryAttempts", 0)
                 begun.told = Told.NOTHING if tries else Told.REFUSED
@@ -182,7 +183,8 @@ class Smtp:
                 self._close()
             except smtplib.SMTPResponseException as exc:
                 # smtplib gives -1 for a line that is no reply.
-                assert exc.smtp_code < 500, exc
+                if exc.smtp_code >= 500:
+                    raise
                 begun.told = Told.REFUSED if exc.smtp_code >= 400 else Told.NOTHING
                 with submitted.lock:
                     submitted.refused += begun.told is Told.REFUSED

@@ -13,6 +13,7 @@ again, and it does); it is counted.
 from __future__ import annotations
 
 import bisect
+import itertools
 import json
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -54,7 +55,9 @@ class Verdict:
     def __str__(self) -> str:
         """Give the counts, a line each, then the faults."""
         lines = [f"{count:7} {what}" for what, count in self.counts.items()]
-        lines.append(f"{self.longest_unrecorded_s:7.2f} s at most between a 250 of the sink and the kill that forgot it")
+        lines.append(
+            f"{self.longest_unrecorded_s:7.2f} s at most between a 250 of the sink and the kill that forgot it"
+        )
         return "\n".join([*lines, *(f"FAULT: {fault}" for fault in self.faults)])
 
 
@@ -79,7 +82,9 @@ def judge(submitted: Submitted, log: Path, lives: Lives) -> Verdict:
             verdict.counts["recipients delivered"] += delivered
             verdict.counts["recipients returned to their senders"] += returned > 0
             if delivered + returned > 1:
-                verdict.faults.append(f"{recipient}: delivered {len(taken[recipient])} times, returned {returned} times")
+                verdict.faults.append(
+                    f"{recipient}: delivered {len(taken[recipient])} times, returned {returned} times"
+                )
             if delivered + returned == 0 and begun.told is Told.ACCEPTED:
                 verdict.faults.append(f"{recipient}: lost (accepted by {begun.door})")
             if begun.told is not Told.ACCEPTED and delivered + returned:
@@ -108,13 +113,12 @@ def _reported(reports: dict[str, list[dict[str, Any]]], verdict: Verdict) -> dic
 
 
 def _check_twice(what: str, entries: list[dict[str, Any]], lives: Lives, verdict: Verdict) -> None:
-    for one, other in zip(entries, entries[1:], strict=False):
+    for one, other in itertools.pairwise(entries):
         life = lives.of(one["at"])
         verdict.counts["taken twice by the sink"] += 1
-        if life == lives.of(other["at"]) or life >= len(lives.killed):
-            if lives.was_full(one["at"], other["at"]):
-                verdict.counts["of these, because the disk was full"] += 1
-                continue
+        if lives.was_full(one["at"], other["at"]):
+            verdict.counts["of these, because the full disk took no record of the first 250"] += 1
+        elif life == lives.of(other["at"]) or life >= len(lives.killed):
             verdict.faults.append(f"{what}: taken twice in one life, at {one['at']:.3f} and {other['at']:.3f}")
         else:
             unrecorded_s = lives.killed[life] - one["at"]

@@ -12,7 +12,6 @@ Opening it ends what a crash left: leases of the dead process, half-written file
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 from typing import TYPE_CHECKING, Final, Self
@@ -22,6 +21,7 @@ from paravion.adapters.embedded_database import Database
 from paravion.adapters.embedded_hosts import EmbeddedHosts
 from paravion.adapters.embedded_identities import EmbeddedIdentities
 from paravion.adapters.embedded_ledger import EmbeddedLedger
+from paravion.adapters.embedded_lock import DataUnavailable, lock_folder
 from paravion.adapters.embedded_queues import EmbeddedQueues
 from paravion.adapters.embedded_resume import resume
 from paravion.adapters.embedded_secrets import EmbeddedSecrets
@@ -39,10 +39,6 @@ if TYPE_CHECKING:
 
 _UPLOAD_KEY: Final = "engine/upload-key"
 _EXPIRE_AT_ONCE: Final = 1000
-
-
-class DataUnavailable(Unavailable):
-    """The data directory can't be opened: another process has it, or the disk refuses."""
 
 
 class EmbeddedData:
@@ -67,7 +63,8 @@ class EmbeddedData:
         self._stack: list[Callable[[], None]] = []
         try:
             embedded_files.make_folder(folder)
-            self._lock(folder / "lock")
+            descriptor = lock_folder(folder)
+            self._stack.append(lambda: os.close(descriptor))
             for name in ("spool", "secrets", "uploads"):
                 embedded_files.make_folder(folder / name)
                 embedded_files.remove_temporary(folder / name)
@@ -122,19 +119,6 @@ class EmbeddedData:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _lock(self, path: Path) -> None:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as exc:
-            owner = os.read(descriptor, 20).decode("ascii", "replace").strip() or "another process"
-            os.close(descriptor)
-            raise DataUnavailable(f"{path.parent} is in use by process {owner}") from exc
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
-        # The kernel lets go of the lock with the descriptor, however the process ends.
-        self._stack.append(lambda: os.close(descriptor))
 
     def _upload_key(self) -> bytes:
         self.secrets.put(_UPLOAD_KEY, secrets.token_hex(32), new=True)
