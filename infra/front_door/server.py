@@ -51,12 +51,16 @@ class House:
 
     Attributes:
         draining: No further transaction begins.
+        closed_to_mail: See FrontDoor.
         booked_octets: Of all bookings.
     """
 
-    def __init__(self, settings: FrontDoorSettings, tls: ssl.SSLContext) -> None:
+    def __init__(
+        self, settings: FrontDoorSettings, tls: ssl.SSLContext, closed_to_mail: Callable[[], str] = lambda: ""
+    ) -> None:
         self.settings = settings
         self.tls = tls
+        self.closed_to_mail = closed_to_mail
         self.api = Api(settings)
         self.credentials = Credentials(self.api, time.monotonic)
         self.draining = False
@@ -105,10 +109,12 @@ class FrontDoor:
 
     Args:
         settings: What to listen on, whom to ask, what to allow.
+        closed_to_mail: Gives the reply to MAIL while no mail is taken, else "".
     """
 
-    def __init__(self, settings: FrontDoorSettings) -> None:
+    def __init__(self, settings: FrontDoorSettings, closed_to_mail: Callable[[], str] = lambda: "") -> None:
         self._settings = settings
+        self._closed_to_mail = closed_to_mail
         self._servers: list[asyncio.Server] = []
         self._house: House | None = None
 
@@ -122,7 +128,7 @@ class FrontDoor:
         """
         settings = self._settings
         tls = make_context(settings.certfile, settings.keyfile, settings.hostname)
-        house = House(settings, tls)
+        house = House(settings, tls, self._closed_to_mail)
         self._house = house
         loop = asyncio.get_running_loop()
 

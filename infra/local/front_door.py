@@ -15,18 +15,26 @@ from paravion.domain.ses_smtp_password import smtp_password
 from paravion.settings import BY_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from infra.local.options import Options
 
 
-async def open_front_door(api_url: str, options: Options, settings: Mapping[str, str], *, drain_s: float) -> FrontDoor:
+async def open_front_door(
+    api_url: str,
+    options: Options,
+    settings: Mapping[str, str],
+    *,
+    drain_s: float,
+    closed_to_mail: Callable[[], str] = lambda: "",
+) -> FrontDoor:
     """
     Open the SMTP doors.
 
     Args:
         settings: By name, as text; those that are absent have their defaults.
         drain_s: How long `stop` waits for transactions under way.
+        closed_to_mail: See FrontDoor.
 
     Raises:
         OSError: A port can't be opened; the text names both.
@@ -50,7 +58,9 @@ async def open_front_door(api_url: str, options: Options, settings: Mapping[str,
             trusted_networks=networks,
             credential=(options.access_key, password) if networks else None,
             drain_s=drain_s,
-        )
+            max_connections_count=BY_NAME["max_sessions_count"].parse(value("max_sessions_count")),
+        ),
+        closed_to_mail,
     )
     try:
         await door.start()

@@ -60,6 +60,7 @@ class EmbeddedData:
 
     def __init__(self, folder: Path, clock: Callable[[], float], **inline_octets: int) -> None:
         self.endpoint = ""
+        self._folder = folder
         self._stack: list[Callable[[], None]] = []
         try:
             embedded_files.make_folder(folder)
@@ -108,6 +109,29 @@ class EmbeddedData:
             + self.tls_policies.expire(now, _EXPIRE_AT_ONCE)
             + self.uploads.expire(now)
         )
+
+    def waiting_jobs(self, limit: int) -> int:
+        """
+        Count the jobs that are queued or wait for their time, up to `limit`; some may be counted twice.
+
+        Raises:
+            Unavailable
+        """
+        ((count,),) = self.database.read(
+            Unavailable,
+            "SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM item WHERE queue IN (0, 1) LIMIT ?1))"
+            " + (SELECT COUNT(*) FROM (SELECT 1 FROM job WHERE due_at > 0 LIMIT ?1))",
+            limit,
+        )
+        return int(count)
+
+    def free_octets(self) -> int:
+        """Give what this user may still write on the directory's disk. Raises Unavailable."""
+        try:
+            found = os.statvfs(self._folder)
+        except OSError as exc:
+            raise Unavailable(f"{self._folder}: {exc.strerror}") from exc
+        return found.f_bavail * found.f_frsize
 
     def close(self) -> None:
         """End what was begun and let go of the directory."""
