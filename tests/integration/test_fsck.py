@@ -181,6 +181,21 @@ def test_orphan_is_set_aside_not_removed(folder: Path, capsys: pytest.CaptureFix
     assert (folder / "lost+found" / "df" / "lame").read_bytes() == b"x"
 
 
+def test_old_orphan_is_removed_by_a_start(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Disk use is bounded over crashes too; a file that a row names stays, however old."""
+    young, old = (folder / "spool" / "df" / "la" / name for name in ("lame", "lazy"))
+    for path in (young, old):
+        path.write_bytes(b"x")
+        path.chmod(0o600)
+    long_ago = time.time() - 17 * 86_400
+    for path in (old, _large(folder)):
+        os.utime(path, (long_ago, long_ago))
+    with EmbeddedData(folder, time.time):
+        pass
+    assert [path.exists() for path in (young, old, _large(folder))] == [True, False, True]
+    assert _fsck(folder, capsys) == (65, ["file-orphan"])
+
+
 def test_indexes_are_made_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What is in the tables counts."""
     with contextlib.closing(sqlite3.connect(folder / "paravion.db")) as connection:

@@ -7,7 +7,7 @@ A data directory: everything that one paravion on one machine keeps, opened by o
     secrets/           credentials and keys (embedded_secrets.py)
     uploads/           large messages on their way in (embedded_uploads.py)
 
-Opening it ends what a crash left: leases of the dead process, half-written files.
+Opening it ends what a crash left: leases of the dead process, half-written files, old files that no row names.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ class EmbeddedData:
             self.database = Database(folder / "paravion.db")
             self._stack.append(self.database.close)
             self.spool = EmbeddedSpool(self.database, folder / "spool", clock, **inline_octets)
+            self.spool.remove_orphans(clock())
             self.queues = EmbeddedQueues(self.database, clock)
             self._stack.append(self.queues.close)
             self.ledger = EmbeddedLedger(self.database)
