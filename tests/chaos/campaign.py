@@ -81,6 +81,8 @@ class Plan:
             "queue_return_s": f"{self.return_s or 1209600:g}",
             "trusted_networks": "127.0.0.1/32",
             "mta_sts": "off",
+            # Meet the disk's end itself, not what keeps mail away from it.
+            "min_free_octets": "0",
         }
 
 
