@@ -3,8 +3,7 @@ What must hold after the campaign: told from what clients heard, what the sink s
 
     accepted                 each recipient has one outcome: the sink said 250 to it, or its sender got one report
     not answered, refused    at most that
-    twice at the sink        only in two lives: the sink's first 250 came to a process that was killed afterwards,
-                             or whose disk was full
+    twice at the sink        only in two lives: the sink's first 250 came to a process that was killed afterwards
 
 A refusal, too, may be delivered: a store that failed while it committed may have kept it (RFC 5321 lets the client try
 again, and it does); it is counted.
@@ -116,10 +115,11 @@ def _check_twice(what: str, entries: list[dict[str, Any]], lives: Lives, verdict
     for one, other in itertools.pairwise(entries):
         life = lives.of(one["at"])
         verdict.counts["taken twice by the sink"] += 1
-        if lives.was_full(one["at"], other["at"]):
-            verdict.counts["of these, because the full disk took no record of the first 250"] += 1
-        elif life == lives.of(other["at"]) or life >= len(lives.killed):
+        if life == lives.of(other["at"]) or life >= len(lives.killed):
+            # Not even the full disk excuses it: an outcome that could not be recorded is kept, and recorded later.
             verdict.faults.append(f"{what}: taken twice in one life, at {one['at']:.3f} and {other['at']:.3f}")
+        elif lives.was_full(one["at"], lives.killed[life]):
+            verdict.counts["of these, because the full disk took no record before the kill"] += 1
         else:
             unrecorded_s = lives.killed[life] - one["at"]
             verdict.longest_unrecorded_s = max(verdict.longest_unrecorded_s, unrecorded_s)
