@@ -14,7 +14,7 @@ MAILAUTH := $(if $(shell command -v npm),$(CURDIR)/.ci/mailauth)
 FOREIGN := $(CURDIR)/.foreign
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-313 lint type bench fuzz build deploy pr clean
+.PHONY: help demo up test test-313 lint type bench fuzz chaos build deploy pr clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -79,6 +79,11 @@ bench-%: $(VENV)/.made-dev $(FOREIGN)/.made  ## Measure one thing: deliver, mess
 FUZZ_S ?= 3600
 fuzz: $(VENV)/.made-dev  ## Feed hostile octets to every parser for an hour (FUZZ_S=seconds)
 	PYTHONPATH=layers/paravion/python:. $(BIN)/python -m tests.fuzz.targets $(FUZZ_S)
+
+MAILS ?= 3000
+KILLS ?= 20
+chaos: $(VENV)/.made-dev  ## Kill it at random while mail comes and goes, then count (MAILS=, KILLS=, SEED=)
+	PYTHONPATH=layers/paravion/python:. $(BIN)/python -m tests.chaos.campaign --mails $(MAILS) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 build: $(SAM)  ## Build what is deployed
 	PATH="$(dir $(PYTHON313)):$$PATH" $(SAM) build

@@ -68,6 +68,7 @@ BROKEN: Final = reply(421, "3.0", "Internal error, closing")
 
 AUTH_AWAY: Final = reply(454, "7.0", "Temporary authentication failure")
 TOO_MANY_RECIPIENTS: Final = reply(452, "5.3", "Too many recipients in this transaction")
+BUSY: Final = reply(451, "3.2", "Not accepting mail now, try again later")
 NO_SPACE: Final = reply(452, "3.1", "Not enough room for this message now")
 
 UNKNOWN_COMMAND: Final = reply(500, "5.1", "Command not recognized")

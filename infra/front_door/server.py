@@ -52,13 +52,21 @@ class House:
 
     Attributes:
         draining: No further transaction begins.
+        closed_to_mail: See FrontDoor.
         booked_octets: Of all bookings.
     """
 
-    def __init__(self, settings: FrontDoorSettings, tls: ssl.SSLContext, api: MessageApi) -> None:
+    def __init__(
+        self,
+        settings: FrontDoorSettings,
+        tls: ssl.SSLContext,
+        api: MessageApi,
+        closed_to_mail: Callable[[], str] = lambda: "",
+    ) -> None:
         self.settings = settings
         self.tls = tls
         self.api = api
+        self.closed_to_mail = closed_to_mail
         self.credentials = Credentials(self.api, time.monotonic)
         self.draining = False
         self.booked_octets = 0
@@ -107,11 +115,18 @@ class FrontDoor:
     Args:
         settings: What to listen on, whom to ask, what to allow.
         api: Whom to ask, if not the settings' URL.
+        closed_to_mail: Gives the reply to MAIL while no mail is taken, else "".
     """
 
-    def __init__(self, settings: FrontDoorSettings, api: MessageApi | None = None) -> None:
+    def __init__(
+        self,
+        settings: FrontDoorSettings,
+        api: MessageApi | None = None,
+        closed_to_mail: Callable[[], str] = lambda: "",
+    ) -> None:
         self._settings = settings
         self._api = api
+        self._closed_to_mail = closed_to_mail
         self._servers: list[asyncio.Server] = []
         self._house: House | None = None
 
@@ -125,7 +140,7 @@ class FrontDoor:
         """
         settings = self._settings
         tls = make_context(settings.certfile, settings.keyfile, settings.hostname)
-        house = House(settings, tls, self._api or Api(settings))
+        house = House(settings, tls, self._api or Api(settings), self._closed_to_mail)
         self._house = house
         loop = asyncio.get_running_loop()
 

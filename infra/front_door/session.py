@@ -515,6 +515,9 @@ class Session(SMTP):
             await self._refuse(replies.of_status(status.AUTH_REQUIRED) if self._may_auth else replies.TLS_FIRST)
         elif self._transaction is not None:
             await self._refuse(replies.NESTED_MAIL)
+        elif closed := self._house.closed_to_mail():
+            # No fault of the client's: not counted as one.
+            await self.push(closed)
         else:
             try:
                 self._transaction = parse_mail(

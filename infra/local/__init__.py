@@ -5,6 +5,7 @@ On a data directory, for real:
 
     embedded.py          all of it, started and stopped
     embedded_doors.py    the HTTP doors: services called as they are
+    embedded_pressure.py when no more mail is taken
     embedded_workers.py  the queues' workers, the sweep, the expiry
 
 On moto, to prove the wiring of `template.yaml`, with AWS's own semantics around the real handlers:

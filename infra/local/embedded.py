@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO, TypeVar
 
 from infra.local.embedded_doors import EmbeddedDoors, body_limit
+from infra.local.embedded_pressure import Pressure
 from infra.local.embedded_submission import DirectApi
 from infra.local.embedded_workers import Worker, repeat
 from infra.local.events import Request, Response, message_response
@@ -30,7 +31,8 @@ from infra.local.log_buffer import FLUSH_S, LogBuffer
 from infra.local.options import Options, join_address
 from infra.local.pages import LocalPaths
 from infra.local.web import WebServer
-from paravion.adapters.embedded_data import DataUnavailable, EmbeddedData
+from paravion.adapters.embedded_data import EmbeddedData
+from paravion.adapters.embedded_lock import DataUnavailable
 from paravion.adapters.embedded_loop import LoopExecutor
 from paravion.bootstrap_embedded import Root
 from paravion.errors import Misconfigured
@@ -38,7 +40,7 @@ from paravion.ports import QueueName
 from paravion.services.bounce import bounce
 from paravion.services.deliver import Gates, deliver
 from paravion.services.retry import retry, sweep
-from paravion.settings import BY_NAME
+from paravion.settings import BY_NAME, EmbeddedSettings, from_env
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -196,7 +198,8 @@ class EmbeddedEngine:
     async def _open(self) -> None:
         settings = dict(self.options.settings)
         host, port = self.options.api
-        self._api = WebServer(self._answer, host, port, body_octets=body_limit)
+        own = from_env(EmbeddedSettings, {BY_NAME[name].variable: value for name, value in settings.items()})
+        self._api = WebServer(self._answer, host, port, body_octets=body_limit, sessions=own.max_sessions_count)
         await listening(self._api, "--api", self.options.api)
         self._stack.push_async_callback(self._api.stop, GRACE_S)
         settings["relay"] = self.options.relay
@@ -210,18 +213,30 @@ class EmbeddedEngine:
         self._root = Root(self.data, environ, self._events)
         self._tasks.append(asyncio.create_task(self._write_events()))
         self._stack.callback(self._root.close)
-        self._start_workers(float(environ.get("PARAVION_SWEEP_INTERVAL_S", BY_NAME["sweep_interval_s"].default or "")))
         for_validate = self._root.validate()
+        pressure = Pressure(
+            self.data, own, lambda says: for_validate.event_log.emit("Pressure", {"closed_to_mail": says})
+        )
+        pressure.look()
+        self._tasks.append(asyncio.create_task(pressure.watch(self._executor)))
+        self._start_workers(float(environ.get("PARAVION_SWEEP_INTERVAL_S", BY_NAME["sweep_interval_s"].default or "")))
         self._doors = EmbeddedDoors(
             for_validate,
             self._root.admin(),
             self.data.uploads,
             self._executor,
             LocalPaths(self.inbox, self.calls).handle,
+            lambda: pressure.says,
         )
         if self.options.front_door:
-            api = DirectApi(for_validate, self._executor.run)
-            door = await open_front_door(self.api_url, self.options, settings, drain_s=GRACE_S, api=api)
+            door = await open_front_door(
+                self.api_url,
+                self.options,
+                settings,
+                drain_s=GRACE_S,
+                api=DirectApi(for_validate, self._executor.run),
+                closed_to_mail=lambda: pressure.smtp,
+            )
             self._stack.push_async_callback(door.stop)
             self.smtp_address = join_address(door.address)
             self.smtps_address = join_address(door.tls_address) if door.tls_address else None

@@ -5,6 +5,7 @@ The HTTP doors of the embedded engine: requests go to the services' doors as the
     what the template routes  `validate` and `admin`, as there (tests/unit/local/test_embedded_doors.py)
     paths of local mode       pages.py
 
+While there is too much of something (embedded_pressure.py) no message and no upload is taken.
 At most BUSY requests are worked on at once; who comes beyond gets 503 with Retry-After before anything is taken.
 """
 
@@ -16,11 +17,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, unquote
 
-from infra.local.events import Request, Response, message_response
+from infra.local.events import Request, Response, message_response, try_later_response
 from infra.local.web import BODY_OCTETS as READ_OCTETS
 from paravion.adapters.embedded_uploads import PATH as UPLOADS
 from paravion.api.doors import answer
-from paravion.api.http_event import RETRY_AFTER_S, HttpAnswer, HttpRequest
+from paravion.api.http_event import HttpAnswer, HttpRequest
+from paravion.domain.status import SYSTEM_BUSY, Rejected
 from paravion.errors import Unavailable
 from paravion.services.validate import submit
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from paravion.adapters.embedded_uploads import EmbeddedUploads
+    from paravion.domain.submission import Receipt, Submission
     from paravion.services.admin import AdminDeps
     from paravion.services.validate import ValidateDeps
 
@@ -61,6 +64,7 @@ class EmbeddedDoors:
     Args:
         executor: Where services block.
         local: Answers local mode's own paths, None for all others.
+        closed_to_mail: Gives why no mail is taken now, else "".
     """
 
     def __init__(
@@ -70,13 +74,16 @@ class EmbeddedDoors:
         uploads: EmbeddedUploads,
         executor: Executor,
         local: Callable[[Request], Response | None],
+        closed_to_mail: Callable[[], str] = lambda: "",
     ) -> None:
         # Importing the doors loads the service models; a test of the routes does without.
         from paravion.api.admin_doors import ADMIN_DOORS
         from paravion.api.validate_doors import VALIDATE_DOORS
 
-        self._submitting = partial(answer, deps=validate, doors=VALIDATE_DOORS, submit=partial(submit, deps=validate))
+        self._submitting = partial(answer, deps=validate, doors=VALIDATE_DOORS, submit=self._submit)
         self._managing = partial(answer, deps=admin, doors=ADMIN_DOORS)
+        self._validate = validate
+        self._closed_to_mail = closed_to_mail
         self._uploads = uploads
         self._executor = executor
         self._local = local
@@ -88,7 +95,7 @@ class EmbeddedDoors:
         if own is not None:
             return own
         if self._busy >= BUSY:
-            return _try_later()
+            return try_later_response()
         path = request.raw_path
         if path.startswith(UPLOADS):
             work: Callable[[], Response] = partial(self._upload, request)
@@ -103,14 +110,22 @@ class EmbeddedDoors:
         finally:
             self._busy -= 1
 
+    def _submit(self, submission: Submission) -> Receipt:
+        """Take a submission, or say that none is taken: in its door's own form, before anything is kept."""
+        if closed := self._closed_to_mail():
+            raise Rejected(SYSTEM_BUSY, closed)
+        return submit(submission, self._validate)
+
     def _upload(self, request: Request) -> Response:
         if request.method != "PUT":
             return message_response(HTTPStatus.METHOD_NOT_ALLOWED, "Method Not Allowed")
+        if self._closed_to_mail():
+            return try_later_response()
         upload_id = unquote(request.raw_path.removeprefix(UPLOADS))
         try:
             taken = self._uploads.accept(upload_id, dict(parse_qsl(request.query)), request.body)
         except Unavailable:
-            return _try_later()
+            return try_later_response()
         return Response(HTTPStatus.OK, (), b"") if taken else message_response(HTTPStatus.FORBIDDEN, "Forbidden")
 
 
@@ -133,8 +148,3 @@ def to_request(request: Request) -> HttpRequest:
         body=request.body,
         client_address=request.peer,
     )
-
-
-def _try_later() -> Response:
-    refused = message_response(HTTPStatus.SERVICE_UNAVAILABLE, "Service Unavailable")
-    return Response(refused.status, (*refused.headers, ("retry-after", RETRY_AFTER_S)), refused.body)

@@ -192,7 +192,12 @@ class LocalEngine:
 
     async def _open_api(self) -> None:
         host, port = self.options.api
-        self._api = WebServer(self._answer, host, port)
+        self._api = WebServer(
+            self._answer,
+            host,
+            port,
+            sessions=int(self.options.settings.get("max_sessions_count", BY_NAME["max_sessions_count"].default or "")),
+        )
         await listening(self._api, "--api", self.options.api)
         self._stack.push_async_callback(self._api.stop, GRACE_S)
 

@@ -16,6 +16,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, unquote
 
+from paravion.api.http_event import RETRY_AFTER_S
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -85,6 +87,12 @@ def json_response(status: int, value: Any) -> Response:
 def message_response(status: HTTPStatus, text: str) -> Response:
     """Give an error as API Gateway words it."""
     return json_response(status, {"message": text})
+
+
+def try_later_response() -> Response:
+    """Give the answer of a server that has too much to do."""
+    refused = message_response(HTTPStatus.SERVICE_UNAVAILABLE, "Service Unavailable")
+    return Response(refused.status, (*refused.headers, ("retry-after", RETRY_AFTER_S)), refused.body)
 
 
 def is_text(content_type: str) -> bool:

@@ -15,14 +15,20 @@ from paravion.domain.ses_smtp_password import smtp_password
 from paravion.settings import BY_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from infra.front_door.api import MessageApi
     from infra.local.options import Options
 
 
 async def open_front_door(
-    api_url: str, options: Options, settings: Mapping[str, str], *, drain_s: float, api: MessageApi | None = None
+    api_url: str,
+    options: Options,
+    settings: Mapping[str, str],
+    *,
+    drain_s: float,
+    api: MessageApi | None = None,
+    closed_to_mail: Callable[[], str] = lambda: "",
 ) -> FrontDoor:
     """
     Open the SMTP doors.
@@ -31,6 +37,7 @@ async def open_front_door(
         settings: By name, as text; those that are absent have their defaults.
         drain_s: How long `stop` waits for transactions under way.
         api: Asked instead of `api_url`.
+        closed_to_mail: See FrontDoor.
 
     Raises:
         OSError: A port can't be opened; the text names both.
@@ -54,8 +61,10 @@ async def open_front_door(
             trusted_networks=networks,
             credential=(options.access_key, password) if networks else None,
             drain_s=drain_s,
+            max_connections_count=BY_NAME["max_sessions_count"].parse(value("max_sessions_count")),
         ),
         api,
+        closed_to_mail,
     )
     try:
         await door.start()

@@ -36,6 +36,9 @@ WIRING: Final = frozenset(
 )
 """Settings that the template and the engine set."""
 
+EMBEDDED_ONLY: Final = frozenset({"max_queue_jobs_count", "min_free_octets"})
+"""Settings of the embedded engine alone."""
+
 ENGINES: Final = ("embedded", "moto")
 _ACCESS_KEY: Final = re.compile(r"[A-Za-z0-9_-]{16,128}\Z")
 _PORTS: Final = range(65536)
@@ -134,6 +137,9 @@ def read_options(
         except ValueError as exc:
             shown = "…" if name == "secret_key" else repr(value)
             found.add(f"{origins[name]} {shown}: {exc}", in_words=origins[name].startswith("--"))
+    if chosen["engine"] == "moto":
+        for name in sorted(EMBEDDED_ONLY & {word.partition("=")[0] for word in assignments}):
+            found.add(f"--set {name}: the moto engine has no such limit", in_words=True)
     if found.lines:
         raise BadOptions(found.lines, in_words=found.in_words)
     rest = {name: value for name, value in chosen.items() if name not in _ADDRESSES}

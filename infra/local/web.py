@@ -13,7 +13,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from infra.local.events import Request, Response, message_response
+from infra.local.events import Request, Response, message_response, try_later_response
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 HEADER_OCTETS: Final = 10_240
 """API Gateway's limit of request line and headers together."""
+
+SESSIONS: Final = 1000
+"""Connections at once."""
 
 BODY_OCTETS: Final = 10 * 1024 * 1024
 """API Gateway's limit of a request's body."""
@@ -46,15 +49,23 @@ class WebServer:
 
     Args:
         body_octets: The largest body that is read; may depend on the request's target.
+        sessions: Connections at once; whoever comes beyond is answered 503 before anything is read.
     """
 
     def __init__(
-        self, handler: Handler, host: str, port: int, *, body_octets: int | Callable[[str], int] = BODY_OCTETS
+        self,
+        handler: Handler,
+        host: str,
+        port: int,
+        *,
+        body_octets: int | Callable[[str], int] = BODY_OCTETS,
+        sessions: int = SESSIONS,
     ) -> None:
         self._handler = handler
         self._host = host
         self._wanted_port = port
         self._body_octets = body_octets if callable(body_octets) else lambda _: body_octets
+        self._sessions = sessions
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.Task[None], bool] = {}
         self.port = port
@@ -87,8 +98,12 @@ class WebServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 (a coroutine runs in a task)
+        is_too_many = len(self._connections) >= self._sessions
         self._connections[task] = False
         try:
+            if is_too_many:
+                await _write(writer, try_later_response(), keep=False, head_only=False)
+                return
             while await self._exchange(task, reader, writer):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError, TimeoutError, asyncio.CancelledError):

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from paravion.adapters.embedded_data import DataUnavailable, EmbeddedData
+from paravion.adapters.embedded_data import EmbeddedData
+from paravion.adapters.embedded_lock import DataUnavailable
 from paravion.adapters.embedded_queues import PARKED_S, VISIBILITY_S
 from paravion.domain.queue import DUE_SHARDS, Job, JobKey, JobRecord, State
 from paravion.errors import ClaimLost, LedgerUnavailable, QueueUnavailable, SpoolMissing, SpoolUnavailable

@@ -234,6 +234,21 @@ SETTINGS: Final = (
         "A job sent back to the queue is looked for again then.",
     ),
     Setting("sweep_interval_s", _seconds(0.1, 3600), "60", "seconds", "How often the sweep runs (local mode)."),
+    Setting(
+        "max_queue_jobs_count",
+        _count(1, 1_000_000_000),
+        "1000000",
+        "jobs",
+        "No more mail is taken while so many jobs are queued or wait (one machine).",
+    ),
+    Setting(
+        "min_free_octets",
+        _count(0, 1 << 50),
+        str(64 * MEBI),
+        "octets",
+        "No more mail is taken while less is free on the data directory's disk (one machine).",
+    ),
+    Setting("max_sessions_count", _count(1, 100_000), "1000", "sessions", "Most sessions of a door (local mode)."),
     Setting("postmaster", _text, "", "", "Who gets reports about reports; empty: they are dropped with a record."),
     Setting(
         "suppression_reasons",
@@ -397,3 +412,12 @@ class AdminSettings:
     webhook_hosts: tuple[str, ...]
     webhook_private_hosts: tuple[str, ...]
     suppression_reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedSettings:
+    """What the host of the embedded engine reads."""
+
+    max_queue_jobs_count: int
+    min_free_octets: int
+    max_sessions_count: int

@@ -7,12 +7,11 @@ A data directory: everything that one paravion on one machine keeps, opened by o
     secrets/           credentials and keys (embedded_secrets.py)
     uploads/           large messages on their way in (embedded_uploads.py)
 
-Opening it ends what a crash left: leases of the dead process, half-written files.
+Opening it ends what a crash left: leases of the dead process, half-written files, old files that no row names.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 from typing import TYPE_CHECKING, Final, Self
@@ -22,6 +21,7 @@ from paravion.adapters.embedded_database import Database
 from paravion.adapters.embedded_hosts import EmbeddedHosts
 from paravion.adapters.embedded_identities import EmbeddedIdentities
 from paravion.adapters.embedded_ledger import EmbeddedLedger
+from paravion.adapters.embedded_lock import DataUnavailable, lock_folder
 from paravion.adapters.embedded_queues import EmbeddedQueues
 from paravion.adapters.embedded_resume import resume
 from paravion.adapters.embedded_secrets import EmbeddedSecrets
@@ -39,10 +39,6 @@ if TYPE_CHECKING:
 
 _UPLOAD_KEY: Final = "engine/upload-key"
 _EXPIRE_AT_ONCE: Final = 1000
-
-
-class DataUnavailable(Unavailable):
-    """The data directory can't be opened: another process has it, or the disk refuses."""
 
 
 class EmbeddedData:
@@ -64,10 +60,12 @@ class EmbeddedData:
 
     def __init__(self, folder: Path, clock: Callable[[], float], **inline_octets: int) -> None:
         self.endpoint = ""
+        self._folder = folder
         self._stack: list[Callable[[], None]] = []
         try:
             embedded_files.make_folder(folder)
-            self._lock(folder / "lock")
+            descriptor = lock_folder(folder)
+            self._stack.append(lambda: os.close(descriptor))
             for name in ("spool", "secrets", "uploads"):
                 embedded_files.make_folder(folder / name)
                 embedded_files.remove_temporary(folder / name)
@@ -76,6 +74,7 @@ class EmbeddedData:
             self.database = Database(folder / "paravion.db")
             self._stack.append(self.database.close)
             self.spool = EmbeddedSpool(self.database, folder / "spool", clock, **inline_octets)
+            self.spool.remove_orphans(clock())
             self.queues = EmbeddedQueues(self.database, clock)
             self._stack.append(self.queues.close)
             self.ledger = EmbeddedLedger(self.database)
@@ -112,6 +111,29 @@ class EmbeddedData:
             + self.uploads.expire(now)
         )
 
+    def waiting_jobs(self, limit: int) -> int:
+        """
+        Count the jobs that are queued or wait for their time, up to `limit`; some may be counted twice.
+
+        Raises:
+            Unavailable
+        """
+        ((count,),) = self.database.read(
+            Unavailable,
+            "SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM item WHERE queue IN (0, 1) LIMIT ?1))"
+            " + (SELECT COUNT(*) FROM (SELECT 1 FROM job WHERE due_at > 0 LIMIT ?1))",
+            limit,
+        )
+        return int(count)
+
+    def free_octets(self) -> int:
+        """Give what this user may still write on the directory's disk. Raises Unavailable."""
+        try:
+            found = os.statvfs(self._folder)
+        except OSError as exc:
+            raise Unavailable(f"{self._folder}: {exc.strerror}") from exc
+        return found.f_bavail * found.f_frsize
+
     def close(self) -> None:
         """End what was begun and let go of the directory."""
         while self._stack:
@@ -122,19 +144,6 @@ class EmbeddedData:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _lock(self, path: Path) -> None:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as exc:
-            owner = os.read(descriptor, 20).decode("ascii", "replace").strip() or "another process"
-            os.close(descriptor)
-            raise DataUnavailable(f"{path.parent} is in use by process {owner}") from exc
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
-        # The kernel lets go of the lock with the descriptor, however the process ends.
-        self._stack.append(lambda: os.close(descriptor))
 
     def _upload_key(self) -> bytes:
         self.secrets.put(_UPLOAD_KEY, secrets.token_hex(32), new=True)

@@ -39,7 +39,7 @@ CREATE INDEX IF NOT EXISTS job_due ON job (shard, due_at, queue_id, chunk) WHERE
 CREATE INDEX IF NOT EXISTS job_claimed ON job (lease_until) WHERE state = 'claimed'
 """
 
-_FIELDS: Final = "queue_id, chunk, state, version, attempts, token, lease_until, queued_at, due_at, detail"
+FIELDS: Final = "queue_id, chunk, state, version, attempts, token, lease_until, queued_at, due_at, detail"
 
 
 class EmbeddedLedger:
@@ -57,21 +57,21 @@ class EmbeddedLedger:
             if not queue.can_claim(record) and record is not None:
                 return record
             new = queue.claimed(record, job, token=token, lease_until=lease_until)
-            _store(connection, new)
+            store_record(connection, new)
             return new
 
         return self._database.write(work, LedgerUnavailable)
 
     def load(self, key: JobKey) -> JobRecord | None:
         """See ports.Ledger."""
-        query = f"SELECT {_FIELDS} FROM job WHERE queue_id = ? AND chunk = ?"  # noqa: S608 (our own names)
+        query = f"SELECT {FIELDS} FROM job WHERE queue_id = ? AND chunk = ?"  # noqa: S608 (our own names)
         rows = self._database.read(LedgerUnavailable, query, key.queue_id, key.chunk)
-        return _record(rows[0]) if rows else None
+        return read_record(rows[0]) if rows else None
 
     def load_message(self, queue_id: str) -> list[JobRecord]:
         """See ports.Ledger."""
-        query = f"SELECT {_FIELDS} FROM job WHERE queue_id = ? ORDER BY chunk"  # noqa: S608
-        return [_record(row) for row in self._database.read(LedgerUnavailable, query, queue_id)]
+        query = f"SELECT {FIELDS} FROM job WHERE queue_id = ? ORDER BY chunk"  # noqa: S608
+        return [read_record(row) for row in self._database.read(LedgerUnavailable, query, queue_id)]
 
     def save(self, record: JobRecord) -> JobRecord:
         """See ports.Ledger."""
@@ -83,7 +83,7 @@ class EmbeddedLedger:
             ).fetchone()
             if (stored[0] if stored else 0) != record.version:
                 raise ClaimLost(f"{record.key} was changed")
-            _store(connection, new)
+            store_record(connection, new)
             return new
 
         return self._database.write(work, LedgerUnavailable)
@@ -123,7 +123,7 @@ class EmbeddedLedger:
             new = replace(record, due_at=due_at)
             if record.state in {State.DEFERRED, State.READY}:
                 new = replace(new, state=State.READY, version=record.version + 1)
-            _store(connection, new)
+            store_record(connection, new)
             return new
 
         return self._database.write(work, LedgerUnavailable)
@@ -131,10 +131,10 @@ class EmbeddedLedger:
     def waiting(self, limit: int, *, held: bool = False) -> list[JobRecord]:
         """See ports.Ledger."""
         found: list[Any] = []
-        query = f"SELECT {_FIELDS} FROM job WHERE due_at > 0 AND shard = ? ORDER BY due_at LIMIT ?"  # noqa: S608
+        query = f"SELECT {FIELDS} FROM job WHERE due_at > 0 AND shard = ? ORDER BY due_at LIMIT ?"  # noqa: S608
         for shard in range(DUE_SHARDS, ALL_SHARDS) if held else range(DUE_SHARDS):
             found += self._database.read(LedgerUnavailable, query, shard, limit)
-        records = sorted((_record(row) for row in found), key=lambda record: record.due_at)
+        records = sorted((read_record(row) for row in found), key=lambda record: record.due_at)
         return records[:limit]
 
     def expire(self, now: float, limit: int) -> int:
@@ -157,13 +157,14 @@ class EmbeddedLedger:
 
 def _load(connection: sqlite3.Connection, key: JobKey) -> JobRecord | None:
     row = connection.execute(
-        f"SELECT {_FIELDS} FROM job WHERE queue_id = ? AND chunk = ?",  # noqa: S608
+        f"SELECT {FIELDS} FROM job WHERE queue_id = ? AND chunk = ?",  # noqa: S608
         (key.queue_id, key.chunk),
     ).fetchone()
-    return _record(row) if row else None
+    return read_record(row) if row else None
 
 
-def _store(connection: sqlite3.Connection, record: JobRecord) -> None:
+def store_record(connection: sqlite3.Connection, record: JobRecord) -> None:
+    """Write a record's row, new or over the one that is there."""
     connection.execute(
         "INSERT INTO job VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (queue_id, chunk) DO UPDATE SET"
         " state = excluded.state, version = excluded.version, attempts = excluded.attempts, token = excluded.token,"
@@ -187,7 +188,8 @@ def _store(connection: sqlite3.Connection, record: JobRecord) -> None:
     )
 
 
-def _record(row: tuple[Any, ...]) -> JobRecord:
+def read_record(row: tuple[Any, ...]) -> JobRecord:
+    """Read a row of FIELDS. Raises ValueError, TypeError, KeyError or AttributeError for one that is damaged."""
     queue_id, chunk, state, version, attempts, token, lease_until, queued_at, due_at, detail = row
     return JobRecord(
         key=JobKey(queue_id, chunk),

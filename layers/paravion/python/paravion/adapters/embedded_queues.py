@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from paravion.adapters.embedded_database import Database
 
-_NUMBERS: Final = {QueueName.DELIVERY: 0, QueueName.RETRY: 1, QueueName.BOUNCE: 2, QueueName.PARKED: 3}
+NUMBERS: Final = {QueueName.DELIVERY: 0, QueueName.RETRY: 1, QueueName.BOUNCE: 2, QueueName.PARKED: 3}
 
 VISIBILITY_S: Final = {
     QueueName.DELIVERY: 1800.0,
@@ -120,7 +120,7 @@ class EmbeddedQueues:
         ((last,),) = database.read(QueueUnavailable, "SELECT COALESCE(MAX(id), 0) FROM item")
         # Only the writer's thread draws ids, so that their order is that of the commits.
         self._ids = count(last + 1)
-        self._lines = {name: _Line(name, number) for name, number in _NUMBERS.items()}
+        self._lines = {name: _Line(name, number) for name, number in NUMBERS.items()}
 
     def send(self, queue: str, jobs: Sequence[Job], *, delay_s: float = 0.0) -> None:
         """See ports.Queues. The database's group writes what the jobs name before it writes them."""
@@ -204,7 +204,7 @@ class EmbeddedQueues:
 
     def bodies(self, queue: str, limit: int = 1000) -> list[str]:
         """Give the texts of a queue's first items without receiving them. Raises QueueUnavailable."""
-        rows = self._database.read(QueueUnavailable, _SELECT, _NUMBERS[queue], 0, limit)
+        rows = self._database.read(QueueUnavailable, _SELECT, NUMBERS[queue], 0, limit)
         return [_text(*row[1:5]) for row in rows]
 
     def expire(self, now: float, limit: int) -> int:
@@ -214,7 +214,7 @@ class EmbeddedQueues:
             return connection.execute(
                 "DELETE FROM item WHERE queue = ?1 AND sent_at < ?2 AND id IN"
                 " (SELECT id FROM item WHERE queue = ?1 ORDER BY id LIMIT ?3)",
-                (_NUMBERS[QueueName.PARKED], now - PARKED_S, limit),
+                (NUMBERS[QueueName.PARKED], now - PARKED_S, limit),
             ).rowcount
 
         return self._database.write(work, QueueUnavailable)

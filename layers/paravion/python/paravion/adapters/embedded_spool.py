@@ -132,6 +132,23 @@ class EmbeddedSpool:
                 self._path(key).unlink(missing_ok=True)
         return len(old)
 
+    def remove_orphans(self, now: float) -> int:
+        """
+        Remove files that have no row and would be too old for one: what crashes left; gives how many.
+
+        Only before anything else works on the directory: a file is there before its row.
+
+        Raises:
+            OSError, SpoolUnavailable
+        """
+        count = 0
+        for path in self._folder.glob("*/*/*"):
+            old = path.stat().st_mtime < now - RETENTION_S
+            if old and not self._is_taken(f"{path.parent.parent.name}/{path.name}"):
+                path.unlink()
+                count += 1
+        return count
+
     def count(self) -> int:
         """Give how many objects there are. Raises SpoolUnavailable."""
         with self._lock:

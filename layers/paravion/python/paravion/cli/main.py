@@ -1,6 +1,6 @@
 """
 `paravion`: up, smtpd, show, queue, hold, release, remove, identity, doctor, tables,
-suppression, hosts, routes, webhook, credentials, version.
+suppression, hosts, routes, webhook, fsck, credentials, version.
 
 A command's own work stands in its module, which is imported only when it is called.
 """
@@ -28,6 +28,7 @@ _MODULES: Final = {
     "hosts": "which hosts are slow or away, and limits for them",
     "routes": "what smarthosts are logged in to with",
     "webhook": "the secrets that requests to webhooks are signed with",
+    "fsck": "check and mend the data directory of a paravion on this machine",
 }
 """Commands of which each has a module of its name."""
 

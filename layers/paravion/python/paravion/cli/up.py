@@ -107,13 +107,13 @@ def _options(words: argparse.Namespace, environ: Mapping[str, str]) -> Any:
     except module.BadOptions as exc:
         raise _Failed(EX_USAGE if exc.in_words else EX_CONFIG, *exc.problems) from exc
     if options.engine == "embedded":
-        return dataclasses.replace(options, data=options.data or str(_default_data(environ)))
+        return dataclasses.replace(options, data=options.data or str(default_data(environ)))
     if options.data:
         raise _Failed(EX_USAGE, f"--data {options.data}: the moto engine keeps nothing; leave --data out")
     return options
 
 
-def _default_data(environ: Mapping[str, str]) -> Path:
+def default_data(environ: Mapping[str, str]) -> Path:
     """Where a program of this user's keeps its state (XDG base directories)."""
     state = environ.get("XDG_STATE_HOME", "")
     return (Path(state) if state else Path.home() / ".local" / "state") / "paravion"
