@@ -186,7 +186,8 @@ class EmbeddedEngine:
             settings["relay"] = f"127.0.0.1:{inbox.port}"
         self.data.endpoint = settings.get("upload_endpoint") or self.api_url
         environ = {BY_NAME[name].variable: value for name, value in settings.items()}
-        self._root = Root(self.data, environ, self._log)
+        inner = {BY_NAME["relay"].variable} if self.inbox else ()
+        self._root = Root(self.data, environ, self._log, inner)
         self._stack.callback(self._root.close)
         self._start_workers(float(environ.get("PARAVION_SWEEP_INTERVAL_S", BY_NAME["sweep_interval_s"].default or "")))
         self._doors = EmbeddedDoors(
