@@ -71,7 +71,8 @@ class EmbeddedSuppression:
         def work(connection: sqlite3.Connection) -> None:
             connection.executemany(_PUT, rows)
 
-        self._database.write(work, LedgerUnavailable)
+        if rows:
+            self._database.write(work, LedgerUnavailable)
 
     def delete(self, address: str, now: float) -> bool:
         """See ports.Suppression."""

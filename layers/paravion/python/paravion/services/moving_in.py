@@ -20,7 +20,7 @@ import json
 import math
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -357,7 +357,7 @@ def _plan_suppressed(plan: _Plan, records: Sequence[tuple[int, Record]]) -> None
                 raise ValueError("source must be bounce, complaint or operator")  # noqa: TRY301
             entry = Suppressed(
                 address, reason_of(_text(fields, "reason")), _number(fields, "updated_at"), fields["source"],
-                _text(fields, "queue_id"), _text(fields, "reply"), _text(fields, "by"), _number(fields, "expires_at"),
+                _text(fields, "queue_id"), _text(fields, "reply"), _text(fields, "by"), float(int(_number(fields, "expires_at"))),
             )  # fmt: skip
             if address in found:
                 raise ValueError(f"{shown(address)} is on line {found[address][0]} already")  # noqa: TRY301
@@ -371,8 +371,11 @@ def _plan_suppressed(plan: _Plan, records: Sequence[tuple[int, Record]]) -> None
     for address, (line, entry) in found.items():
         # What expired on the way is as good as there.
         there = entry if entry.is_expired(now) else here.get(address)
-        plan.add(line, "suppressed", address, there, entry, partial(wanted.append, entry))  # type: ignore[misc]
-    plan.writes.append(lambda: void(wanted and plan.deps.suppression.put_all(wanted)))
+        if there is not None:
+            # A deployed list keeps no fractions of these.
+            there = replace(there, expires_at=float(int(there.expires_at)))
+        plan.add(line, "suppressed", address, there, entry, partial(wanted.append, entry))
+    plan.writes.append(lambda: plan.deps.suppression.put_all(wanted))
 
 
 def _plan_tables(plan: _Plan, records: Sequence[tuple[int, Record]]) -> None:
