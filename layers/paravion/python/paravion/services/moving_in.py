@@ -357,7 +357,8 @@ def _plan_suppressed(plan: _Plan, records: Sequence[tuple[int, Record]]) -> None
                 raise ValueError("source must be bounce, complaint or operator")  # noqa: TRY301
             entry = Suppressed(
                 address, reason_of(_text(fields, "reason")), _number(fields, "updated_at"), fields["source"],
-                _text(fields, "queue_id"), _text(fields, "reply"), _text(fields, "by"), float(int(_number(fields, "expires_at"))),
+                _text(fields, "queue_id"), _text(fields, "reply"), _text(fields, "by"),
+                float(int(_number(fields, "expires_at"))),
             )  # fmt: skip
             if address in found:
                 raise ValueError(f"{shown(address)} is on line {found[address][0]} already")  # noqa: TRY301
