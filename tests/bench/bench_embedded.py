@@ -59,7 +59,9 @@ def main() -> int:
 
 
 def _row(kind: str, octets: int, submitters: int, mails: int = MAILS, *prefix: str) -> tuple[float, float]:
-    with tempfile.TemporaryDirectory(dir=ROOT) as folder:
+    # The disk that the checkout lies on, in its folder that git ignores: /tmp may be memory.
+    (ROOT / "var").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=ROOT / "var") as folder:
         words = [kind, str(octets), str(submitters), str(mails), folder]
         command = [*prefix, sys.executable, __file__, *words]
         done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT, env=os.environ)

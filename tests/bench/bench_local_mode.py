@@ -29,7 +29,8 @@ CONTENT = b"From: me@example.org\r\nTo: you@example.com\r\nSubject: bench\r\n\r\
 
 def main() -> int:
     """Print a table for each engine."""
-    with tempfile.TemporaryDirectory(dir=ROOT) as folder:
+    (ROOT / "var").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=ROOT / "var") as folder:
         for engine in (["embedded", "--data", folder], ["moto"]):
             _measure(engine)
     return 0

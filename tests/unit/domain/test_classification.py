@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paravion.domain import known_replies, status
-from paravion.domain.classification import NAMES, bounce_type, cause_of, delay_type, is_bad_address, record_fields
+from paravion.domain.classification import NAMES, bounce_type, cause_of, delay_type, record_fields
 from paravion.domain.known_replies import Cause, list_named, wait_s
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.reply import Reply, ReplyParser
+from paravion.domain.suppression import says_no_such_address
 from paravion.domain.verdict import Fault, FaultKind, Peer, Scope, Stage, judge, our_outcome, ours
 from tests.unit.domain.replies import REPLIES
 
@@ -33,7 +34,9 @@ def test_real_reply(source, stage, wire, result, cause, ses):
     name = "/".join(bounce_type(outcome)) if outcome.result is F else delay_type(outcome)
     assert (result, cause, ses) == (outcome.result.value, cause_of(outcome).value, name)
     assert outcome.status[0] == {"failed": "5", "deferred": "4"}[result]
-    assert is_bad_address(outcome) == (ses == "Permanent/General")
+    if says_no_such_address(outcome):
+        # Whoever is put on the suppression list bounced for good in SES's words as well.
+        assert ses == "Permanent/General"
 
 
 def test_collection_is_large_and_has_every_cause_of_a_reply():
@@ -105,13 +108,14 @@ OURS = {
 def test_outcome_without_a_reply(key):
     """DNS can prove an address bad; a fault, and a rule of our own, never."""
     outcome, cause, bad = OURS[key]
-    assert (cause, bad) == (cause_of(outcome), is_bad_address(outcome))
+    is_permanent = outcome.result is F and bounce_type(outcome) == ("Permanent", "General")
+    assert (cause, bad) == (cause_of(outcome), is_permanent)
 
 
 def test_delivery_has_no_cause():
     """Nothing to explain."""
     outcome = Outcome(Result.DELIVERED, "2.0.0", 250, "ok", "DOT")
-    assert (cause_of(outcome), record_fields(outcome), is_bad_address(outcome)) == (None, {}, False)
+    assert (cause_of(outcome), record_fields(outcome)) == (None, {})
 
 
 def test_held_back_by_ourselves():
@@ -129,7 +133,6 @@ def test_expired_is_never_permanent():
     silent = Outcome(F, "5.4.7", 0, "Connection refused", "EXPIRED")
     assert bounce_type(full) == ("Transient", "MailboxFull")
     assert bounce_type(unknown) == ("Transient", "General")
-    assert not is_bad_address(unknown)
     assert (cause_of(silent), bounce_type(silent)) == (Cause.NO_ANSWER, ("Transient", "General"))
 
 

@@ -41,7 +41,8 @@ class Body(Protocol):
 
 class Spool(Protocol):
     """
-    The content store: qf/<queue id> and df/<queue id>, immutable, durable once a put returned.
+    The content store: qf/<queue id> and df/<queue id>, immutable, durable once the message's jobs were enqueued
+    (`Queues.send`), which is when it is promised.
 
     A put under a key that exists is refused, not overwritten: a repeat of the same submission finds its
     own objects, another one under the same key is a conflict.

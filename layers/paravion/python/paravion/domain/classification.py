@@ -114,16 +114,6 @@ def delay_type(outcome: Outcome) -> str:
     return NAMES[cause_of(outcome) or Cause.UNKNOWN].delay
 
 
-def is_bad_address(outcome: Outcome) -> bool:
-    """
-    Say whether the outcome proves that mail to this address can never arrive: what a suppression list is for.
-
-    Only a failure that a host or the DNS gave for the mailbox's or the domain's own sake counts; never a
-    block, a policy, a size, an authentication or a rule of our own.
-    """
-    return outcome.result is Result.FAILED and bounce_type(outcome) == _PERMANENT
-
-
 def record_fields(outcome: Outcome) -> dict[str, Any]:
     """Give what the event log's record of an outcome says beside it; {} for a delivery."""
     cause = cause_of(outcome)

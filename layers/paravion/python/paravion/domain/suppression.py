@@ -113,7 +113,8 @@ def looked_up_as(path: str) -> str:
 # What a host says that means something else than an unknown recipient, whatever its status. Compiled at first use.
 _ANOTHER_CAUSE: Final = (
     r"block|black ?list|white ?list|deny ?list|\brbl|dnsbl|spam|junk|abus|reputation|polic(y|ies)|virus|malware"
-    r"|denied|relay(?! recipient table)|not (allowed|permitted|authori[sz]ed)|unauthori[sz]ed|permission|authentic"
+    r"|denied|not our (customer|user)|relay(?! recipient table)"
+    r"|not (allowed|permitted|authori[sz]ed)|unauthori[sz]ed|permission|authentic"
     r"|\bspf\b|\bdkim\b|\bdmarc\b|\bptr\b|reverse dns|\bhelo\b|client host|\btls\b|encrypt|sender|from address"
     r"|quota|\bfull\b|storage|exceed|limit|\brate\b|throttl|gr[ea]ylist|too (many|large|big)|temporar|syntax"
     r"|(no such|unknown|invalid|bad) (destination )?(domain|host|system)"
