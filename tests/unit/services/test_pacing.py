@@ -506,6 +506,26 @@ def test_crash_or_outage_while_pacing_loses_and_doubles_nothing(at, after, error
         assert copies == 1 or (error == "crash" and copies == 2)
 
 
+def test_settling_what_is_done_already_ends():
+    """From 3.12 on, gathering finished tasks gives the loop no turn, and so none to what follows their end."""
+    world = World()
+    paced = world.new_transport()
+
+    async def main():
+        async def nothing():
+            pass
+
+        paced._go_on_behind(nothing())
+        (task,) = paced._behind
+        task.remove_done_callback(paced._ended)  # as if its turn had not come
+        await asyncio.sleep(0)
+        assert task.done()
+        await asyncio.wait_for(paced.settle(), 5)
+        assert not paced._behind
+
+    asyncio.run(main())
+
+
 def test_one_hanging_host_of_ten_keeps_nobody():
     """Nine are recorded as soon as they are done, the tenth is deferred within the limit."""
     world = World()

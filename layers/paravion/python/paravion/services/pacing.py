@@ -206,8 +206,11 @@ class PacedTransport:
 
     async def settle(self) -> None:
         """See ports.Transport."""
-        while self._behind:
-            for fault in await asyncio.gather(*self._behind, return_exceptions=True):
+        while behind := tuple(self._behind):
+            faults = await asyncio.gather(*behind, return_exceptions=True)
+            # Not left to their callbacks: tasks that are done already give the loop no turn to run them.
+            self._behind.difference_update(behind)
+            for fault in faults:
                 if isinstance(fault, BaseException) and not isinstance(fault, Exception):
                     raise fault
         await self._transport.settle()
