@@ -210,7 +210,8 @@ class EmbeddedEngine:
             settings["relay"] = f"127.0.0.1:{inbox.port}"
         self.data.endpoint = settings.get("upload_endpoint") or self.api_url
         environ = {BY_NAME[name].variable: value for name, value in settings.items()}
-        self._root = Root(self.data, environ, self._events)
+        inner = {BY_NAME["relay"].variable} if self.inbox else ()
+        self._root = Root(self.data, environ, self._events, inner)
         self._tasks.append(asyncio.create_task(self._write_events()))
         self._stack.callback(self._root.close)
         for_validate = self._root.validate()

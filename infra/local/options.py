@@ -6,6 +6,7 @@ Command-line words win over `PARAVION_…` variables, those over local mode's ow
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -140,10 +141,22 @@ def read_options(
     if chosen["engine"] == "moto":
         for name in sorted(EMBEDDED_ONLY & {word.partition("=")[0] for word in assignments}):
             found.add(f"--set {name}: the moto engine has no such limit", in_words=True)
+    if chosen["secret_key"] == DEFAULTS["secret_key"]:
+        for name, (host, _) in addresses.items():
+            if not _is_loopback(host):
+                problem = f"{origins[name]} {host}: others can reach it, and everybody knows the default secret key"
+                found.add(f"{problem}: give --access-key and --secret-key", in_words=origins[name].startswith("--"))
     if found.lines:
         raise BadOptions(found.lines, in_words=found.in_words)
     rest = {name: value for name, value in chosen.items() if name not in _ADDRESSES}
     return Options(template, settings=settings, **addresses, **rest)  # type: ignore[arg-type]  # by name, see above
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 @dataclass(slots=True)

@@ -128,6 +128,8 @@ def test_no_function_reserves_concurrency():
 def test_variables_are_known_to_the_functions_settings(name):
     """A variable that the function doesn't read is a mistake: a setting parsed nowhere."""
     known = {settings.BY_NAME[field.name].variable for field in dataclasses.fields(SETTINGS[name])}
+    if name == "Admin":
+        known |= {setting.variable for setting in settings.SETTINGS}  # it tells them (settings.given)
     assert set() == set(_variables(name)) - known
 
 
@@ -148,6 +150,15 @@ def test_operators_choice_reaches_every_function_that_reads_it(name):
     for field in dataclasses.fields(SETTINGS[name]):
         if _camel(field.name) in TEMPLATE["Parameters"]:
             assert {"Ref": _camel(field.name)} == _variables(name)[settings.BY_NAME[field.name].variable]
+
+
+def test_export_tells_every_choice_of_the_operator():
+    """`admin` gets all parameters that are settings, and settings without one are known as such."""
+    of_parameters = {s for s in settings.SETTINGS if _camel(s.name) in TEMPLATE["Parameters"]}
+    assert {s.variable: {"Ref": _camel(s.name)} for s in of_parameters}.items() <= _variables("Admin").items()
+    of_the_place = {s.name for s in settings.SETTINGS if s.name not in settings.given({s.variable: "\0"})}
+    rest = {s.name for s in settings.SETTINGS} - {s.name for s in of_parameters}
+    assert rest - of_the_place == settings.NO_PARAMETER
 
 
 @pytest.mark.parametrize(

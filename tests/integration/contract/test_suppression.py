@@ -223,3 +223,20 @@ def test_page_that_finds_little_ends_and_is_gone_on_from(engine: str, monkeypatc
     pages = _all(suppression, 5, "z.example", reasons={Reason.COMPLAINT})
     assert len(pages) >= 4
     assert [entry.address for page in pages for entry in page] == ["u77@z.example"]
+
+
+def test_many_are_put_at_once(suppression: Any, domain: str) -> None:
+    """Over the largest batch, in place of what was there; none is nothing."""
+    old = _entry(f"u3@{domain}", at=500.0)
+    suppression.put(old)
+    entries = [_entry(f"u{n}@{domain}", reply="550 é") for n in range(60)]
+    suppression.put_all(entries)
+    suppression.put_all([])
+    assert suppression.find([entry.address for entry in entries], 1000.0) == {e.address: e for e in entries}
+
+
+def test_reply_with_octets_that_are_no_text_is_kept(suppression):
+    """A host may say anything; what can't be decoded came in as surrogates."""
+    entry = Suppressed("odd@x.example", Reason.BOUNCE, 1.0, "bounce", "q", "550 5.1.1 \udce9")
+    suppression.put(entry)
+    assert suppression.find(["odd@x.example"]) == {"odd@x.example": entry}

@@ -267,6 +267,7 @@ def admin() -> AdminDeps:
         new_token=partial(secrets.token_hex, 16),
         new_private_key=new_private_key,
         transcripts=S3Transcripts(s3, own.spool),
+        settings_given=settings.given(os.environ),
     )
 
 

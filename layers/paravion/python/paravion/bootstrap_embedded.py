@@ -22,7 +22,7 @@ from paravion.services.commit import CommitDeps
 from paravion.services.signing import Signer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from paravion.adapters.embedded_data import EmbeddedData
     from paravion.adapters.smtp_client import SmtpTransport
@@ -55,10 +55,14 @@ class Root:
         data: Open; stays its owner's.
         environ: Variables, as settings.py names them.
         log: Where events go.
+        inner: Variables that the host sets for itself, which mean nothing elsewhere.
     """
 
-    def __init__(self, data: EmbeddedData, environ: Mapping[str, str], log: TextIO) -> None:
+    def __init__(
+        self, data: EmbeddedData, environ: Mapping[str, str], log: TextIO, inner: Collection[str] = ()
+    ) -> None:
         self._data = data
+        self._inner = frozenset(inner)
         self._environ = {settings.BY_NAME[name].variable: "embedded" for name in _WIRING} | dict(environ)
         self._log = log
         self._in_parallel = InParallel(_SWEEP_THREADS)
@@ -212,6 +216,9 @@ class Root:
             new_token=partial(secrets.token_hex, 16),
             new_private_key=new_private_key,
             transcripts=data.transcripts,
+            settings_given=settings.given(
+                {name: self._environ[name] for name in self._environ if name not in self._inner}
+            ),
         )
 
     def _sts_finder(self, own: settings.DeliverSettings, resolver: Resolver, event_log: EventLog) -> StsFinder:

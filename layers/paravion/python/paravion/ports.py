@@ -425,6 +425,15 @@ class Suppression(Protocol):
         """
         ...
 
+    def put_all(self, entries: Sequence[Suppressed]) -> None:
+        """
+        List many addresses, each once, in place of entries that they have. Cost: one write for each 25.
+
+        Raises:
+            LedgerUnavailable: Some or all may have been written; writing again is safe.
+        """
+        ...
+
     def delete(self, address: str, now: float) -> bool:
         """Take an address off the list; False when it was not on it. Raises LedgerUnavailable."""
         ...

@@ -271,6 +271,26 @@ SETTINGS: Final = (
 BY_NAME: Final[dict[str, Setting]] = {setting.name: setting for setting in SETTINGS}
 
 
+_OF_THE_PLACE: Final = frozenset({
+    "spool", "ledger", "delivery_queue", "retry_queue", "bounce_queue", "parked_queue", "secrets", "upload_endpoint",
+})  # fmt: skip
+"""Settings that name the things of one installation."""
+
+NO_PARAMETER: Final = frozenset({
+    "retry_jitter_ratio", "fault_backoff_s", "sweep_grace_s", "sweep_interval_s", "tls_ca_file", "trusted_networks",
+})  # fmt: skip
+"""Settings that the template has no parameter for (tests/unit/test_template.py)."""
+
+
+def given(environ: Mapping[str, str]) -> dict[str, str]:
+    """Give the settings whose text in the environment is not the default, but for those of the place."""
+    return {
+        name: text
+        for name, setting in BY_NAME.items()
+        if name not in _OF_THE_PLACE and (text := environ.get(setting.variable)) is not None and text != setting.default
+    }
+
+
 T = TypeVar("T")
 
 

@@ -31,6 +31,7 @@ _SHARDS: Final = 8
 
 _REASONS: Final = {"pk": {"S": "suppression"}, "sk": {"S": "reasons"}}
 _GET_BATCH: Final = 100
+_WRITE_BATCH: Final = 25
 _TRIES: Final = 6
 _READ_AT_ONCE: Final = 100
 """At least: what a filter leaves out is read for nothing."""
@@ -96,6 +97,21 @@ class DynamoSuppression:
                 return False
             raise
         return True
+
+    def put_all(self, entries: Sequence[Suppressed]) -> None:
+        """See ports.Suppression."""
+        requests = [{"PutRequest": {"Item": _item(entry)}} for entry in entries]
+        for first in range(0, len(requests), _WRITE_BATCH):
+            left = requests[first : first + _WRITE_BATCH]
+            for n in range(_TRIES):
+                with as_unavailable(LedgerUnavailable, "suppression"):
+                    answer: Any = self._client.batch_write_item(RequestItems={self._table: left})
+                left = answer.get("UnprocessedItems", {}).get(self._table, [])
+                if not left:
+                    break
+                self._sleep(0.05 * 2**n)
+            if left:
+                raise LedgerUnavailable("suppression: writes are put off")
 
     def delete(self, address: str, now: float) -> bool:
         """See ports.Suppression."""
@@ -209,7 +225,7 @@ def _item(entry: Suppressed) -> dict[str, Any]:
         **_key(entry.address),
         "reason": {"S": entry.reason.value},
         "updated_at": _number(entry.updated_at),
-        "detail": {"S": json.dumps(detail, ensure_ascii=False, separators=(",", ":"))},
+        "detail": {"S": json.dumps(detail, separators=(",", ":"))},
     }
     if entry.expires_at:
         item["expires_at"] = _number(int(entry.expires_at))

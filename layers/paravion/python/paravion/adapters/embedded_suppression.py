@@ -27,6 +27,9 @@ CREATE TABLE IF NOT EXISTS suppression_reasons (one INTEGER PRIMARY KEY CHECK (o
 _ADDRESSES: Final = 500  # of one query: SQLite's limit of variables is 999 in old builds
 
 
+_PUT: Final = "INSERT OR REPLACE INTO suppressed VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+
+
 class EmbeddedSuppression:
     """ports.Suppression."""
 
@@ -49,27 +52,27 @@ class EmbeddedSuppression:
 
     def put(self, entry: Suppressed, *, unless_newer: bool = False) -> bool:
         """See ports.Suppression."""
-        row = (
-            entry.address,
-            entry.reason.value,
-            entry.updated_at,
-            entry.source,
-            entry.queue_id,
-            # A reply's octets that are no UTF-8 are surrogates, which SQLite's texts don't take.
-            entry.reply.encode("utf-8", "surrogatepass"),
-            entry.by,
-            entry.expires_at,
-        )
+        row = _row(entry)
 
         def work(connection: sqlite3.Connection) -> bool:
             if unless_newer:
                 query = "SELECT 1 FROM suppressed WHERE address = ? AND updated_at > ?"
                 if connection.execute(query, (entry.address, entry.updated_at)).fetchone():
                     return False
-            connection.execute("INSERT OR REPLACE INTO suppressed VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            connection.execute(_PUT, row)
             return True
 
         return self._database.write(work, LedgerUnavailable)
+
+    def put_all(self, entries: Sequence[Suppressed]) -> None:
+        """See ports.Suppression."""
+        rows = [_row(entry) for entry in entries]
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.executemany(_PUT, rows)
+
+        if rows:
+            self._database.write(work, LedgerUnavailable)
 
     def delete(self, address: str, now: float) -> bool:
         """See ports.Suppression."""
@@ -128,6 +131,20 @@ class EmbeddedSuppression:
             ).rowcount
 
         return self._database.write(work, LedgerUnavailable)
+
+
+def _row(entry: Suppressed) -> tuple[Any, ...]:
+    return (
+        entry.address,
+        entry.reason.value,
+        entry.updated_at,
+        entry.source,
+        entry.queue_id,
+        # A reply's octets that are no UTF-8 are surrogates, which SQLite's texts don't take.
+        entry.reply.encode("utf-8", "surrogatepass"),
+        entry.by,
+        entry.expires_at,
+    )
 
 
 def _entry(row: tuple[Any, ...]) -> Suppressed:

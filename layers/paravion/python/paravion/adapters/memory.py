@@ -360,6 +360,10 @@ class MemorySuppression:
         self.items[entry.address] = entry
         return True
 
+    def put_all(self, entries: Sequence[Suppressed]) -> None:
+        """See ports.Suppression."""
+        self.items |= {entry.address: entry for entry in entries}
+
     def delete(self, address: str, now: float) -> bool:
         """See ports.Suppression."""
         entry = self.items.pop(address, None)

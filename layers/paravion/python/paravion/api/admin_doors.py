@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from paravion.api import (  # noqa: F401 (register their operations)
     native_hosts,
+    native_moving,
     native_routes,
     native_suppression,
     native_tables,

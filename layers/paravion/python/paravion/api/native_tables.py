@@ -38,8 +38,8 @@ def load_tables(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  #
     """Load several tables at one instant, from JSON in the body or in an upload. Raises Rejected, Unavailable."""
     from paravion.services import tables
 
-    upload_id = _parameters(call, {"upload_id"}).get("upload_id", "")
-    body = json_object(_upload(upload_id, call)) if upload_id else read_json(call.request)
+    upload_id = parameters_of(call, {"upload_id"}).get("upload_id", "")
+    body = json_object(uploaded(upload_id, call)) if upload_id else read_json(call.request)
     refuse_unknown(body, frozenset({"tables"}), "key")
     items = body.get("tables")
     if not isinstance(items, list) or not 0 < len(items) <= AT_ONCE:
@@ -67,11 +67,11 @@ def load_table(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     """Load a table from the body, an upload, or several files as JSON. Raises Rejected, Unavailable."""
     from paravion.services import tables
 
-    given = _parameters(call, {"file", "name", "upload_id"})
+    given = parameters_of(call, {"file", "name", "upload_id"})
     kind = tables.kind_of(labels["kind"], given.get("name", ""))
     upload_id = given.get("upload_id", "")
     if upload_id:
-        files = [(given.get("file", labels["kind"]), _upload(upload_id, call))]
+        files = [(given.get("file", labels["kind"]), uploaded(upload_id, call))]
     elif call.request.content_type == "application/json":
         given_json = read_json(call.request)
         refuse_unknown(given_json, frozenset({"files"}), "key")
@@ -89,7 +89,7 @@ def show_table(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     """Show a table or one entry of it. Raises Rejected, Unavailable."""
     from paravion.services import tables
 
-    given = _parameters(call, {"key", "name"})
+    given = parameters_of(call, {"key", "name"})
     kind = tables.kind_of(labels["kind"], given.get("name", ""))
     answer = tables.show_table(kind, given.get("key", ""), call.principal, call.deps)
     return json_answer(HTTPStatus.OK, timestamped(answer))
@@ -100,7 +100,7 @@ def remove_table(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     """Unload a table. Raises Rejected, Unavailable."""
     from paravion.services import tables
 
-    given = _parameters(call, {"name"})
+    given = parameters_of(call, {"name"})
     tables.remove_table(tables.kind_of(labels["kind"], given.get("name", "")), call.principal, call.deps)
     return HttpAnswer(HTTPStatus.NO_CONTENT)
 
@@ -110,11 +110,12 @@ def verify_address(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     """Say what would happen to mail for an address. Raises Rejected, Unavailable."""
     from paravion.services import verify
 
-    _parameters(call, set())
+    parameters_of(call, set())
     return json_answer(HTTPStatus.OK, timestamped(verify.verify_address(labels["address"], call.principal, call.deps)))
 
 
-def _parameters(call: Call[AdminDeps], known: set[str]) -> dict[str, str]:
+def parameters_of(call: Call[AdminDeps], known: set[str]) -> dict[str, str]:
+    """Give the query's parameters, each once and none but those known. Raises Rejected (bad_request)."""
     parameters = call.request.parameters()
     refuse_unknown(parameters, frozenset(known), "query parameter")
     for name, values in parameters.items():
@@ -139,7 +140,8 @@ def _files(files: object) -> list[tuple[str, bytes]]:
     return found
 
 
-def _upload(upload_id: str, call: Call[AdminDeps]) -> bytes:
+def uploaded(upload_id: str, call: Call[AdminDeps]) -> bytes:
+    """Give what was uploaded. Raises Rejected (not_found, message_too_big), SpoolUnavailable."""
     if not ids.is_queue_id(upload_id):
         raise Rejected(NOT_FOUND, f"no upload {shown(upload_id)}")
     limit = call.deps.settings.max_message_octets

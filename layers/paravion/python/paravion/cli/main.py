@@ -1,6 +1,6 @@
 """
 `paravion`: up, smtpd, show, queue, hold, release, remove, identity, doctor, tables,
-suppression, hosts, routes, webhook, fsck, credentials, version.
+suppression, hosts, routes, webhook, fsck, credentials, export, import, version.
 
 A command's own work stands in its module, which is imported only when it is called.
 """
@@ -88,6 +88,13 @@ def _parser(command: str) -> argparse.ArgumentParser:
 
         identities.add_identity(identity)
         identities.add_doctor(doctor)
+    export = commands.add_parser("export", help="write all that is set up here to a file")
+    import_ = commands.add_parser("import", help="take what an export holds")
+    if command in {"export", "import"}:
+        from paravion.cli import moving
+
+        moving.add_export(export)
+        moving.add_import(import_)
     for name, help_text in _MODULES.items():
         parts = commands.add_parser(name, help=help_text)
         if command == name:

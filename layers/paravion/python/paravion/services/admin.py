@@ -9,7 +9,7 @@ Next: services/validate.py, which asks whether an identity may send; the job's s
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain import ids, queue
@@ -23,7 +23,7 @@ from paravion.ports import Identity
 from paravion.services import identity_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from paravion.domain.envelope import Envelope
     from paravion.domain.next_hop import NextHop
@@ -69,6 +69,7 @@ class AdminDeps:
         new_token: An unguessable text of letters and digits, anew at each call.
         new_private_key: A private key for a DKIM algorithm, anew at each call.
         transcripts: Where what was said in attempts is kept; None: nowhere.
+        settings_given: Settings that are not as they are by default, as text by name; an export tells them.
     """
 
     settings: AdminSettings
@@ -87,6 +88,7 @@ class AdminDeps:
     new_token: Callable[[], str]
     new_private_key: Callable[[str], bytes]
     transcripts: Transcripts | None = None
+    settings_given: Mapping[str, str] = field(default_factory=dict)
 
 
 def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def show_host(name: str, principal: Principal, deps: AdminDeps) -> dict[str, Any
         LedgerUnavailable
     """
     require_operator(principal, "hosts are")
-    return _fields(_found(deps.hosts.get(_name(name)), name))
+    return _fields(_found(deps.hosts.get(host_name(name)), name))
 
 
 def limit_host(
@@ -67,7 +67,7 @@ def limit_host(
         LedgerUnavailable
     """
     require_operator(principal, "hosts are")
-    name = _name(name)
+    name = host_name(name)
     change = partial(pacing.limited, name=name, max_rate=max_rate, max_slots=max_slots, now=deps.clock())
     state = deps.hosts.update(name, change)
     deps.event_log.emit(
@@ -93,13 +93,13 @@ def reset_host(name: str, principal: Principal, deps: AdminDeps) -> None:
         found.append(state)
         return state and pacing.reset(state, deps.clock())
 
-    deps.hosts.update(_name(name), change)
+    deps.hosts.update(host_name(name), change)
     _found(found[-1], name)
-    deps.event_log.emit("HostReset", {"host": _name(name), "principal": principal.access_key})
+    deps.event_log.emit("HostReset", {"host": host_name(name), "principal": principal.access_key})
 
 
-def _name(name: str) -> str:
-    """Give a name as it is stored."""
+def host_name(name: str) -> str:
+    """Give a host's or domain's name as it is stored. Raises Rejected (bad_request)."""
     if not 0 < len(name) <= _NAME_CHARACTERS or not name.isascii() or not name.isprintable() or " " in name:
         raise Rejected(BAD_REQUEST, f"{shown(name[:100])} is no host or domain in ASCII")
     return name.lower().removesuffix(".")

@@ -35,7 +35,7 @@ def add(address: str, reason: str, principal: Principal, deps: AdminDeps) -> Sup
         LedgerUnavailable
     """
     _check(principal)
-    entry = Suppressed(_address(address), _reason(reason), deps.clock(), "operator", by=principal.access_key)
+    entry = Suppressed(_address(address), reason_of(reason), deps.clock(), "operator", by=principal.access_key)
     deps.suppression.put(entry)
     fields = {"address": entry.address, "reason": entry.reason.value, "principal": principal.access_key}
     deps.event_log.emit("Suppressed", fields)
@@ -80,7 +80,7 @@ def page(
         LedgerUnavailable
     """
     _check(principal)
-    wanted = frozenset(map(_reason, reasons)) or frozenset(Reason)
+    wanted = frozenset(map(reason_of, reasons)) or frozenset(Reason)
     return deps.suppression.page(after, limit, deps.clock(), reasons=wanted, since=since, until=until)
 
 
@@ -126,7 +126,8 @@ def _address(address: str) -> str:
         raise Rejected(BAD_REQUEST, f"address {shown(address)}: {shown(str(exc), 200)}") from exc
 
 
-def _reason(reason: str) -> Reason:
+def reason_of(reason: str) -> Reason:
+    """Read a reason. Raises Rejected (bad_request)."""
     try:
         return Reason(reason)
     except ValueError as exc:

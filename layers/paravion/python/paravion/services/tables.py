@@ -21,8 +21,9 @@ from paravion.services import route_credentials
 from paravion.services.authenticate import require_operator
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
+    from paravion.domain.table_pages import Entries
     from paravion.services.admin import AdminDeps
     from paravion.services.authenticate import Principal
     from paravion.settings import AdminSettings
@@ -60,6 +61,27 @@ def load_tables(
     """
     for kind in given:
         _check(kind, principal)
+    return swap_in(read_tables(given, deps), principal, deps)
+
+
+def read_tables(
+    given: Mapping[str, Sequence[tuple[str, bytes]]],
+    deps: AdminDeps,
+    *,
+    lists: Collection[str] = (),
+    credentials: Collection[str] = (),
+) -> dict[str, Entries]:
+    """
+    Read and check the files of several tables.
+
+    Args:
+        lists: Full kinds of lists that will be loaded before these tables are.
+        credentials: Names of credentials of routes that will be there by then.
+
+    Raises:
+        Rejected: bad_request: every problem with its file and line.
+        LedgerUnavailable, SecretsUnavailable
+    """
     settings = deps.settings
     local_domains = settings.local_domains or (settings.hostname,)
     try:
@@ -70,13 +92,13 @@ def load_tables(
                 local_domains,
                 settings.max_expansion_count,
                 allowed_targets(settings),
-                lambda name: route_credentials.exists(name, deps),
+                lambda name: name in credentials or route_credentials.exists(name, deps),
             )
             for kind, files in given.items()
         }
     except BadTable as exc:
         raise Rejected(BAD_REQUEST, f"nothing was loaded: {exc}") from exc
-    there = {*deps.tables.loaded(), *tables}
+    there = {*deps.tables.loaded(), *tables, *lists}
     missing = [
         f"':include:{name}' of {key} is not loaded"
         for entries in tables.values()
@@ -85,6 +107,11 @@ def load_tables(
     ]
     if missing:
         raise Rejected(BAD_REQUEST, f"nothing was loaded: {shown('; '.join(missing), 1000)}: load that list first")
+    return tables
+
+
+def swap_in(tables: Mapping[str, Mapping[str, str]], principal: Principal, deps: AdminDeps) -> list[dict[str, Any]]:
+    """Load tables that `read_tables` gave, at one instant. Raises LedgerUnavailable."""
     told = []
     for kind, info in deps.tables.replace_all(tables, deps.clock()).items():
         deps.event_log.emit("TableLoaded", {"kind": kind, "entries": info.entries, "principal": principal.access_key})
@@ -180,7 +207,26 @@ def kind_of(kind: str, name: str) -> str:
         raise Rejected(BAD_REQUEST, shown(str(exc), 300)) from exc
 
 
+def full_kind(kind: str) -> str:
+    """
+    Check a table's full kind.
+
+    Raises:
+        Rejected: bad_request: there is none, or no list can have the name.
+    """
+    if kind.startswith(INCLUDE):
+        if kind_of("include", kind.removeprefix(INCLUDE)) != kind:
+            raise Rejected(BAD_REQUEST, f"no name of a list: {shown(kind)}")
+    elif kind not in KINDS:
+        raise _no_kind(kind)
+    return kind
+
+
 def _check(kind: str, principal: Principal) -> None:
     require_operator(principal, "tables are")
     if kind not in KINDS and not kind.startswith(INCLUDE):
-        raise Rejected(BAD_REQUEST, f"no kind of table {shown(kind)}; there are {', '.join(KINDS)} and include")
+        raise _no_kind(kind)
+
+
+def _no_kind(kind: str) -> Rejected:
+    return Rejected(BAD_REQUEST, f"no kind of table {shown(kind)}; there are {', '.join(KINDS)} and include")
