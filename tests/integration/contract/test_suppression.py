@@ -235,8 +235,8 @@ def test_many_are_put_at_once(suppression: Any, domain: str) -> None:
     assert suppression.find([entry.address for entry in entries], 1000.0) == {e.address: e for e in entries}
 
 
-def test_reply_with_octets_that_are_no_text_is_kept(suppression):
+def test_reply_with_octets_that_are_no_text_is_kept(suppression: Any, domain: str) -> None:
     """A host may say anything; what can't be decoded came in as surrogates."""
-    entry = Suppressed("odd@x.example", Reason.BOUNCE, 1.0, "bounce", "q", "550 5.1.1 \udce9")
+    entry = _entry(f"odd@{domain}", queue_id="q", reply="550 5.1.1 \udce9")
     suppression.put(entry)
-    assert suppression.find(["odd@x.example"]) == {"odd@x.example": entry}
+    assert suppression.find([entry.address], 1000.0) == {entry.address: entry}
