@@ -14,7 +14,7 @@ from paravion.domain.status import Rejected
 from paravion.domain.transcript import decode
 from paravion.domain.verdict import our_outcome
 from paravion.ports import QueueName
-from paravion.services.admin import show_message
+from paravion.services.admin import show_message, show_queue
 from paravion.services.authenticate import Principal
 from paravion.services.deliver import deliver
 from paravion.services.transcripts import show_transcript
@@ -193,3 +193,30 @@ def test_host_that_was_not_asked_is_told_of():
         pass
     parts = [part for queue_id in ids for part in show_transcript(queue_id, None, OWNER, deps_of(made))["attempts"]]
     assert any("was not tried" in part["lines"][0]["text"] for part in parts)
+
+
+def test_who_is_behind_a_list_is_the_operators_affair():
+    """The sender sees the list and what became of it; hosts' words and transcripts name members."""
+    full = Outcome(Result.DEFERRED, "4.2.2", 452, "<joe@x.example> is full", "RCPT", "mx.x.example")
+    made = world(script={"joe@x.example": [full]})
+    made.load("aliases", "team: joe@x.example, b@y.example\nowner-team: boss@y.example\n")
+    made.for_validate = replace(
+        made.for_validate, settings=replace(made.for_validate.settings, local_domains=("local.example",))
+    )
+    queue_id = made.submit("team@local.example").queue_id
+    for name in (QueueName.DELIVERY, QueueName.DELIVERY, QueueName.RETRY):
+        made.invoke(name)
+    deps = deps_of(made)
+    ours, theirs = show_message(queue_id, OWNER, deps), show_message(queue_id, OPERATOR, deps)
+    assert {r["forward_path"] for r in theirs["recipients"]} == {"joe@x.example", "b@y.example"}
+    assert [(r["forward_path"], r["state"], r["text"]) for r in ours["recipients"]] == [
+        ("team@local.example", "deferred", ""), ("team@local.example", "delivered", "")
+    ]  # fmt: skip
+    for answer in (ours, show_queue(10, OWNER, deps)):
+        assert "joe" not in str(answer)
+        assert "x.example" not in str(answer)
+    assert "joe@x.example" in str(show_queue(10, OPERATOR, deps))
+    with pytest.raises(Rejected) as caught:
+        show_transcript(queue_id, None, OWNER, deps)
+    assert caught.value.status is status.ACCESS_DENIED
+    assert show_transcript(queue_id, None, OPERATOR, deps)["attempts"]

@@ -25,7 +25,7 @@ from paravion.services import identity_keys
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from paravion.domain.envelope import Envelope
+    from paravion.domain.envelope import Envelope, Recipient
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
     from paravion.domain.queue import JobRecord, RecipientState
@@ -115,7 +115,7 @@ def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[s
         "octets": len(header) + 2 + envelope.body_octets,
         "recipients": [
             # What an alias hands mail to is the operator's affair.
-            _recipient(recipient.forward_path, states.get(position))
+            _recipient(recipient, states.get(position), principal)
             | ({"target": recipient.target} if recipient.target and principal.is_operator else {})
             for position, recipient in enumerate(envelope.recipients)
         ],
@@ -163,14 +163,15 @@ def show_queue(limit: int, principal: Principal, deps: AdminDeps, *, held_only: 
     waiting = [record for record in found if record.state in {State.DEFERRED, State.READY}]
     if len(found) < limit:
         waiting += deps.ledger.waiting(limit - len(found), held=True)
-    if not principal.is_operator:
-        ours: dict[str, bool] = {}
-        for record in waiting:
-            queue_id = record.key.queue_id
-            if queue_id not in ours:
-                ours[queue_id] = _is_visible(queue_id, principal, deps)
-        waiting = [record for record in waiting if ours[record.key.queue_id]]
-    return {"jobs": [_job(record, principal) for record in waiting]}
+    if principal.is_operator:
+        return {"jobs": [_job(record, principal) for record in waiting]}
+    ours: dict[str, Envelope | None] = {}
+    for record in waiting:
+        queue_id = record.key.queue_id
+        if queue_id not in ours:
+            ours[queue_id] = _visible(queue_id, principal, deps)
+    seen = [(record, ours[record.key.queue_id]) for record in waiting]
+    return {"jobs": [_job(record, principal, envelope) for record, envelope in seen if envelope is not None]}
 
 
 def create_identity(name: str, deps: AdminDeps) -> Identity:
@@ -327,12 +328,12 @@ def _may_see(envelope: Envelope, principal: Principal) -> bool:
     return principal.is_operator or envelope.submitter == principal.access_key
 
 
-def _is_visible(queue_id: str, principal: Principal, deps: AdminDeps) -> bool:
+def _visible(queue_id: str, principal: Principal, deps: AdminDeps) -> Envelope | None:
     try:
         envelope, _ = decode_qf(deps.spool.get_envelope(queue_id))
     except SpoolMissing:
-        return False
-    return _may_see(envelope, principal)
+        return None
+    return envelope if _may_see(envelope, principal) else None
 
 
 def _message_state(envelope: Envelope, records: Iterable[JobRecord]) -> str:
@@ -341,7 +342,21 @@ def _message_state(envelope: Envelope, records: Iterable[JobRecord]) -> str:
     return next(str(state) for state in _ORDER if state in states.values())
 
 
-def _recipient(forward_path: str, state: RecipientState | None) -> dict[str, Any]:
+def is_masked(recipient: Recipient, principal: Principal) -> bool:
+    """
+    Say whether who is behind an alias or list is kept from a principal: members are the operator's affair.
+
+    He sees the address that he sent to, and what became of it, without the hosts' words, which quote addresses.
+    """
+    return bool(recipient.origin) and not principal.is_operator
+
+
+def _shown_path(recipient: Recipient, principal: Principal) -> str:
+    return recipient.origin if is_masked(recipient, principal) else recipient.forward_path
+
+
+def _recipient(recipient: Recipient, state: RecipientState | None, principal: Principal) -> dict[str, Any]:
+    forward_path = _shown_path(recipient, principal)
     if state is None:
         return {
             "forward_path": forward_path,
@@ -359,6 +374,8 @@ def _recipient(forward_path: str, state: RecipientState | None) -> dict[str, Any
         }
     outcome = state.outcome
     cause = cause_of(outcome)
+    if is_masked(recipient, principal):
+        outcome = replace(outcome, text="", mx_host="")
     return {
         "forward_path": forward_path,
         "state": outcome.result.value,
@@ -382,21 +399,30 @@ def _timeline(envelope: Envelope, records: Iterable[JobRecord], principal: Princ
         for record in records
         for entry in record.log
     ]  # fmt: skip
-    paths = [recipient.forward_path for recipient in envelope.recipients]
+    paths = [_shown_path(recipient, principal) for recipient in envelope.recipients]
+    masked = {n for n, recipient in enumerate(envelope.recipients) if is_masked(recipient, principal)}
     return [
         {
             "at": at,
             "event": event,
             "attempt": attempt,
-            "recipients": [paths[position] for position in positions if position < len(paths)],
-            "text": text if principal.is_operator or event not in _OPERATORS else "",
+            "recipients": list(dict.fromkeys(paths[position] for position in positions if position < len(paths))),
+            "text": text
+            if principal.is_operator or not (event in _OPERATORS or masked.intersection(positions))
+            else "",
             "transcript": transcript or None,
         }
         for at, event, attempt, positions, text, transcript in sorted(lines, key=lambda line: line[0])
     ]
 
 
-def _job(record: JobRecord, principal: Principal) -> dict[str, Any]:
+def _job(record: JobRecord, principal: Principal, envelope: Envelope | None = None) -> dict[str, Any]:
+    """Give one job's line; the envelope says who is masked, and an operator needs none."""
+    shown = {
+        position: _recipient(envelope.recipients[position], state, principal)
+        for position, state in record.recipients.items()
+        if envelope is not None and position < len(envelope.recipients)
+    }
     return {
         "queue_id": record.key.queue_id,
         "chunk": record.key.chunk,
@@ -408,10 +434,10 @@ def _job(record: JobRecord, principal: Principal) -> dict[str, Any]:
         "due_at": queue.comes_at(record),
         "recipients": [
             {
-                "forward_path": state.forward_path,
+                "forward_path": shown[n]["forward_path"] if n in shown else state.forward_path,
                 "state": state.outcome.result.value,
-                "text": state.outcome.text,
+                "text": shown[n]["text"] if n in shown else state.outcome.text,
             }
-            for _, state in sorted(record.recipients.items())
+            for n, state in sorted(record.recipients.items())
         ],
     }

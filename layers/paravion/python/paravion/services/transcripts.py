@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain import transcript
-from paravion.domain.status import NOT_OFFERED, Rejected
-from paravion.services.admin import find_envelope
+from paravion.domain.status import ACCESS_DENIED, NOT_OFFERED, Rejected
+from paravion.services.admin import find_envelope, is_masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,10 +38,13 @@ def show_transcript(queue_id: str, attempt: int | None, principal: Principal, de
         was not kept or is gone; `is_whole`: no attempt was left out for the answer's size.
 
     Raises:
-        Rejected: not_found: none of that id, or somebody else's; not_offered: there are no transcripts here.
+        Rejected: not_found: none of that id, or somebody else's; access_denied: it would name the members of an alias
+            or list; not_offered: there are no transcripts here.
         Unavailable
     """
-    find_envelope(queue_id, principal, deps)
+    envelope, _ = find_envelope(queue_id, principal, deps)
+    if any(is_masked(recipient, principal) for recipient in envelope.recipients):
+        raise Rejected(ACCESS_DENIED, "it names who is behind an alias or list: an operator's credential is needed")
     if deps.transcripts is None:
         raise Rejected(NOT_OFFERED, "transcripts are not kept here")
     wanted = _wanted(deps.ledger.load_message(queue_id), attempt)
