@@ -278,6 +278,7 @@ _OF_THE_PLACE: Final = frozenset({
 
 NO_PARAMETER: Final = frozenset({
     "retry_jitter_ratio", "fault_backoff_s", "sweep_grace_s", "sweep_interval_s", "tls_ca_file", "trusted_networks",
+    "max_queue_jobs_count", "min_free_octets", "max_sessions_count",
 })  # fmt: skip
 """Settings that the template has no parameter for (tests/unit/test_template.py)."""
 
