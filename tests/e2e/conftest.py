@@ -88,6 +88,13 @@ class House:
         mails = self.inbox.wait(lambda all_: sum(recipient in m.rcpt_tos for m in all_) >= copies, PATIENCE_S)
         return [mail.content for mail in mails if recipient in mail.rcpt_tos]
 
+    def logged(self, words: str) -> None:
+        """Wait until these words stand in the log, which is written a moment behind."""
+        until = time.monotonic() + PATIENCE_S
+        while words not in self.log.getvalue():
+            assert time.monotonic() < until, self.log.getvalue()
+            time.sleep(0.05)
+
     def kept(self) -> int:
         """Count what lies in the spool."""
         if isinstance(self.engine, EmbeddedEngine):
