@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import threading
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class LogBuffer(io.StringIO):
         super().__init__()
         self._stream = stream
         self._lines: list[str] = []
+        self._draining = threading.Lock()
 
     def write(self, text: str) -> int:
         """Take a line."""
@@ -37,7 +39,11 @@ class LogBuffer(io.StringIO):
 
     def drain(self) -> None:
         """Write what was taken. A log that can't be written must not stop the mail."""
-        lines, self._lines = self._lines, []
+        # A line that a thread adds meanwhile stays for the next time.
+        with self._draining:
+            count = len(self._lines)
+            lines = self._lines[:count]
+            del self._lines[:count]
         if lines:
             with contextlib.suppress(OSError, ValueError):
                 self._stream.write("".join(lines))

@@ -96,7 +96,8 @@ def test_fault_is_for_those_who_asked_for_what_it_hit() -> None:
     assert good == {"x1": "X1", "x2": "X2"}
     assert isinstance(bad, LedgerUnavailable)
     assert other == {"x5": "X5"}
-    assert [len(call) for call in store.calls] == [2, 2, 1]
+    # At once, in threads: in whatever order.
+    assert sorted(len(call) for call in store.calls) == [1, 2, 2]
 
 
 def test_member_that_was_given_up_disturbs_nobody() -> None:
