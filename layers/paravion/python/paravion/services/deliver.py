@@ -199,30 +199,19 @@ async def _one(
     book: Book | None,
 ) -> bool:
     """Try one job; True when its item may be deleted."""
-    try:
-        if item.job is None:
-            deps.event_log.emit("Fault", {"stage": "deliver", "error": "no job in the item"})
-            return False
-        return await _try(item.job, deps, deadline, ends_at, gates, listed, book)
-    finally:
+    job = item.job
+    if job is None:
         listed.leave()
-
-
-async def _try(
-    job: Job,
-    deps: DeliverDeps,
-    deadline: float,
-    ends_at: float,
-    gates: Gates,
-    listed: Member[Suppressed],
-    book: Book | None,
-) -> bool:
+        deps.event_log.emit("Fault", {"stage": "deliver", "error": "no job in the item"})
+        return False
     try:
         return await _Attempt(job, deps, deadline, ends_at, gates, listed, book).run()
     except Exception as exc:  # noqa: BLE001 (law 7: our own faults defer, and the batch goes on)
         fields = {"stage": "deliver", "queue_id": job.key.queue_id, "chunk": job.key.chunk}
         deps.event_log.emit("Fault", {**fields, "error": repr(exc)})
         return False
+    finally:
+        listed.leave()
 
 
 class _Attempt:
