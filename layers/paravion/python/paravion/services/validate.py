@@ -210,6 +210,7 @@ def _keep(
             ret=submission.ret if is_from_sender else "",
             envid=submission.envid if is_from_sender else "",
             submitter=submission.principal,
+            tenant=submission.tenant,
             door=submission.door,
             configuration_set=submission.configuration_set,
             tags=submission.tags,
