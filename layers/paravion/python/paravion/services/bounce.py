@@ -110,7 +110,8 @@ def _tell(job: Job, deps: BounceDeps) -> None:
     if record is None:
         raise LedgerUnavailable(f"{job.key} owes a report, but has no record")
     # The sender before the list, whatever keeps the list from being written.
-    for notice in sorted(record.owed, key=lambda notice: notice.kind is NoticeKind.SUPPRESS):
+    reports = [notice for notice in record.owed if notice.kind not in queue.EVENTS]
+    for notice in sorted(reports, key=lambda notice: notice.kind is NoticeKind.SUPPRESS):
         if record.state is queue.State.CLAIMED and notice.attempt == record.attempts:
             # The attempt is under way: its members still come in. Whoever ends it asks for the report again.
             continue

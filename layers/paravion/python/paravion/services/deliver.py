@@ -137,8 +137,9 @@ async def deliver(
     ends_at = deps.clock() + remaining_s
     listed = of_batch(deps.suppression, deps.suppression_reasons, deps.clock, len(items), deps.in_thread)
     members = [listed.member() for _ in items]
+    telling: list[Received] = []
     tasks = [
-        asyncio.ensure_future(_one(item, deps, deadline, ends_at, gates, member, book))
+        asyncio.ensure_future(_one(item, deps, deadline, ends_at, gates, member, book, telling))
         for item, member in zip(items, members, strict=True)
     ]
     try:
@@ -148,10 +149,24 @@ async def deliver(
             task.cancel()
         await _settle(deps, deadline)
     failed = [item for item, ok in zip(items, done, strict=True) if not ok]
+    if telling:
+        failed += await _publish(telling, deps)
     if failed:
         await deps.in_thread(deps.queues.release, QueueName.DELIVERY, [item.receipt for item in failed])
     await _keep(book, deps, deadline)
     return [item.item_id for item in failed]
+
+
+async def _publish(telling: Sequence[Received], deps: DeliverDeps) -> list[Received]:
+    """Have events published, for the whole batch at once; gives the items that `retry` must see to instead."""
+    jobs = [item.job for item in telling if item.job is not None]
+    # crash here = the items come again, are found done with events owed, and get here again
+    try:
+        await deps.in_thread(deps.queues.send, QueueName.EVENT, jobs)
+    except Unavailable as exc:
+        deps.event_log.emit("Fault", {"stage": "events", "error": repr(exc)})
+        return list(telling)
+    return []
 
 
 async def _settle(deps: DeliverDeps, deadline: float) -> None:
@@ -197,15 +212,20 @@ async def _one(
     gates: Gates,
     listed: Member[Suppressed],
     book: Book | None,
+    telling: list[Received],
 ) -> bool:
-    """Try one job; True when its item may be deleted."""
+    """Try one job; True when its item may be deleted. Whose events are owed joins `telling`."""
     job = item.job
     if job is None:
         listed.leave()
         deps.event_log.emit("Fault", {"stage": "deliver", "error": "no job in the item"})
         return False
     try:
-        return await _Attempt(job, deps, deadline, ends_at, gates, listed, book).run()
+        attempt = _Attempt(job, deps, deadline, ends_at, gates, listed, book)
+        is_done = await attempt.run()
+        if attempt.owes_event:
+            telling.append(item)
+        return is_done
     except Exception as exc:  # noqa: BLE001 (law 7: our own faults defer, and the batch goes on)
         fields = {"stage": "deliver", "queue_id": job.key.queue_id, "chunk": job.key.chunk}
         deps.event_log.emit("Fault", {**fields, "error": repr(exc)})
@@ -236,6 +256,8 @@ class _Attempt:
         self.ends_at = ends_at
         self.notify: Mapping[int, tuple[str, ...]] = {}
         self.arrivals: tuple[queue.NoticeKind, ...] = ()
+        self.tells: tuple[str, ...] = ()
+        self.owes_event = False
 
     async def run(self) -> bool:
         deps = self.deps
@@ -264,6 +286,7 @@ class _Attempt:
         record = replace(record, recipient_count=len(chunk), reverse_path=envelope.reverse_path)
         self.notify = {n: recipient.notify for n, recipient in chunk.items()}
         self.arrivals = queue.arrivals_of(envelope, self.job.key.chunk)
+        self.tells = envelope.tells
         todo = {n: chunk[n] for n in record.open_positions(chunk)}
         try:
             not_sent = await withheld(envelope, todo, self.listed)
@@ -271,16 +294,19 @@ class _Attempt:
             await self._give_back(record, exc)
             return False
         record = await self._send_all(record, envelope, header, todo, not_sent)
-        if record.owed:
+        if record.owes_report:
             # crash here = the item comes again, is found done with a report owed, and gets here again
             await deps.in_thread(deps.queues.send, QueueName.BOUNCE, [self.job])
+        # Of a job that goes on to `retry` it is told there.
+        self.owes_event = record.state is State.DONE and record.owes_event
         return record.state is State.DONE
 
     async def _not_ours(self, record: JobRecord) -> bool:
         if record.state in {State.CLAIMED, State.TRIED}:
             return False
-        if record.owed and record.is_closed:
+        if record.is_closed and record.owes_report:
             await self.deps.in_thread(self.deps.queues.send, QueueName.BOUNCE, [self.job])
+        self.owes_event = record.is_closed and record.owes_event
         return True
 
     async def _hold(self, record: JobRecord, envelope: Envelope) -> None:
@@ -493,6 +519,7 @@ class _Attempt:
                 last=last,
                 arrivals=self.arrivals,
                 transcript=self.book.key if self.book is not None else "",
+                tells=self.tells,
             )
             try:
                 return await self.deps.in_thread(self.deps.ledger.save, new)

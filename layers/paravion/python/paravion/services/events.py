@@ -1,0 +1,147 @@
+"""
+Enter that somebody is to be told of a mail, and tell of what no job tells: the doors' side of events.
+
+    what happened                         who calls                        what is told
+    ------------------------------------  -------------------------------  ------------------------------------
+    a mail was taken                      services/validate.py: `telling`  nothing yet: its jobs' records tell
+    a template could not be rendered      the SES doors                    `rendering_failed`
+    a mail is not sent for its content    the SES doors                    `rejected`
+    a recipient left a list               the unsubscribe link             `subscription_changed`
+    a recipient complained                an operator                      services/complaints.py
+
+A mail that nobody is told of costs nothing beyond two look-ups a minute. What is told here is in the event queue when
+the call returns; when it raises nothing is promised, and the caller's repeat tells it again.
+
+Next: services/publish.py sends events to whom they are for.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from paravion.domain.address import split_address
+from paravion.domain.envelope import Telling
+from paravion.domain.told import TYPES
+from paravion.ports import QueueName
+from paravion.services.event_destinations import told_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from paravion.domain.ses_event import Mail, Origin, SesEvent
+    from paravion.ports import Queues, Records
+
+_IP: Final = re.compile(r"\[?(?:IPv6:)?([0-9A-Fa-f.:]+)\]?")
+
+
+def telling(
+    records: Records, *, tenant: str, configuration_set: str, author: str, client: str
+) -> Telling | None:
+    """
+    Say what the envelope of a mail must keep for its events; None when nobody is told of it.
+
+    Args:
+        author: The From address, or the reverse-path; "" for none.
+        client: As in Submission.
+
+    Raises:
+        Misconfigured, LedgerUnavailable
+    """
+    identity = identity_told(records, tenant, author)
+    found = told_of(records, tenant, configuration_set, identity)
+    types = tuple(kind for kind in TYPES if any(told.wants(kind) for told in found))
+    if not types:
+        return None
+    match = _IP.search(client)
+    return Telling(types, identity or _domain(author), match[1] if match else "")
+
+
+def identity_told(records: Records, tenant: str, author: str) -> str:
+    """Give the identity of an address whose topics are told: the address itself, or its domain; "" for neither."""
+    for name in (author.lower(), _domain(author)):
+        if name and told_of(records, tenant, "", name):
+            return name
+    return ""
+
+
+def rendering_failed(
+    mail: Mail, template: str, error: str, *, tenant: str, at: float, origin: Origin, records: Records, queues: Queues
+) -> None:
+    """
+    Tell that a mail was taken, but could not be made of its template.
+
+    Args:
+        mail: With the message id that the caller was told, and without a header.
+        template: Its name, "" for one that came with the request.
+        error: For the template's author: what is missing.
+        at: Seconds since the epoch.
+
+    Raises:
+        Misconfigured, LedgerUnavailable, QueueUnavailable: Nothing is promised.
+    """
+    from paravion.domain.ses_event import rendering_failure_event
+
+    tell([rendering_failure_event(mail, origin, at, template, error)], mail, tenant, records, queues)
+
+
+def rejected(
+    mail: Mail, *, tenant: str, at: float, origin: Origin, records: Records, queues: Queues
+) -> None:
+    """
+    Tell that a mail was taken, but is not sent for what is in it.
+
+    Raises:
+        Misconfigured, LedgerUnavailable, QueueUnavailable: Nothing is promised.
+    """
+    from paravion.domain.ses_event import reject_event
+
+    tell([reject_event(mail, origin, at)], mail, tenant, records, queues)
+
+
+def subscription_changed(
+    mail: Mail,
+    *,
+    contact_list: str,
+    source: str,
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    tenant: str,
+    at: float,
+    origin: Origin,
+    records: Records,
+    queues: Queues,
+) -> None:
+    """
+    Tell that a recipient changed what he is subscribed to, by a link or field of a mail.
+
+    Args:
+        mail: The mail that the link stood in; domain.ses_event.mail_of gives it of an envelope.
+        source, old, new: See domain.ses_event.subscription_event.
+
+    Raises:
+        Misconfigured, LedgerUnavailable, QueueUnavailable: Nothing is promised.
+    """
+    from paravion.domain.ses_event import subscription_event
+
+    event = subscription_event(mail, origin, at, contact_list=contact_list, source=source, old=old, new=new)
+    tell([event], mail, tenant, records, queues)
+
+
+def tell(events: Sequence[SesEvent], mail: Mail, tenant: str, records: Records, queues: Queues) -> None:
+    """
+    Put events into the event queue, if somebody is told of the mail.
+
+    Raises:
+        Misconfigured, LedgerUnavailable, QueueUnavailable: Nothing is promised.
+    """
+    if not told_of(records, tenant, mail.configuration_set, mail.identity):
+        return
+    from paravion.domain.event_item import EventItem, cut, encode
+
+    item = EventItem(tuple(events), tenant, mail.configuration_set, mail.identity)
+    queues.send_texts(QueueName.EVENT, [encode(part) for part in cut(item)])
+
+
+def _domain(author: str) -> str:
+    return split_address(author)[1].lower() if "@" in author else ""
