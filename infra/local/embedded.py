@@ -39,6 +39,7 @@ from paravion.errors import Misconfigured
 from paravion.ports import QueueName
 from paravion.services.bounce import bounce
 from paravion.services.deliver import Gates, deliver
+from paravion.services.publish import publish
 from paravion.services.retry import retry, sweep
 from paravion.settings import BY_NAME, EmbeddedSettings, from_env
 
@@ -84,6 +85,7 @@ _QUEUES: Final = {
     "DeliveryQueue": QueueName.DELIVERY,
     "RetryQueue": QueueName.RETRY,
     "BounceQueue": QueueName.BOUNCE,
+    "EventQueue": QueueName.EVENT,
     "ParkedQueue": QueueName.PARKED,
 }
 
@@ -249,6 +251,7 @@ class EmbeddedEngine:
 
     def _start_workers(self, sweep_interval_s: float) -> None:
         for_deliver, for_retry, for_bounce = self._root.deliver(), self._root.retry(), self._root.bounce()
+        for_publish = self._root.publish()
         gates = Gates()
 
         async def to_deliver(items: Sequence[Received]) -> list[str]:
@@ -260,6 +263,9 @@ class EmbeddedEngine:
         async def to_bounce(items: Sequence[Received]) -> list[str]:
             return await asyncio.to_thread(bounce, items, for_bounce)
 
+        async def to_publish(items: Sequence[Received]) -> list[str]:
+            return await asyncio.to_thread(publish, items, for_publish)
+
         def to_sweep() -> int:
             until = time.monotonic() + SWEEP_S
             return sweep(for_retry, lambda: until - time.monotonic())
@@ -268,6 +274,7 @@ class EmbeddedEngine:
             (QueueName.DELIVERY, to_deliver, 1, JOBS_AT_ONCE),
             (QueueName.RETRY, to_retry, 10, 4),
             (QueueName.BOUNCE, to_bounce, 10, 4),
+            (QueueName.EVENT, to_publish, 10, 4),
         ):
             worker = Worker(
                 self.data.queues, queue, handle, unit=unit, at_once=at_once, run=self._executor.run, log=self._log

@@ -212,7 +212,7 @@ def test_topics_of_an_identity_get_the_older_form() -> None:
     })  # fmt: skip
     world.submit("missing@c.example", "good@a.example", client="[192.0.2.9]")
     world.run()
-    told = {key: event for key, event in world.destinations.taken}
+    told = dict(world.destinations.taken)
     assert set(told) == {"identity/example.org/Bounce", "identity/example.org/Delivery"}
     bounce, delivery = told["identity/example.org/Bounce"], told["identity/example.org/Delivery"]
     assert bounce["notificationType"] == "Bounce"
@@ -239,8 +239,8 @@ def test_delay_that_was_overtaken_is_still_told() -> None:
     """The publisher was down for the whole first retry: what the history kept is told, with its reply."""
     world = _with_set(World(SCRIPT), ["DELIVERY_DELAY", "DELIVERY"])
     world.submit("busy@b.example", configuration_set="news")
-    for queue in (QueueName.DELIVERY, QueueName.RETRY):
-        assert world.invoke(queue)
+    for queue in (QueueName.DELIVERY, QueueName.DELIVERY, QueueName.RETRY):
+        world.invoke(queue)
     world.now += 600
     assert world.sweep() == 1
     assert world.invoke(QueueName.DELIVERY)

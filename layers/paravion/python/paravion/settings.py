@@ -157,6 +157,20 @@ def _arns(text: str) -> tuple[str, ...]:
     return tuple(parse_arn(part.strip()) for part in text.split(",") if part.strip())
 
 
+def _destination_arns(text: str) -> tuple[str, ...]:
+    if not text:
+        return ()
+    from paravion.domain.allowed_destinations import parse_destination_arn  # as above
+
+    return tuple(parse_destination_arn(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _account_id(text: str) -> str:
+    if not re.fullmatch(r"[0-9]{12}", text):
+        raise ValueError("must be 12 digits")
+    return text
+
+
 def _webhook_hosts(text: str) -> tuple[str, ...]:
     if not text:
         return ()
@@ -173,6 +187,7 @@ SETTINGS: Final = (
     Setting("delivery_queue", _text, None, "", "URL of the delivery queue."),
     Setting("retry_queue", _text, None, "", "URL of the retry queue, the delivery queue's dead-letter queue."),
     Setting("bounce_queue", _text, None, "", "URL of the bounce queue."),
+    Setting("event_queue", _text, "", "", "URL of the event queue."),
     Setting("parked_queue", _text, None, "", "URL of the parked queue, where what nobody can handle is kept."),
     Setting("secrets", _text, None, "", "Path under which secrets are kept, with a leading slash."),
     Setting("hostname", _hostname, "paravion.invalid", "", "Our name in EHLO, Received, Message-ID and reports."),
@@ -201,6 +216,18 @@ SETTINGS: Final = (
         "",
         "The same, of webhooks that may have private addresses.",
     ),
+    Setting(
+        "event_destination_arns",
+        _destination_arns,
+        "",
+        "",
+        "Topics, event buses and Firehose streams that events may be published to: ARNs, * for any characters.",
+    ),
+    Setting("event_metric_namespace", _text, "", "", "CloudWatch namespace of events' metrics; empty: there are none."),
+    Setting("event_retry_s", _seconds(0, 1_209_600), "86400", "seconds", "An event is tried at a destination so long."),
+    Setting("account_id", _account_id, "000000000000", "", "The account that ARNs and events tell: 12 digits."),
+    Setting("outgoing_ip", _text, "", "", "The address that hosts see of us, for events to tell; empty: not told."),
+    Setting("simulator_domain", _domain_or_none, "", "", "Domain of the mailbox simulator, beside Amazon's."),
     Setting("credential_region", _text, "us-east-1", "", "Region that SES SMTP passwords were derived for."),
     Setting("upload_endpoint", _text, "", "", "Base URL for presigned uploads; empty: the spool's own."),
     Setting("relay", _relay, "mx", "", "Where all mail goes: mx, or HOST:PORT of a smarthost."),
@@ -272,7 +299,8 @@ BY_NAME: Final[dict[str, Setting]] = {setting.name: setting for setting in SETTI
 
 
 _OF_THE_PLACE: Final = frozenset({
-    "spool", "ledger", "delivery_queue", "retry_queue", "bounce_queue", "parked_queue", "secrets", "upload_endpoint",
+    "spool", "ledger", "delivery_queue", "retry_queue", "bounce_queue", "event_queue", "parked_queue", "secrets",
+    "upload_endpoint", "account_id",
 })  # fmt: skip
 """Settings that name the things of one installation."""
 
@@ -326,6 +354,7 @@ class ValidateSettings:
     spool: str
     ledger: str
     delivery_queue: str
+    event_queue: str
     secrets: str
     hostname: str
     log_level: str
@@ -339,6 +368,7 @@ class ValidateSettings:
     identity_check: str
     alignment_check: str
     credential_region: str
+    account_id: str
     upload_endpoint: str
 
 
@@ -350,6 +380,7 @@ class DeliverSettings:
     ledger: str
     delivery_queue: str
     bounce_queue: str
+    event_queue: str
     secrets: str
     hostname: str
     log_level: str
@@ -369,6 +400,7 @@ class DeliverSettings:
     webhook_hosts: tuple[str, ...]
     webhook_private_hosts: tuple[str, ...]
     suppression_reasons: tuple[Reason, ...]
+    simulator_domain: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,6 +412,7 @@ class RetrySettings:
     delivery_queue: str
     retry_queue: str
     bounce_queue: str
+    event_queue: str
     parked_queue: str
     log_level: str
     retry_intervals_s: tuple[float, ...]
@@ -410,16 +443,41 @@ class BounceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishSettings:
+    """What `publish` reads."""
+
+    spool: str
+    ledger: str
+    event_queue: str
+    parked_queue: str
+    secrets: str
+    hostname: str
+    log_level: str
+    credential_region: str
+    account_id: str
+    outgoing_ip: str
+    queue_return_s: float
+    connect_timeout_s: float
+    event_retry_s: float
+    event_destination_arns: tuple[str, ...]
+    event_metric_namespace: str
+    webhook_hosts: tuple[str, ...]
+    webhook_private_hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AdminSettings:
     """What `admin` reads."""
 
     spool: str
     ledger: str
+    event_queue: str
     secrets: str
     hostname: str
     log_level: str
     identity_check: str
     credential_region: str
+    account_id: str
     max_message_octets: int
     max_recipients_count: int
     max_expansion_count: int
@@ -432,6 +490,10 @@ class AdminSettings:
     alias_target_arns: tuple[str, ...]
     webhook_hosts: tuple[str, ...]
     webhook_private_hosts: tuple[str, ...]
+    event_destination_arns: tuple[str, ...]
+    event_metric_namespace: str
+    queue_return_s: float
+    suppression_expiry_s: float
     suppression_reasons: tuple[Reason, ...]
 
 

@@ -40,7 +40,13 @@ if TYPE_CHECKING:
 
     from paravion.adapters.embedded_database import Database
 
-NUMBERS: Final = {QueueName.DELIVERY: 0, QueueName.RETRY: 1, QueueName.BOUNCE: 2, QueueName.PARKED: 3, QueueName.EVENT: 4}
+NUMBERS: Final = {
+    QueueName.DELIVERY: 0,
+    QueueName.RETRY: 1,
+    QueueName.BOUNCE: 2,
+    QueueName.PARKED: 3,
+    QueueName.EVENT: 4,
+}
 
 VISIBILITY_S: Final = {
     QueueName.DELIVERY: 1800.0,

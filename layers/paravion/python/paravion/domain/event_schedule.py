@@ -25,7 +25,7 @@ def wait_s(tries: int, jitter: float) -> float:
         tries: At least 1.
         jitter: Uniform draw in [0, 1).
     """
-    base = min(FIRST_S * 2 ** min(tries - 1, 10), LONGEST_S)
+    base = min(FIRST_S * (1 << min(tries - 1, 10)), LONGEST_S)
     return min(base * (1 - _JITTER * jitter), LONGEST_S)
 
 
@@ -42,7 +42,7 @@ class Rests:
     def failed(self, key: str, now: float) -> None:
         """It took nothing: let it alone, longer each time."""
         count = self._until.get(key, (0.0, 0))[1] + 1
-        self._until[key] = now + min(_FIRST_REST_S * 2 ** min(count - 1, 10), _LONGEST_REST_S), count
+        self._until[key] = now + min(_FIRST_REST_S * (1 << min(count - 1, 10)), _LONGEST_REST_S), count
 
     def answered(self, key: str) -> None:
         """It is well."""

@@ -449,7 +449,7 @@ def expired(record: JobRecord, *, now: float, outcomes: Mapping[int, tuple[str, 
 
 
 def arrivals_of(envelope: Envelope, chunk: int) -> tuple[NoticeKind, ...]:
-    """Give what a job owes from its first outcome on: the first of its message tells of arrivals, and that it is sent."""
+    """Give what a job owes from its first outcome on: the message's first tells of arrivals, and that it is sent."""
     if chunk:
         return ()
     # Of several messages of one submission the first is the one that the caller knows.

@@ -250,7 +250,7 @@ def events_of(
     for alike, members in groups.items():
         for first in range(0, len(members), AT_ONCE):
             found += _event(alike[0], members[first : first + AT_ONCE], mail, told, origin, ends_at)
-    found += _overtaken(record, wanted, mail, told, ends_at)
+    found += _overtaken(record, wanted, told, ends_at)
     return sorted(found, key=lambda event: event.at)
 
 
@@ -320,14 +320,15 @@ def _delay(kind: str, at: float, recipients: list[dict[str, str]], told: Mapping
 
 
 _LOGGED: Final = re.compile(
-    r"(?:\S+ (?P<command>[A-Z]+): )?(?:(?P<code>[2-5][0-9]{2}) )?(?P<status>[245]\.[0-9]+\.[0-9]+) (?P<text>.*)", re.S
+    r"(?:\S+ (?P<command>[A-Z]+): )?(?:(?P<code>[2-5][0-9]{2}) )?(?P<status>[245]\.[0-9]+\.[0-9]+) (?P<text>.*)",
+    re.DOTALL,
 )
 
 
 def _overtaken(
-    record: JobRecord, wanted: frozenset[int], mail: Mail, told: Mapping[str, Any], ends_at: float
+    record: JobRecord, wanted: frozenset[int], told: Mapping[str, Any], ends_at: float
 ) -> Iterator[SesEvent]:
-    """Give the delays of attempts that later ones have overtaken, from the job's history (domain/queue.py writes it)."""
+    """Give the delays of attempts that later ones have overtaken: the job's history has them (domain/queue.py)."""
     for entry in record.log:
         late = [n for n in entry.recipients if n in record.recipients and record.recipients[n].attempt > entry.attempt]
         match = _LOGGED.fullmatch(entry.text)
@@ -452,7 +453,9 @@ def _mailboxes(value: str) -> list[str]:
     except ValueError:
         return [_decoded(value)]
     return [
-        f"{_decoded(mailbox.display.decode('utf-8', 'replace'))} <{mailbox.address}>" if mailbox.display else mailbox.address
+        f"{_decoded(mailbox.display.decode('utf-8', 'replace'))} <{mailbox.address}>"
+        if mailbox.display
+        else mailbox.address
         for mailbox in found
     ]
 
@@ -510,4 +513,3 @@ def as_notification(event: SesEvent, *, with_headers: bool) -> dict[str, Any]:
     if event.remote_ip and event.type != "COMPLAINT":
         detail["remoteMtaIp"] = event.remote_ip
     return {"notificationType": TYPES[event.type], "mail": mail, _MEMBERS[event.type]: detail}
-

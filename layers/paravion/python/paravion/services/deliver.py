@@ -28,7 +28,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from paravion.domain import queue
+from paravion.domain import queue, simulator
 from paravion.domain.address import split_address
 from paravion.domain.classification import record_fields
 from paravion.domain.envelope import decode_qf
@@ -98,6 +98,7 @@ class DeliverDeps:
         mta_sts: Finds domains' policies; None: nobody's is asked for.
         transcripts: Where what was said is kept; None: nothing is.
         in_thread: Calls the ports that block; `directly` if none of them does (services/blocking.py).
+        simulator_domain: Where mailboxes are simulated beside Amazon's domain (domain/simulator.py); "" for nowhere.
     """
 
     spool: Spool
@@ -116,6 +117,7 @@ class DeliverDeps:
     mta_sts: StsFinder | None = None
     transcripts: Transcripts | None = None
     in_thread: InThread = asyncio.to_thread
+    simulator_domain: str = ""
 
 
 async def deliver(
@@ -293,6 +295,10 @@ class _Attempt:
         except Unavailable as exc:
             await self._give_back(record, exc)
             return False
+        own_domain = deps.simulator_domain
+        for n, recipient in todo.items():
+            if simulator.is_simulated(recipient.forward_path, own_domain) and not recipient.target:
+                not_sent[n] = simulator.answered(recipient.forward_path, record.attempts)
         record = await self._send_all(record, envelope, header, todo, not_sent)
         if record.owes_report:
             # crash here = the item comes again, is found done with a report owed, and gets here again

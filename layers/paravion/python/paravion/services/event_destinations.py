@@ -34,14 +34,13 @@ def told_of(records: Records, tenant: str, configuration_set: str, identity: str
         Misconfigured: What is stored is none.
         LedgerUnavailable
     """
-    found: list[Told] = []
     chosen = find_set(records, tenant, configuration_set)
-    for destination in chosen.destinations if chosen else ():
-        if destination.is_enabled:
-            found.append(Told(f"set/{configuration_set}/{destination.name}", tenant, destination))
-    if identity:
-        found += _topics(records, tenant, identity)
-    return found
+    found = [
+        Told(f"set/{configuration_set}/{destination.name}", tenant, destination)
+        for destination in (chosen.destinations if chosen else ())
+        if destination.is_enabled
+    ]
+    return found + _topics(records, tenant, identity) if identity else found
 
 
 def _topics(records: Records, tenant: str, identity: str) -> list[Told]:
@@ -54,9 +53,7 @@ def _topics(records: Records, tenant: str, identity: str) -> list[Told]:
         Told(
             f"identity/{identity}/{TYPES[kind]}",
             tenant,
-            EventDestination(
-                TYPES[kind], True, frozenset({kind}), "SnsDestination", {"TopicArn": topics[TYPES[kind]]}
-            ),
+            EventDestination(TYPES[kind], True, frozenset({kind}), "SnsDestination", {"TopicArn": topics[TYPES[kind]]}),
             is_notification=True,
             with_headers=bool(headers.get(TYPES[kind])),
         )

@@ -35,9 +35,7 @@ if TYPE_CHECKING:
 _IP: Final = re.compile(r"\[?(?:IPv6:)?([0-9A-Fa-f.:]+)\]?")
 
 
-def telling(
-    records: Records, *, tenant: str, configuration_set: str, author: str, client: str
-) -> Telling | None:
+def telling(records: Records, *, tenant: str, configuration_set: str, author: str, client: str) -> Telling | None:
     """
     Say what the envelope of a mail must keep for its events; None when nobody is told of it.
 
@@ -85,9 +83,7 @@ def rendering_failed(
     tell([rendering_failure_event(mail, origin, at, template, error)], mail, tenant, records, queues)
 
 
-def rejected(
-    mail: Mail, *, tenant: str, at: float, origin: Origin, records: Records, queues: Queues
-) -> None:
+def rejected(mail: Mail, *, tenant: str, at: float, origin: Origin, records: Records, queues: Queues) -> None:
     """
     Tell that a mail was taken, but is not sent for what is in it.
 

@@ -107,6 +107,10 @@ def publish(items: Sequence[Received], deps: PublishDeps) -> list[str]:
     """
     failed: list[str] = []
     works: list[_Work] = []
+    # A job may lie there more than once: what its record owes is told once.
+    firsts = {item.job.key: item for item in reversed(items) if item.job is not None}
+    repeats = [item for item in items if item.job is not None and firsts[item.job.key] is not item]
+    items = [item for item in items if item not in repeats]
     for result, item in zip(deps.in_parallel([partial(_read, item, deps) for item in items]), items, strict=True):
         if isinstance(result, Exception):
             _fault(item, result, deps)
@@ -132,7 +136,8 @@ def publish(items: Sequence[Received], deps: PublishDeps) -> list[str]:
         except Exception as exc:  # noqa: BLE001 (the same)
             _fault(work.item, exc, deps)
             lost.add(id(work))
-    return failed + [work.item.item_id for work in works if id(work) in lost]
+    failed += [work.item.item_id for work in works if id(work) in lost]
+    return failed + [item.item_id for item in repeats if item.job and firsts[item.job.key].item_id in failed]
 
 
 def _fault(item: Received, exc: Exception, deps: PublishDeps) -> None:
