@@ -1,5 +1,5 @@
 """
-Events to webhooks: one signed POST each (domain/webhook_event.py), several mails' at a time, those of one mail in order.
+Events to webhooks: one signed POST each (domain/webhook_event.py), of several mails at a time, of one mail in order.
 
 After one that was not taken the others of its mail wait for it. All of it is over within a bounded time, so that a
 webhook that hangs does not hold the batch.

@@ -93,12 +93,12 @@ class AllowedDestinations:
 
     def _webhook_problem(self, destination: EventDestination) -> str:
         url, form = str(destination.target.get("Url", "")), destination.target.get("Form", "event")
+        if not url.lower().startswith("https://"):
+            return "a webhook must be https://"
         try:
             target = parse_target(url)
         except ValueError as exc:
             return str(exc)
-        if not target.startswith("https:"):
-            return "a webhook must be https://"
         if form not in FORMS:
             return f"the form of a webhook's events is one of {', '.join(FORMS)}"
         return self.webhooks.problem(target)

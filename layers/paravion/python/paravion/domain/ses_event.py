@@ -42,6 +42,7 @@ from paravion.domain.told import TYPES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from paravion.domain.address import Mailbox
     from paravion.domain.envelope import Envelope
     from paravion.domain.headers import Field
     from paravion.domain.queue import JobRecord, RecipientState
@@ -452,12 +453,17 @@ def _mailboxes(value: str) -> list[str]:
         found = parse_mailboxes(value.encode())
     except ValueError:
         return [_decoded(value)]
-    return [
-        f"{_decoded(mailbox.display.decode('utf-8', 'replace'))} <{mailbox.address}>"
-        if mailbox.display
-        else mailbox.address
-        for mailbox in found
-    ]
+    return [_mailbox(mailbox) for mailbox in found]
+
+
+def _mailbox(mailbox: Mailbox) -> str:
+    name = _decoded(mailbox.display.decode("utf-8", "replace"))
+    if not name:
+        return mailbox.address
+    if set(name) & set('()<>[]:;@\\,."'):
+        escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+        name = f'"{escaped}"'
+    return f"{name} <{mailbox.address}>"
 
 
 def _decoded(value: str) -> str:
