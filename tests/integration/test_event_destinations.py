@@ -88,9 +88,7 @@ def test_bus_gets_the_event_as_its_detail(aws: AllEventDestinations) -> None:
     """With SES's detail-type, a source of our own, and the ARNs of identity and set."""
     bridge = boto3.client("events", REGION)
     bus = bridge.create_event_bus(Name="ses")["EventBusArn"]
-    bridge.create_archive(
-        ArchiveName="all", EventSourceArn=bus, EventPattern=json.dumps({"source": ["paravion.ses"]})
-    )
+    bridge.create_archive(ArchiveName="all", EventSourceArn=bus, EventPattern=json.dumps({"source": ["paravion.ses"]}))
     assert aws.publish(_told("EventBridgeDestination", {"EventBusArn": bus}), EVENTS) == [""] * 3
     bodies = events_backends[ACCOUNT][REGION].archives["all"].events
     assert [body["detail"] for body in bodies] == [as_event(event) for event in EVENTS]

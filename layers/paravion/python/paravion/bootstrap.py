@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from paravion.adapters.dynamodb_hosts import DynamoHosts
     from paravion.adapters.webhook_events import WebhookEvents
+    from paravion.domain.configuration_set import EventDestination
     from paravion.domain.outcome import Outcome
     from paravion.ports import EventLog, Handover, Resolver, Targets
     from paravion.services.admin import AdminDeps
@@ -319,8 +320,22 @@ def admin() -> AdminDeps:
         new_token=partial(secrets.token_hex, 16),
         new_private_key=new_private_key,
         transcripts=S3Transcripts(s3, own.spool),
+        queues=SqsQueues(clients.make("sqs"), {QueueName.EVENT: own.event_queue}),
+        destination_problem=_destination_problem(own),
         settings_given=settings.given(os.environ),
     )
+
+
+def _destination_problem(own: settings.AdminSettings) -> Callable[[EventDestination], str]:
+    def problem(destination: EventDestination) -> str:
+        from paravion.domain.allowed_destinations import AllowedDestinations  # few make any
+        from paravion.domain.target import AllowedTargets
+
+        webhooks = AllowedTargets((), own.webhook_hosts, own.webhook_private_hosts)
+        allowed = AllowedDestinations(own.event_destination_arns, own.event_metric_namespace, webhooks)
+        return allowed.problem(destination)
+
+    return problem
 
 
 def _sts_finder(own: settings.DeliverSettings, dynamodb: Any, resolver: Resolver, event_log: EventLog) -> StsFinder:

@@ -38,6 +38,7 @@ from paravion.domain.ids import shard_of
 from paravion.domain.outcome import HANDED_OVER, PACED, Outcome, Result
 from paravion.domain.schedule import LIFETIME_S
 from paravion.domain.simulator import COMMAND as SIMULATED
+from paravion.domain.simulator import replies
 from paravion.domain.suppression import says_no_such_address
 
 if TYPE_CHECKING:
@@ -72,8 +73,9 @@ class NoticeKind(StrEnum):
     What a report says; but for `expired`, `listed` and `suppress` they are RFC 3464 2.3.3's actions.
 
     `listed` is delivered to a mailing list. `suppress` is none for the sender: it tells the suppression list of
-    addresses that do not exist. `sent` and `event` are for those who are told by events (services/publish.py): that
-    the message is on its way, and what became of recipients in that attempt.
+    addresses that do not exist. `reply` is the mailbox simulator's automatic one. `sent` and `event` are for those who
+    are told by events (services/publish.py): that the message is on its way, and what became of recipients in that
+    attempt.
     """
 
     FAILED = "failed"
@@ -84,6 +86,7 @@ class NoticeKind(StrEnum):
     SUPPRESS = "suppress"
     LISTED = "listed"
     EXPANDED = "expanded"
+    REPLY = "reply"
     SENT = "sent"
     EVENT = "event"
 
@@ -320,6 +323,8 @@ def with_outcomes(
         kinds = [kind] if kind else []
         if says_no_such_address(outcome):
             kinds.append(NoticeKind.SUPPRESS)
+        if replies(forward_path, outcome):
+            kinds.append(NoticeKind.REPLY)
         if tells and _is_told(outcome, tells):
             kinds.append(NoticeKind.EVENT)
         owed += [notice for kind in kinds if (notice := Notice(kind, record.attempts)) not in owed]

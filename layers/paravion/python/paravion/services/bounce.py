@@ -117,6 +117,10 @@ def _tell(job: Job, deps: BounceDeps) -> None:
             continue
         if notice.kind is NoticeKind.SUPPRESS:
             suppress_bounced(record, notice, deps.to_suppress)
+        elif notice.kind is NoticeKind.REPLY:
+            from paravion.services.auto_reply import reply  # the mailbox simulator's
+
+            reply(record, notice, deps)
         else:
             _report(record, notice, deps)
         # crash here = reported again under the same queue id, which is one message
