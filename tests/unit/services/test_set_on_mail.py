@@ -20,6 +20,7 @@ from paravion.domain.suppression import Reason, Suppressed
 from tests.support.world import START, World
 
 BUSY = Outcome(Result.DEFERRED, "4.2.0", 451, "busy, come back", "RCPT", "mx")
+MISSING = Outcome(Result.FAILED, "5.1.1", 550, "no such user", "RCPT", "mx")
 HEADER = b"From: me@example.org\r\nX-SES-CONFIGURATION-SET: news\r\nMessage-ID: <mine@example.org>\r\n\r\nbody\r\n"
 PLAIN = b"From: me@example.org\r\n\r\nbody\r\n"
 
@@ -156,6 +157,16 @@ def test_expiry_before_an_attempt_survives_every_crash(after: bool) -> None:
         if not world.crashes:
             return
     raise AssertionError("more calls than expected")
+
+
+@pytest.mark.parametrize(("account", "of_set"), [([], ["BOUNCE"]), (["BOUNCE"], []), (["BOUNCE"], ["COMPLAINT"])])
+def test_bounce_fills_the_list_as_the_set_says(account: list[str], of_set: list[str]) -> None:
+    """The account's reasons are those of mail whose set has none."""
+    world = with_set({"you@a.example": [MISSING]}, SuppressionOptions={"SuppressedReasons": of_set})
+    world.suppression.set_reasons([Reason(word) for word in account])
+    world.submit("you@a.example", content=HEADER)
+    world.run()
+    assert ("you@a.example" in world.suppression.items) is ("BOUNCE" in of_set)
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,8 @@ def encode_detail(record: JobRecord) -> str:
     }
     seldom = {name: getattr(record, name) for name in _SELDOM}
     detail |= {name: value for name, value in seldom.items() if value}
+    if record.suppressed_reasons is not None:
+        detail["suppressed_reasons"] = record.suppressed_reasons
     return _encode(detail)
 
 
@@ -82,6 +84,7 @@ def decode_detail(text: str) -> dict[str, Any]:
             for at, event, attempt, recipients, text, *transcript in detail.get("log", [])
         ),
         **{name: detail[name] for name in _SELDOM if name in detail},
+        **({"suppressed_reasons": tuple(detail["suppressed_reasons"])} if "suppressed_reasons" in detail else {}),
     }
 
 

@@ -198,6 +198,7 @@ class JobRecord:
         held_at: Since when it has been held, 0 if it is not.
         held_s: How long it had been held before.
         max_delivery_s: Its message is returned when it is older; 0 for the queue's own lifetime.
+        suppressed_reasons: As the envelope's.
     """
 
     key: JobKey
@@ -221,6 +222,7 @@ class JobRecord:
     held_at: float = 0.0
     held_s: float = 0.0
     max_delivery_s: float = 0.0
+    suppressed_reasons: tuple[str, ...] | None = None
 
     @property
     def counted_from(self) -> float:

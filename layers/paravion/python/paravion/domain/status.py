@@ -111,6 +111,8 @@ QUOTA_EXCEEDED: Final = _row("quota_exceeded", 454, "7.1", 429, "LimitExceededEx
                              "Daily message quota exceeded")  # fmt: skip
 RATE_EXCEEDED: Final = _row("rate_exceeded", 454, "7.1", 429, "TooManyRequestsException", 75,
                             "Maximum sending rate exceeded")  # fmt: skip
+LIMIT_EXCEEDED: Final = _row("limit_exceeded", 550, "5.3", 400, "LimitExceededException", 65,
+                             "No more of these are kept")  # fmt: skip
 CHANGED_MEANWHILE: Final = _row("changed_meanwhile", 451, "5.0", 503, "ConcurrentModificationException", 75,
                                 "Somebody else changes it at the same time")  # fmt: skip
 MESSAGE_TOO_BIG: Final = _row("message_too_big", 552, "3.4", 413, "MessageRejected", 69, "Message too big")

@@ -266,6 +266,7 @@ class _Attempt:
             recipient_count=len(chunk),
             reverse_path=envelope.reverse_path,
             max_delivery_s=envelope.max_delivery_s,
+            suppressed_reasons=envelope.suppressed_reasons,
         )
         self.notify = {n: recipient.notify for n, recipient in chunk.items()}
         self.arrivals = queue.arrivals_of(envelope, self.job.key.chunk)
@@ -536,6 +537,7 @@ class _Attempt:
                 recipient_count=new.recipient_count,
                 reverse_path=new.reverse_path,
                 max_delivery_s=new.max_delivery_s,
+                suppressed_reasons=new.suppressed_reasons,
             )
 
     def _log(self, record: JobRecord, outcomes: Mapping[int, Outcome], todo: Mapping[int, Recipient]) -> None:

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from paravion.domain.dkim import SigningKey
     from paravion.domain.expand import Group
     from paravion.domain.message import Message
-    from paravion.ports import EventLog, Identities, Records, Secrets, Tables, Uploads
+    from paravion.ports import EventLog, Identities, Management, Records, Secrets, Tables, Uploads
     from paravion.services.commit import CommitDeps
     from paravion.services.expand import Expanded
     from paravion.settings import ValidateSettings
@@ -78,6 +78,7 @@ class ValidateDeps:
         clock: Seconds since the epoch.
         entropy: Gives that many fresh random octets; asked anew for each id (a frozen random state would
             repeat itself in every function that is restored from one snapshot).
+        management: Who answers what comes to our doors and is not ours; None: nobody.
     """
 
     settings: ValidateSettings
@@ -91,6 +92,7 @@ class ValidateDeps:
     clock: Callable[[], float]
     entropy: Callable[[int], bytes]
     records: Records = field(kw_only=True)
+    management: Management | None = None
 
 
 def submit(submission: Submission, deps: ValidateDeps) -> Receipt:
