@@ -239,12 +239,18 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who may send: an address or a domain, and whether its owner proved it."""
+    """
+    Who may send: an address or a domain, and whether its owner proved it.
+
+    Attributes:
+        tenant: Whose it is (domain/tenant.py); a name is one tenant's alone.
+    """
 
     name: str
     verified: bool
     token: str
     created_at: float
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,8 +76,8 @@ class SesV1Door:
         return HttpAnswer(given["statusCode"], given.get("body", ""), given.get("headers", {}))
 
     def takes(self, request: HttpRequest) -> bool:
-        """By its path."""
-        return request.path == "/"
+        """By its path; a GET, which this API could have been asked by once, only if it names an action."""
+        return request.path == "/" and (request.method == "POST" or "Action=" in request.query)
 
     def is_open(self, request: HttpRequest) -> bool:  # noqa: ARG002 (a Door)
         """Never."""

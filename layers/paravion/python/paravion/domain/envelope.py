@@ -97,6 +97,8 @@ class Envelope:
         max_delivery_s: The mail is returned when it is older; 0 for the queue's own lifetime.
         suppressed_reasons: For which reasons listed addresses are not sent to, in place of the account's; None for
             the account's.
+        mail_from: The reverse-path that hosts are told, in place of the own one, "" for the own one.
+        reports: The sender hears of failures by mail.
         arrivals: Of the first of several messages (or the only one): what its first job owes a report of.
     """
 
@@ -123,6 +125,8 @@ class Envelope:
     tenant: str = ""
     max_delivery_s: float = 0.0
     suppressed_reasons: tuple[str, ...] | None = None
+    mail_from: str = ""
+    reports: bool = True
 
     @property
     def df_id(self) -> str:

@@ -91,6 +91,8 @@ REQUEST_EXPIRED: Final = _row("request_expired", 535, "7.8", 403, "RequestExpire
                               "The request's time is too far from ours")  # fmt: skip
 ACCESS_DENIED: Final = _row("access_denied", 550, "7.1", 403, "AccessDeniedException", 77, "Not allowed")
 RELAY_DENIED: Final = _row("relay_denied", 550, "7.1", 403, "MessageRejected", 77, "Sender is not verified")
+MAIL_FROM_NOT_VERIFIED: Final = _row("mail_from_not_verified", 550, "7.1", 403, "MailFromDomainNotVerifiedException",
+                                     77, "MAIL FROM domain is not verified")  # fmt: skip
 NOT_ALIGNED: Final = _row("not_aligned", 550, "7.26", 403, "MessageRejected", 77,
                           "From is not aligned with any authenticated domain")  # fmt: skip
 NEXT_HOP_REFUSED: Final = _row("next_hop_refused", 550, "7.1", 422, "MessageRejected", 77,

@@ -349,7 +349,7 @@ class _Attempt:
         for hop, positions in hops:
             transaction = Transaction(
                 envelope.queue_id,
-                envelope.reverse_path,
+                envelope.mail_from or envelope.reverse_path,
                 {n: (todo[n].forward_path, todo[n].notify, todo[n].orcpt) for n in positions},
                 header,
                 body,
