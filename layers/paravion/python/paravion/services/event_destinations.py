@@ -8,19 +8,14 @@ Used by: services/events.py (is there anybody?), services/publish.py.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from paravion.domain.configuration_set import EventDestination
-from paravion.domain.tenant import record_kind
 from paravion.domain.told import NOTIFIED, TYPES, Told
-from paravion.services.configuration import find_set
+from paravion.services.configuration import find_set, settings_of_identity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from paravion.ports import Records
-
-_IDENTITY_SETTINGS: Final = "identity-settings"
 
 
 def told_of(records: Records, tenant: str, configuration_set: str, identity: str) -> list[Told]:
@@ -44,19 +39,17 @@ def told_of(records: Records, tenant: str, configuration_set: str, identity: str
 
 
 def _topics(records: Records, tenant: str, identity: str) -> list[Told]:
-    record = records.get(record_kind(tenant, _IDENTITY_SETTINGS), identity)
-    if record is None:
-        return []
-    topics: Mapping[str, str] = record.value.get("NotificationTopics", {})
-    headers: Mapping[str, bool] = record.value.get("HeadersInNotifications", {})
+    own = settings_of_identity(records, tenant, identity)
     return [
         Told(
             f"identity/{identity}/{TYPES[kind]}",
             tenant,
-            EventDestination(TYPES[kind], True, frozenset({kind}), "SnsDestination", {"TopicArn": topics[TYPES[kind]]}),
+            EventDestination(
+                TYPES[kind], True, frozenset({kind}), "SnsDestination", {"TopicArn": own.topics[TYPES[kind]]}
+            ),
             is_notification=True,
-            with_headers=bool(headers.get(TYPES[kind])),
+            with_headers=TYPES[kind] in own.with_headers,
         )
         for kind in NOTIFIED
-        if topics.get(TYPES[kind])
+        if own.topics.get(TYPES[kind])
     ]

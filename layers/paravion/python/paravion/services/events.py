@@ -24,6 +24,7 @@ from paravion.domain.address import split_address
 from paravion.domain.envelope import Telling
 from paravion.domain.told import TYPES
 from paravion.ports import QueueName
+from paravion.services.configuration import find_identity_settings
 from paravion.services.event_destinations import told_of
 
 if TYPE_CHECKING:
@@ -52,15 +53,17 @@ def telling(records: Records, *, tenant: str, configuration_set: str, author: st
     if not types:
         return None
     match = _IP.search(client)
-    return Telling(types, identity or _domain(author), match[1] if match else "")
+    return Telling(types, identity, match[1] if match else "")
 
 
 def identity_told(records: Records, tenant: str, author: str) -> str:
-    """Give the identity of an address whose topics are told: the address itself, or its domain; "" for neither."""
-    for name in (author.lower(), _domain(author)):
-        if name and told_of(records, tenant, "", name):
-            return name
-    return ""
+    """
+    Give the identity of an address whose topics are told: the nearest that has settings, else its domain.
+
+    Raises:
+        Misconfigured, LedgerUnavailable
+    """
+    return find_identity_settings(records, tenant, author)[0] or _domain(author)
 
 
 def rendering_failed(

@@ -189,10 +189,14 @@ def _of_job(item: Received, job: Job, deps: PublishDeps) -> _Work | None:
         is_sent=any(notice.kind is NoticeKind.SENT for notice in notices),
         mail=mail,
         origin=deps.origin,
-        ends_at=min(record.counted_from + deps.return_s, record.queued_at + LIFETIME_S),
+        ends_at=min(record.counted_from + _lifetime_s(record, deps), record.queued_at + LIFETIME_S),
     )
     told = EventItem(tuple(events), envelope.tenant, envelope.configuration_set, mail.identity)
     return _Work(item, told, record, notices)
+
+
+def _lifetime_s(record: JobRecord, deps: PublishDeps) -> float:
+    return min(record.max_delivery_s or deps.return_s, deps.return_s)
 
 
 def _address(work: _Work, parcels: dict[tuple[str, str], _Parcel], deps: PublishDeps) -> None:
