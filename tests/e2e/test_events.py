@@ -52,7 +52,8 @@ def test_webhook_hears_what_becomes_of_mail(house: House, receiver: WebhookServe
     (listed,) = house.client.get(f"/v1/configuration-sets/{name}/destinations")["destinations"]
     assert listed["Webhook"]["Url"].endswith("/told")
     people = (f"success+1@{SIMULATOR}", "bounce@sim.example.net")
-    queue_id = house.submit(CONTENT, *people, configuration_set=name, tags={"campaign": "may"})
+    steered = f"X-SES-CONFIGURATION-SET: {name}\r\nX-SES-MESSAGE-TAGS: campaign=may\r\n".encode()
+    queue_id = house.submit(steered + CONTENT, *people)
     events = _wait(receiver, queue_id, 3)
     assert sorted(event["eventType"] for event in events) == ["Bounce", "Delivery", "Send"]
     assert events[0]["mail"]["tags"]["campaign"] == ["may"]

@@ -43,8 +43,8 @@ from paravion.domain.status import (
 from paravion.domain.submission import Receipt, Submission
 from paravion.errors import SpoolMissing
 from paravion.services.commit import enqueue
-from paravion.services.events import telling
 from paravion.services.configuration import set_of_mail
+from paravion.services.events import telling
 from paravion.services.expand import TableSettings, apply_tables
 from paravion.services.sender import Sender, check_sender, sender_of
 from paravion.services.signing import Signer, check_alignment, hash_to_sign, signed
