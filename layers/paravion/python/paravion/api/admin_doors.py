@@ -15,6 +15,7 @@ from paravion.api import (  # noqa: F401 (register their operations)
     ses_v1_configuration_sets,
     ses_v2_admin,
     ses_v2_configuration_sets,
+    ses_v2_insights,
     ses_v2_suppression,
 )
 from paravion.api.native_admin import ADMIN_DOOR
