@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from paravion.domain.ses_event import Mail, Origin, SesEvent
     from paravion.ports import Queues, Records
+    from paravion.services.validate import ValidateDeps
 
 _IP: Final = re.compile(r"\[?(?:IPv6:)?([0-9A-Fa-f.:]+)\]?")
 
@@ -66,9 +67,7 @@ def identity_told(records: Records, tenant: str, author: str) -> str:
     return find_identity_settings(records, tenant, author)[0] or _domain(author)
 
 
-def rendering_failed(
-    mail: Mail, template: str, error: str, *, tenant: str, at: float, origin: Origin, records: Records, queues: Queues
-) -> None:
+def rendering_failed(mail: Mail, template: str, error: str, *, tenant: str, deps: ValidateDeps) -> None:
     """
     Tell that a mail was taken, but could not be made of its template.
 
@@ -76,17 +75,17 @@ def rendering_failed(
         mail: With the message id that the caller was told, and without a header.
         template: Its name, "" for one that came with the request.
         error: For the template's author: what is missing.
-        at: Seconds since the epoch.
 
     Raises:
         Misconfigured, LedgerUnavailable, QueueUnavailable: Nothing is promised.
     """
     from paravion.domain.ses_event import rendering_failure_event
 
-    tell([rendering_failure_event(mail, origin, at, template, error)], mail, tenant, records, queues)
+    event = rendering_failure_event(mail, _origin(deps), deps.clock(), template, error)
+    tell([event], mail, tenant, deps.records, deps.to_commit.queues)
 
 
-def rejected(mail: Mail, *, tenant: str, at: float, origin: Origin, records: Records, queues: Queues) -> None:
+def rejected(mail: Mail, *, tenant: str, deps: ValidateDeps) -> None:
     """
     Tell that a mail was taken, but is not sent for what is in it.
 
@@ -95,7 +94,7 @@ def rejected(mail: Mail, *, tenant: str, at: float, origin: Origin, records: Rec
     """
     from paravion.domain.ses_event import reject_event
 
-    tell([reject_event(mail, origin, at)], mail, tenant, records, queues)
+    tell([reject_event(mail, _origin(deps), deps.clock())], mail, tenant, deps.records, deps.to_commit.queues)
 
 
 def subscription_changed(
@@ -106,10 +105,7 @@ def subscription_changed(
     old: Mapping[str, Any],
     new: Mapping[str, Any],
     tenant: str,
-    at: float,
-    origin: Origin,
-    records: Records,
-    queues: Queues,
+    deps: ValidateDeps,
 ) -> None:
     """
     Tell that a recipient changed what he is subscribed to, by a link or field of a mail.
@@ -123,13 +119,25 @@ def subscription_changed(
     """
     from paravion.domain.ses_event import subscription_event
 
-    event = subscription_event(mail, origin, at, contact_list=contact_list, source=source, old=old, new=new)
-    tell([event], mail, tenant, records, queues)
+    event = subscription_event(
+        mail, _origin(deps), deps.clock(), contact_list=contact_list, source=source, old=old, new=new
+    )
+    tell([event], mail, tenant, deps.records, deps.to_commit.queues)
+
+
+def _origin(deps: ValidateDeps) -> Origin:
+    from paravion.domain.ses_event import Origin
+
+    own = deps.settings
+    return Origin(own.hostname, own.credential_region, own.account_id)
 
 
 def tell(events: Sequence[SesEvent], mail: Mail, tenant: str, records: Records, queues: Queues) -> None:
     """
     Put events into the event queue, if somebody is told of the mail.
+
+    Args:
+        mail: With the identity whose topics are told (`identity_told`), if any are to be.
 
     Raises:
         Misconfigured, LedgerUnavailable, QueueUnavailable: Nothing is promised.
