@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from paravion.domain.envelope import Recipient
 from paravion.domain.ses_event import Mail
+from paravion.domain.submission import Submission
 from paravion.ports import QueueName
 from paravion.services import events
 from tests.support.world import START, World
@@ -54,6 +56,25 @@ def test_source_ip_is_the_submitters(client: str, address: str) -> None:
     found = events.telling(world.records, tenant="", configuration_set="news", author="me@example.org", client=client)
     assert found is not None
     assert (found.source_ip, found.identity) == (address, "example.org")
+
+
+def test_mail_that_never_was_is_told_as_it_was_meant() -> None:
+    """The caller, the sender and the recipients of the submission."""
+    world = _with_set(World())
+    given = Submission(
+        "AKIATEST", "ses-v2", None, (Recipient("a@b.example"),), b"", tags=(("k", "v"),), client="[192.0.2.7]"
+    )
+    mail = events.unsent_mail(given, "m" * 26, "news", "me@example.org", world.for_validate)
+    events.rendering_failed(mail, "Welcome", "no name", tenant="", deps=world.for_validate)
+    world.run()
+    ((_, event),) = world.destinations.taken
+    assert event["mail"]["source"] == "me@example.org"
+    assert event["mail"]["destination"] == ["a@b.example"]
+    assert event["mail"]["tags"] == {
+        "ses:configuration-set": ["news"], "ses:source-ip": ["192.0.2.7"], "ses:from-domain": ["example.org"],
+        "ses:caller-identity": ["AKIATEST"], "k": ["v"],
+    }  # fmt: skip
+    assert event["failure"] == {"errorMessage": "no name", "templateName": "Welcome"}
 
 
 def test_many_events_are_cut_into_items() -> None:

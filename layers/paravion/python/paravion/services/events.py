@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from paravion.domain.ses_event import Mail, Origin, SesEvent
+    from paravion.domain.submission import Submission
     from paravion.ports import Queues, Records
     from paravion.services.validate import ValidateDeps
 
@@ -67,12 +68,42 @@ def identity_told(records: Records, tenant: str, author: str) -> str:
     return find_identity_settings(records, tenant, author)[0] or _domain(author)
 
 
+def unsent_mail(
+    submission: Submission, message_id: str, configuration_set: str, author: str, deps: ValidateDeps
+) -> Mail:
+    """
+    Give what events tell of a submission that never became a mail.
+
+    Args:
+        message_id: What the caller is told.
+        configuration_set: The submission's, or its identity's; "" for none.
+        author: The From address.
+
+    Raises:
+        Misconfigured, LedgerUnavailable
+    """
+    from paravion.domain.ses_event import Mail
+
+    match = _IP.search(submission.client)
+    return Mail(
+        message_id=message_id,
+        at=deps.clock(),
+        source=submission.reverse_path or author,
+        destination=tuple(recipient.forward_path for recipient in submission.recipients),
+        identity=identity_told(deps.records, submission.tenant, author),
+        configuration_set=configuration_set,
+        source_ip=match[1] if match else "",
+        caller=submission.principal,
+        tags=submission.tags,
+    )
+
+
 def rendering_failed(mail: Mail, template: str, error: str, *, tenant: str, deps: ValidateDeps) -> None:
     """
     Tell that a mail was taken, but could not be made of its template.
 
     Args:
-        mail: With the message id that the caller was told, and without a header.
+        mail: `unsent_mail`'s.
         template: Its name, "" for one that came with the request.
         error: For the template's author: what is missing.
 
