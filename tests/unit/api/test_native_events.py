@@ -34,7 +34,7 @@ def operator(served, monkeypatch):
     allowed = AllowedDestinations(webhooks=AllowedTargets((), ("hooks.example.org",), ()))
     made = type(world).admin_deps.fget
     monkeypatch.setattr(type(world), "admin_deps", property(
-        lambda self: replace(made(self), queues=self.queues, destination_problem=allowed.problem)
+        lambda self: replace(made(self), new_queues=lambda: self.queues, destination_problem=allowed.problem)
     ))  # fmt: skip
     world.records.put("configuration-set", "ConfigSet", {})
     envelope = replace(ENVELOPE, submitter="AKIAOTHER")

@@ -152,6 +152,18 @@ def test_mail_without_destination_owes_and_asks_nothing() -> None:
     assert record.owed == ()
 
 
+def test_batch_is_queued_and_published_in_one_go() -> None:
+    """One call of the event queue for ten mails, and one request of the destination."""
+    world = _with_set(World())
+    for n in range(10):
+        world.submit(f"r{n}@a.example", configuration_set="news")
+    world.saboteur.calls.clear()
+    world.run()
+    assert world.saboteur.calls.count("deliver:queues.send") == 1
+    assert world.destinations.asked == ["set/news/one"]
+    assert len(_told(world)) == 20
+
+
 def test_only_types_that_somebody_wants_are_owed() -> None:
     """A set that hears of bounces alone makes a delivery cost nothing."""
     world = _with_set(World(SCRIPT), ["BOUNCE"])

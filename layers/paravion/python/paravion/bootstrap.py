@@ -321,7 +321,7 @@ def admin() -> AdminDeps:
         new_token=partial(secrets.token_hex, 16),
         new_private_key=new_private_key,
         transcripts=S3Transcripts(s3, own.spool),
-        queues=SqsQueues(clients.make("sqs"), {QueueName.EVENT: own.event_queue}),
+        new_queues=lambda: SqsQueues(clients.make("sqs"), {QueueName.EVENT: own.event_queue}),
         destination_problem=_destination_problem(own),
         settings_given=settings.given(os.environ),
     )

@@ -266,7 +266,7 @@ class Root:
             new_token=partial(secrets.token_hex, 16),
             new_private_key=new_private_key,
             transcripts=data.transcripts,
-            queues=data.queues,
+            new_queues=lambda: data.queues,
             destination_problem=lambda destination: self._allowed_destinations(own).problem(destination),
             settings_given=settings.given(
                 {name: self._environ[name] for name in self._environ if name not in self._inner}

@@ -72,7 +72,7 @@ class AdminDeps:
         new_token: An unguessable text of letters and digits, anew at each call.
         new_private_key: A private key for a DKIM algorithm, anew at each call.
         transcripts: Where what was said in attempts is kept; None: nowhere.
-        queues: The event queue alone; None: events are published by nobody.
+        new_queues: Gives the event queue, which is seldom needed; None: events are published by nobody.
         destination_problem: Why events must not go to a destination, "" if they may; the operator's settings.
         settings_given: Settings that are not as they are by default, as text by name; an export tells them.
     """
@@ -94,7 +94,7 @@ class AdminDeps:
     new_private_key: Callable[[str], bytes]
     transcripts: Transcripts | None = None
     records: Records = field(kw_only=True)
-    queues: Queues | None = field(default=None, kw_only=True)
+    new_queues: Callable[[], Queues] | None = field(default=None, kw_only=True)
     destination_problem: Callable[[EventDestination], str] = field(default=lambda _: "", kw_only=True)
     settings_given: Mapping[str, str] = field(default_factory=dict)
 

@@ -125,8 +125,8 @@ def _tell(events: Sequence[SesEvent], mail: Mail, tenant: str, destination: str,
     """Give how many events are on their way: 0 when nobody is told of the mail."""
     if not events or not told_of(deps.records, tenant, mail.configuration_set, mail.identity):
         return 0
-    if deps.queues is None:
+    if deps.new_queues is None:
         raise Misconfigured(["there is no event queue"])
     item = EventItem(tuple(events), tenant, mail.configuration_set, mail.identity, destination)
-    deps.queues.send_texts(QueueName.EVENT, [encode(part) for part in cut(item)])
+    deps.new_queues().send_texts(QueueName.EVENT, [encode(part) for part in cut(item)])
     return len(events)
