@@ -25,17 +25,21 @@ D, F, OK = Result.DEFERRED, Result.FAILED, Result.DELIVERED
 
 @dataclass
 class FakeBody:
-    """A body in memory, in pieces of a size; `after` fails in place of the piece of that number."""
+    """A body that comes in pieces of a size, or is at hand; `after` fails in place of the piece of that number."""
 
     content: bytes = b"hello\r\n"
     piece: int = 65536
     fails: Exception | None = None
     after: int = 0
     claimed: int = -1
+    held: bool = False
 
     @property
     def octets(self):
         return self.claimed if self.claimed >= 0 else len(self.content)
+
+    def at_hand(self):
+        return self.content if self.held else None
 
     async def chunks(self):
         for n, at in enumerate(range(0, len(self.content), self.piece)):
@@ -521,7 +525,7 @@ def test_idle_connection_is_given_up():
                 if not server.open_count:
                     break
                 await asyncio.sleep(0.02)
-            return server, client._hosts
+            return server, client._pool._hosts
 
     server, hosts = asyncio.run(main())
     assert (server.open_count, server.commands[-1], hosts) == (0, "QUIT", {})
@@ -771,7 +775,7 @@ def test_cancelled_send_closes_its_connection():
                 if not server.open_count:
                     break
                 await asyncio.sleep(0.01)
-            return server.open_count, client._hosts
+            return server.open_count, client._pool._hosts
 
     assert asyncio.run(main()) == (0, {})
 
@@ -963,7 +967,7 @@ def test_rcptdomainmax_of_the_host_is_kept():
 @pytest.mark.parametrize(("fair_s", "expected"), [(10.0, []), (0.2, ["GREETING"])])
 def test_silence_that_our_deadline_cuts_short_is_not_told_of_the_host(fair_s, expected, monkeypatch):
     """Functions at the end of their time must not take a slow host for a dead one; whoever waited may."""
-    monkeypatch.setattr("paravion.adapters.smtp_client._FAIR_S", fair_s)
+    monkeypatch.setattr("paravion.adapters.smtp_attempt._FAIR_S", fair_s)
     heard = []
 
     async def main():

@@ -77,6 +77,9 @@ class _SpooledBody:
     queue_id: str
     octets: int
 
+    def at_hand(self) -> bytes:
+        return self.spool.get_body(self.queue_id)
+
     async def chunks(self) -> AsyncIterator[bytes]:
         yield self.spool.get_body(self.queue_id)
 
