@@ -52,7 +52,11 @@ _RECIPIENTS_SHOWN: Final = 5
 _SHOWN_VERBS: Final = frozenset({"EHLO", "HELO", "STARTTLS", "RSET", "MAIL", "RCPT", "DATA", "BDAT", "NOOP", "QUIT"})
 _AUTH: Final = "AUTH"
 _HIDDEN: Final = "***"
+_MEMORY: Final = 5  # zlib's; the usual 8 takes as long to clear as a book of ten pages to pack
 _GZIP: Final = 31  # zlib's window bits for the gzip format: `zcat` reads what an operator fetches by hand
+
+
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Line(NamedTuple):
@@ -68,14 +72,17 @@ class Recorder:
     Writes down one transaction's way; bounded whatever hosts send.
 
     Every `now` is in seconds on one clock that only moves forward. Costs microseconds, does no I/O.
+
+    Attributes:
+        characters: In all lines.
     """
 
-    __slots__ = ("_began", "_characters", "_full", "_left_out", "_recipients", "_waiting", "lines")
+    __slots__ = ("_began", "_full", "_left_out", "_recipients", "_waiting", "characters", "lines")
 
     def __init__(self) -> None:
         self.lines: list[Line] = []
         self._began: float | None = None
-        self._characters = 0
+        self.characters = 0
         self._full = False
         self._waiting: deque[tuple[str, bool]] = deque()  # RCPT commands without a reply yet, and whether shown
         self._recipients = 0  # of this transaction
@@ -100,14 +107,15 @@ class Recorder:
             verb = text.partition(" ")[0].upper()
             if verb == "MAIL":
                 self._recipients = 0
-            if verb == "RCPT":
+            elif verb == "RCPT":
                 self._recipients += 1
                 is_shown = self._recipients <= _RECIPIENTS_SHOWN
                 self._waiting.append((text, is_shown))
                 if not is_shown:
                     self._left_out += 1
                     continue
-            self._sum_up(now)
+            if self._left_out:
+                self._sum_up(now)
             self._add(now, SENT, _safe(stage, verb, text))
             if verb == "BDAT":  # what follows in this write is content
                 return
@@ -122,7 +130,7 @@ class Recorder:
         is_yes = is_positive(stage, answer)
         if command and is_yes and not is_shown:
             return
-        if not command:
+        if self._left_out and not command:
             self._sum_up(now)
         if isinstance(answer, Reply):
             whose = f"  [{command}]" if command and not is_yes else ""
@@ -145,11 +153,12 @@ class Recorder:
         if self._began is None:
             self._began = now
         text = text[: 2 * _LINE_CHARACTERS]
-        if len(self.lines) >= LINES or self._characters + len(text) > CHARACTERS:
+        self.characters += len(text)
+        if len(self.lines) >= LINES or self.characters > CHARACTERS:
             self._full = True
             kind, text = EVENT, "(no more is kept)"
-        self._characters += len(text)
-        self.lines.append(Line(max(0, round((now - self._began) * 1000)), kind, text))
+        ms = round((now - self._began) * 1000)
+        self.lines.append(Line(ms if ms > 0 else 0, kind, text))
 
 
 class _Silent(Recorder):
@@ -228,7 +237,7 @@ class Book:
         kept: list[dict[str, Any]] = []
         characters = 0
         for page, recorder in self._pages:
-            characters += sum(len(line.text) for line in recorder.lines)
+            characters += recorder.characters
             lines = recorder.lines if characters <= BOOK_CHARACTERS else []
             kept.append(
                 {
@@ -240,8 +249,8 @@ class Book:
                     "lines": lines,
                 }
             )
-        octets = json.dumps({"pages": kept}, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
-        packer = zlib.compressobj(wbits=_GZIP)
+        octets = _encode({"pages": kept}).encode(errors="replace")
+        packer = zlib.compressobj(wbits=_GZIP, memLevel=_MEMORY)
         return packer.compress(octets) + packer.flush()
 
 
@@ -288,10 +297,11 @@ def _safe(stage: Stage, verb: str, line: str) -> str:
     return _HIDDEN
 
 
-def _lines(stage: Stage, reply: Reply) -> Iterable[str]:
+def _lines(stage: Stage, reply: Reply) -> list[str]:
     """A reply as it came, line by line; one to AUTH without its text: a host may quote what it was told."""
-    hidden = stage is Stage.AUTH
+    code, texts = reply.code, reply.lines
+    if stage is Stage.AUTH:
+        texts = (_HIDDEN,) * len(texts)
     status = f"{reply.enhanced} " if reply.enhanced else ""
-    for number, line in enumerate(reply.lines, 1):
-        hyphen = " " if number == len(reply.lines) else "-"
-        yield f"{reply.code}{hyphen}{status}{_HIDDEN if hidden else line}".rstrip()
+    *others, last = texts
+    return [*[f"{code}-{status}{line}".rstrip() for line in others], f"{code} {status}{last}".rstrip()]
