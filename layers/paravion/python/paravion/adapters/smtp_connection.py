@@ -173,7 +173,7 @@ class Connection(asyncio.Protocol):
         if not satisfies(policy, self.policy, peer.tls_facts):
             return False
         facts = seen_under(peer.tls_facts, policy)
-        if facts != peer.tls_facts:
+        if facts is not peer.tls_facts:
             self.session = replace(session, peer=replace(peer, tls_facts=facts))
         return True
 

@@ -384,7 +384,7 @@ class _Attempt:
         self, todo: Mapping[int, Recipient]
     ) -> tuple[dict[int, Outcome], list[tuple[NextHop, list[int]]]]:
         """Group recipients by next hop; those whose domain has none get its outcome, those refused theirs."""
-        said = {n: refused(Refusal.parse(recipient.refusal)) for n, recipient in todo.items() if recipient.refusal}
+        said = {n: refused(Refusal.parse(item.refusal)) for n, item in todo.items() if item.refusal}
         if said:
             others, to_hops = await self._next_hops({n: item for n, item in todo.items() if n not in said})
             return {**others, **said}, to_hops
