@@ -433,7 +433,7 @@ class _Attempt:
                 "Fault", {"stage": "deliver", "queue_id": self.job.key.queue_id, "error": repr(exc)}
             )
             return dict.fromkeys(transaction.recipients, _broke_off())
-        if transaction.recorder is not None and not transaction.recorder.lines:
+        if transaction.recorder is not None and transaction.recorder.is_empty:
             # No host was asked: all wait for their turn, or are known to be away.
             for text in dict.fromkeys(outcome.text for outcome in outcomes.values()):
                 transaction.recorder.note(asyncio.get_running_loop().time(), text)
