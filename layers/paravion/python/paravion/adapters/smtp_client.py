@@ -296,8 +296,9 @@ class SmtpTransport:
                 connection.fresh_at = attempt.clock()
                 kept = kept and ended
                 attempt.settle(verdicts)
-                if any(verdict.outcome.result is Result.DELIVERED for verdict in verdicts.values()):
-                    todo += [n for n, verdict in verdicts.items() if verdict.scope is Scope.TRANSACTION]
+                again = [n for n, verdict in verdicts.items() if verdict.scope is Scope.TRANSACTION]
+                if again and any(verdict.outcome.result is Result.DELIVERED for verdict in verdicts.values()):
+                    todo += again
                 shared = None if ended else _shared(result)
                 if shared is not None:
                     attempt.settle(dict.fromkeys(todo, shared))

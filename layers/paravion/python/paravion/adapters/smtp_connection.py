@@ -138,6 +138,11 @@ class Connection(asyncio.Protocol):
         """The connection has ended."""
         return self._lost is not None
 
+    @property
+    def is_flowing(self) -> bool:
+        """Nothing speaks against writing more: what `drain` would wait for is so already."""
+        return not self._paused and not self.answers and self._lost is None
+
     def write(self, octets: bytes) -> None:
         """Send, or drop if the connection is gone: the next answer tells."""
         if self._lost is None:

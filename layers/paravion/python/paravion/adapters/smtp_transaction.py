@@ -56,35 +56,29 @@ async def drive(
     clock = asyncio.get_running_loop().time
     recorder, answers = connection.recorder, connection.answers
     answer: Answer | TlsUp | None = None
+    now = clock()
     try:
         while True:
             step = dialogue.send(answer)
             if isinstance(step, Step):
                 if step.octets:
-                    recorder.sent(clock(), step.stage, step.octets)
+                    recorder.sent(now, step.stage, step.octets)
                     connection.write(step.octets)
                 if answers:
                     # Most replies of a pipelined group come together.
                     answer = answers.popleft()
                 else:
-                    seconds = budget.wait_s(step.stage, clock(), deadline)
+                    seconds = budget.wait_s(step.stage, now, deadline)
                     answer = await connection.answer(seconds if first_s is None else min(seconds, first_s))
-                recorder.received(clock(), step.stage, answer)
-            elif isinstance(step, Content):
-                assert body is not None  # noqa: S101 (only `transact` yields Content)
-                recorder.content(clock(), len(step.header) + 2 + body.octets)
-                answer = await _send_content(connection, step, body, deadline, behind if step.is_last else None)
-                recorder.received(clock(), Stage.DOT if step.ended else Stage.CONTENT, answer)
-            elif isinstance(step, Whole):
-                assert body is not None  # noqa: S101 (as above)
-                recorder.sent(clock(), Stage.MAIL, step.commands + step.last(body.octets))
-                recorder.content(clock(), len(step.header) + 2 + body.octets)
-                answer = await _send_whole(connection, step, body, deadline)
-                if not step.is_sent:
-                    recorder.note(clock(), "nothing of it was sent")
-                recorder.received(clock(), Stage.MAIL, answer)
+                    now = clock()
+                recorder.received(now, step.stage, answer)
             elif isinstance(step, StartTls):
                 answer = await _make_handshake(connection, deadline)
+                now = clock()
+            else:
+                assert body is not None  # noqa: S101 (only `transact` yields Content or Whole)
+                answer = await _send_message(connection, step, body, deadline, behind)
+                now = clock()
             first_s = None
     except StopIteration as stop:
         result: T = stop.value
@@ -101,6 +95,25 @@ async def _make_handshake(connection: Connection, deadline: float) -> TlsUp | Fa
     return answer
 
 
+async def _send_message(
+    connection: Connection, step: Content | Whole, body: Body, deadline: float, behind: Behind | None
+) -> Answer:
+    clock, recorder = asyncio.get_running_loop().time, connection.recorder
+    octets = len(step.header) + 2 + body.octets
+    if isinstance(step, Content):
+        recorder.content(clock(), octets)
+        answer = await _send_content(connection, step, body, deadline, behind if step.is_last else None)
+        recorder.received(clock(), Stage.DOT if step.ended else Stage.CONTENT, answer)
+        return answer
+    recorder.sent(clock(), Stage.MAIL, step.commands + step.last(body.octets))
+    recorder.content(clock(), octets)
+    answer = await _send_whole(connection, step, body, deadline)
+    if not step.is_sent:
+        recorder.note(clock(), "nothing of it was sent")
+    recorder.received(clock(), Stage.MAIL, answer)
+    return answer
+
+
 async def _send_content(
     connection: Connection, content: Content, body: Body, deadline: float, behind: Behind | None
 ) -> Answer:
@@ -114,8 +127,11 @@ async def _send_content(
     else:
         _check_length(len(octets), body)
         waiting.append(content.feed(octets))
-    answer = await connection.drain(budget.wait_s(Stage.CONTENT, asyncio.get_running_loop().time(), deadline))
-    return answer if answer is not None else await _end_content(connection, content, waiting, deadline, behind)
+    if not connection.is_flowing:
+        answer = await connection.drain(budget.wait_s(Stage.CONTENT, asyncio.get_running_loop().time(), deadline))
+        if answer is not None:
+            return answer
+    return await _end_content(connection, content, waiting, deadline, behind)
 
 
 async def _stream(

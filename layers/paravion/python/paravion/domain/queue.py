@@ -270,11 +270,12 @@ def can_claim(record: JobRecord | None) -> bool:
 
 def claimed(record: JobRecord | None, job: Job, *, token: str, lease_until: float) -> JobRecord:
     """Give the record after a successful claim; the caller has checked `can_claim`."""
-    base = record or JobRecord(job.key, job.queued_at, State.READY)
-    return base.changed(
+    if record is None:
+        return JobRecord(job.key, job.queued_at, State.CLAIMED, 1, 1, token=token, lease_until=lease_until)
+    return record.changed(
         state=State.CLAIMED,
-        version=base.version + 1,
-        attempts=base.attempts + 1,
+        version=record.version + 1,
+        attempts=record.attempts + 1,
         token=token,
         lease_until=lease_until,
         due_at=0.0,
@@ -323,10 +324,14 @@ def with_outcomes(
     }
     if not last:
         return record.changed(**new)
-    tried = [state for state in states.values() if state.attempt == record.attempts]
-    every_paced = bool(tried) and all([state.outcome.command == PACED for state in tried])
-    new["paced"] = record.paced + every_paced
-    every_final = len(states) >= record.recipient_count and all([state.is_final for state in states.values()])
+    every_final = len(states) >= record.recipient_count
+    tried = waits = 0
+    for state in states.values():
+        every_final = every_final and state.is_final
+        if state.attempt == record.attempts:
+            tried += 1
+            waits += state.outcome.command == PACED
+    new["paced"] = record.paced + (0 < tried == waits)
     if record.quarantine and not every_final:
         return held(record.changed(**new, state=State.TRIED), record.quarantine, now=now)
     return record.changed(
@@ -539,7 +544,7 @@ def _logged(
         text = f"{code}{outcome.status} {outcome.text}".replace("\n", " ")[:300]
         if outcome.mx_host:
             text = f"{outcome.mx_host} {outcome.command}: {text}"
-        groups.setdefault((outcome.result.value, text), []).append(position)
+        groups.setdefault((str(outcome.result), text), []).append(position)
     entries = [
         LogEntry(now, event, attempt, tuple(positions), text, transcript) for (event, text), positions in groups.items()
     ]
