@@ -647,6 +647,26 @@ def test_starttls_is_used_where_offered(tls):
     assert server.commands[:3] == ["EHLO us.test", "STARTTLS", "EHLO us.test"]
 
 
+@pytest.mark.parametrize("extensions", [EXTENSIONS, (*EXTENSIONS, "CHUNKING")], ids=["DATA", "BDAT"])
+@pytest.mark.parametrize("content", [b"", b".\r\n", b"a\r\n.\r\n..b", b"a\rb\n.c\r", b"\n.\r\n", b"a." * 99_999])
+def test_body_at_hand_goes_as_one_that_comes_in_pieces(content, extensions):
+    """The same octets to the host, whatever way they take."""
+
+    async def main():
+        async with SmtpServer(extensions=extensions) as server, transport() as client:
+            for held in (True, False) * 2:
+                outcomes = await client.send(
+                    hop_to(server),
+                    mail(body=FakeBody(content, 2, held=held)),
+                    asyncio.get_running_loop().time() + 20,
+                )
+                assert outcomes[0].result is OK
+            return server
+
+    server = asyncio.run(main())
+    assert (len({message.octets for message in server.messages}), server.violations) == (1, [])
+
+
 BROKEN_TLS = {
     "refused_454": ({"STARTTLS": "454 4.7.0 not now"}, 1),
     "refused_502": ({"STARTTLS": "502 5.5.1 what"}, 1),
@@ -682,6 +702,7 @@ BODY_FAULTS = {
     "missing_at_once": FakeBody(b"x" * 100, 10, SpoolMissing("df/x"), 0),
     "unavailable_midway": FakeBody(b"x" * 500_000, 1000, SpoolUnavailable("slow"), 300),
     "short": FakeBody(b"x" * 100, 10, claimed=200),
+    "short_at_hand": FakeBody(b"x" * 100, claimed=200, held=True),
 }
 
 

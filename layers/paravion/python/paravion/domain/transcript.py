@@ -207,7 +207,7 @@ class Recorder:
             self._full = True
             kind, text = EVENT, "(no more is kept)"
         ms = round((now - self._began) * 1000)
-        self._written.append(f"{ms if ms > 0 else 0} {kind} {text}")
+        self._written.append(f"{max(0, ms)} {kind} {text}")
 
 
 class _Silent(Recorder):
@@ -333,7 +333,7 @@ def decode(octets: bytes) -> list[Page]:
             )
             for page in book["pages"]
         ]
-    except (zlib.error, KeyError, TypeError, ValueError) as exc:
+    except (zlib.error, KeyError, TypeError) as exc:
         raise ValueError(f"not a book of transcripts: {exc!r}") from exc
 
 

@@ -321,10 +321,11 @@ class _Attempt:
         outcomes |= not_sent
         self._tell(record, outcomes, todo)
         body = self.deps.spool.open_body(envelope.df_id, envelope.body_octets)
-        tasks: dict[asyncio.Future[dict[int, Outcome]], Leg | None] = {}
-        for n, item in todo.items():
-            if item.target:
-                tasks[asyncio.ensure_future(self._hand_over(n, item, envelope, header, body))] = None
+        tasks: dict[asyncio.Future[dict[int, Outcome]], Leg | None] = {
+            asyncio.ensure_future(self._hand_over(n, item, envelope, header, body)): None
+            for n, item in todo.items()
+            if item.target
+        }
         legs = [self._leg(hop, positions, record, envelope, header, body, todo) for hop, positions in hops]
         if len(legs) == 1 and not tasks and not outcomes:
             # Most mail: nothing goes on beside it, and a task would only cost.
