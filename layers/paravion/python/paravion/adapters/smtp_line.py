@@ -95,7 +95,8 @@ class Line(Generic[W, T]):
         return waiting.thing
 
     def end(self) -> None:
-        """Nobody comes any more."""
+        """Ring for nobody any more."""
+        self._rings_at = math.inf
         if self._alarm is not None:
             self._alarm.end()
 
