@@ -70,7 +70,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"smtpd: {exc}", file=sys.stderr)  # noqa: T201 (a command's answer)
         return EX_CONFIG
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd's own: a line for each connection
     try:
         asyncio.run(_serve(settings))
     except (OSError, ValueError) as exc:

@@ -1,11 +1,11 @@
 """
-The arguments of MAIL and RCPT: path and parameters. Pure.
+The arguments of MAIL and RCPT (path and parameters) and of BDAT. Pure.
 
 Strict on brackets, since what two hosts read differently is an attack; lenient in one thing that old
 clients do, a blank after the colon. A source route is dropped, as RFC 5321 F.2 has it.
 
 RFC: 5321 4.1.1.2 and 4.1.1.3, 1870 (SIZE), 6152 (BODY), 6531 3.4 (SMTPUTF8), 3461 4 (RET, ENVID, NOTIFY,
-ORCPT), 4954 5 (AUTH on MAIL).
+ORCPT), 4954 5 (AUTH on MAIL), 3030 2 (BDAT).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _PATH: Final = re.compile(r'<(?:@[^:<>"]*:)?((?:"(?:[^"\\]|\\.)*"|[^"<>])*)>(?:[ ]+(.*))?', re.DOTALL)
 _PARAMETER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~]+))?")
+_CHUNK: Final = re.compile(r"([0-9]{1,20})(?: +(LAST))?", re.ASCII | re.IGNORECASE)
 _DIGITS: Final = 20  # RFC 1870 3: size-value is 1 to 20 digits
 _BODY_TYPES: Final = ("7BIT", "8BITMIME")
 _RETS: Final = ("FULL", "HDRS")
@@ -121,6 +122,22 @@ def parse_rcpt(argument: str, *, smtputf8: bool, extended: bool) -> str | dict[s
             raise Refusal(replies.unknown_parameter(name))
     forward_path = _address(path, status.RECIPIENT_SYNTAX, smtputf8=smtputf8)
     return {"forward_path": forward_path, **options} if options else forward_path
+
+
+def parse_bdat(argument: str) -> tuple[int, bool]:
+    """
+    Read a chunk's octets and whether it is the last.
+
+    Args:
+        argument: What follows `BDAT `.
+
+    Raises:
+        Refusal
+    """
+    match = _CHUNK.fullmatch(argument)
+    if match is None:
+        raise Refusal(replies.BAD_CHUNK)
+    return int(match[1]), bool(match[2])
 
 
 def _parse(argument: str, keyword: str, *, extended: bool) -> tuple[str, list[tuple[str, str]]]:

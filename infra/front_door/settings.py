@@ -23,6 +23,7 @@ class FrontDoorSettings:
         trusted_networks: Who may submit without AUTH, under `credential`.
         credential: Access key and SES SMTP password for those, or None: then nobody is trusted.
         auth_cleartext_loopback: AUTH is offered without TLS to clients on this machine.
+        bare_lf: "refuse" or "normalise": what becomes of a message with a bare LF; a bare CR is always refused.
         max_connections_count: In all; the next one gets 421.
         max_connections_per_address_count: Likewise for each client address.
         max_recipients_count: Of one transaction; the next one gets 452 (RFC 5321 4.5.3.1.10).
@@ -48,6 +49,7 @@ class FrontDoorSettings:
     trusted_networks: tuple[Network, ...] = ()
     credential: tuple[str, str] | None = None
     auth_cleartext_loopback: bool = False
+    bare_lf: str = "refuse"
     max_connections_count: int = 1000
     max_connections_per_address_count: int = 100
     max_recipients_count: int = 1000
