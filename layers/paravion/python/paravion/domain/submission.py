@@ -20,6 +20,7 @@ class Submission:
 
     Attributes:
         principal: The authenticated credential's id.
+        tenant: The credential's (domain/tenant.py): whose configuration set and templates are meant.
         door: "ses-v2", "ses-v1", "http", "smtp" or "sendmail".
         reverse_path: Without angle brackets; "" for null; None: take it from the header (Sender, else From).
         recipients: As given by the door, unchecked, in its order.
@@ -53,6 +54,7 @@ class Submission:
     protocol: str = ""
     aliasing: bool = True
     tls_required: bool = False
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)

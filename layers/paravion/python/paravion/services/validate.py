@@ -12,7 +12,7 @@ RFC: 5321 4.1.1 (paths), 6409 (what a submission server may mend), 5322 3.6 (wha
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from paravion.domain.dkim import SigningKey
     from paravion.domain.expand import Group
     from paravion.domain.message import Message
-    from paravion.ports import EventLog, Identities, Secrets, Tables, Uploads
+    from paravion.ports import EventLog, Identities, Records, Secrets, Tables, Uploads
     from paravion.services.commit import CommitDeps
     from paravion.services.expand import Expanded
     from paravion.settings import ValidateSettings
@@ -87,6 +87,7 @@ class ValidateDeps:
     event_log: EventLog
     clock: Callable[[], float]
     entropy: Callable[[int], bytes]
+    records: Records = field(kw_only=True)
 
 
 def submit(submission: Submission, deps: ValidateDeps) -> Receipt:
@@ -209,6 +210,7 @@ def _keep(
             ret=submission.ret if is_from_sender else "",
             envid=submission.envid if is_from_sender else "",
             submitter=submission.principal,
+            tenant=submission.tenant,
             door=submission.door,
             configuration_set=submission.configuration_set,
             tags=submission.tags,
