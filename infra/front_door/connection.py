@@ -16,16 +16,21 @@ import ipaddress
 import json
 import logging
 import secrets
+import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from infra.front_door import replies
 from infra.front_door.api import Answer, Away
+from infra.front_door.parts import Parts
+from infra.front_door.proxy_protocol import BadHeader, ProxyHeader
 from infra.front_door.session import Check, Client, Session, StartTls, Submit, Verdict, Waits
 from paravion.domain import status
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from infra.front_door.content import Content
     from infra.front_door.server import House
     from infra.front_door.session import Effect
 
@@ -57,9 +62,12 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._session: Session | None = None
         self._address = ""
+        self._header: ProxyHeader | None = None
         self._is_admitted = False
+        self._counted_user = ""
         self._is_lost = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._parts: Parts | None = None
         self._is_paused = False
         self._has_backlog = False
         self._deadline: float | None = None
@@ -73,15 +81,23 @@ class Connection(asyncio.BufferedProtocol):
         """Admit a client, or say 421 and close."""
         self._plain = self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
-        self._begin(_plain_address(peer[0]) if isinstance(peer, tuple) else "")
+        address = _plain_address(peer[0]) if isinstance(peer, tuple) else ""
+        if self._house.is_proxy(address):
+            self._address = address
+            self._header = ProxyHeader()
+            self._set_deadline(self._loop.time() + HANDSHAKE_TIMEOUT_S)
+        else:
+            self._begin(address)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 (asyncio's signature)
         """Read into the one buffer: what is in it is taken before anybody else reads."""
-        return self._house.buffer
+        return self._house.buffer if self._header is None else self._house.buffer[: self._header.wants]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what came."""
-        if self._session is not None:
+        if self._header is not None:
+            self._take_header(self._header, self._house.buffer[:nbytes].tobytes())
+        elif self._session is not None:
             try:
                 self._session.receive(self._house.buffer[:nbytes].tobytes())
                 self._pump()
@@ -111,6 +127,8 @@ class Connection(asyncio.BufferedProtocol):
         self._is_lost = True
         if self._timer is not None:
             self._timer.cancel()
+        if self._parts is not None and self._session is not None and self._session.waits is not Waits.US:
+            self._parts.cancel()
         if self._session is not None:
             self._session.abandon()
         self._leave()
@@ -135,6 +153,17 @@ class Connection(asyncio.BufferedProtocol):
 
     # -- the beginning
 
+    def _take_header(self, header: ProxyHeader, octets: bytes) -> None:
+        try:
+            if not header.feed(octets):
+                return
+        except BadHeader as exc:
+            self._note({"event": "ProxyFailure", "client": self._address, "reason": str(exc)})
+            self.abort()
+            return
+        self._header = None
+        self._begin(self._address if header.address is None else _plain_address(header.address))
+
     def _begin(self, address: str) -> None:
         assert self._transport is not None  # noqa: S101 (there is one since connection_made)
         self._address = address
@@ -157,14 +186,27 @@ class Connection(asyncio.BufferedProtocol):
             is_loopback=address is not None and address.is_loopback,
             trusted=house.trusted_authorization(address),
         )
-        self._session = Session(house.settings, client, house.space, house.closed_to_mail, secure=self._tls_first)
+        self._session = Session(
+            house.settings, client, house.space, time.time, house.closed_to_mail, secure=self._tls_first
+        )
         self._pump()
 
     def _leave(self) -> None:
         """Count us out once nobody works for us any more."""
         if self._is_lost and not self._tasks and self._is_admitted:
             self._is_admitted = False
+            self._count_user("")
             self._house.release(self, self._address)
+
+    def _count_user(self, user: str) -> bool:
+        """Count us among a credential's connections, instead of among another's; False: it has too many."""
+        if self._counted_user:
+            self._house.leave(self._counted_user)
+            self._counted_user = ""
+        if user and not self._house.join(user):
+            return False
+        self._counted_user = user
+        return True
 
     # -- the session
 
@@ -180,16 +222,42 @@ class Connection(asyncio.BufferedProtocol):
             if not isinstance(effect, Submit) or not effect.refusal:
                 break
             self._log(effect, Answer(effect.refusal), self._loop.time())
+            if self._parts is not None:
+                self._parts.cancel()
+                self._parts = None
             session.submitted(effect.refusal)
         if effect is not None:
             self._do(effect)
         waits = session.waits
         self._keep_time(session, waits)
         is_full = waits is Waits.US and session.pending_octets >= READ_OCTETS
+        if waits is not Waits.US and session.content is not None:
+            is_full = self._stream(session, session.content)
         if (is_full or self._has_backlog) != self._is_paused and not isinstance(effect, StartTls):
             self._set_paused(paused=not self._is_paused)
         if session.ended and waits is not Waits.US:
             transport.close()
+
+    def _stream(self, session: Session, content: Content) -> bool:
+        """Put what came of a large content; True: nothing more is to be read before the part under way is put."""
+        part_octets = self._house.api.part_octets
+        if not part_octets or content.held_octets < part_octets or content.is_dropped:
+            return False
+        if self._parts is None:
+            self._parts = Parts(self._house.api, session.authorization)
+        if self._parts.is_busy:
+            self._deadline = None  # the client waits for us
+            return True
+        if part := session.take_part():
+            self._parts.put(part, partial(self._part_put, session, content))
+        return False
+
+    def _part_put(self, session: Session, content: Content, fault: str) -> None:
+        session.part_put()
+        if fault:
+            content.refuse(fault)
+        self._deadline = None
+        self._pump()
 
     def _set_paused(self, *, paused: bool) -> None:
         transport = self._transport
@@ -312,18 +380,25 @@ class Connection(asyncio.BufferedProtocol):
             self._pump()
 
     async def _check(self, check: Check) -> None:
-        verdict = Verdict.BAD
-        if check.authorization:
-            try:
-                good = await self._house.credentials.are_good(check.authorization)
-                verdict = Verdict.GOOD if good else Verdict.BAD
-            except Away:
-                verdict = Verdict.AWAY
-        if verdict is Verdict.BAD:
-            self._note({"event": "AuthFailure", "client": self._address})
+        verdict = await self._judge(check)
+        if verdict is not Verdict.GOOD:
+            self._note({"event": "AuthFailure", "client": self._address, "reason": verdict.name.lower()})
         if self._session is not None:
             self._session.checked(verdict)
             self._pump()
+
+    async def _judge(self, check: Check) -> Verdict:
+        house = self._house
+        if house.throttle.is_closed(self._address) and not house.credentials.is_known(check.authorization):
+            return Verdict.THROTTLED
+        try:
+            good = check.authorization != "" and await house.credentials.are_good(check.authorization)
+        except Away:
+            return Verdict.AWAY
+        if not good:
+            house.throttle.failed(self._address)
+            return Verdict.BAD
+        return Verdict.GOOD if self._count_user(check.user) else Verdict.CROWDED
 
     async def _submit(self, submit: Submit) -> None:
         session = self._session
@@ -339,7 +414,12 @@ class Connection(asyncio.BufferedProtocol):
             **transaction.options,
         }
         key = f"smtp-{secrets.token_hex(16)}"
-        answer = await self._house.api.submit(submit.authorization, fields, submit.content.take(), key)
+        parts, self._parts = self._parts, None
+        api = self._house.api
+        if parts is None:
+            answer = await api.submit(submit.authorization, fields, submit.content.take(), key)
+        else:
+            answer = await parts.submit(submit.content.take(), fields, key)
         if answer.refused_credential and not submit.is_own:
             # It is the door's own credential that is bad: nothing that the client did.
             answer = Answer(replies.of_status(status.MISCONFIGURED))

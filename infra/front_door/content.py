@@ -35,19 +35,19 @@ class Content:
     Attributes:
         received_octets: All that came, for the pace that a client must keep.
         too_big: More than max_octets; nothing is kept any more.
-        no_space: There was no room for it; likewise.
+        refusal: Why it is not taken, as a reply; likewise. "" for nothing.
         rest: After the end: what the client pipelined behind it.
     """
 
     __slots__ = (
         "_dotted", "_fault", "_foreign", "_left", "_max_octets", "_normalise", "_octets",
-        "no_space", "received_octets", "rest", "too_big",
+        "received_octets", "refusal", "rest", "too_big",
     )  # fmt: skip
 
     def __init__(self, max_octets: int, *, dotted: bool = True, normalise: bool = False) -> None:
         self.received_octets = 0
         self.too_big = False
-        self.no_space = False
+        self.refusal = ""
         self.rest = b""
         self._max_octets = max_octets
         self._dotted = dotted
@@ -66,7 +66,7 @@ class Content:
     @property
     def is_dropped(self) -> bool:
         """Nothing of it is of use any more."""
-        return self.too_big or self.no_space or self._fault != ""
+        return self.too_big or self.refusal != "" or self._fault != ""
 
     def feed(self, octets: bytes) -> bool:
         """Take what came by DATA; True once the end was there."""
@@ -91,12 +91,12 @@ class Content:
         over = self._left + len(self._octets) - self._foreign - self._max_octets
         if over > 0 and not self.too_big:
             self.too_big = over > (self._octets.count(b"\r\n.") if self._dotted else 0)
-        if self.too_big or self.no_space or self._fault:
+        if self.is_dropped:
             self._drop()
 
-    def refuse_space(self) -> None:
+    def refuse(self, reply: str) -> None:
         """Keep no more of it."""
-        self.no_space = True
+        self.refusal = reply
         self._drop()
 
     def _drop(self) -> None:

@@ -7,6 +7,7 @@ Runs in whatever event loop calls `start`; does not configure logging and handle
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import time
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,10 +18,11 @@ from infra.front_door.booking import Space
 from infra.front_door.certificate import make_context
 from infra.front_door.connection import READ_OCTETS, Connection
 from infra.front_door.credentials import Credentials
+from infra.front_door.health import Health
+from infra.front_door.throttle import Throttle
 from paravion.domain.http1 import basic
 
 if TYPE_CHECKING:
-    import ipaddress
     import ssl
     from collections.abc import Callable
 
@@ -52,6 +54,7 @@ class House:
         self.tls = tls
         self.api = api
         self.closed_to_mail = closed_to_mail
+        self.throttle = Throttle(time.monotonic)
         self.credentials = Credentials(self.api, time.monotonic)
         self.loop = asyncio.get_running_loop()
         self.buffer = memoryview(bytearray(READ_OCTETS))
@@ -60,6 +63,7 @@ class House:
         self.connections: set[Connection] = set()
         self._trusted = basic(*settings.credential) if settings.credential is not None else None
         self._by_address: dict[str, int] = {}
+        self._by_user: dict[str, int] = {}
         self.empty = asyncio.Event()
         self.empty.set()
 
@@ -91,6 +95,25 @@ class House:
         if not self.connections:
             self.empty.set()
 
+    def join(self, user: str) -> bool:
+        """Count a connection among a credential's; False: it has too many."""
+        count = self._by_user.get(user, 0)
+        if count >= self.settings.max_connections_per_credential_count:
+            return False
+        self._by_user[user] = count + 1
+        return True
+
+    def leave(self, user: str) -> None:
+        """Count it out."""
+        self._by_user[user] -= 1
+        if not self._by_user[user]:
+            del self._by_user[user]
+
+    def is_proxy(self, address: str) -> bool:
+        """Say whether a peer speaks for others, by the PROXY protocol."""
+        networks = self.settings.proxy_networks
+        return bool(networks and address) and any(ipaddress.ip_address(address) in network for network in networks)
+
     def trusted_authorization(self, address: Address | None) -> str | None:
         """Under which authorization a client at an address may submit without AUTH; None: under none."""
         if address is None or not any(address in network for network in self.settings.trusted_networks):
@@ -118,6 +141,7 @@ class FrontDoor:
         self._api = api
         self._closed_to_mail = closed_to_mail
         self._servers: list[asyncio.Server] = []
+        self._health: asyncio.Server | None = None
         self._house: House | None = None
 
     async def start(self) -> None:
@@ -129,13 +153,15 @@ class FrontDoor:
             ValueError: The API's URL is none.
         """
         settings = self._settings
-        tls = make_context(settings.certfile, settings.keyfile, settings.hostname)
+        tls = make_context(settings.certfile, settings.keyfile, settings.hostname, settings.pem)
         house = House(settings, tls, self._api or Api(settings), self._closed_to_mail)
         self._house = house
         try:
             self._servers.append(await _listen(house, settings.host, settings.port, tls_first=False))
             if settings.tls_port is not None:
                 self._servers.append(await _listen(house, settings.tls_host, settings.tls_port, tls_first=True))
+            if settings.health is not None:
+                self._health = await house.loop.create_server(partial(Health, house), *settings.health)
         except OSError:
             await self.stop()
             raise
@@ -162,12 +188,21 @@ class FrontDoor:
             for connection in tuple(house.connections):
                 connection.abort()
             await asyncio.sleep(0)
+        if self._health is not None:
+            # To the last: who asks is told that we are stopping.
+            self._health.close()
+            self._health = None
         await house.api.close()
 
     @property
     def address(self) -> tuple[str, int]:
         """Host and port of the STARTTLS listener."""
         return _address(self._servers[0])
+
+    @property
+    def health_address(self) -> tuple[str, int] | None:
+        """Host and port of the health endpoint, None if there is none."""
+        return _address(self._health) if self._health is not None else None
 
     @property
     def tls_address(self) -> tuple[str, int] | None:

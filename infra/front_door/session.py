@@ -10,7 +10,8 @@ One SMTP connection without its I/O: octets in, replies and effects out. Pure, s
 connection.py puts it on a transport. Who is told what, and how much of it, is decided here; time is not known here.
 
 Next on a message's path: Submit, which connection.py takes to the API (api.py).
-RFC: 5321, 2920 (PIPELINING), 3207 (STARTTLS), 4954 (AUTH), 3461 (DSN), 3030 (CHUNKING), 9422 (LIMITS).
+RFC: 5321, 2920 (PIPELINING), 3207 (STARTTLS), 4954 (AUTH), 3461 (DSN), 3030 (CHUNKING), 9422 (LIMITS),
+4865 (FUTURERELEASE).
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from infra.front_door import replies
-from infra.front_door.commands import Refusal, Transaction, parse_bdat, parse_mail, parse_rcpt
+from infra.front_door.commands import Refusal, Transaction, instant, parse_bdat, parse_mail, parse_rcpt
 from infra.front_door.content import Content
 from infra.front_door.sasl import MECHANISMS, Credential, Exchange
 from paravion.domain import status
 from paravion.domain.http1 import basic
+from paravion.domain.schedule import MAX_RELEASE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +72,16 @@ class Verdict(Enum):
     GOOD = auto()
     BAD = auto()
     AWAY = auto()
+    THROTTLED = auto()
+    CROWDED = auto()
+
+
+_NO_VERDICT: Final = {
+    Verdict.AWAY: replies.AUTH_AWAY,
+    Verdict.THROTTLED: replies.AUTH_THROTTLED,
+    Verdict.CROWDED: replies.AUTH_CROWDED,
+}
+"""What is said where a credential may be good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +144,7 @@ class Session:
         settings: What is allowed.
         client: Who it is.
         space: The memory for contents.
+        clock: Seconds since the epoch, from which a later release counts.
         closed_to_mail: Gives the reply to MAIL while no mail is taken, else "".
         secure: TLS is on already.
 
@@ -148,6 +161,7 @@ class Session:
         settings: FrontDoorSettings,
         client: Client,
         space: Space,
+        clock: Callable[[], float],
         closed_to_mail: Callable[[], str] = lambda: "",
         *,
         secure: bool = False,
@@ -159,6 +173,7 @@ class Session:
         self._settings = settings
         self._client = client
         self._booking = space.open()
+        self._clock = clock
         self._closed_to_mail = closed_to_mail
         self._input = b""
         self._at = 0
@@ -176,6 +191,8 @@ class Session:
         self._chunk_refusal = ""
         self._errors_count = 0
         self._junk_count = 0
+        self._transactions_count = 0
+        self._lent_octets = 0
         self._auth_failures_count = 0
         self._forget_client()
 
@@ -190,6 +207,7 @@ class Session:
     def _forget_transaction(self) -> None:
         self._transaction: Transaction | None = None
         self.content = None
+        self._lent_octets = 0
         self._booking.close()
 
     # -- what connection.py calls
@@ -237,9 +255,25 @@ class Session:
         return Waits.CONTENT if self._take in (self._take_data, self._take_chunk) else Waits.COMMAND
 
     @property
+    def authorization(self) -> str:
+        """Under which messages are handed in; "" for none."""
+        return self._submitter or ""
+
+    @property
     def pending_octets(self) -> int:
         """What came and was not worked on yet."""
         return len(self._input)
+
+    def take_part(self) -> bytes:
+        """Give what came of a large content so far, to be put elsewhere; `part_put` gives its room back."""
+        content = self.content
+        part = content.take_part() if content is not None else b""
+        self._lent_octets = len(part)
+        return part
+
+    def part_put(self) -> None:
+        """The part is put, or of no use any more."""
+        self._lent_octets = 0
 
     def checked(self, verdict: Verdict) -> None:
         """Take the answer to a Check."""
@@ -248,8 +282,8 @@ class Session:
         if verdict is Verdict.GOOD:
             self._authorization, self.user = claimed.authorization, claimed.user
             self._say(replies.AUTHENTICATED)
-        elif verdict is Verdict.AWAY:
-            self._say(replies.AUTH_AWAY)
+        elif verdict in _NO_VERDICT:
+            self._say(_NO_VERDICT[verdict])
         else:
             self._auth_failures_count += 1
             self._say(replies.AUTH_BAD)
@@ -388,7 +422,8 @@ class Session:
             "8BITMIME",
             "CHUNKING",
             "DSN",
-            f"LIMITS RCPTMAX={self._settings.max_recipients_count}",
+            f"FUTURERELEASE {MAX_RELEASE_S:.0f} {instant(self._clock() + MAX_RELEASE_S)}",
+            f"LIMITS MAILMAX={self._settings.max_transactions_count} RCPTMAX={self._settings.max_recipients_count}",
             "SMTPUTF8",
         ]
 
@@ -513,14 +548,16 @@ class Session:
         elif closed := self._closed_to_mail():
             # No fault of the client's: not counted as one.
             self._say(closed)
+        elif self._transactions_count >= self._settings.max_transactions_count:
+            self._end(replies.TOO_MANY_TRANSACTIONS)
         else:
+            limit, now = self._settings.max_message_octets, self._clock()
             try:
-                self._transaction = parse_mail(
-                    argument, max_message_octets=self._settings.max_message_octets, extended=self._is_extended
-                )
+                self._transaction = parse_mail(argument, max_message_octets=limit, extended=self._is_extended, now=now)
             except Refusal as exc:
                 self._refuse(exc.reply)
             else:
+                self._transactions_count += 1
                 self._say(replies.SENDER_OK)
 
     def _rcpt(self, argument: str) -> None:
@@ -590,8 +627,8 @@ class Session:
         return False
 
     def _book(self, content: Content) -> None:
-        if not content.is_dropped and not self._booking.covers(content.held_octets):
-            content.refuse_space()
+        if not content.is_dropped and not self._booking.covers(content.held_octets + self._lent_octets):
+            content.refuse(replies.NO_SPACE)
 
     def _bdat(self, argument: str) -> None:
         """RFC 3030 2: so many octets follow, whatever is wrong."""
@@ -636,8 +673,8 @@ class Session:
         self._junk_count = 0
         authorization = self._submitter
         refusal = ""
-        if content.no_space:
-            refusal = replies.NO_SPACE
+        if content.refusal:
+            refusal = content.refusal
         elif content.too_big:
             refusal = replies.of_status(status.MESSAGE_TOO_BIG)
         elif fault := content.fault():

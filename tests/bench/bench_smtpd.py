@@ -49,6 +49,12 @@ class NoApi:
         """See MessageApi."""
         return True
 
+    part_octets = 0
+
+    async def put_part(self, authorization: str, part: bytes) -> Any:
+        """See MessageApi; nobody asks for it."""
+        raise NotImplementedError
+
     async def submit(self, authorization: str, fields: Mapping[str, Any], content: object, key: str) -> Any:
         """See MessageApi."""
         from infra.front_door.api import Answer

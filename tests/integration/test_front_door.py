@@ -9,6 +9,7 @@ import socket
 import ssl
 import threading
 import time
+from datetime import datetime
 
 import pytest
 
@@ -257,8 +258,11 @@ def test_ehlo_names_what_works(api):
         words = {line[4:] for line in client.say("EHLO c").split("\n")}
         assert {
             "door.example", "PIPELINING", "SIZE 5000", "STARTTLS", "ENHANCEDSTATUSCODES", "8BITMIME", "CHUNKING", "DSN",
-            "LIMITS RCPTMAX=1000", "SMTPUTF8",
-        } == words  # fmt: skip
+            "LIMITS MAILMAX=10000 RCPTMAX=1000", "SMTPUTF8",
+        } == {word for word in words if not word.startswith("FUTURERELEASE ")}  # fmt: skip
+        (release,) = [word.split() for word in words if word.startswith("FUTURERELEASE ")]
+        assert release[1] == "864000"
+        assert 863_900 < datetime.fromisoformat(release[2]).timestamp() - time.time() < 864_100
 
 
 def test_a_whole_session_in_one_write_is_answered_in_order(api):
@@ -444,17 +448,30 @@ def test_size_declared_and_size_sent(api):
 
 
 def test_large_content_is_uploaded(api):
-    """Above what fits into a request the message goes by a presigned PUT, octet for octet."""
-    content = b"Subject: big\r\n\r\n" + (b"y" * 998 + b"\r\n") * 5000
-    with opened(api) as running, Client(running) as client:
-        assert f"250 2.0.0 Ok {QUEUE_ID}" == client.deliver(content)
-    assert content == api.uploads["up0"]
+    """Above what is held the message goes in parts by presigned PUTs, octet for octet."""
+    content = b"Subject: big\r\n\r\n" + (b".y" * 499 + b"\r\n") * 7000
+    with opened(api, max_buffered_octets=8 << 20) as running, Client(running) as client:
+        assert f"250 2.0.0 Ok {QUEUE_ID}" == client.deliver(content.replace(b"\r\n.", b"\r\n.."))
     (submission,) = api.submissions
-    assert "up0" == submission.fields["upload_id"]
+    assert 3 <= len(submission.fields["upload_ids"])
+    assert content == b"".join(api.uploads[upload_id] for upload_id in submission.fields["upload_ids"])
     assert "content" not in submission.fields
-    (put,) = [request for request in api.requests if request.method == "PUT"]
-    assert "t" == put.headers["X-Ticket"]
-    assert "Authorization" not in put.headers
+    puts = [request for request in api.requests if request.method == "PUT"]
+    assert all(put.headers["X-Ticket"] == "t" and "Authorization" not in put.headers for put in puts)
+
+
+def test_upload_that_fails_is_told_after_the_end(api):
+    """4yz, and no message."""
+    api.script.extend([error(503, "spool_unavailable", 451, "4.3.0", "Temporary service failure")] * 9)
+    content = b"Subject: big\r\n\r\n" + (b"y" * 998 + b"\r\n") * 7000
+    with opened(api) as running, Client(running) as client:
+        client.begin()
+        client.say("DATA")
+        client.send(content + b".\r\n")
+        assert client.reply().startswith("451 4.3.0 Temporary")
+        api.script.clear()
+        assert client.deliver().startswith("250 2.0.0")
+    assert 1 == len(api.submissions)
 
 
 def test_dsn_parameters_reach_the_api(api):

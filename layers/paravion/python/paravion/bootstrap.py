@@ -105,9 +105,7 @@ def validate() -> ValidateDeps:
         settings=own,
         to_commit=_commit_deps(
             S3Spool(s3, own.spool),
-            SqsQueues(
-                clients.make("sqs"), {QueueName.DELIVERY: own.delivery_queue, QueueName.RETRY: own.retry_queue}
-            ),
+            SqsQueues(clients.make("sqs"), {QueueName.DELIVERY: own.delivery_queue, QueueName.RETRY: own.retry_queue}),
         ),
         secrets=store,
         signer=Signer(store, time.monotonic),
