@@ -201,12 +201,10 @@ def test_endless_content_is_cut_off(chunked):
     """It costs neither memory nor for ever."""
     talk = greeted(max_message_octets=1000)
     talk.hear(ENVELOPE + (b"" if chunked else b"DATA\r\n"))
-    for count in range(10_000):
+    for _ in range(400):
         talk.hear((b"BDAT 4000\r\n" + b"x" * 4000) if chunked else b"x" * 4000)
         assert talk.space.booked_octets <= 4100
-        if talk.session.ended:
-            break
-    assert count < 400
+    assert talk.session.ended
 
 
 def test_bare_lf_may_be_normalised():
