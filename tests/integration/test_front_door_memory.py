@@ -26,7 +26,7 @@ class Store:
 
     async def serve(self, reader, writer):
         """Answer the requests of one connection."""
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        with contextlib.closing(writer), contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 length = int(re.search(r"Content-Length: (\d+)", head)[1])
@@ -34,7 +34,6 @@ class Store:
                 answer = json.dumps(self.answer(head.split()[1], body)).encode()
                 writer.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
                 await writer.drain()
-        writer.close()
 
     def answer(self, path, body):
         """Look at what is put; the parts of a submission must follow each other."""
@@ -86,14 +85,14 @@ def test_twenty_sessions_of_40_mb_stay_below_256_mb():
             "PARAVION_ACCESS_KEY": "AKIADOOR", "PARAVION_SECRET_KEY": "secret",
         }  # fmt: skip
         words = ["--api", store.url, "--listen", "127.0.0.1:0", "--trusted-networks", "127.0.0.0/8"]
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: ASYNC220 (it is quick)
             [sys.executable, "-m", "infra.front_door", *words, "--max-message-octets", str(41_943_040)],
             env=environ, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
             port = int(re.search(rb"smtp=\S+:(\d+)", await asyncio.to_thread(process.stdout.readline))[1])
             replies = await campaign(port)
-            peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())[1]
+            peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())[1]  # noqa: ASYNC240
         finally:
             process.terminate()
             process.wait(10)
