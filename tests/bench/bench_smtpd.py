@@ -7,10 +7,10 @@ Accept and queue, in one run: smtp-source before our front door, Postfix's smtpd
 20 sessions that are kept, 10 KB, one recipient. Each server takes its turn in each of the rounds; shown are the best
 rate and the least CPU a message, then all of them, and their ratios to Postfix's or, without one, to aiosmtpd's.
 
-- `door, nothing behind`: our front door before an API that says yes at once: what the protocol costs.
-- `paravion up`: the whole embedded engine, which writes the message to its disk with fsync; nothing is sent on, for
-  every job is due a day later. Its CPU is that of the whole process.
-- `Postfix`: smtpd, cleanup and the queue file with fsync, without its queue manager: nothing is sent on.
+- `door`: our front door before an API that says yes at once: what the protocol costs.
+- `paravion-up`: the whole embedded engine, which writes the message to its disk with fsync; nothing is sent on, for
+  its relay takes connections and says nothing. Its CPU is that of the whole process.
+- `postfix`: smtpd, cleanup and the queue file with fsync, without its queue manager: nothing is sent on.
 - `aiosmtpd`: its SMTP class with a handler that does nothing.
 """
 
@@ -18,14 +18,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
-import tempfile
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.bench.bench_road import Server, Took, cpu_s
+from tests.bench.bench_road import Server, Took, cpu_s, paravion
 from tests.support import postfix
 from tests.support.foreign import ENVIRON, ROOT, stop
 
@@ -106,10 +107,8 @@ def child(kind: str) -> Iterator[Server]:
 
 @contextmanager
 def whole() -> Iterator[Server]:
-    """Run `paravion up`, whose mail goes to a port where nobody listens, and is not due today."""
-    from tests.bench.bench_road import paravion
-
-    with tempfile.TemporaryDirectory(), paravion(9, dkim=False) as server:
+    """Run `paravion up`, whose relay takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, paravion(silent.getsockname()[1], dkim=False) as server:
         yield server
 
 
@@ -125,8 +124,6 @@ def with_postfix() -> Iterator[Server]:
 
 def measure(server: Server, messages: int) -> Took:
     """Submit by smtp-source; the first mails, which find it cold, don't count."""
-    import time
-
     for count in (messages // 10, messages):
         cpu, began = server.cpu_s(), time.perf_counter()
         words = ["-d", "-m", str(count), "-l", str(OCTETS), "-s", str(SESSIONS)]
