@@ -22,17 +22,18 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from infra.front_door import replies
 from infra.front_door.api import Answer, Away
+from infra.front_door.effects import Check, Client, StartTls, Submit, Verdict, Waits
 from infra.front_door.parts import Parts
 from infra.front_door.proxy_protocol import BadHeader, ProxyHeader
-from infra.front_door.session import Check, Client, Session, StartTls, Submit, Verdict, Waits
+from infra.front_door.session import Session
 from paravion.domain import status
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from infra.front_door.content import Content
+    from infra.front_door.effects import Effect
     from infra.front_door.server import House
-    from infra.front_door.session import Effect
 
 log = logging.getLogger("paravion.front_door")
 

@@ -18,13 +18,13 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import dataclass
-from enum import Enum, auto
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from infra.front_door import replies
 from infra.front_door.commands import Refusal, Transaction, instant, parse_bdat, parse_mail, parse_rcpt
 from infra.front_door.content import Content
+from infra.front_door.effects import Check, Client, StartTls, Submit, Verdict, Waits
+from infra.front_door.machine import Machine
 from infra.front_door.sasl import MECHANISMS, Credential, Exchange
 from paravion.domain import status
 from paravion.domain.http1 import basic
@@ -58,24 +58,6 @@ _FOREIGN: Final = frozenset({b"GET", b"POST", b"PUT", b"CONNECT", b"OPTIONS"})
 """A browser talks to us: what follows is not meant as commands."""
 
 
-class Waits(Enum):
-    """For what a session waits."""
-
-    COMMAND = auto()
-    CONTENT = auto()
-    US = auto()
-
-
-class Verdict(Enum):
-    """What became of a Check."""
-
-    GOOD = auto()
-    BAD = auto()
-    AWAY = auto()
-    THROTTLED = auto()
-    CROWDED = auto()
-
-
 _NO_VERDICT: Final = {
     Verdict.AWAY: replies.AUTH_AWAY,
     Verdict.THROTTLED: replies.AUTH_THROTTLED,
@@ -84,59 +66,7 @@ _NO_VERDICT: Final = {
 """What is said where a credential may be good."""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """Ask whether a credential is good; `authorization` is "" for one that can't be."""
-
-    user: str
-    authorization: str
-
-
-@dataclass(frozen=True, slots=True)
-class Submit:
-    """
-    Hand a message in.
-
-    Attributes:
-        authorization: Under which.
-        is_own: That credential is the client's, not the door's for whom it trusts.
-        transaction: Its envelope.
-        content: Has ended.
-        refusal: It is not to be handed in: this is the reply. "" for all others.
-    """
-
-    authorization: str
-    is_own: bool
-    transaction: Transaction
-    content: Content
-    refusal: str
-
-
-@dataclass(frozen=True, slots=True)
-class StartTls:
-    """Begin TLS once what was said is written."""
-
-
-Effect = Check | Submit | StartTls
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """
-    Who is at the other end.
-
-    Attributes:
-        address: Without scope; "" if it has none.
-        is_loopback: It is on this machine.
-        trusted: The Authorization under which it may submit without AUTH, or None.
-    """
-
-    address: str
-    is_loopback: bool = False
-    trusted: str | None = None
-
-
-class Session:
+class Session(Machine):
     """
     One connection.
 
@@ -149,8 +79,6 @@ class Session:
         secure: TLS is on already.
 
     Attributes:
-        ended: All has been said: close once it is written.
-        lines_count: Lines read so far.
         content: Under way or being submitted, or None.
         helo, user: Who the client says it is; "" for nothing said.
         is_secure: TLS is on.
@@ -166,8 +94,7 @@ class Session:
         *,
         secure: bool = False,
     ) -> None:
-        self.ended = False
-        self.lines_count = 0
+        super().__init__(replies.GREETING.format(hostname=settings.hostname), settings.max_errors_count)
         self.content: Content | None = None
         self.is_secure = secure
         self._settings = settings
@@ -175,21 +102,11 @@ class Session:
         self._booking = space.open()
         self._clock = clock
         self._closed_to_mail = closed_to_mail
-        self._input = b""
-        self._at = 0
-        self._output = [replies.GREETING.format(hostname=settings.hostname).encode() + b"\r\n"]
-        self._effect: Effect | None = None
-        self._is_busy = False
-        self._take: Callable[[], bool] = self._take_command
-        self._is_line_too_long = False
         self._exchange: Exchange | None = None
         self._claimed: Check | None = None
-        self._is_at_end = False
-        self._is_stopping = False
         self._chunk_left = 0
         self._is_last_chunk = False
         self._chunk_refusal = ""
-        self._errors_count = 0
         self._junk_count = 0
         self._transactions_count = 0
         self._lent_octets = 0
@@ -212,40 +129,11 @@ class Session:
 
     # -- what connection.py calls
 
-    def receive(self, octets: bytes) -> None:
-        """Take what the client sent; what can't be worked on yet is kept, so stop reading while `waits` is US."""
-        self._input = self._input + octets if self._input else octets
-        self._run()
-
-    def receive_eof(self) -> None:
-        """The client sends nothing more; what came before is answered."""
-        self._is_at_end = True
-        self._run()
-
-    def stop(self) -> None:
-        """The door is stopping: leave now if nothing is under way, else after the next reply."""
-        self._is_stopping = True
-        self._run()
-
     def abandon(self) -> None:
         """The client is gone; a message whose end did not come is dropped."""
-        self.ended = True
+        super().abandon()
         if not self._is_busy:
             self._forget_transaction()
-
-    def take_output(self) -> bytes:
-        """Give what to write now."""
-        output = self._output
-        if not output:
-            return b""
-        octets = output[0] if len(output) == 1 else b"".join(output)
-        output.clear()
-        return octets
-
-    def take_effect(self) -> Effect | None:
-        """Give what must be done now; None if that is nothing, or was given before."""
-        effect, self._effect = self._effect, None
-        return effect
 
     @property
     def waits(self) -> Waits:
@@ -258,11 +146,6 @@ class Session:
     def authorization(self) -> str:
         """Under which messages are handed in; "" for none."""
         return self._submitter or ""
-
-    @property
-    def pending_octets(self) -> int:
-        """What came and was not worked on yet."""
-        return len(self._input)
 
     def take_part(self) -> bytes:
         """Give what came of a large content so far, to be put elsewhere; `part_put` gives its room back."""
@@ -307,58 +190,12 @@ class Session:
 
     # -- the dialogue
 
-    def _do(self, effect: Effect) -> None:
-        self._effect = effect
-        self._is_busy = True
-
-    def _resume(self) -> None:
-        self._is_busy = False
-        self._run()
-
-    def _run(self) -> None:
-        while not (self._is_busy or self.ended) and self._take():
-            pass
-        if self._at:
-            self._input = self._input[self._at :]
-            self._at = 0
-        if self._is_at_end and not self._is_busy:
-            self.abandon()
-
-    def _say(self, line: str) -> None:
-        self._output.append(line.encode() + b"\r\n")
-
-    def _refuse(self, line: str) -> None:
-        self._errors_count += 1
-        self._say(line)
-        if self._errors_count >= self._settings.max_errors_count:
-            self._end(replies.TOO_MANY_ERRORS)
-
-    def _end(self, line: str) -> None:
-        self._say(line)
-        self.ended = True
-
     def _is_junk(self) -> bool:
         """Count a command that brings no message on; True for one too many, which has been answered."""
         self._junk_count += 1
         if self._junk_count > _JUNK_COMMANDS:
             self._end(replies.TOO_MANY_ERRORS)
         return self.ended
-
-    def _next_line(self, limit: int) -> bytes | None:
-        """Give the next line with its end, b"" for one that is too long; None if more must come."""
-        octets, at = self._input, self._at
-        end = octets.find(b"\n", at) + 1
-        if not end:
-            if len(octets) - at > limit:
-                self._is_line_too_long = True
-                self._at = len(octets)
-            return None
-        self._at = end
-        self.lines_count += 1
-        if self._is_line_too_long or end - at > limit:
-            self._is_line_too_long = False
-            return b""
-        return octets[at:end]
 
     def _take_command(self) -> bool:
         if self._is_stopping:

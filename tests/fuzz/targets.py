@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from infra.front_door.booking import Space
-from infra.front_door.session import Check, Client, Session, Submit, Verdict
+from infra.front_door.effects import Check, Client, Submit, Verdict
+from infra.front_door.session import Session
 from infra.front_door.settings import FrontDoorSettings
 from paravion.domain import address, target, webhook
 from paravion.domain.dsn import Report, build_dsn

@@ -6,7 +6,8 @@ import itertools
 import pytest
 
 from infra.front_door.booking import Space
-from infra.front_door.session import Check, Client, Session, StartTls, Submit, Verdict, Waits
+from infra.front_door.effects import Check, Client, StartTls, Submit, Verdict, Waits
+from infra.front_door.session import Session
 from infra.front_door.settings import FrontDoorSettings
 
 NOW = 1_767_323_045.0  # 2026-01-02T03:04:05Z
