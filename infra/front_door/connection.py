@@ -253,10 +253,10 @@ class Connection(asyncio.BufferedProtocol):
             self._parts.put(part, partial(self._part_put, session, content))
         return False
 
-    def _part_put(self, session: Session, content: Content, fault: str) -> None:
+    def _part_put(self, session: Session, content: Content, fault: Answer | None) -> None:
         session.part_put()
-        if fault:
-            content.refuse(fault)
+        if fault is not None:
+            content.refuse(_as_told(fault, is_own=session.user != "").reply)
         self._deadline = None
         self._pump()
 
@@ -421,9 +421,7 @@ class Connection(asyncio.BufferedProtocol):
             answer = await api.submit(submit.authorization, fields, submit.content.take(), key)
         else:
             answer = await parts.submit(submit.content.take(), fields, key)
-        if answer.refused_credential and not submit.is_own:
-            # It is the door's own credential that is bad: nothing that the client did.
-            answer = Answer(replies.of_status(status.MISCONFIGURED))
+        answer = _as_told(answer, is_own=submit.is_own)
         self._log(submit, answer, begun)
         session.submitted(answer.reply)
         self._pump()
@@ -453,6 +451,11 @@ class Connection(asyncio.BufferedProtocol):
     @staticmethod
     def _note(record: dict[str, object]) -> None:
         log.info(json.dumps(record))
+
+
+def _as_told(answer: Answer, *, is_own: bool) -> Answer:
+    """Give what the client hears: where it is the door's own credential that is bad, nothing that the client did."""
+    return answer if is_own or not answer.refused_credential else Answer(replies.of_status(status.MISCONFIGURED))
 
 
 def _plain_address(text: str) -> str:

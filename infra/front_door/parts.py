@@ -39,12 +39,12 @@ class Parts:
         """A part is under way."""
         return self._task is not None and not self._task.done()
 
-    def put(self, part: bytes, done: Callable[[str], None]) -> None:
+    def put(self, part: bytes, done: Callable[[Answer | None], None]) -> None:
         """
         Begin to put the next part; none may be under way.
 
         Args:
-            done: Told what went wrong, as a reply, or "".
+            done: Told what went wrong, or None.
         """
 
         async def work() -> None:
@@ -52,7 +52,7 @@ class Parts:
 
         def tell(task: asyncio.Task[None]) -> None:
             if not task.cancelled():
-                done(self._fault.reply if self._fault is not None else "")
+                done(self._fault)
 
         self._task = asyncio.get_running_loop().create_task(work())
         self._task.add_done_callback(tell)

@@ -474,6 +474,14 @@ def test_upload_that_fails_is_told_after_the_end(api):
     assert 1 == len(api.submissions)
 
 
+def test_large_content_under_a_bad_credential_of_our_own_is_no_fault_of_the_clients(api):
+    """4yz, as for a small one."""
+    content = b"Subject: big\r\n\r\n" + (b"y" * 998 + b"\r\n") * 7000
+    with opened(api, credential=("AKIADOOR", "changed")) as running, Client(running) as client:
+        assert client.deliver(content).startswith("451 4.3.5 ")
+        assert client.deliver().startswith("451 4.3.5 ")
+
+
 def test_dsn_parameters_reach_the_api(api):
     """RFC 3461: RET and ENVID of the message, NOTIFY and ORCPT of the recipient; case kept."""
     with opened(api) as running, Client(running) as client:

@@ -95,7 +95,7 @@ def test_twenty_sessions_of_40_mb_stay_below_256_mb():
             peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())[1]  # noqa: ASYNC240
         finally:
             process.terminate()
-            process.wait(10)
+            assert process.wait(10) == 0
             process.stdout.close()
             server.close()
         return store.lengths, replies, int(peak) * 1024

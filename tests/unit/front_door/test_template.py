@@ -36,7 +36,8 @@ def test_variables_are_the_doors_own(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = command._settings(parser.parse_args([]), dict(os.environ))
     assert (settings.port, settings.tls_port, settings.health, settings.pem) == (2525, 2465, ("0.0.0.0", 8080), "pem")
     assert len(settings.proxy_networks) == 2
-    assert settings.max_buffered_octets < int(RESOURCES["Task"]["Properties"]["Memory"]) << 20
+    # A content is there as it came, in base64 and in the request.
+    assert 4 * settings.max_buffered_octets <= int(RESOURCES["Task"]["Properties"]["Memory"]) << 20
 
 
 def test_container_may_do_little() -> None:
