@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="certificate chain; a self-signed one is made if there is none")  # fmt: skip
     parser.add_argument("--key", metavar="PEM", default=env.get("PARAVION_TLS_KEY"), help="its key, if not in it")
     parser.add_argument("--hostname", default=_setting("hostname", env), help="our name (%(default)s)")
-    parser.add_argument("--max-message-octets", type=int, default=int(_setting("max_message_octets", env)),
+    parser.add_argument("--max-message-octets", type=int, default=_setting("max_message_octets", env),
                         help="largest message (%(default)s)")  # fmt: skip
     parser.add_argument("--trusted-networks", default=_setting("trusted_networks", env), metavar="CIDR,…",
                         help="may submit without AUTH, under PARAVION_ACCESS_KEY and PARAVION_SECRET_KEY")  # fmt: skip
@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="what becomes of a message with a bare LF (%(default)s)")  # fmt: skip
     for name, (field, what) in _LIMITS.items():
         parser.add_argument(f"--{name}", type=int, metavar="N",
-                            default=int(env.get(f"PARAVION_{field.upper()}", getattr(FrontDoorSettings, field))),
+                            default=env.get(f"PARAVION_{field.upper()}", str(getattr(FrontDoorSettings, field))),
                             help=f"{what} (%(default)s)")  # fmt: skip
     parser.add_argument("--auth-cleartext-loopback", action="store_true",
                         help="offer AUTH without TLS to clients on this machine")  # fmt: skip
