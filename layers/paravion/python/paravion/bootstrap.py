@@ -108,7 +108,14 @@ def validate() -> ValidateDeps:
         settings=own,
         to_commit=_commit_deps(
             S3Spool(s3, own.spool),
-            SqsQueues(clients.make("sqs"), {QueueName.DELIVERY: own.delivery_queue, QueueName.EVENT: own.event_queue}),
+            SqsQueues(
+                clients.make("sqs"),
+                {
+                    QueueName.DELIVERY: own.delivery_queue,
+                    QueueName.RETRY: own.retry_queue,
+                    QueueName.EVENT: own.event_queue,
+                },
+            ),
         ),
         secrets=store,
         signer=Signer(store, time.monotonic),

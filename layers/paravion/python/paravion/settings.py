@@ -364,6 +364,7 @@ class ValidateSettings:
     spool: str
     ledger: str
     delivery_queue: str
+    retry_queue: str
     event_queue: str
     secrets: str
     hostname: str

@@ -115,6 +115,7 @@ class Envelope:
             the account's.
         mail_from: The reverse-path that hosts are told, in place of the own one, "" for the own one.
         reports: The sender hears of failures by mail.
+        release_at: Nothing is sent before; seconds since the epoch, 0 for at once.
         arrivals: Of the first of several messages (or the only one): what its first job owes a report of.
         telling: Events are published of what becomes of it (services/events.py); None: nobody is told.
     """
@@ -145,6 +146,7 @@ class Envelope:
     mail_from: str = ""
     reports: bool = True
     telling: Telling | None = None
+    release_at: float = 0.0
 
     @property
     def tells(self) -> tuple[str, ...]:
