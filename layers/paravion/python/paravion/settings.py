@@ -133,6 +133,12 @@ def _credential_or_none(text: str) -> str:
     return credential_name(text) if text else text
 
 
+def _base_url(text: str) -> str:
+    if text and not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?", text):
+        raise ValueError("must be a URL of http or https, without query")
+    return text.rstrip("/")
+
+
 def _name_server(text: str) -> tuple[str, int] | None:
     if not text:
         return None
@@ -203,6 +209,7 @@ SETTINGS: Final = (
         "The same, of webhooks that may have private addresses.",
     ),
     Setting("credential_region", _text, "us-east-1", "", "Region that SES SMTP passwords were derived for."),
+    Setting("public_url", _base_url, "", "", "The API's base URL for links in mail; empty: the host that was asked."),
     Setting("upload_endpoint", _text, "", "", "Base URL for presigned uploads; empty: the spool's own."),
     Setting("relay", _relay, "mx", "", "Where all mail goes: mx, or HOST:PORT of a smarthost."),
     Setting("relay_tls", _choice("", "none", "may", "encrypt", "verify"), "", "", "TLS to the smarthost of `relay`."),
@@ -418,8 +425,10 @@ class AdminSettings:
 
     spool: str
     ledger: str
+    delivery_queue: str
     secrets: str
     hostname: str
+    public_url: str
     log_level: str
     identity_check: str
     credential_region: str
