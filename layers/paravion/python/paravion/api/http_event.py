@@ -34,11 +34,13 @@ class HttpRequest(SignedRequest):
         client_address: The peer's IP address, or "".
         request_id: The gateway's name for the request, or "".
         body_is_broken: The gateway said base64 and it was not; the body is empty then.
+        endpoint: Base URL that the gateway says it was reached under, or "".
     """
 
     client_address: str = ""
     request_id: str = ""
     body_is_broken: bool = False
+    endpoint: str = ""
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> HttpRequest:
@@ -63,6 +65,8 @@ class HttpRequest(SignedRequest):
             client_address=http.get("sourceIp", ""),
             request_id=context.get("requestId", ""),
             body_is_broken=broken,
+            endpoint=context.get("endpoint")
+            or (f"https://{context['domainName']}" if context.get("domainName") else ""),
         )
 
     def to_event(self) -> dict[str, Any]:
@@ -73,7 +77,8 @@ class HttpRequest(SignedRequest):
             "rawPath": self.path,
             "rawQueryString": self.query,
             "headers": dict(self.headers),
-            "requestContext": {"http": http, "requestId": self.request_id},
+            # Not the gateway's: it says where the first function was reached, scheme and all.
+            "requestContext": {"http": http, "requestId": self.request_id, "endpoint": self.endpoint},
             "body": base64.b64encode(self.body).decode(),
             "isBase64Encoded": True,
         }

@@ -39,7 +39,7 @@ class Dkim:
 def base_url(call: Call[AdminDeps]) -> str:
     """Give the API's own address for a link in a mail."""
     host = call.request.headers.get("host", "")
-    return call.deps.settings.public_url or (f"https://{host}" if host else "")
+    return call.deps.settings.public_url or call.request.endpoint or (f"https://{host}" if host else "")
 
 
 def kind_of(identity: Identity) -> str:
