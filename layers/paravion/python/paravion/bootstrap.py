@@ -331,6 +331,9 @@ def admin() -> AdminDeps:
         new_queues=lambda: SqsQueues(clients.make("sqs"), {QueueName.EVENT: own.event_queue}),
         destination_problem=_destination_problem(own),
         settings_given=settings.given(os.environ),
+        to_commit=_commit_deps(
+            S3Spool(s3, own.spool), SqsQueues(clients.make("sqs"), {QueueName.DELIVERY: own.delivery_queue})
+        ),
     )
 
 

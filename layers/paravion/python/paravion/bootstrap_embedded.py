@@ -268,6 +268,7 @@ class Root:
             transcripts=data.transcripts,
             new_queues=lambda: data.queues,
             destination_problem=lambda destination: self._allowed_destinations(own).problem(destination),
+            to_commit=self._commit_deps(),
             settings_given=settings.given(
                 {name: self._environ[name] for name in self._environ if name not in self._inner}
             ),

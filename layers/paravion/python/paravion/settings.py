@@ -485,6 +485,7 @@ class AdminSettings:
     spool: str
     ledger: str
     event_queue: str
+    delivery_queue: str
     secrets: str
     hostname: str
     log_level: str

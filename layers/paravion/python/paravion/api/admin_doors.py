@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from paravion.api import (  # noqa: F401 (register their operations)
+from paravion.api import (  # noqa: F401 (register their operations
+
+)
     native_events,
+    native_configuration_sets,
+    native_confirmation,
     native_hosts,
     native_moving,
     native_routes,
     native_suppression,
     native_tables,
     native_webhooks,
+    ses_v1_account,
     ses_v1_configuration_sets,
-    ses_v2_admin,
+    ses_v1_identities,
+    ses_v2_account,
     ses_v2_configuration_sets,
     ses_v2_insights,
+    ses_v2_identities,
     ses_v2_suppression,
 )
 from paravion.api.native_admin import ADMIN_DOOR
