@@ -7,6 +7,7 @@ Command-line words win over `PARAVION_…` variables, those over local mode's ow
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 DEFAULTS: Final = {
     "engine": "embedded",
     "data": "",
+    "processes": "auto",
     "api": "127.0.0.1:8025",
     "smtp": "127.0.0.1:2525",
     "smtps": "127.0.0.1:2465",
@@ -71,6 +73,7 @@ class Options:
 
     Attributes:
         template: template.yaml of the checkout.
+        processes: Of the embedded engine: 1, or 2, of which one has the doors and one the workers.
         smtp, smtps: None: without that door.
         relay: inbox, mx or HOST:PORT.
         settings: By name, as text; local mode's own defaults included.
@@ -80,6 +83,7 @@ class Options:
     template: Path
     engine: str = DEFAULTS["engine"]
     data: str = DEFAULTS["data"]
+    processes: int = 1
     api: Address = ("127.0.0.1", 8025)
     smtp: Address = ("127.0.0.1", 2525)
     smtps: Address = ("127.0.0.1", 2465)
@@ -141,6 +145,11 @@ def read_options(
     if chosen["engine"] == "moto":
         for name in sorted(EMBEDDED_ONLY & {word.partition("=")[0] for word in assignments}):
             found.add(f"--set {name}: the moto engine has no such limit", in_words=True)
+    if chosen["processes"] == "2" and chosen["engine"] == "moto":
+        found.add(f"{origins['processes']} 2: the moto engine has one", in_words=origins["processes"].startswith("--"))
+    elif chosen["processes"] == "2" and chosen["relay"] == "inbox":
+        problem = "the inbox is kept in one process; give --relay"
+        found.add(f"{origins['processes']} 2: {problem}", in_words=origins["processes"].startswith("--"))
     if chosen["secret_key"] == DEFAULTS["secret_key"]:
         for name, (host, _) in addresses.items():
             if not _is_loopback(host):
@@ -148,8 +157,16 @@ def read_options(
                 found.add(f"{problem}: give --access-key and --secret-key", in_words=origins[name].startswith("--"))
     if found.lines:
         raise BadOptions(found.lines, in_words=found.in_words)
-    rest = {name: value for name, value in chosen.items() if name not in _ADDRESSES}
-    return Options(template, settings=settings, **addresses, **rest)  # type: ignore[arg-type]  # by name, see above
+    rest = {name: value for name, value in chosen.items() if name not in {*_ADDRESSES, "processes"}}
+    processes = _processes(chosen)
+    return Options(template, processes=processes, settings=settings, **addresses, **rest)  # type: ignore[arg-type]  # by name, see above
+
+
+def _processes(chosen: Mapping[str, str]) -> int:
+    """The inbox is kept in memory, where the one process that shows it also catches it."""
+    if chosen["processes"] != "auto":
+        return int(chosen["processes"])
+    return 2 if chosen["engine"] == "embedded" and chosen["relay"] != "inbox" and (os.cpu_count() or 1) > 1 else 1
 
 
 def _is_loopback(host: str) -> bool:
@@ -234,6 +251,8 @@ def _check(name: str, value: str) -> None:
             BY_NAME["relay"].parse(value)
         except ValueError as exc:
             raise ValueError(f"must be inbox, mx or HOST:PORT ({exc})") from exc
+    if name == "processes" and value not in {"auto", "1", "2"}:
+        raise ValueError("must be auto, 1 or 2")
     if name == "access_key" and not _ACCESS_KEY.match(value):
         raise ValueError("must be 16 to 128 letters, digits, - and _")
     if name == "secret_key" and not value:

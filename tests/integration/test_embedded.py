@@ -66,7 +66,7 @@ def test_what_waits_together_is_one_group(data: EmbeddedData) -> None:
         entered.wait(10)
         before = data.database.groups
         sends = [pool.submit(data.queues.send, QueueName.DELIVERY, [_job(n)]) for n in range(20)]
-        while data.database._calls.qsize() < 20:
+        while data.database.waiting() < 20:
             time.sleep(0.001)
         gate.set()
         for send in [first, *sends]:
@@ -106,7 +106,7 @@ def test_neighbours_of_a_failure_are_written(data: EmbeddedData, error: Exceptio
         entered.wait(10)
         good = [pool.submit(data.database.write, lambda c, n=n: _tables(c, n, "y"), LedgerUnavailable) for n in "ab"]
         worse = pool.submit(data.database.write, bad, LedgerUnavailable)
-        while data.database._calls.qsize() < 3:
+        while data.database.waiting() < 3:
             time.sleep(0.001)
         gate.set()
         for one in good:

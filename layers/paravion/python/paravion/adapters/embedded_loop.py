@@ -42,8 +42,11 @@ def current() -> Aside | None:
     return running if isinstance(running, Aside) else None
 
 
-def resume(asides: Sequence[Aside]) -> None:
-    """Let calls go on, soon, on their loop's thread; from any thread. They belong to one loop."""
+def resume(asides: Sequence[Aside], *, here: bool = False) -> None:
+    """Let calls go on: at once, if `here` is their loop's thread, else soon, there. They belong to one loop."""
+    if here:
+        _go_on(asides)
+        return
     try:
         asides[0].loop.call_soon_threadsafe(_go_on, asides)
     except RuntimeError:
