@@ -235,7 +235,7 @@ class EmbeddedEngine:
             settings["relay"] = f"127.0.0.1:{inbox.port}"
         environ = {BY_NAME[name].variable: value for name, value in settings.items()}
         inner = {BY_NAME["relay"].variable} if self.inbox else ()
-        self._root = Root(self.data, environ, self._events, inner)
+        self._root = Root(self.data, environ, self._events, inner, self._executor.in_loop)
         self._tasks.append(asyncio.create_task(self._write_events()))
         self._stack.callback(self._root.close)
         if self.part is not Part.DOORS:
@@ -323,13 +323,18 @@ class EmbeddedEngine:
                 at_once=at_once,
                 run=self._executor.run,
                 log=self._log,
-                before=self.data.tables.refresh if self.part is Part.WORKERS else None,
+                before=self._look if self.part is Part.WORKERS else None,
             )
             self._workers.append(worker)
             self._tasks.append(asyncio.create_task(worker.run()))
         for work, interval_s in ((to_sweep, sweep_interval_s), (self._expire, _EXPIRE_EVERY_S)):
             self._tasks.append(asyncio.create_task(repeat(work, interval_s, self._executor, self._log)))
         self._stack.push_async_callback(for_deliver.transport.close)  # type: ignore[attr-defined]
+
+    def _look(self, items: Sequence[Received]) -> None:
+        """See what another process has written for these."""
+        self.data.tables.refresh()
+        self.data.spool.read_ahead([item.job.key.queue_id for item in items if item.job])
 
     async def _write_events(self) -> None:
         while True:

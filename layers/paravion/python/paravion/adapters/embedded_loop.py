@@ -15,13 +15,14 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from greenlet import getcurrent, greenlet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -82,6 +83,12 @@ class LoopExecutor(ThreadPoolExecutor):
             if getattr(work, "__module__", None) in self._quick and _runs_here(self._loop):
                 return self.run(partial(work, *given, **fn.keywords))
         return super().submit(fn, *args, **kwargs)
+
+    async def in_loop(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call as asyncio.to_thread does, without its wrapping where the call is quick."""
+        if getattr(function, "__module__", None) in self._quick:
+            return await self.run(partial(function, *args, **kwargs))
+        return await asyncio.to_thread(function, *args, **kwargs)
 
     def run(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Run a quick call now, as far as it comes without waiting; on the loop's thread only."""

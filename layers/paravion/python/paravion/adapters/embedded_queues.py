@@ -69,7 +69,12 @@ CREATE TABLE IF NOT EXISTS item (
     visible_at REAL NOT NULL, PRIMARY KEY (queue, id)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS last_item (one INTEGER PRIMARY KEY CHECK (one = 1), id INTEGER NOT NULL);
-INSERT OR IGNORE INTO last_item SELECT 1, COALESCE(MAX(id), 0) FROM item
+INSERT OR IGNORE INTO last_item VALUES (1, 0);
+UPDATE last_item SET id = MAX(
+    id,
+    COALESCE((SELECT MAX(id) FROM item WHERE queue = 0), 0), COALESCE((SELECT MAX(id) FROM item WHERE queue = 1), 0),
+    COALESCE((SELECT MAX(id) FROM item WHERE queue = 2), 0), COALESCE((SELECT MAX(id) FROM item WHERE queue = 3), 0)
+)
 """
 
 
