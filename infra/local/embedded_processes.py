@@ -155,8 +155,8 @@ class EmbeddedProcesses:
             # Ends what a crash left, while nobody works on the directory.
             EmbeddedData(folder, time.time, lock=self._lock).close()
             self._links = socket.socketpair()
-            self._begin(Part.WORKERS)
-            told = self._begin(Part.DOORS)
+            begun = [self._begin(part) for part in (Part.DOORS, Part.WORKERS)]
+            told, _ = (child.wait_ready() for child in begun)
         except BaseException:
             self.stop()
             raise
@@ -188,14 +188,16 @@ class EmbeddedProcesses:
         """Give the children's process numbers."""
         return {part.value: child.process.pid for part, child in self._children.items()}
 
-    def _begin(self, part: Part) -> dict[str, Any]:
-        link = self._links[part is Part.WORKERS]
-        with self._guard:
-            if self._stopping.is_set():
-                return {}
-            child = _Child(part, self.options, link=link, log=self._log.fileno(), lock=self._lock)
-            self._children[part] = child
-        return child.wait_ready()
+    def _begin(self, part: Part) -> _Child:
+        child = _Child(
+            part,
+            self.options,
+            link=self._links[part is Part.WORKERS],
+            log=self._log.fileno(),
+            lock=self._lock,
+        )
+        self._children[part] = child
+        return child
 
     def _stay(self, told: dict[str, Any]) -> None:
         """Have the doors come back where they are, whichever ports the system chose."""
@@ -224,7 +226,11 @@ class EmbeddedProcesses:
                 if self._stopping.wait(_PAUSE_S if len(deaths) > 1 else 0):
                     return
                 try:
-                    self._begin(part)
+                    with self._guard:
+                        if self._stopping.is_set():
+                            return
+                        child = self._begin(part)
+                    child.wait_ready()
                 except (OSError, DataUnavailable, Misconfigured) as exc:
                     says = f"the {part.value} process could not be started: {exc}"
                 else:

@@ -107,7 +107,8 @@ def with_exim(sink_port: int) -> Iterator[Server]:
 
 def _family(pid: int) -> list[int]:
     """Give a process and its children that live."""
-    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+    found = " ".join(file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/children"))
+    return [pid, *map(int, found.split())]
 
 
 def _cpu_s(pid: int) -> float:
