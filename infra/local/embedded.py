@@ -233,8 +233,11 @@ class EmbeddedEngine:
             await inbox.start()
             self._stack.push_async_callback(inbox.stop)
             settings["relay"] = f"127.0.0.1:{inbox.port}"
+        inner = {BY_NAME["relay"].variable} if self.inbox else set()
+        if not settings.get("public_url"):
+            settings["public_url"] = self.api_url
+            inner.add(BY_NAME["public_url"].variable)
         environ = {BY_NAME[name].variable: value for name, value in settings.items()}
-        inner = {BY_NAME["relay"].variable} if self.inbox else ()
         self._root = Root(self.data, environ, self._events, inner, self._executor.in_loop)
         self._tasks.append(asyncio.create_task(self._write_events()))
         self._stack.callback(self._root.close)

@@ -88,8 +88,9 @@ class DirectApi:
         name = ""
         told = False
         try:
-            name = self._principal(authorization).access_key
-            submission = _submission(name, fields, content)
+            principal = self._principal(authorization)
+            name = principal.access_key
+            submission = _submission(principal, fields, content)
             told = True
             receipt: Receipt = submit(submission, self._deps)
         except Rejected as rejected:
@@ -137,7 +138,7 @@ class DirectApi:
 _QUEUED: Final = replies.of_status(status.QUEUED)
 
 
-def _submission(principal: str, fields: Mapping[str, Any], content: bytes) -> Submission:
+def _submission(principal: Principal, fields: Mapping[str, Any], content: bytes) -> Submission:
     rest = dict(fields)
     recipients = tuple(
         Recipient(item)
@@ -145,7 +146,9 @@ def _submission(principal: str, fields: Mapping[str, Any], content: bytes) -> Su
         else Recipient(item["forward_path"], tuple(item.get("notify", ())), item.get("orcpt", ""))
         for item in rest.pop("recipients")
     )
-    return Submission(principal=principal, recipients=recipients, content=content, **rest)
+    return Submission(
+        principal=principal.access_key, tenant=principal.tenant, recipients=recipients, content=content, **rest
+    )
 
 
 def _refusal(rejected: Rejected) -> Answer:

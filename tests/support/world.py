@@ -148,6 +148,7 @@ class World:
         self.targets = memory.MemoryTargets(targets)
         self.identities = memory.MemoryIdentities()
         self.secrets = memory.MemorySecrets()
+        self.records = memory.MemoryRecords()
         self.tables = memory.MemoryTables()
         self.hosts = memory.MemoryHosts(lambda: self.now)
         self.suppression = memory.MemorySuppression()
@@ -184,6 +185,7 @@ class World:
             event_log=self.event_log,
             clock=clock,
             entropy=lambda octets: next(serial).to_bytes(octets, "big"),
+            records=self.records,
         )
         spool, queues, ledger = ports("deliver")
         self.for_deliver = DeliverDeps(

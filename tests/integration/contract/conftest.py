@@ -26,6 +26,7 @@ from paravion.adapters import memory
 from paravion.adapters.dynamodb_hosts import DynamoHosts
 from paravion.adapters.dynamodb_identities import DynamoIdentities
 from paravion.adapters.dynamodb_ledger import DynamoLedger
+from paravion.adapters.dynamodb_records import DynamoRecords
 from paravion.adapters.dynamodb_suppression import DynamoSuppression
 from paravion.adapters.dynamodb_tables import DynamoTables
 from paravion.adapters.dynamodb_tls_policies import DynamoTlsPolicies
@@ -141,6 +142,16 @@ def identities(engine: str, data: Any) -> Any:
     if engine == "memory":
         return memory.MemoryIdentities()
     return DynamoIdentities(boto3.client("dynamodb"), TABLE, cache_s=0.0, clock=time.monotonic)
+
+
+@pytest.fixture
+def records(engine: str, data: Any) -> Any:
+    """ports.Records, without a cache."""
+    if data:
+        return data.records
+    if engine == "memory":
+        return memory.MemoryRecords()
+    return DynamoRecords(boto3.client("dynamodb"), TABLE, cache_s=0.0, clock=time.monotonic, sleep=time.sleep)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from paravion.adapters.memory import (
     MemoryHosts,
     MemoryIdentities,
     MemoryLedger,
+    MemoryRecords,
     MemorySecrets,
     MemorySpool,
     MemorySuppression,
@@ -61,6 +62,7 @@ class World:
         self.put_credential(operator=False)
         self.event_log = MemoryEventLog()
         self.uploads = MemoryUploads()
+        self.records = MemoryRecords()
         self.tables = MemoryTables()
         self.transcripts = MemoryTranscripts()
         self.suppression = MemorySuppression()
@@ -96,7 +98,7 @@ class World:
             self.tables, self.hosts, self.suppression, self.uploads,
             lambda domain: NextHop(domain, (MxHost(f"mx.{domain}"),)),
             lambda name: self.txt.get(name, []), self.event_log, self.clock, lambda: "t0ken",
-            fixed_private_key, self.transcripts,
+            fixed_private_key, self.transcripts, records=self.records,
         )  # fmt: skip
 
     def submit(self, submission):

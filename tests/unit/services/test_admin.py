@@ -12,6 +12,7 @@ from paravion.adapters.memory import (
     MemoryHosts,
     MemoryIdentities,
     MemoryLedger,
+    MemoryRecords,
     MemorySecrets,
     MemorySpool,
     MemorySuppression,
@@ -42,6 +43,7 @@ def deps():
         MemoryTables(), MemoryHosts(lambda: 100.0), MemorySuppression(), MemoryUploads(),
         lambda domain: NextHop(domain, ()), lambda name: [], MemoryEventLog(),
         lambda: 100.0, lambda: "t0ken", fixed_private_key,
+        records=MemoryRecords(),
     )  # fmt: skip
 
 

@@ -109,3 +109,21 @@ def test_a_credential_that_cannot_be_read_is_our_fault(text):
     secrets.put(f"credentials/{KEY}", text)
     with pytest.raises(Misconfigured, match=f"credentials/{KEY}"):
         ask(basic(), secrets)
+
+
+@pytest.mark.parametrize("tenant", ["a b", "a/b", "x" * 65, 7, None], ids=repr)
+def test_a_tenant_that_could_be_another_kind_is_a_broken_credential(tenant):
+    """It stands before the kind of every record, with a slash."""
+    with pytest.raises(Misconfigured, match="tenant"):
+        ask(basic(), secrets_with(tenant=tenant))
+
+
+def test_a_credential_is_of_its_tenant():
+    """Only the stored credential says so."""
+    assert Principal(KEY, tenant="acme") == ask(basic(), secrets_with(tenant="acme"))
+
+
+def test_records_of_a_tenant_are_of_a_kind_of_their_own():
+    """None has the names that all had before there were tenants."""
+    assert Principal("A").kind("template") == "template"
+    assert Principal("A", tenant="acme").kind("template") == "@acme/template"

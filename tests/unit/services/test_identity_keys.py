@@ -12,6 +12,7 @@ from paravion.adapters.memory import (
     MemoryHosts,
     MemoryIdentities,
     MemoryLedger,
+    MemoryRecords,
     MemorySecrets,
     MemorySpool,
     MemorySuppression,
@@ -40,6 +41,7 @@ class House:
             MemoryTables(), MemoryHosts(lambda: 100.0), MemorySuppression(), MemoryUploads(),
             lambda domain: NextHop(domain, ()),
             lambda name: self.txt.get(name, []), MemoryEventLog(), lambda: self.now, lambda: "t0ken", fixed_private_key,
+            records=MemoryRecords(),
         )  # fmt: skip
 
     def ring(self):

@@ -26,6 +26,7 @@ from paravion import settings
 from paravion.adapters.dns_look_ups import look_up_next_hop, look_up_txt
 from paravion.adapters.dynamodb_identities import CACHE_S, DynamoIdentities
 from paravion.adapters.dynamodb_ledger import DynamoLedger
+from paravion.adapters.dynamodb_records import DynamoRecords
 from paravion.adapters.dynamodb_suppression import DynamoSuppression
 from paravion.adapters.dynamodb_tables import DynamoTables
 from paravion.adapters.event_log import PowertoolsEventLog
@@ -113,6 +114,7 @@ def validate() -> ValidateDeps:
         event_log=PowertoolsEventLog("validate", own.log_level),
         clock=time.time,
         entropy=secrets.token_bytes,
+        records=_records(dynamodb, own.ledger),
     )
 
 
@@ -260,6 +262,7 @@ def admin() -> AdminDeps:
         hosts=_hosts(dynamodb, own.ledger),
         suppression=_suppression(dynamodb, own.ledger, cache_s=0.0),
         uploads=S3Uploads(s3, s3, own.spool, time.time),
+        records=_records(dynamodb, own.ledger, cache_s=0.0),
         next_hop=look_up_next_hop,
         resolver_txt=look_up_txt,
         event_log=PowertoolsEventLog("admin", own.log_level),
@@ -341,6 +344,10 @@ def _hosts(dynamodb: Any, table: str) -> DynamoHosts:
 
 def _tables(dynamodb: Any, table: str, *, cache_s: float = CACHE_S) -> DynamoTables:
     return DynamoTables(dynamodb, table, cache_s=cache_s, clock=time.monotonic, sleep=time.sleep)
+
+
+def _records(dynamodb: Any, table: str, *, cache_s: float = CACHE_S) -> DynamoRecords:
+    return DynamoRecords(dynamodb, table, cache_s=cache_s, clock=time.monotonic, sleep=time.sleep)
 
 
 def _suppression(dynamodb: Any, table: str, *, cache_s: float = CACHE_S) -> DynamoSuppression:

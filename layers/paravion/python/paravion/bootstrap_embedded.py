@@ -99,6 +99,7 @@ class Root:
             event_log=self._event_log("validate", own.log_level),
             clock=time.time,
             entropy=secrets.token_bytes,
+            records=data.records,
         )
 
     def deliver(self) -> DeliverDeps:
@@ -220,6 +221,7 @@ class Root:
             hosts=data.hosts,
             suppression=data.suppression,
             uploads=data.uploads,
+            records=data.records,
             next_hop=look_up_next_hop,
             resolver_txt=look_up_txt,
             event_log=self._event_log("admin", own.log_level),

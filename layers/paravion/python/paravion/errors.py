@@ -10,6 +10,7 @@ The exceptions of broken machinery; never the outcome of a delivery.
     │   └── SecretsUnavailable
     ├── SpoolMissing        an object that must exist does not
     ├── SpoolConflict       an object that must be new exists with other content
+    ├── RecordTooLarge      a record is more than the store holds
     └── ClaimLost           somebody else changed the job since we read it
 
 A refused submission is `domain.status.Rejected`, which the domain itself raises.
@@ -63,6 +64,10 @@ class SpoolMissing(MailError):
 
 class SpoolConflict(MailError):
     """The key is taken by other content: spooled objects are immutable."""
+
+
+class RecordTooLarge(MailError):
+    """More than the store holds in one record: the caller must make it smaller."""
 
 
 class ClaimLost(MailError):

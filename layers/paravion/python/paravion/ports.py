@@ -9,7 +9,7 @@ Transport and Targets live on the delivery loop. Failures of the outside are `er
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
@@ -488,6 +488,70 @@ class Identities(Protocol):
 
     def all(self, limit: int, after: str = "") -> list[Identity]:
         """Up to `limit` in order of name, after `after`. Raises LedgerUnavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """
+    One named thing that a user made: a template, a configuration set, a contact.
+
+    Attributes:
+        kind: What it is, e.g. `template`; letters, digits, `-` and `/`.
+        name: Unique within its kind, 1 to 512 characters.
+        value: A JSON object.
+        version: 1 when made, one more with each change.
+    """
+
+    kind: str
+    name: str
+    value: Mapping[str, Any]
+    version: int
+
+
+class Records(Protocol):
+    """
+    Things that users make and change and that mail reads, kept for ever, each as one JSON object.
+
+    An implementation for the mail's road may answer `get` and `get_all` from what it read up to a minute ago,
+    absences too.
+    """
+
+    def get(self, kind: str, name: str) -> Record | None:
+        """Read one. Raises LedgerUnavailable."""
+        ...
+
+    def get_all(self, kind: str, names: Sequence[str]) -> dict[str, Record]:
+        """Read several, by name; those that are not there are left out. Raises LedgerUnavailable."""
+        ...
+
+    def put(self, kind: str, name: str, value: Mapping[str, Any], *, version: int | None = None) -> Record | None:
+        """
+        Make or replace one.
+
+        Args:
+            version: Only if this is its version, 0: only if there is none. None: whatever is there.
+
+        Returns:
+            What is there now; None: the version was another, and nothing was changed.
+
+        Raises:
+            LedgerUnavailable
+            RecordTooLarge: Nothing was changed.
+        """
+        ...
+
+    def delete(self, kind: str, name: str) -> bool:
+        """Remove one; False: there was none. Raises LedgerUnavailable."""
+        ...
+
+    def page(self, kind: str, limit: int, after: str = "") -> list[Record]:
+        """
+        Give up to `limit` in the order of their names' UTF-8 octets, those after `after`; fewer only at the end.
+
+        Raises:
+            LedgerUnavailable
+        """
         ...
 
 

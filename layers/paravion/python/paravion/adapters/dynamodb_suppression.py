@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from paravion.adapters.aws_errors import as_unavailable, error_code
+from paravion.adapters.dynamodb_batch import get_items
 from paravion.domain.ids import shard_of
 from paravion.domain.suppression import Reason, Suppressed, read_reasons
 from paravion.errors import LedgerUnavailable
@@ -30,7 +31,6 @@ _SHARDS: Final = 8
 """Not to be changed once there are entries: they would be looked for elsewhere."""
 
 _REASONS: Final = {"pk": {"S": "suppression"}, "sk": {"S": "reasons"}}
-_GET_BATCH: Final = 100
 _WRITE_BATCH: Final = 25
 _TRIES: Final = 6
 _READ_AT_ONCE: Final = 100
@@ -74,11 +74,13 @@ class DynamoSuppression:
         """See ports.Suppression."""
         keys = [_key(address) for address in dict.fromkeys(addresses)]
         found: dict[str, Suppressed] = {}
-        for first in range(0, len(keys), _GET_BATCH):
-            for item in self._get(keys[first : first + _GET_BATCH]):
-                entry = _entry(item)
-                if not entry.is_expired(now):
-                    found[entry.address] = entry
+        consistent = not self._cache_s
+        for item in get_items(
+            self._client, self._table, keys, what="suppression", consistent=consistent, sleep=self._sleep
+        ):
+            entry = _entry(item)
+            if not entry.is_expired(now):
+                found[entry.address] = entry
         return found
 
     def put(self, entry: Suppressed, *, unless_newer: bool = False) -> bool:
@@ -162,20 +164,6 @@ class DynamoSuppression:
             self._client.put_item(
                 TableName=self._table, Item={**_REASONS, "reasons": {"S": json.dumps([str(r) for r in reasons])}}
             )
-
-    def _get(self, keys: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = []
-        left = keys
-        for n in range(_TRIES):
-            request: Any = {self._table: {"Keys": left, "ConsistentRead": not self._cache_s}}
-            with as_unavailable(LedgerUnavailable, "suppression"):
-                answer: Any = self._client.batch_get_item(RequestItems=request)
-            items += answer["Responses"].get(self._table, [])
-            left = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
-            if not left:
-                return items
-            self._sleep(0.05 * 2**n)
-        raise LedgerUnavailable("suppression: reads are put off")
 
     def _query(self, shard: int, start: str, limit: int) -> tuple[list[dict[str, Any]], str]:
         """Read on in one shard; the address to go on after is "" at its end."""

@@ -21,6 +21,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from paravion.adapters.aws_errors import as_unavailable
+from paravion.adapters.dynamodb_batch import get_items
 from paravion.domain import table_pages
 from paravion.errors import LedgerUnavailable
 from paravion.ports import TableInfo
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _POINTER: Final = {"pk": {"S": "tables"}, "sk": {"S": "current"}}
-_GET_BATCH: Final = 25  # pages of a call: 100 are allowed, but 16 MB is the most that comes back
+_GET_BATCH: Final = 25  # pages in memory at once
 _WRITE_BATCH: Final = 25
 _TRIES: Final = 10
 _KEPT_PAGES: Final = 128
@@ -205,8 +206,8 @@ class DynamoTables:
             if page is not None:
                 found[number] = page
         missing = [number for number in numbers if number not in found]
-        for first in range(0, len(missing), _GET_BATCH):
-            found |= self._fetch(kind, info.generation, missing[first : first + _GET_BATCH])
+        if missing:
+            found |= self._fetch(kind, info.generation, missing)
         if any(number not in found for number in numbers):
             return None
         if keep and self._cache_s:
@@ -217,18 +218,9 @@ class DynamoTables:
         return found
 
     def _fetch(self, kind: str, generation: str, numbers: list[int]) -> dict[int, dict[str, str]]:
-        found: dict[int, dict[str, str]] = {}
-        left = [_page_key(kind, generation, number) for number in numbers]
-        for _ in range(_TRIES):
-            request: Any = {self._table: {"Keys": left, "ConsistentRead": True}}
-            with as_unavailable(LedgerUnavailable, f"table {kind}"):
-                answer: Any = self._client.batch_get_item(RequestItems=request)
-            for item in answer["Responses"].get(self._table, []):
-                found[int(item["sk"]["S"])] = json.loads(item["entries"]["S"])
-            left = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
-            if not left:
-                return found
-        raise LedgerUnavailable(f"table {kind}: reads are put off")
+        keys = [_page_key(kind, generation, number) for number in numbers]
+        items = get_items(self._client, self._table, keys, what=f"table {kind}", consistent=True, sleep=self._sleep)
+        return {int(item["sk"]["S"]): json.loads(item["entries"]["S"]) for item in items}
 
 
 def _page_key(kind: str, generation: str, number: int) -> dict[str, Any]:

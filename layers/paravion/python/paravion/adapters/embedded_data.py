@@ -31,6 +31,7 @@ from paravion.adapters.embedded_identities import EmbeddedIdentities
 from paravion.adapters.embedded_ledger import EmbeddedLedger
 from paravion.adapters.embedded_lock import DataUnavailable, lock_folder
 from paravion.adapters.embedded_queues import EmbeddedQueues
+from paravion.adapters.embedded_records import EmbeddedRecords
 from paravion.adapters.embedded_resume import resume
 from paravion.adapters.embedded_secrets import EmbeddedSecrets
 from paravion.adapters.embedded_spool import EmbeddedSpool
@@ -103,6 +104,7 @@ class EmbeddedData:
             self._stack.append(self.queues.close)
             self.ledger = EmbeddedLedger(self.database)
             self.identities = EmbeddedIdentities(self.database)
+            self.records = EmbeddedRecords(self.database)
             self.tables = EmbeddedTables(self.database, writes=part is not Part.WORKERS)
             self.hosts = EmbeddedHosts(self.database, clock)
             self.suppression = EmbeddedSuppression(self.database)

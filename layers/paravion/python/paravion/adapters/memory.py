@@ -6,11 +6,12 @@ Not durable and for one process; each class is safe for threads where its port i
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain import queue, table_pages
 from paravion.domain.mta_sts import StsFault
@@ -22,7 +23,7 @@ from paravion.domain.target_verdict import taken
 from paravion.domain.tls_facts import TlsResult
 from paravion.domain.tls_policy import NO_DANE, DaneFinding
 from paravion.errors import ClaimLost, SpoolConflict, SpoolMissing
-from paravion.ports import Identity, QueueName, SuppressionPage, TableInfo, UploadTicket
+from paravion.ports import Identity, QueueName, Record, SuppressionPage, TableInfo, UploadTicket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
@@ -298,6 +299,39 @@ class MemoryIdentities:
     def all(self, limit: int, after: str = "") -> list[Identity]:
         """See ports.Identities."""
         return [self.items[name] for name in sorted(self.items) if name > after][:limit]
+
+
+class MemoryRecords:
+    """Records in a dictionary; values go through JSON, as they do elsewhere."""
+
+    def __init__(self) -> None:
+        self.items: dict[tuple[str, str], tuple[str, int]] = {}
+
+    def get(self, kind: str, name: str) -> Record | None:
+        """See ports.Records."""
+        found = self.items.get((kind, name))
+        return Record(kind, name, json.loads(found[0]), found[1]) if found else None
+
+    def get_all(self, kind: str, names: Sequence[str]) -> dict[str, Record]:
+        """See ports.Records."""
+        return {name: record for name in names if (record := self.get(kind, name)) is not None}
+
+    def put(self, kind: str, name: str, value: Mapping[str, Any], *, version: int | None = None) -> Record | None:
+        """See ports.Records."""
+        current = self.items.get((kind, name), ("", 0))[1]
+        if version is not None and version != current:
+            return None
+        self.items[kind, name] = (json.dumps(value), current + 1)
+        return self.get(kind, name)
+
+    def delete(self, kind: str, name: str) -> bool:
+        """See ports.Records."""
+        return self.items.pop((kind, name), None) is not None
+
+    def page(self, kind: str, limit: int, after: str = "") -> list[Record]:
+        """See ports.Records."""
+        names = sorted((name for of, name in self.items if of == kind and name > after), key=str.encode)
+        return list(self.get_all(kind, names[:limit]).values())
 
 
 class MemoryTables:

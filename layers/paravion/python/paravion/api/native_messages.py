@@ -143,6 +143,7 @@ def _submission(form: _Form, key: str, call: Call[ValidateDeps]) -> Submission:
         raise Rejected(NOT_FOUND, f"configuration set {values['configuration_set']} does not exist")
     return Submission(
         principal=call.principal.access_key,
+        tenant=call.principal.tenant,
         door=_choice(values, "door", _DOORS) or "http",
         reverse_path=reverse_path,
         recipients=form.recipients,

@@ -145,6 +145,7 @@ def send(
     return call.send(
         Submission(
             principal=call.principal.access_key,
+            tenant=call.principal.tenant,
             door=door,
             reverse_path=reverse_path,
             recipients=recipients,

@@ -83,6 +83,7 @@ class Envelope:
         kind: "mail" for what somebody submitted, "dsn" for a report of ours, "double-bounce" for a
             report about a report; decides who hears of its failure (services/bounce.py).
         submitter: The credential's id, or "paravion" for our own reports.
+        tenant: The submitter's (domain/tenant.py).
         door: "ses-v2", "ses-v1", "http", "smtp", "sendmail" or "bounce".
         configuration_set: Its name, or "".
         tags: Name and value pairs of the caller.
@@ -116,6 +117,7 @@ class Envelope:
     tls_required: bool = False
     arrivals: Arrivals | None = None
     quarantine: str = ""
+    tenant: str = ""
 
     @property
     def df_id(self) -> str:

@@ -20,6 +20,7 @@ class Submission:
 
     Attributes:
         principal: The authenticated credential's id.
+        tenant: The credential's (domain/tenant.py): whose configuration set and templates are meant.
         door: "ses-v2", "ses-v1", "http", "smtp" or "sendmail".
         reverse_path: Without angle brackets; "" for null; None: take it from the header (Sender, else From).
         recipients: As given by the door, unchecked, in its order.
@@ -32,6 +33,8 @@ class Submission:
         aliasing: Expand virtual users and aliases; sendmail's -n says no. A recipient with a backslash before it,
             as in `\root@example.org`, is not looked up in them either.
         tls_required: It must not leave us in clear.
+        contact_list, topic: Whose mail it is (services/list_management.py); "" for none.
+        endpoint: Base URL under which the caller reached us, "" if the door does not know.
         client: What stands in the Received field's from clause, printable ASCII, e.g. `[192.0.2.7]`.
     """
 
@@ -53,6 +56,10 @@ class Submission:
     protocol: str = ""
     aliasing: bool = True
     tls_required: bool = False
+    tenant: str = ""
+    contact_list: str = ""
+    topic: str = ""
+    endpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

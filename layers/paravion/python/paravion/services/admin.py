@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Hosts,
         Identities,
         Ledger,
+        Records,
         Secrets,
         Spool,
         Suppression,
@@ -88,6 +89,7 @@ class AdminDeps:
     new_token: Callable[[], str]
     new_private_key: Callable[[str], bytes]
     transcripts: Transcripts | None = None
+    records: Records = field(kw_only=True)
     settings_given: Mapping[str, str] = field(default_factory=dict)
 
 

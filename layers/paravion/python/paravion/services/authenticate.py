@@ -1,9 +1,10 @@
 """
 Who asks: SigV4 with a credential's secret key, or HTTP Basic with the SES SMTP password derived from it.
 
-A credential is the secret `credentials/<access key>`, JSON `{"secret_key", "enabled", "operator"}`;
-`operator` (absent: false) lets it see every message, not only its own. The Basic password is the one of the
-setting credential_region and no other region's: one credential, one password.
+A credential is the secret `credentials/<access key>`, JSON `{"secret_key", "enabled", "operator", "tenant"}`.
+`operator` (absent: false) lets it see every message, not only its own; `tenant` (absent: "") says whose things it
+uses. The Basic password is the one of the setting credential_region and no other region's: one credential, one
+password.
 
 An unknown key costs the same work as a known one. For Basic an unknown key, a wrong password and a disabled
 credential are one error; SigV4 tells an unknown or disabled key from a wrong signature, as AWS does.
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 from paravion.domain import sigv4
 from paravion.domain.ses_smtp_password import smtp_password
 from paravion.domain.status import ACCESS_DENIED, AUTH_INVALID, Rejected
+from paravion.domain.tenant import record_kind
 from paravion.errors import Misconfigured
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 _ACCESS_KEY: Final = re.compile(r"[A-Za-z0-9_-]{4,128}", re.ASCII)
 """What may stand in a secret's name; dots and slashes would name other secrets."""
 
+_TENANT: Final = re.compile(r"[A-Za-z0-9_-]{0,64}", re.ASCII)
 _NOBODYS_SECRET: Final = "nobody has this secret key; it makes an unknown key cost what a known one does"  # noqa: S105 (the opposite of one)
 _UNKNOWN_KEY: Final = "The security token included in the request is invalid."
 
@@ -42,10 +45,16 @@ class Principal:
 
     Attributes:
         is_operator: May see what others submitted.
+        tenant: Whose things it uses (domain/tenant.py).
     """
 
     access_key: str
     is_operator: bool = False
+    tenant: str = ""
+
+    def kind(self, kind: str) -> str:
+        """Give the kind under which its tenant's records of one sort are kept."""
+        return record_kind(self.tenant, kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +122,11 @@ def _credential(access_key: str, secrets: Secrets) -> _Credential | None:
     try:
         fields = json.loads(text)
         secret_key, enabled, operator = fields["secret_key"], fields.get("enabled", True), fields.get("operator", False)
+        tenant = fields.get("tenant", "")
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise Misconfigured([f"secret {name}: no credential in it"]) from exc
     if not (isinstance(secret_key, str) and secret_key and isinstance(enabled, bool) and isinstance(operator, bool)):
         raise Misconfigured([f"secret {name}: secret_key must be text, enabled and operator true or false"])
-    return _Credential(secret_key, Principal(access_key, operator)) if enabled else None
+    if not (isinstance(tenant, str) and _TENANT.fullmatch(tenant)):
+        raise Misconfigured([f"secret {name}: tenant must be up to 64 letters, digits, '-' and '_'"])
+    return _Credential(secret_key, Principal(access_key, operator, tenant)) if enabled else None

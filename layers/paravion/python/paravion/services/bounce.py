@@ -225,6 +225,7 @@ def _send_report(
             smtputf8=not own_header.isascii(),
             kind=kind,
             submitter=envelope.submitter,
+            tenant=envelope.tenant,
             door="bounce",
             digest=report_id,
             body_id="" if own_id == report_id else report_id,

@@ -12,7 +12,7 @@ RFC: 5321 4.1.1 (paths), 6409 (what a submission server may mend), 5322 3.6 (wha
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
@@ -55,9 +55,10 @@ if TYPE_CHECKING:
     from paravion.domain.dkim import SigningKey
     from paravion.domain.expand import Group
     from paravion.domain.message import Message
-    from paravion.ports import EventLog, Identities, Secrets, Tables, Uploads
+    from paravion.ports import EventLog, Identities, Records, Secrets, Tables, Uploads
     from paravion.services.commit import CommitDeps
     from paravion.services.expand import Expanded
+    from paravion.services.list_management import Managed
     from paravion.settings import ValidateSettings
 
 HOPS_MAX: Final = 100
@@ -87,6 +88,7 @@ class ValidateDeps:
     event_log: EventLog
     clock: Callable[[], float]
     entropy: Callable[[int], bytes]
+    records: Records = field(kw_only=True)
 
 
 def submit(submission: Submission, deps: ValidateDeps) -> Receipt:
@@ -118,6 +120,12 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
     given, unaliased = _recipients(submission, message, settings.max_recipients_count)
     queue_id = _queue_id(submission, deps)
     digest = _digest(submission, given_path, given, unaliased)
+    managed: Managed | None = None
+    if submission.contact_list:
+        from paravion.services import list_management  # only mail of contact lists
+
+        managed = list_management.manage(submission, message, given, queue_id, deps)
+        message, given = managed.message, managed.recipients
     table_settings = _table_settings(settings)
     keys: tuple[SigningKey, ...] = ()
     try:
@@ -140,6 +148,8 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
             discarded = {"queue_id": queue_id, "reverse_path": given_path, "recipients": expanded.found.discarded}
             deps.event_log.emit("Discard", discarded)
     envelope, count, repeated = kept
+    if managed is not None:
+        list_management.remember(managed, submission, deps)
     receipt = Receipt(envelope.queue_id, count, repeated)
     deps.event_log.emit(
         "Reception",
@@ -209,6 +219,7 @@ def _keep(
             ret=submission.ret if is_from_sender else "",
             envid=submission.envid if is_from_sender else "",
             submitter=submission.principal,
+            tenant=submission.tenant,
             door=submission.door,
             configuration_set=submission.configuration_set,
             tags=submission.tags,
@@ -262,6 +273,13 @@ def _with_control_fields(submission: Submission, message: Message) -> Submission
         raise Rejected(BAD_REQUEST, f"header field {controls.unsupported[0]} is not supported")
     if controls.configuration_set:
         raise Rejected(BAD_REQUEST, f"configuration set {controls.configuration_set} does not exist")
+    if controls.list_options:
+        from paravion.domain.contacts import read_options
+
+        names = read_options(controls.list_options)
+        if submission.contact_list and names != (submission.contact_list, submission.topic):
+            raise Rejected(BAD_REQUEST, "ListManagementOptions and X-SES-LIST-MANAGEMENT-OPTIONS contradict each other")
+        submission = replace(submission, contact_list=names[0], topic=names[1])
     return replace(submission, tags=(*submission.tags, *controls.tags))
 
 
@@ -381,4 +399,6 @@ def _digest(
         told.update(b"\0\\" + path.encode())
     if submission.tls_required:
         told.update(b"\0tls")
+    if submission.contact_list:
+        told.update(f"\0list {submission.contact_list} {submission.topic}".encode())
     return told.hexdigest()
