@@ -193,6 +193,7 @@ class EmbeddedEngine:
         self._running = False
         self._run(self._close())
         self.data.database.run_on(None)
+        self._loop.call_soon_threadsafe(self._executor.release)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
