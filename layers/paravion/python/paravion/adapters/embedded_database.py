@@ -517,9 +517,10 @@ class _Checkpoints:
                 done, at = self._database.groups, time.monotonic()
                 # A disk that is full or fails is met, and told, by whoever writes.
                 with contextlib.suppress(sqlite3.Error):
-                    self._checkpoint()
+                    self.make()
 
-    def _checkpoint(self) -> None:
+    def make(self) -> None:
+        """Make one now. Raises sqlite3.Error."""
         database = self._database
         connection = database._open()  # noqa: SLF001 (two halves of one thing)
         try:
