@@ -6,6 +6,7 @@ The spool on one machine: small qf and df in the database, large ones in files.
     key              `qf/<queue id>` or `df/<queue id>`
     kept_at          seconds since the epoch
     octets           the content; NULL: it lies in the file of the same name, `qf/ab/<queue id>`
+    crc              CRC-32 of the content, wherever it lies; NULL: not known
 
 What fits is not written by itself: it waits in memory and is written by the next group of the database, so that
 a mail's envelope, body and jobs are one transaction and one fsync (docs/decisions.md has the figures). Nothing was
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import zlib
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -46,7 +48,9 @@ PIECE_OCTETS: Final = 1 << 20
 RETENTION_S: Final = 16 * 86_400
 """As the deployed spool's lifecycle rules (template.yaml)."""
 
-_SCHEMA: Final = "CREATE TABLE IF NOT EXISTS object (key TEXT PRIMARY KEY, kept_at REAL NOT NULL, octets BLOB)"
+_SCHEMA: Final = (
+    "CREATE TABLE IF NOT EXISTS object (key TEXT PRIMARY KEY, kept_at REAL NOT NULL, octets BLOB, crc INTEGER)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class _Pending:
 
     octets: bytes | None
     kept_at: float
+    crc: int
 
 
 class EmbeddedSpool:
@@ -80,6 +85,8 @@ class EmbeddedSpool:
         self._recent_octets = 0
         self._lock = threading.Lock()
         database.define(_SCHEMA)
+        if not database.read(SpoolUnavailable, "SELECT 1 FROM pragma_table_info('object') WHERE name = 'crc'"):
+            database.define("ALTER TABLE object ADD COLUMN crc INTEGER")
         database.with_prelude(self._write_pending)
 
     def put_body(self, queue_id: str, octets: bytes) -> None:
@@ -177,7 +184,7 @@ class EmbeddedSpool:
     def _put(self, key: str, octets: bytes) -> bool:
         """Keep an object, or say that the key is taken."""
         if len(octets) <= self._inline_octets:
-            return self._add(key, _Pending(bytes(octets), self._clock()))
+            return self._add(key, _Pending(bytes(octets), self._clock(), zlib.crc32(octets)))
         if self._is_taken(key):
             return False
         path = self._path(key)
@@ -186,7 +193,7 @@ class EmbeddedSpool:
             temporary = embedded_files.write_temporary(path.parent, octets)
         except OSError as exc:
             raise SpoolUnavailable(f"{key}: {exc.strerror}") from exc
-        return self._add(key, _Pending(None, self._clock()), temporary)
+        return self._add(key, _Pending(None, self._clock(), zlib.crc32(octets)), temporary)
 
     def _add(self, key: str, pending: _Pending, temporary: Path | None = None) -> bool:
         with self._lock:
@@ -252,8 +259,8 @@ class EmbeddedSpool:
             items = list(self._pending.items())
         # OR IGNORE: a commit that failed may have been written all the same, with these octets.
         connection.executemany(
-            "INSERT OR IGNORE INTO object VALUES (?, ?, ?)",
-            [(key, pending.kept_at, pending.octets) for key, pending in items],
+            "INSERT OR IGNORE INTO object (key, kept_at, octets, crc) VALUES (?, ?, ?, ?)",
+            [(key, pending.kept_at, pending.octets, pending.crc) for key, pending in items],
         )
 
         def committed() -> None:
