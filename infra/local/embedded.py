@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from infra.local.embedded_processes import EmbeddedProcesses
-
     from paravion.domain.queue import Received
 
 T = TypeVar("T")

@@ -32,12 +32,13 @@ from infra.local.options import parse_address
 from paravion.adapters.embedded_data import EmbeddedData, Part
 from paravion.adapters.embedded_files import make_folder
 from paravion.adapters.embedded_lock import DataUnavailable, lock_folder
+from paravion.adapters.json_event_log import JsonEventLog
 from paravion.errors import Misconfigured
 
 if TYPE_CHECKING:
-    from infra.local.options import Options
+    from infra.local.options import Address, Options
 
-STOP_S: Final = 12.0
+STOP_S: Final = 14.0
 """How long a child may take to stop: its own grace twice, and a little."""
 
 DEATHS: Final = 5
@@ -59,7 +60,7 @@ class _Child:
         # glibc gives each read's 256 KiB back to the kernel else, and asks for them anew with the next.
         environ = {"MALLOC_MMAP_THRESHOLD_": str(1 << 20), "MALLOC_TRIM_THRESHOLD_": str(4 << 20)}
         try:
-            self.process = subprocess.Popen(
+            self.process = subprocess.Popen(  # noqa: S603 (our own module)
                 words,
                 stdin=subprocess.PIPE,
                 stdout=log,
@@ -201,13 +202,17 @@ class EmbeddedProcesses:
 
     def _stay(self, told: dict[str, Any]) -> None:
         """Have the doors come back where they are, whichever ports the system chose."""
-        places = {"api": told["api"].removeprefix("http://"), "smtp": told["smtp"], "smtps": told["smtps"]}
-        ports = {name: parse_address(place)[1] for name, place in places.items() if place}
-        hosts = {name: getattr(self.options, name)[0] for name in ports}
-        self.options = replace(self.options, **{name: (hosts[name], port) for name, port in ports.items()})
+        given = self.options
+        self.options = replace(
+            given,
+            api=_at(given.api, told["api"].removeprefix("http://")),
+            smtp=_at(given.smtp, told["smtp"]),
+            smtps=_at(given.smtps, told["smtps"]),
+        )
 
     def _watch(self, part: Part) -> None:
         deaths: deque[float] = deque(maxlen=DEATHS)
+        events = JsonEventLog("up", "INFO", self._log, time.time)
         while True:
             status = self._children[part].process.wait()
             if self._stopping.is_set():
@@ -222,7 +227,7 @@ class EmbeddedProcesses:
                     self.failed = f"{says}, too often"
                     return
                 deaths.append(time.monotonic())
-                print(f"paravion up: {says}; starting it again", file=sys.stderr, flush=True)
+                events.emit("Fault", {"stage": "up", "process": part.value, "error": f"{says}; starting it again"})
                 if self._stopping.wait(_PAUSE_S if len(deaths) > 1 else 0):
                     return
                 try:
@@ -235,3 +240,8 @@ class EmbeddedProcesses:
                     says = f"the {part.value} process could not be started: {exc}"
                 else:
                     break
+
+
+def _at(address: Address, place: str | None) -> Address:
+    """Give an address with the port that it got."""
+    return (address[0], parse_address(place)[1]) if place else address

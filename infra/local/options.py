@@ -145,28 +145,28 @@ def read_options(
     if chosen["engine"] == "moto":
         for name in sorted(EMBEDDED_ONLY & {word.partition("=")[0] for word in assignments}):
             found.add(f"--set {name}: the moto engine has no such limit", in_words=True)
-    if chosen["processes"] == "2" and chosen["engine"] == "moto":
-        found.add(f"{origins['processes']} 2: the moto engine has one", in_words=origins["processes"].startswith("--"))
-    elif chosen["processes"] == "2" and chosen["relay"] == "inbox":
-        problem = "the inbox is kept in one process; give --relay"
-        found.add(f"{origins['processes']} 2: {problem}", in_words=origins["processes"].startswith("--"))
     if chosen["secret_key"] == DEFAULTS["secret_key"]:
         for name, (host, _) in addresses.items():
             if not _is_loopback(host):
                 problem = f"{origins[name]} {host}: others can reach it, and everybody knows the default secret key"
                 found.add(f"{problem}: give --access-key and --secret-key", in_words=origins[name].startswith("--"))
+    processes = _processes(chosen, origins, found)
     if found.lines:
         raise BadOptions(found.lines, in_words=found.in_words)
     rest = {name: value for name, value in chosen.items() if name not in {*_ADDRESSES, "processes"}}
-    processes = _processes(chosen)
     return Options(template, processes=processes, settings=settings, **addresses, **rest)  # type: ignore[arg-type]  # by name, see above
 
 
-def _processes(chosen: Mapping[str, str]) -> int:
-    """The inbox is kept in memory, where the one process that shows it also catches it."""
-    if chosen["processes"] != "auto":
-        return int(chosen["processes"])
-    return 2 if chosen["engine"] == "embedded" and chosen["relay"] != "inbox" and (os.cpu_count() or 1) > 1 else 1
+def _processes(chosen: Mapping[str, str], origins: Mapping[str, str], found: _Problems) -> int:
+    """Give how many. The inbox is kept in memory, where the one process that shows it also catches it."""
+    why_one = "the moto engine has one" if chosen["engine"] == "moto" else ""
+    if not why_one and chosen["relay"] == "inbox":
+        why_one = "the inbox is kept in one process; give --relay"
+    if chosen["processes"] == "2" and why_one:
+        found.add(f"{origins['processes']} 2: {why_one}", in_words=origins["processes"].startswith("--"))
+    if chosen["processes"] == "auto":
+        return 1 if why_one or (os.cpu_count() or 1) == 1 else 2
+    return 2 if chosen["processes"] == "2" else 1
 
 
 def _is_loopback(host: str) -> bool:

@@ -240,7 +240,13 @@ def run(plan: Plan, folder: Path) -> Verdict:
     )  # fmt: skip
     assert sink.stdout is not None
     disk = Disk(folder / "disk")
-    engine = Engine(disk.folder / "data", f"127.0.0.1:{int(sink.stdout.readline())}", plan.settings(), folder / "said", plan.processes)
+    engine = Engine(
+        disk.folder / "data",
+        f"127.0.0.1:{int(sink.stdout.readline())}",
+        plan.settings(),
+        folder / "said",
+        plan.processes,
+    )
     lives, submitted = Lives(), Submitted()
     gate = _Gate(plan.mails)
     clients = [

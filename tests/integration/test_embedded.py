@@ -371,7 +371,10 @@ def test_two_parts_work_on_one_directory(tmp_path: Path) -> None:
     """What the doors' process writes the workers' finds, in order, tables included; each leaves the other's alone."""
     clock = Clock()
     EmbeddedData(tmp_path, clock).close()
-    with EmbeddedData(tmp_path, clock, part=Part.DOORS) as doors, EmbeddedData(tmp_path, clock, part=Part.WORKERS) as workers:
+    with (
+        EmbeddedData(tmp_path, clock, part=Part.DOORS) as doors,
+        EmbeddedData(tmp_path, clock, part=Part.WORKERS) as workers,
+    ):
         for n in range(3):
             doors.spool.put_body(f"q{n}", b"body")
             doors.queues.send(QueueName.DELIVERY, [_job(n)])

@@ -241,7 +241,7 @@ def test_part_that_dies_is_started_again(tmp_path: Path, sink: tuple[Inbox, str]
     inbox.wait(lambda mails: len(mails) == 2, PATIENCE_S)
     after = up.parts()
     assert not set(before.values()) & set(after.values())
-    said = up.end(signal.SIGKILL)
+    said = up.end(signal.SIGKILL)  # the log, too
     _wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in after.values()))
     assert [said.count(f"the {part} process ended with status -9; starting it again") for part in before] == [1, 1]
     with EmbeddedData(tmp_path / "data", time.time) as data:

@@ -86,8 +86,7 @@ def _flip(folder: Path, key: str) -> None:
     """Change the last octet of an object, where no format notices."""
     _execute(
         folder,
-        "UPDATE object SET octets = CAST(SUBSTR(octets, 1, LENGTH(octets) - 1) || x'21' AS BLOB)"
-        f" WHERE key = '{key}'",
+        f"UPDATE object SET octets = CAST(SUBSTR(octets, 1, LENGTH(octets) - 1) || x'21' AS BLOB) WHERE key = '{key}'",
     )
 
 

@@ -60,9 +60,9 @@ def _sync_names(path: Path, copy: Path, synced: dict[int, bytes]) -> None:
             new = copy.parent / "new"
             new.write_bytes(synced.get(entry.inode(), b""))
             new.replace(copy / entry.name)
-    for name in os.listdir(copy):
-        if name not in there:
-            (copy / name).unlink()
+    for kept in list(copy.iterdir()):
+        if kept.name not in there:
+            kept.unlink()
 
 
 def cut(folder: Path, shadow: Path, draws: random.Random) -> int:
@@ -74,7 +74,7 @@ def cut(folder: Path, shadow: Path, draws: random.Random) -> int:
     rest = rest[: draws.randint(0, len(rest))]
     with (shadow / LOG).open("ab") as file:
         for page in rest:
-            file.write(page if draws.random() < 0.5 else bytes(len(page)))  # noqa: PLR2004 (a coin)
+            file.write(page if draws.random() < 0.5 else bytes(len(page)))
     shutil.rmtree(folder)
     shadow.rename(folder)
     return len(log) - kept

@@ -140,6 +140,7 @@ class Database:
         self._must_empty = False
         self._stack = contextlib.ExitStack()
         self._gate = -1
+        self._own_gate = threading.Lock()
         self.groups = self.syncs = 0
         try:
             if shared:
@@ -207,9 +208,7 @@ class Database:
             self._orders.put(change)
         changed.acquire()
 
-    def write(
-        self, work: Callable[[sqlite3.Connection], T], failure: type[Unavailable], *, durable: bool = True
-    ) -> T:
+    def write(self, work: Callable[[sqlite3.Connection], T], failure: type[Unavailable], *, durable: bool = True) -> T:
         """
         Run a function in the next group, and give its result once that is on the disk.
 
@@ -331,15 +330,17 @@ class Database:
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
-        """Be the one process that writes."""
-        if self._gate < 0:
-            yield
-            return
-        fcntl.flock(self._gate, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(self._gate, fcntl.LOCK_UN)
+        """Be the one thread, of all processes, that writes."""
+        # A lock of a file is all of the process's.
+        with self._own_gate:
+            if self._gate < 0:
+                yield
+                return
+            fcntl.flock(self._gate, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.flock(self._gate, fcntl.LOCK_UN)
 
     # -- whose turn it is
 
@@ -489,7 +490,7 @@ class Database:
     def _empty_log(self) -> None:
         """After an fsync that failed: write all pages of the log elsewhere before anything is added to it."""
         if self._must_empty:
-            (busy, *_), = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            ((busy, *_),) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             if busy:
                 raise sqlite3.OperationalError("the log could not be emptied after an fsync that failed")
             self._must_empty = False

@@ -60,7 +60,6 @@ class EmbeddedLedger:
 
     def claim(self, job: Job, *, token: str, lease_until: float) -> JobRecord:
         """See ports.Ledger."""
-
         first = queue.claimed(None, job, token=token, lease_until=lease_until)
         row = _row(first)
 
