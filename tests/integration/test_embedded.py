@@ -416,14 +416,23 @@ def test_what_a_power_cut_may_take_costs_no_fsync(data: EmbeddedData) -> None:
     assert data.database.syncs == before + 1
 
 
-def test_long_log_is_copied_while_others_write(data: EmbeddedData) -> None:
-    """Its pages go where they belong, and it begins anew."""
-    for n in range(5):
-        data.queues.send(QueueName.DELIVERY, [_job(n)])
-    assert data.database._checkpoints is not None
-    data.database._checkpoints.make()
-    assert data.database._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1:] != (0, 0)
-    assert data.queues.depth(QueueName.DELIVERY)["visible"] == 5
+def test_long_log_begins_anew(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pages go where they belong, whoever writes meanwhile, and the next write begins it anew."""
+    monkeypatch.setattr("paravion.adapters.embedded_database._LOG_PAGES", 10)
+    EmbeddedData(tmp_path, clock).close()
+    with (
+        EmbeddedData(tmp_path, clock, part=Part.DOORS) as doors,
+        EmbeddedData(tmp_path, clock, part=Part.WORKERS) as workers,
+    ):
+        for n in range(50):
+            doors.queues.send(QueueName.DELIVERY, [_job(n)])
+        assert doors.database._checkpoints is None
+        assert workers.database._checkpoints is not None
+        workers.database._checkpoints.make()
+        doors.queues.send(QueueName.DELIVERY, [_job(50)])
+        _, pages, copied = workers.database._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        assert pages == copied < 10
+        assert workers.queues.depth(QueueName.DELIVERY)["visible"] == 51
 
 
 def test_lock_waits_for_the_children_of_a_dead_process(tmp_path: Path) -> None:

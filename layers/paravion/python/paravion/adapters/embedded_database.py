@@ -60,10 +60,10 @@ _GATHER_ROUNDS: Final = 4
 CHECKPOINT_S: Final = 1.0
 """How often it is looked whether the log is long enough for a checkpoint: each costs a few fsyncs and its pages."""
 
-_CHECKPOINT_GROUPS: Final = 300
+_CHECKPOINT_GROUPS: Final = 20
 _CHECKPOINT_SELDOM_S: Final = 60.0
-_LOG_PAGES: Final = 8000
-"""A longer log (32 MB) is emptied while nobody may write."""
+_LOG_PAGES: Final = 4000
+"""A longer log (16 MB) is emptied while nobody may write."""
 
 _CACHE_KIB: Final = 32 * 1024
 
@@ -525,9 +525,9 @@ class _Checkpoints:
         database = self._database
         connection = database._open()  # noqa: SLF001 (two halves of one thing)
         try:
-            _, pages, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            if pages > _LOG_PAGES and copied < pages:
-                # A log that is copied whole begins anew with the next write.
+            _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if pages > _LOG_PAGES:
+                # A log that is copied whole begins anew with the next write; others have written meanwhile.
                 with database._turn():  # noqa: SLF001
                     connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         finally:
