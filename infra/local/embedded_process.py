@@ -8,6 +8,7 @@ is what a crash leaves.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import io
 import json
 import os
@@ -31,6 +32,7 @@ STOP: Final = b"s"
 
 EX_SOFTWARE: Final = 70
 _PIECE_OCTETS: Final = 4096
+_PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 
 class Ends(NamedTuple):
@@ -87,6 +89,7 @@ def main() -> int:
     """Run until the parent says stop, or a signal does."""
     part = Part(sys.argv[1])
     ends = Ends(*map(int, sys.argv[2:]))
+    _end_with_parent()
     options = decode_options(sys.stdin.buffer.read())
     # A terminal's Ctrl-C goes to all: the parent says in which order to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -106,6 +109,12 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     engine.stop()
     return 0
+
+
+def _end_with_parent() -> None:
+    """Have Linux kill us with the parent; elsewhere, and if it is dead by now, the lifeline tells."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def _told(number: int, frame: FrameType | None) -> None:  # noqa: ARG001

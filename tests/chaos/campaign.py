@@ -46,6 +46,9 @@ _ALL: Final = 0.4
 """How often a kill takes the parent, where there are parts."""
 
 _DEATHS: Final = 4
+_BEGIN_S: Final = 0.2
+"""A process takes longer than this to begin, and a busy sink less to tell what a dead one had sent."""
+
 _DISK_OCTETS: Final = 256 << 20
 _LEFT_BY_KILLS: Final = frozenset({"file-orphan"})
 """Findings of fsck that a kill may leave: a large body whose mail was promised to nobody."""
@@ -330,7 +333,7 @@ def _submit(plan: Plan, door: str, places: dict[str, str], gate: _Gate, submitte
 
 
 def _live(engine: Engine, lives: Lives, *, wait: bool = True) -> None:
-    lives.started.append(time.time())
+    lives.started.append(time.time() + _BEGIN_S)
     engine.start()
     if wait:
         engine.wait_ready()
@@ -343,8 +346,7 @@ def _kill(engine: Engine, lives: Lives, draws: random.Random) -> None:
     lives.kinds[part or "all"] += 1
     if part == "workers":
         lives.killed.append(at)
-        # The new one has not begun to send, and what the dead one had sent has been taken.
-        lives.started.append(time.time())
+        lives.started.append(time.time() + _BEGIN_S)
     elif not part:
         engine.end(signal.SIGKILL)
         lives.killed.append(time.time())
