@@ -62,3 +62,15 @@ def test_paths_named_in_documents_exist(page: Path) -> None:
         assert (ROOT / name).exists(), name
     for name in re.findall(r"`((?:domain|services|adapters|api|cli)/\w+\.py)`", page.read_text()):
         assert (ROOT / "layers/paravion/python/paravion" / name).exists(), name
+
+
+def test_every_native_operation_is_documented() -> None:
+    """docs/credentials.md names each that a scope can name, with its route, and no other."""
+    from paravion.api import admin_doors  # noqa: F401 (registers its operations)
+    from paravion.api.native_admin import ADMIN_DOOR
+    from paravion.api.native_messages import VALIDATE_DOOR
+
+    page = (ROOT / "docs" / "credentials.md").read_text()
+    told = set(re.findall(r"^\| `(\S+)` \| `(\S+) (\S+)` \|$", page, re.MULTILINE))
+    operations = {**ADMIN_DOOR.operations, **VALIDATE_DOOR.operations}
+    assert {(name, *route) for name, route in operations.items()} == told

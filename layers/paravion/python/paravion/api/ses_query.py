@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl
 
 from paravion.api.http_event import RETRY_AFTER_S, HttpAnswer
 from paravion.api.ses_faults import SesFault, error_form, not_offered
-from paravion.api.ses_model import SES_V1
+from paravion.api.ses_model import SES_V1, action_name
 from paravion.api.ses_shapes import ShapeError, check, from_text
 from paravion.domain.status import BAD_REQUEST, UNKNOWN_OPERATION, Rejected
 
@@ -78,6 +78,7 @@ class SesV1Door:
         function = SES_V1.function(action)
         if function is None:
             raise not_offered(action)
+        call.require(action_name(action))
         given: dict[str, Any] = {}
         try:
             if model.input_shape is not None:

@@ -91,7 +91,7 @@ SIGNATURE_INVALID: Final = _row("signature_invalid", 535, "7.8", 403, "Signature
                                 "The request signature does not match")  # fmt: skip
 REQUEST_EXPIRED: Final = _row("request_expired", 535, "7.8", 403, "RequestExpired", 77,
                               "The request's time is too far from ours")  # fmt: skip
-ACCESS_DENIED: Final = _row("access_denied", 550, "7.1", 403, "AccessDeniedException", 77, "Not allowed")
+ACCESS_DENIED: Final = _row("access_denied", 554, "7.1", 403, "AccessDeniedException", 77, "Access denied")
 RELAY_DENIED: Final = _row("relay_denied", 550, "7.1", 403, "MessageRejected", 77, "Sender is not verified")
 NOT_ALIGNED: Final = _row("not_aligned", 550, "7.26", 403, "MessageRejected", 77,
                           "From is not aligned with any authenticated domain")  # fmt: skip

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from paravion.domain.credential import ANYTHING, Scope
+
 if TYPE_CHECKING:
     from paravion.domain.envelope import Recipient
 
@@ -33,6 +35,7 @@ class Submission:
         aliasing: Expand virtual users and aliases; sendmail's -n says no. A recipient with a backslash before it,
             as in `\root@example.org`, is not looked up in them either.
         tls_required: It must not leave us in clear.
+        scope: The credential's: whom it may send as.
         contact_list, topic: Whose mail it is (services/list_management.py); "" for none.
         endpoint: Base URL under which the caller reached us, "" if the door does not know.
         client: What stands in the Received field's from clause, printable ASCII, e.g. `[192.0.2.7]`.
@@ -57,6 +60,7 @@ class Submission:
     aliasing: bool = True
     tls_required: bool = False
     tenant: str = ""
+    scope: Scope = ANYTHING
     contact_list: str = ""
     topic: str = ""
     endpoint: str = ""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain import dkim_keys
 from paravion.domain.address import shown
+from paravion.domain.credential import as_fields, read_credential
 from paravion.domain.export_file import KINDS
 from paravion.domain.status import BAD_REQUEST, Rejected
 from paravion.domain.suppression import Reason
@@ -89,13 +90,7 @@ def credential_fields(text: str) -> dict[str, Any]:
     Raises:
         ValueError: It is none.
     """
-    try:
-        found = {"enabled": True, "operator": False, **json.loads(text)}
-    except TypeError as exc:
-        raise ValueError("no credential") from exc
-    if set(found) != {"secret_key", "enabled", "operator"}:
-        raise ValueError("no credential")
-    return found
+    return as_fields(read_credential(text))
 
 
 def _settings(_after: str, deps: AdminDeps, _secrets: bool) -> Page:

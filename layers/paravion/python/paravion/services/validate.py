@@ -44,6 +44,7 @@ from paravion.domain.status import (
 )
 from paravion.domain.submission import Receipt, Submission
 from paravion.errors import SpoolMissing
+from paravion.services.authorise import require_sender
 from paravion.services.commit import enqueue
 from paravion.services.expand import TableSettings, apply_tables
 from paravion.services.signing import Signer, check_alignment, hash_to_sign, signed
@@ -130,7 +131,7 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
     keys: tuple[SigningKey, ...] = ()
     try:
         expanded = apply_tables(submission, message, given_path, given, deps.tables, table_settings, unaliased)
-        _check_identity(expanded.reverse_path, expanded.message, deps)
+        _check_identity(submission, expanded.reverse_path, expanded.message, deps)
         keys = _signing_keys(expanded.reverse_path, expanded.message, deps)
         kept = _keep(submission, expanded, given, queue_id, digest, keys, deps)
     except Rejected as exc:
@@ -325,11 +326,16 @@ def _recipients(
     return tuple(found.values()), frozenset(unaliased)
 
 
-def _check_identity(reverse_path: str, message: Message, deps: ValidateDeps) -> None:
-    """Deny by default: the reverse-path and every From and Sender address must belong to an identity."""
-    if deps.settings.identity_check == "off":
+def _check_identity(submission: Submission, reverse_path: str, message: Message, deps: ValidateDeps) -> None:
+    """Deny by default: all of reverse-path, From and Sender must be the credential's to use, and of an identity."""
+    is_scoped = submission.scope.identities is not None
+    if deps.settings.identity_check == "off" and not is_scoped:
         return
     addresses = [*([reverse_path] if reverse_path else []), *responsible_addresses(message)]
+    if is_scoped:
+        require_sender(submission.principal, submission.scope, addresses)
+    if deps.settings.identity_check == "off":
+        return
     missing = sorted({address for address in addresses if not _may_send(address, deps)})
     if missing:
         raise Rejected(
