@@ -26,7 +26,7 @@ BODIES = {
 TABLE = {"files": [{"name": "a", "content": ""}]}
 ROUTES = sorted(
     (method, "/" + "/".join(template))
-    for method, template, _, _ in native_admin.ADMIN_DOOR._routes
+    for method, template, *_ in native_admin.ADMIN_DOOR._routes
     if (method, "/" + "/".join(template)) not in FOR_EVERYBODY
 )
 

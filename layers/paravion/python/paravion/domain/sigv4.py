@@ -8,7 +8,8 @@ Takes the Authorization header and the presigned query form. What SES does with 
   UNSIGNED-PAYLOAD and the streaming forms, which belong to S3, are refused.
 - `host` must be signed. Behind a proxy that puts another Host in its place, X-Forwarded-Host is tried as well: the
   client signed that one, and a header that anybody may set proves nothing without the secret key.
-- The request's time is `X-Amz-Date`, at most 5 minutes from ours; a presigned request is good from 5 minutes before its date until `X-Amz-Expires` after it.
+- The request's time is `X-Amz-Date`, at most 5 minutes from ours; a presigned request is good from 5 minutes
+  before its date until `X-Amz-Expires` after it.
 - Session tokens are refused: there is nobody here who issues them.
 - A gateway may hand over the path percent-decoded (API Gateway's rawPath): the path is tried as given and, if
   that fails, encoded again. A query is tried in AWS's form and, unless it carries the signature, as given.
