@@ -37,7 +37,6 @@ class _Route(NamedTuple):
     resource: Resource
     operations: tuple[str, ...]
     is_open: bool
-    asks_itself: bool
 
 
 def native_operation(function: str) -> str:
@@ -60,7 +59,6 @@ class NativeDoor:
         *,
         is_open: bool = False,
         operations: tuple[str, ...] | None = None,
-        asks_itself: bool = False,
     ) -> Callable[[Resource], Resource]:
         """
         Register the function for a method and a path such as `/v1/messages/{queue_id}`.
@@ -69,12 +67,12 @@ class NativeDoor:
         see it, so that an encoded slash is one.
         With `is_open`, anybody may ask. A credential's scope knows the route by `operations`, of which one must be
         allowed, the first one being its own; by default that is the function's name, `native:ShowQueue` for show_queue.
-        (): it is open to every credential. With `asks_itself` the function calls `call.require`.
+        (): it is open to every credential.
         """
 
         def register(resource: Resource) -> Resource:
             names = (native_operation(resource.__name__),) if operations is None else operations
-            self._routes.append(_Route(method, template.split("/")[1:], resource, names, is_open, asks_itself))
+            self._routes.append(_Route(method, template.split("/")[1:], resource, names, is_open))
             return resource
 
         return register
@@ -103,7 +101,7 @@ class NativeDoor:
         if found is None:
             raise Rejected(UNKNOWN_OPERATION, f"no {call.request.method} {shown(call.request.path)}")
         route, labels = found
-        if not (route.is_open or route.asks_itself):
+        if not route.is_open:
             call.require(*route.operations)
         return route.resource(call, labels)
 

@@ -63,7 +63,7 @@ class _Form(NamedTuple):
     upload_id: str
 
 
-@VALIDATE_DOOR.route("POST", "/v1/messages", operations=(SUBMIT,), asks_itself=True)
+@VALIDATE_DOOR.route("POST", "/v1/messages", operations=(SUBMIT, SMTP))
 def submit_message(call: Call[ValidateDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
     """Take one message. Raises Rejected, Unavailable."""
     form = _rfc822_form(call) if call.request.content_type == "message/rfc822" else _json_form(call)
