@@ -10,6 +10,7 @@ from tests.unit.api.test_native import asked
 
 FOR_EVERYBODY = {
     ("GET", "/v1/health"), ("GET", "/v1/credentials/self"), ("GET", "/v1/queue"), ("GET", "/v1/identities"),
+    ("GET", "/unsubscribe/{token}"), ("POST", "/unsubscribe/{token}"),
     ("GET", "/v1/messages/{queue_id}"), ("GET", "/v1/messages/{queue_id}/transcript"),
     ("GET", "/v1/identities/{name}"), ("GET", "/v1/suppression-reasons"),
 }  # fmt: skip

@@ -12,7 +12,9 @@ from paravion.api import (  # noqa: F401 (register their operations)
     native_tables,
     native_webhooks,
     ses_v2_admin,
+    ses_v2_contacts,
     ses_v2_suppression,
+    unsubscribe_pages,
 )
 from paravion.api.native_admin import ADMIN_DOOR
 from paravion.api.ses_rest_json import SesV2Door

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         Uploads,
     )
     from paravion.services.authenticate import Principal
+    from paravion.services.unsubscription import SubscriptionChange
     from paravion.settings import AdminSettings
 
 QUEUED: Final = "queued"
@@ -70,6 +71,7 @@ class AdminDeps:
         new_token: An unguessable text of letters and digits, anew at each call.
         new_private_key: A private key for a DKIM algorithm, anew at each call.
         transcripts: Where what was said in attempts is kept; None: nowhere.
+        on_subscription: Is told what somebody changed by a mail's unsubscribe link; None: nobody is.
         settings_given: Settings that are not as they are by default, as text by name; an export tells them.
     """
 
@@ -91,6 +93,7 @@ class AdminDeps:
     transcripts: Transcripts | None = None
     records: Records = field(kw_only=True)
     settings_given: Mapping[str, str] = field(default_factory=dict)
+    on_subscription: Callable[[SubscriptionChange], None] | None = None
 
 
 def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from paravion.domain.status import BAD_MESSAGE, NOT_FOUND, UNSUBSCRIBED, Rejecte
 from paravion.domain.suppression import looked_up_as
 from paravion.domain.tenant import record_kind
 from paravion.errors import Misconfigured, RecordTooLarge, Unavailable
+from paravion.services import unsubscribe_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -166,13 +167,9 @@ def _url(link: unsubscribe.Link, submission: Submission, deps: ListDeps) -> str:
     base = deps.settings.public_url or submission.endpoint
     if not base:
         raise Misconfigured(["PARAVION_PUBLIC_URL is not set, and this door does not know it"])
-    text = deps.secrets.get(unsubscribe.SECRET)
-    if text is None:
+    keys = unsubscribe_keys.read(deps.secrets)
+    if not keys:
         raise Misconfigured([f"secret {unsubscribe.SECRET}: missing; POST /v1/unsubscribe/rotation makes it"])
-    try:
-        keys = unsubscribe.read_keys(text)
-    except ValueError as exc:
-        raise Misconfigured([f"secret {unsubscribe.SECRET}: {exc}"]) from exc
     return base.rstrip("/") + unsubscribe.PATH + unsubscribe.make_token(link, keys)
 
 
