@@ -120,8 +120,8 @@ def test_a_tenant_that_could_be_another_kind_is_a_broken_credential(tenant):
 
 
 def test_a_credential_is_of_its_tenant():
-    """Only the stored credential says so; and it may send as nobody until its scope says whom."""
-    assert Principal(KEY, tenant="acme", scope=Scope(())) == ask(basic(), secrets_with(tenant="acme"))
+    """Only the stored credential says so, and what its scope is."""
+    assert Principal(KEY, tenant="acme") == ask(basic(), secrets_with(tenant="acme"))
     scope = {"identities": ["acme.example"], "operations": ["smtp"]}
     assert Principal(KEY, tenant="acme", scope=Scope(("acme.example",), ("smtp",))) == ask(
         basic(), secrets_with(tenant="acme", scope=scope)

@@ -289,8 +289,6 @@ def _create(arguments: argparse.Namespace) -> int:
     print(f"secret key    {made['secret_key']}")
     print(f"SMTP password {made['smtp_password']}")
     print("The SMTP user is the access key. These are shown only now.", file=sys.stderr)
-    if arguments.tenant and scope.identities is None:
-        print("A tenant's key may send as nobody until --identity says whom (docs/credentials.md).", file=sys.stderr)
     return EX_OK
 
 

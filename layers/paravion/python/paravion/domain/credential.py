@@ -9,8 +9,7 @@ What a credential is and what it may do, as its secret `credentials/<access key>
     created_at   seconds since the epoch (default 0, not known)
 
 Deny by default: of a scope that names operations (or identities) everything else is refused, and an empty list
-allows nothing. A tenant's credential without identities may send as nobody, for identities are the whole
-installation's and it is not told which are its own.
+allows nothing.
 
 Next: services/authenticate.py reads it, services/authorise.py holds requests to it.
 """

@@ -81,11 +81,8 @@ def authenticate(request: sigv4.SignedRequest, secrets: Secrets, *, now: float, 
 
 
 def principal_of(access_key: str, credential: Credential) -> Principal:
-    """Give whom a credential stands for; a tenant's may send as nobody unless it says otherwise."""
-    scope = credential.scope
-    if credential.tenant and scope.identities is None:
-        scope = Scope((), scope.operations)
-    return Principal(access_key, credential.operator, credential.tenant, scope)
+    """Give whom a credential stands for."""
+    return Principal(access_key, credential.operator, credential.tenant, credential.scope)
 
 
 def require_operator(principal: Principal, what: str) -> None:

@@ -16,12 +16,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from paravion.domain.address import shown
+from paravion.domain.message import responsible_addresses
 from paravion.domain.status import ACCESS_DENIED, Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from paravion.domain.credential import Scope
+    from paravion.domain.message import Message
+    from paravion.domain.submission import Submission
     from paravion.services.authenticate import Principal
 
 ACCOUNT: Final = "000000000000"
@@ -46,19 +48,22 @@ def require(principal: Principal, operations: Sequence[str]) -> None:
         raise _denied(principal.access_key, operations[0], f"arn:aws:ses:us-east-1:{ACCOUNT}:*")
 
 
-def require_sender(access_key: str, scope: Scope, addresses: Iterable[str]) -> None:
+def require_sender(submission: Submission, reverse_path: str, message: Message) -> None:
     """
-    Hold back a mail from an address that its credential may not send as.
+    Hold back a mail from an address that its credential may not send as: reverse-path (but null), From and Sender.
 
     Args:
-        addresses: Reverse-path (not null), From and Sender.
+        reverse_path, message: As they will be sent.
 
     Raises:
-        Rejected: access_denied, in SES's words, naming the first.
+        Rejected: access_denied, in SES's words, naming the first; sender_syntax.
     """
-    for address in addresses:
-        if not scope.may_use(address):
-            raise _denied(access_key, SENDING, f"arn:aws:ses:us-east-1:{ACCOUNT}:identity/{shown(address, 320)}")
+    if submission.scope.identities is None:
+        return
+    for address in (*([reverse_path] if reverse_path else []), *responsible_addresses(message)):
+        if not submission.scope.may_use(address):
+            resource = f"arn:aws:ses:us-east-1:{ACCOUNT}:identity/{shown(address, 320)}"
+            raise _denied(submission.principal, SENDING, resource)
 
 
 def _denied(access_key: str, operation: str, resource: str) -> Rejected:

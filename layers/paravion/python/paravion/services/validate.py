@@ -131,7 +131,8 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
     keys: tuple[SigningKey, ...] = ()
     try:
         expanded = apply_tables(submission, message, given_path, given, deps.tables, table_settings, unaliased)
-        _check_identity(submission, expanded.reverse_path, expanded.message, deps)
+        require_sender(submission, expanded.reverse_path, expanded.message)
+        _check_identity(expanded.reverse_path, expanded.message, deps)
         keys = _signing_keys(expanded.reverse_path, expanded.message, deps)
         kept = _keep(submission, expanded, given, queue_id, digest, keys, deps)
     except Rejected as exc:
@@ -326,16 +327,11 @@ def _recipients(
     return tuple(found.values()), frozenset(unaliased)
 
 
-def _check_identity(submission: Submission, reverse_path: str, message: Message, deps: ValidateDeps) -> None:
-    """Deny by default: all of reverse-path, From and Sender must be the credential's to use, and of an identity."""
-    is_scoped = submission.scope.identities is not None
-    if deps.settings.identity_check == "off" and not is_scoped:
-        return
-    addresses = [*([reverse_path] if reverse_path else []), *responsible_addresses(message)]
-    if is_scoped:
-        require_sender(submission.principal, submission.scope, addresses)
+def _check_identity(reverse_path: str, message: Message, deps: ValidateDeps) -> None:
+    """Deny by default: the reverse-path and every From and Sender address must belong to an identity."""
     if deps.settings.identity_check == "off":
         return
+    addresses = [*([reverse_path] if reverse_path else []), *responsible_addresses(message)]
     missing = sorted({address for address in addresses if not _may_send(address, deps)})
     if missing:
         raise Rejected(
