@@ -11,6 +11,7 @@ from paravion.api import (  # noqa: F401 (register their operations)
     native_suppression,
     native_tables,
     native_webhooks,
+    ses_custom_verification,
     ses_v2_admin,
     ses_v2_contacts,
     ses_v2_suppression,

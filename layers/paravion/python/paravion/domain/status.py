@@ -89,7 +89,15 @@ AUTH_INVALID: Final = _row("auth_invalid", 535, "7.8", 403, "InvalidClientTokenI
                            "Authentication credentials invalid")  # fmt: skip
 SIGNATURE_INVALID: Final = _row("signature_invalid", 535, "7.8", 403, "SignatureDoesNotMatch", 77,
                                 "The request signature does not match")  # fmt: skip
-REQUEST_EXPIRED: Final = _row("request_expired", 535, "7.8", 403, "RequestExpired", 77,
+REQUEST_NO_SUCH_VERIFICATION_TEMPLATE: Final = _row(
+    "no_such_verification_template", 550, "5.1", 404, "NotFoundException", 65, "No such custom verification template"
+)
+VERIFICATION_TEMPLATE_INVALID: Final = _row(
+    "verification_template_invalid", 501, "5.4", 400, "BadRequestException", 65, "Bad custom verification template"
+)
+SENDER_NOT_VERIFIED: Final = _row("sender_not_verified", 550, "7.1", 400, "BadRequestException", 77,
+                                  "Sender of the custom verification mail is not verified")  # fmt: skip
+EXPIRED: Final = _row("request_expired", 535, "7.8", 403, "RequestExpired", 77,
                               "The request's time is too far from ours")  # fmt: skip
 ACCESS_DENIED: Final = _row("access_denied", 554, "7.1", 403, "AccessDeniedException", 77, "Access denied")
 RELAY_DENIED: Final = _row("relay_denied", 550, "7.1", 403, "MessageRejected", 77, "Sender is not verified")
