@@ -74,3 +74,17 @@ def test_every_native_operation_is_documented() -> None:
     told = set(re.findall(r"^\| `(\S+)` \| `(\S+) (\S+)` \|$", page, re.MULTILINE))
     operations = {**ADMIN_DOOR.operations, **VALIDATE_DOOR.operations}
     assert {(name, *route) for name, route in operations.items()} == told
+
+
+def test_the_table_of_ses_operations_is_the_codes() -> None:
+    """docs/ses.md is made by `python -m tests.support.ses_table`; run that when this fails."""
+    from paravion.api.ses_coverage import FLEET, LATER
+    from paravion.api.ses_model import SES_V1, SES_V2
+    from tests.support.ses_table import PAGE, table
+
+    assert PAGE.read_text() == table()
+    known = {*SES_V1.model.operation_names, *SES_V2.model.operation_names}
+    reasons = {**FLEET, **LATER}
+    assert len(reasons) == len(FLEET) + len(LATER)
+    assert set() == set(reasons) - known
+    assert set() == {name for name in reasons if SES_V1.function(name) or SES_V2.function(name)}

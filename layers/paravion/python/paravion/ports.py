@@ -239,12 +239,18 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who may send: an address or a domain, and whether its owner proved it."""
+    """
+    Who may send: an address or a domain, and whether its owner proved it.
+
+    Attributes:
+        tenant: Whose it is (domain/tenant.py); a name is one tenant's alone.
+    """
 
     name: str
     verified: bool
     token: str
     created_at: float
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -551,6 +557,22 @@ class Records(Protocol):
 
         Raises:
             LedgerUnavailable
+        """
+        ...
+
+
+class Management(Protocol):
+    """The function that manages, for requests that come to another one's address: SES v1 has only one."""
+
+    def invoke(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        """
+        Let it answer a request, once; it authenticates for itself.
+
+        Args:
+            event: Of an HTTP API, payload format 2.0; what comes back is in its form, too.
+
+        Raises:
+            ManagementUnavailable, ManagementFailed: It may have done what was asked, or not.
         """
         ...
 

@@ -70,8 +70,10 @@ def refuse_unsupported(given: Mapping[str, Any], names: Iterable[str]) -> None:
 
 
 def not_offered(operation: str) -> SesFault:
-    """Refuse an operation that SES has and we have not built."""
-    return SesFault(NOT_OFFERED.ses, f"Operation {operation} is known, but not offered by paravion yet.", NOT_OFFERED)
+    """Refuse an operation that SES has and we have not, saying why."""
+    from paravion.api.ses_coverage import refusal  # seldom asked for
+
+    return SesFault(NOT_OFFERED.ses, refusal(operation), NOT_OFFERED)
 
 
 def not_found(text: str) -> SesFault:
@@ -85,7 +87,7 @@ def error_form(rejected: Rejected, names: Mapping[str, str], model_http: Mapping
 
     Args:
         rejected: What was raised.
-        names: This protocol's names for v2's.
+        names: This protocol's names for v2's, and for the taxonomy's keys where it tells apart what v2 does not.
         model_http: HTTP status by shape name, of the errors that the service model has.
     """
     if isinstance(rejected, SesFault):
@@ -93,7 +95,7 @@ def error_form(rejected: Rejected, names: Mapping[str, str], model_http: Mapping
     elif isinstance(rejected, IncompleteSignature):
         name = _INCOMPLETE
     else:
-        name = rejected.status.ses
+        name = names.get(rejected.status.key, rejected.status.ses)
     status = rejected.status
     http = model_http.get(name, status.http)
     http = _COARSER.get(http, http)

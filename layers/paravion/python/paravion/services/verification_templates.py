@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain.address import parse_mailboxes, parse_path, shown, split_address
 from paravion.domain.status import (
-    ALREADY_EXISTS,
     BAD_REQUEST,
     LIMIT_EXCEEDED,
     NO_SUCH_VERIFICATION_TEMPLATE,
     SENDER_NOT_VERIFIED,
+    VERIFICATION_TEMPLATE_EXISTS,
     VERIFICATION_TEMPLATE_INVALID,
     Rejected,
 )
@@ -49,7 +49,7 @@ def create(given: Mapping[str, Any], principal: Principal, deps: AdminDeps) -> N
     Keep a template.
 
     Raises:
-        Rejected: bad_request, verification_template_invalid, sender_not_verified, already_exists, limit_exceeded.
+        Rejected: bad_request, verification_template_invalid, sender_not_verified, verification_template_exists, limit_exceeded.
         LedgerUnavailable
     """
     name = given["TemplateName"]
@@ -62,7 +62,7 @@ def create(given: Mapping[str, Any], principal: Principal, deps: AdminDeps) -> N
     tags = {"Tags": list(given["Tags"])} if given.get("Tags") else {}
     value = {**_kept(given), **tags, "created_at": now, "updated_at": now}
     if deps.records.put(kind, name, value, version=0) is None:
-        raise Rejected(ALREADY_EXISTS, f"Custom verification email template {name} already exists.")
+        raise Rejected(VERIFICATION_TEMPLATE_EXISTS, f"Custom verification email template {name} already exists.")
 
 
 def update(given: Mapping[str, Any], principal: Principal, deps: AdminDeps) -> None:
