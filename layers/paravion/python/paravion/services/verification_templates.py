@@ -49,7 +49,8 @@ def create(given: Mapping[str, Any], principal: Principal, deps: AdminDeps) -> N
     Keep a template.
 
     Raises:
-        Rejected: bad_request, verification_template_invalid, sender_not_verified, verification_template_exists, limit_exceeded.
+        Rejected: bad_request, verification_template_invalid, sender_not_verified, verification_template_exists,
+            limit_exceeded.
         LedgerUnavailable
     """
     name = given["TemplateName"]
