@@ -92,6 +92,7 @@ def list_email_identities(given: dict[str, Any], call: Call[AdminDeps]) -> dict[
                 "VerificationStatus": _status(identity, call.deps),
             }
             for identity in page
+            if identity.tenant == call.principal.tenant
         ],
         "NextToken": base64.urlsafe_b64encode(go_on.encode()).decode() if go_on else None,
     }
