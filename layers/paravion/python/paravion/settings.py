@@ -428,12 +428,13 @@ class AdminSettings:
 
     spool: str
     ledger: str
+    delivery_queue: str
     secrets: str
     hostname: str
+    public_url: str
     log_level: str
     identity_check: str
     credential_region: str
-    public_url: str
     max_message_octets: int
     max_recipients_count: int
     max_expansion_count: int

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -121,9 +120,6 @@ class SesV1Door:
         """Give the error as SES v1 does."""
         form = error_form(rejected, {**_NAMES, **SES_V1.error_codes}, SES_V1.error_http)
         http, headers = form.http, {}
-        if form.name == "Throttling":
-            # The sender's, as SES has it: nothing that waiting a moment mends for all callers at once.
-            http, form = HTTPStatus.BAD_REQUEST, replace(form, is_senders_fault=True)
         if form.is_senders_fault:
             # "InvalidAction" and the like have no HTTP status of their own in this protocol.
             http = HTTPStatus.BAD_REQUEST if http == HTTPStatus.NOT_FOUND else http

@@ -111,10 +111,6 @@ SET_PAUSED: Final = _row("configuration_set_paused", 554, "7.1", 403, "SendingPa
                          "Sending paused for this configuration set")  # fmt: skip
 SENDING_PAUSED: Final = _row("sending_paused", 554, "7.1", 403, "SendingPausedException", 77,
                              "Sending paused for this account")  # fmt: skip
-QUOTA_EXCEEDED: Final = _row("quota_exceeded", 454, "7.1", 429, "LimitExceededException", 75,
-                             "Daily message quota exceeded")  # fmt: skip
-RATE_EXCEEDED: Final = _row("rate_exceeded", 454, "7.1", 429, "TooManyRequestsException", 75,
-                            "Maximum sending rate exceeded")  # fmt: skip
 LIMIT_EXCEEDED: Final = _row("limit_exceeded", 550, "5.3", 400, "LimitExceededException", 65,
                              "No more of these are kept")  # fmt: skip
 CHANGED_MEANWHILE: Final = _row("changed_meanwhile", 451, "5.0", 503, "ConcurrentModificationException", 75,

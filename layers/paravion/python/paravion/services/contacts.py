@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain import contacts
 from paravion.domain.address import parse_path, shown
-from paravion.domain.contacts import LISTS_KIND, NAME, OPT_OUT, TOPICS_MAX, contact_name, contacts_kind
+from paravion.domain.contacts import LISTS_KIND, NAME, OPT_OUT, TOPICS_MAX, contact_name
 from paravion.domain.status import ALREADY_EXISTS, BAD_REQUEST, LIMIT_EXCEEDED, NOT_FOUND, RATE_LIMITED, Rejected
+from paravion.domain.tenant import contacts_kind
 from paravion.services import unsubscribe_keys
 from paravion.services.record_change import change
 

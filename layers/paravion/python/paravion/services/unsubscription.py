@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain import contacts, unsubscribe
-from paravion.domain.contacts import LISTS_KIND, OPT_IN, OPT_OUT, contacts_kind
+from paravion.domain.contacts import LISTS_KIND, OPT_IN, OPT_OUT
 from paravion.domain.status import NOT_FOUND, Rejected
 from paravion.domain.suppression import looked_up_as
-from paravion.domain.tenant import record_kind
+from paravion.domain.tenant import contacts_kind, record_kind
 from paravion.errors import MailError
 from paravion.services import unsubscribe_keys
 from paravion.services.list_management import new_contact
