@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import json
 
 import pytest
 from botocore.exceptions import ClientError
 
+from paravion.api.admin_doors import ADMIN_DOORS
+from paravion.api.doors import answer
+from paravion.api.http_event import HttpRequest
 from paravion.api.ses_coverage import FLEET, LATER, refusal
 from paravion.api.ses_model import SES_V1, SES_V2
+from paravion.domain.envelope import decode_qf
 from paravion.ports import Identity
 from tests.unit.api.conftest import ACCESS_KEY, SECRET_KEY
 
@@ -116,3 +121,43 @@ def test_every_operation_that_is_not_offered_says_why(served):
     )
     assert refusal("CreateImportJob").endswith("See docs/ses.md.")
     fails("UnknownOperationException", served.client("sesv2").list_dedicated_ip_pools)
+
+
+@pytest.mark.parametrize("service", ["sesv2", "ses"])
+def test_custom_verification_mail_asks_and_leads_on(ses, served, service):
+    """In the template's words, to a page with a button; pressing it makes the identity good, and goes on from there."""
+    client = served.client(service)
+    client.create_custom_verification_email_template(**TEMPLATE)
+    send = client.send_custom_verification_email
+    sent = send(EmailAddress="New@customer.example", TemplateName="hello")["MessageId"]
+    envelope, header = decode_qf(served.spool.get_envelope(sent))
+    assert [recipient.forward_path for recipient in envelope.recipients] == ["new@customer.example"]
+    assert b"Subject: Hello\r\n" in header
+    assert b"From: Us <us@example.org>" in header
+    assert served.identities.get("new@customer.example").verified is False
+    body = served.spool.bodies[sent].replace(b"=\r\n", b"").replace(b"=3D", b"=").decode()
+    url = html.unescape(body.partition('href="')[2].partition('"')[0])
+    query = url.partition("?")[2]
+    shown = page_of(served, "GET", query=query)
+    assert (shown.status, shown.headers.get("refresh")) == (200, None)
+    assert served.identities.get("new@customer.example").verified is False
+    done = page_of(served, "POST", body=query)
+    assert (done.status, done.headers["refresh"]) == (200, "0; url=https://example.org/yes")
+    assert served.identities.get("new@customer.example").verified is True
+    bad = page_of(served, "POST", body=query.replace("token=", "token=x"))
+    assert (bad.status, bad.headers["refresh"]) == (404, "0; url=https://example.org/no")
+    v1 = service == "ses"
+    fails("CustomVerificationEmailTemplateDoesNotExist" if v1 else "NotFoundException", send,
+          EmailAddress="a@b.example", TemplateName="nobody")  # fmt: skip
+    fails("ConfigurationSetDoesNotExist" if v1 else "NotFoundException", send,
+          EmailAddress="a@b.example", TemplateName="hello", ConfigurationSetName="nobody")  # fmt: skip
+    fails(
+        "InvalidParameterValue" if v1 else "BadRequestException", send, EmailAddress="b.example", TemplateName="hello"
+    )
+    served.put_credential(operator=False)
+    fails("AccessDenied" if v1 else "AccessDeniedException", send, EmailAddress="a@b.example", TemplateName="hello")
+
+
+def page_of(world, method, *, query="", body=""):
+    request = HttpRequest(method, "/v1/confirmations", query, {"host": "h"}, body.encode())
+    return answer(request, world.admin_deps, ADMIN_DOORS)

@@ -49,7 +49,6 @@ _REASONS: Final[dict[str, tuple[str, ...]]] = {
         "ReorderReceiptRuleSet", "SetActiveReceiptRuleSet", "SetReceiptRulePosition", "UpdateReceiptRule",
     ),
     "Amazon's archive (Mail Manager); what is sent is kept by your own means": ("PutConfigurationSetArchivingOptions",),
-    "a request to Amazon's staff": ("PutAccountDetails",),
     "Amazon's prices": ("PutAccountPricingAttributes",),
 }  # fmt: skip
 

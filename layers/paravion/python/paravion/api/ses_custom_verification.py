@@ -1,5 +1,5 @@
 """
-SES's custom verification email templates, in both versions: create, get, list, update, delete.
+SES's custom verification emails, in both versions: their templates, and sending them.
 
 Next: services/verification_templates.py.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from paravion.api.ses_identities import base_url
 from paravion.api.ses_model import SES_V1, SES_V2
 from paravion.api.ses_pages import after_of, page_size, token_of
 from paravion.domain.status import NO_SUCH_VERIFICATION_TEMPLATE, Rejected
@@ -75,6 +76,13 @@ def delete_template_v1(given: dict[str, Any], call: Call[AdminDeps]) -> dict[str
     """Remove a template; v1 has no error for one that is not there. Raises Unavailable."""
     templates.delete(given["TemplateName"], call.principal, call.deps)
     return {}
+
+
+@SES_V2.operation("SendCustomVerificationEmail")
+@SES_V1.operation("SendCustomVerificationEmail")
+def send_custom_verification_email(given: dict[str, Any], call: Call[AdminDeps]) -> dict[str, Any]:
+    """Ask an address's owner in a template's words. Raises Rejected, Unavailable."""
+    return {"MessageId": templates.send(given, base_url(call), call.principal, call.deps)}
 
 
 def _page(given: Mapping[str, Any], limit: int, call: Call[AdminDeps]) -> dict[str, Any]:

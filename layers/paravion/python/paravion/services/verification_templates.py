@@ -13,15 +13,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain.address import parse_mailboxes, parse_path, shown, split_address
 from paravion.domain.status import (
+    ALREADY_EXISTS,
     BAD_REQUEST,
+    CHANGED_MEANWHILE,
     LIMIT_EXCEEDED,
+    NO_SUCH_CONFIGURATION_SET,
     NO_SUCH_VERIFICATION_TEMPLATE,
     SENDER_NOT_VERIFIED,
     VERIFICATION_TEMPLATE_EXISTS,
     VERIFICATION_TEMPLATE_INVALID,
     Rejected,
 )
-from paravion.services import admin
+from paravion.ports import Identity
+from paravion.services import admin, confirmation
+from paravion.services.authenticate import require_manager
+from paravion.services.configuration import find_set
 from paravion.services.record_change import change
 
 if TYPE_CHECKING:
@@ -101,6 +107,42 @@ def page(limit: int, after: str, principal: Principal, deps: AdminDeps) -> tuple
 def delete(name: str, principal: Principal, deps: AdminDeps) -> bool:
     """Remove a template; False: there was none. Raises LedgerUnavailable."""
     return bool(_NAME.fullmatch(name)) and deps.records.delete(principal.kind(KIND), name)
+
+
+def send(given: Mapping[str, Any], base_url: str, principal: Principal, deps: AdminDeps) -> str:
+    """
+    Make an address an identity that waits for its owner's consent, and ask for it in the template's words.
+
+    Args:
+        base_url: See services/confirmation.py.
+
+    Returns:
+        The mail's queue id.
+
+    Raises:
+        Rejected: access_denied, bad_request, no_such_verification_template, no_such_configuration_set,
+            sender_not_verified; already_exists: another tenant's address.
+        Unavailable
+    """
+    require_manager(principal, "identities are")
+    value = show(given["TemplateName"], principal, deps)
+    named = given.get("ConfigurationSetName", "")
+    if named and find_set(deps.records, principal.tenant, named) is None:
+        raise Rejected(NO_SUCH_CONFIGURATION_SET, f"Configuration set <{shown(named)}> does not exist.")
+    _check(value, principal, deps)
+    name = admin.identity_name(given["EmailAddress"])
+    if not admin.is_address(name):
+        raise Rejected(BAD_REQUEST, f"EmailAddress: {shown(name)} is no address.")
+    found = deps.identities.get(name)
+    if found is not None and found.tenant != principal.tenant:
+        raise Rejected(ALREADY_EXISTS, f"identity {name} exists already")
+    identity = found
+    if identity is None or not identity.verified:
+        identity = Identity(name, False, deps.new_token(), deps.clock(), principal.tenant)
+        # crash here = an identity that waits for a mail that never comes: asking again sends one
+        if not deps.identities.put(identity, new=found is None):
+            raise Rejected(CHANGED_MEANWHILE, f"{name} was changed by somebody else at the same time; try again.")
+    return confirmation.send(identity, base_url, deps, value)
 
 
 def _kept(given: Mapping[str, Any]) -> dict[str, Any]:
