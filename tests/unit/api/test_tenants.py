@@ -15,6 +15,7 @@ from paravion.api import admin_doors, validate_doors  # noqa: F401 (register the
 from paravion.api.ses_model import SES_V1, SES_V2
 from paravion.domain.tenant import record_kind
 from paravion.ports import Identity
+from paravion.services.verification_templates import MEMBERS
 from tests.unit.api.conftest import ACCESS_KEY, SECRET_KEY
 
 WORD = "xyzzy"
@@ -39,9 +40,7 @@ def _seed(world):
     world.records.put(f"contact/{WORD}", f"{WORD}@example.com", {"EmailAddress": f"{WORD}@example.com"})
     world.records.put("configuration-set", WORD, {"Tags": tags})
     world.records.put("identity-settings", f"{WORD}.example", {"Tags": tags})
-    world.records.put("custom-verification", WORD, dict.fromkeys(
-        ("TemplateName", "FromEmailAddress", "TemplateSubject", "TemplateContent", "SuccessRedirectionURL",
-         "FailureRedirectionURL"), WORD))  # fmt: skip
+    world.records.put("custom-verification", WORD, {**dict.fromkeys(MEMBERS, WORD), "Tags": tags})
     parts = {"SubjectPart": WORD, "TextPart": WORD, "HtmlPart": WORD, "Subject": WORD, "Text": WORD, "Html": WORD}
     world.records.put("template", WORD, {"TemplateName": WORD, "TemplateContent": parts, **parts, "Tags": tags})
     world.identities.put(Identity(f"{WORD}.example", True, WORD, 0.0))
