@@ -28,7 +28,7 @@ PLAIN = b"From: me@example.org\r\n\r\nbody\r\n"
 def with_set(script: Any = None, *, tenant: str = "", **options: Any) -> World:
     """A world with the set `news`."""
     world = World(script)
-    world.records.put(f"{tenant}/configuration-set" if tenant else "configuration-set", "news", options)
+    world.records.put(f"@{tenant}/configuration-set" if tenant else "configuration-set", "news", options)
     return world
 
 
