@@ -10,6 +10,9 @@ export SAM_CLI_TELEMETRY := 0
 # A second DKIM verifier for the tests, where npm is installed.
 MAILAUTH := $(if $(shell command -v npm),$(CURDIR)/.ci/mailauth)
 
+# Clients of SES that we did not write, for tests: those for Node, and the AWS command line, whose botocore is its own.
+CLIENTS := $(if $(shell command -v npm),$(CURDIR)/.ci/clients)
+
 # Mail servers that we did not write, for tests and benches.
 FOREIGN := $(CURDIR)/.foreign
 
@@ -37,6 +40,15 @@ $(MAILAUTH)/node_modules/.made: .ci/mailauth/package.json
 	cd .ci/mailauth && npm install --silent --no-audit --no-fund --no-package-lock
 	@touch $@
 
+$(CLIENTS)/node_modules/.made: .ci/clients/package.json
+	cd .ci/clients && npm install --silent --no-audit --no-fund --no-package-lock
+	@touch $@
+
+.venv-clients/.made: .ci/clients/requirements.txt
+	$(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check -r .ci/clients/requirements.txt
+	@touch $@
+
 $(FOREIGN)/.made: .ci/foreign-servers
 	.ci/foreign-servers $(FOREIGN)
 	@touch $@
@@ -47,7 +59,7 @@ demo: $(VENV)/.made-local  ## Show the main job: three mails through three doors
 up: $(VENV)/.made-local  ## Run the whole system on this machine until interrupted
 	$(BIN)/paravion up
 
-test: $(VENV)/.made-dev $(SAM) $(if $(MAILAUTH),$(MAILAUTH)/node_modules/.made) $(FOREIGN)/.made test-313  ## Run every test
+test: $(VENV)/.made-dev $(SAM) $(if $(MAILAUTH),$(MAILAUTH)/node_modules/.made) $(if $(CLIENTS),$(CLIENTS)/node_modules/.made) .venv-clients/.made $(FOREIGN)/.made test-313  ## Run every test
 	PARAVION_MAILAUTH=$(MAILAUTH) PARAVION_SAM=$(SAM) PARAVION_PYTHON313=$(PYTHON313) $(BIN)/python -m pytest -n auto --dist loadfile
 
 test-313: $(if $(PYTHON313),.venv-313/.made)  ## Run the unit tests on Lambda's Python, where it is installed
@@ -98,4 +110,4 @@ deploy: build  ## Deploy to your AWS account; asks for what it must know
 pr: lint type test  ## Everything that must be green before a change lands
 
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) .venv-313 .venv-sam .aws-sam .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-313 .venv-sam .venv-clients .aws-sam .pytest_cache .mypy_cache .ruff_cache

@@ -152,10 +152,8 @@ def test_who_is_not_known_is_refused(served, given, shift_s, code, text):
 
 def test_known_operations_that_are_not_offered_say_so(served):
     """A clear error, not a wrong answer."""
-    with pytest.raises(
-        botocore.exceptions.ClientError, match="ListReceiptRuleSets is known, but not offered"
-    ) as caught:
-        served.client("ses").list_receipt_rule_sets()
+    with pytest.raises(botocore.exceptions.ClientError, match="ListReceiptFilters is not offered") as caught:
+        served.client("ses").list_receipt_filters()
     assert caught.value.response["Error"]["Code"] == "InvalidAction"
 
 

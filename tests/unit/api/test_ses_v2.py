@@ -191,8 +191,8 @@ def test_who_is_not_known_is_refused(served, given, shift_s, code, text):
 
 def test_known_operations_that_are_not_offered_say_so(served):
     """A clear error, not a wrong answer."""
-    with pytest.raises(botocore.exceptions.ClientError, match="ListContactLists is known, but not offered") as caught:
-        served.client("sesv2").list_contact_lists()
+    with pytest.raises(botocore.exceptions.ClientError, match="ListImportJobs is not offered") as caught:
+        served.client("sesv2").list_import_jobs()
     assert caught.value.response["Error"]["Code"] == "UnknownOperationException"
 
 

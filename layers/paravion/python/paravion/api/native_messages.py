@@ -24,6 +24,7 @@ from paravion.domain.envelope import Recipient
 from paravion.domain.status import BAD_REQUEST, MESSAGE_TOO_BIG, NOT_FOUND, QUEUED, Rejected
 from paravion.domain.submission import Submission
 from paravion.errors import SpoolConflict, SpoolMissing
+from paravion.services.authorise import SMTP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from paravion.services.validate import ValidateDeps
 
 VALIDATE_DOOR: Final = NativeDoor()
+
+SUBMIT: Final = "native:SubmitMessage"
 
 _ENVELOPE_KEYS: Final = frozenset({
     "reverse_path", "recipients_from_header", "body_type", "smtputf8", "ret", "envid", "configuration_set", "door",
@@ -67,10 +70,11 @@ class _Form(NamedTuple):
     upload_ids: tuple[str, ...]
 
 
-@VALIDATE_DOOR.route("POST", "/v1/messages")
+@VALIDATE_DOOR.route("POST", "/v1/messages", operations=(SUBMIT, SMTP))
 def submit_message(call: Call[ValidateDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
     """Take one message. Raises Rejected, Unavailable."""
     form = _rfc822_form(call) if call.request.content_type == "message/rfc822" else _json_form(call)
+    call.require(SMTP if form.values.get("door") == "smtp" else SUBMIT)
     key = _idempotency_key(call)
     receipt = call.send(_submission(form, key, call))
     # A caller with a key may repeat and then needs the upload again; what stays vanishes after a day.
@@ -81,7 +85,7 @@ def submit_message(call: Call[ValidateDeps], labels: dict[str, str]) -> HttpAnsw
     return json_answer(QUEUED.http, answer)
 
 
-@VALIDATE_DOOR.route("POST", "/v1/uploads")
+@VALIDATE_DOOR.route("POST", "/v1/uploads", operations=("native:CreateUpload", SUBMIT, SMTP))
 def create_upload(call: Call[ValidateDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
     """Allow one PUT of a message that is too large for a request. Raises Rejected."""
     given = read_json(call.request)

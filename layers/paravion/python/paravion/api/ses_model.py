@@ -124,5 +124,26 @@ class Service:
         return routes
 
 
+def action_name(operation: str) -> str:
+    """Give the name by which IAM, and a credential's scope, knows an operation; both versions share `ses:`."""
+    return f"ses:{operation}"
+
+
+def names_of_content(operation: str, given: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """
+    Give the names by which a call of v2 is known, of which one must be allowed.
+
+    Raw content is `ses:SendRawEmail`, as in SES; `ses:SendEmail` is taken for it, too.
+
+    Args:
+        given: The input; None: not read yet, which leaves both.
+    """
+    if operation == "SendEmail" and given is None:
+        return action_name("SendEmail"), action_name("SendRawEmail")
+    if operation == "SendEmail" and given and "Raw" in given["Content"]:
+        return action_name("SendRawEmail"), action_name("SendEmail")
+    return (action_name(operation),)
+
+
 SES_V2: Final = Service("sesv2/2019-09-27/service-2")
 SES_V1: Final = Service("ses/2010-12-01/service-2")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paravion.api.http_event import RETRY_AFTER_S, HttpAnswer
 from paravion.api.ses_faults import SesFault, bad_request, error_form, not_offered
-from paravion.api.ses_model import SES_V2
+from paravion.api.ses_model import SES_V2, names_of_content
 from paravion.api.ses_shapes import ShapeError, check, from_json, from_text, to_json
 from paravion.domain.status import UNKNOWN_OPERATION, Rejected
 
@@ -55,10 +55,12 @@ class SesV2Door:
         function = SES_V2.function(model.name)
         if function is None:
             raise not_offered(model.name)
+        call.require(*names_of_content(model.name))
         try:
             given = _parse(request, model, labels)
         except ShapeError as exc:
             raise bad_request(str(exc)) from exc
+        call.require(*names_of_content(model.name, given))
         output = function(given, call)
         shape = model.output_shape
         body = json.dumps(to_json(output, shape) if shape else {}, separators=(",", ":"))

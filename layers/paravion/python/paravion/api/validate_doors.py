@@ -23,9 +23,8 @@ V1_SENDING: Final = frozenset({
     "SendTemplatedEmail",
     "SendBulkTemplatedEmail",
     "SendBounce",
-    "SendCustomVerificationEmail",
 })  # fmt: skip
-"""SES v1's operations that submit mail."""
+"""SES v1's operations that submit mail; SendCustomVerificationEmail makes an identity, which is admin's."""
 
 
 def _is_admins(action: str) -> bool:

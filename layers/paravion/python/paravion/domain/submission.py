@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from paravion.domain.credential import ANYTHING, Scope
+
 if TYPE_CHECKING:
     from paravion.domain.envelope import Recipient
 
@@ -33,6 +35,7 @@ class Submission:
         aliasing: Expand virtual users and aliases; sendmail's -n says no. A recipient with a backslash before it,
             as in `\root@example.org`, is not looked up in them either.
         tls_required: It must not leave us in clear.
+        scope: The credential's: whom it may send as.
         release_at: Nothing is sent before; seconds since the epoch, 0 for at once.
         contact_list, topic: Whose mail it is (services/list_management.py); "" for none.
         endpoint: Base URL under which the caller reached us, "" if the door does not know.
@@ -59,6 +62,7 @@ class Submission:
     tls_required: bool = False
     release_at: float = 0.0
     tenant: str = ""
+    scope: Scope = ANYTHING
     contact_list: str = ""
     topic: str = ""
     endpoint: str = ""

@@ -43,6 +43,7 @@ from paravion.domain.status import (
 )
 from paravion.domain.submission import Receipt, Submission
 from paravion.errors import SpoolMissing
+from paravion.services.authorise import require_sender
 from paravion.services.commit import enqueue
 from paravion.services.configuration import set_of_mail
 from paravion.services.events import telling
@@ -150,6 +151,7 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
         chosen = set_of_mail(deps.records, submission.tenant, submission.configuration_set, message.authors[0].address)
         submission = _with_set(submission, chosen)
         expanded = apply_tables(submission, message, given_path, given, deps.tables, table_settings, unaliased)
+        require_sender(submission, expanded.reverse_path, expanded.message)
         check_sender(submission, expanded.reverse_path, expanded.message, deps)
         sender = sender_of(submission, expanded.reverse_path, expanded.message, chosen, deps)
         keys = _signing_keys(sender.mail_from or expanded.reverse_path, expanded.message, sender, deps)
