@@ -9,6 +9,8 @@ SAM := .venv-sam/bin/sam
 export SAM_CLI_TELEMETRY := 0
 # A second DKIM verifier for the tests, where npm is installed.
 MAILAUTH := $(if $(shell command -v npm),$(CURDIR)/.ci/mailauth)
+# The Handlebars that ours is compared with, where npm is installed.
+HANDLEBARS := $(if $(shell command -v npm),$(CURDIR)/.ci/handlebars)
 
 # Mail servers that we did not write, for tests and benches.
 FOREIGN := $(CURDIR)/.foreign
@@ -37,6 +39,10 @@ $(MAILAUTH)/node_modules/.made: .ci/mailauth/package.json
 	cd .ci/mailauth && npm install --silent --no-audit --no-fund --no-package-lock
 	@touch $@
 
+$(HANDLEBARS)/node_modules/.made: .ci/handlebars/package.json
+	cd .ci/handlebars && npm install --silent --no-audit --no-fund --no-package-lock
+	@touch $@
+
 $(FOREIGN)/.made: .ci/foreign-servers
 	.ci/foreign-servers $(FOREIGN)
 	@touch $@
@@ -47,8 +53,8 @@ demo: $(VENV)/.made-local  ## Show the main job: three mails through three doors
 up: $(VENV)/.made-local  ## Run the whole system on this machine until interrupted
 	$(BIN)/paravion up
 
-test: $(VENV)/.made-dev $(SAM) $(if $(MAILAUTH),$(MAILAUTH)/node_modules/.made) $(FOREIGN)/.made test-313  ## Run every test
-	PARAVION_MAILAUTH=$(MAILAUTH) PARAVION_SAM=$(SAM) PARAVION_PYTHON313=$(PYTHON313) $(BIN)/python -m pytest -n auto
+test: $(VENV)/.made-dev $(SAM) $(if $(MAILAUTH),$(MAILAUTH)/node_modules/.made $(HANDLEBARS)/node_modules/.made) $(FOREIGN)/.made test-313  ## Run every test
+	PARAVION_MAILAUTH=$(MAILAUTH) PARAVION_HANDLEBARS=$(HANDLEBARS) PARAVION_SAM=$(SAM) PARAVION_PYTHON313=$(PYTHON313) $(BIN)/python -m pytest -n auto
 
 test-313: $(if $(PYTHON313),.venv-313/.made)  ## Run the unit tests on Lambda's Python, where it is installed
 ifneq ($(PYTHON313),)
