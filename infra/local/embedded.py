@@ -209,8 +209,11 @@ class EmbeddedEngine:
             self._stack.push_async_callback(inbox.stop)
             settings["relay"] = f"127.0.0.1:{inbox.port}"
         self.data.endpoint = settings.get("upload_endpoint") or self.api_url
+        inner = {BY_NAME["relay"].variable} if self.inbox else set()
+        if not settings.get("public_url"):
+            settings["public_url"] = self.api_url
+            inner.add(BY_NAME["public_url"].variable)
         environ = {BY_NAME[name].variable: value for name, value in settings.items()}
-        inner = {BY_NAME["relay"].variable} if self.inbox else ()
         self._root = Root(self.data, environ, self._events, inner)
         self._tasks.append(asyncio.create_task(self._write_events()))
         self._stack.callback(self._root.close)

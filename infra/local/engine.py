@@ -213,6 +213,7 @@ class LocalEngine:
             await inbox.start()
             self._stack.push_async_callback(inbox.stop)
             settings["relay"] = f"127.0.0.1:{inbox.port}"
+        settings["public_url"] = settings.get("public_url") or self.api_url
         uploads = Uploads(self._executor, lambda: datetime.now(UTC))
         host = self.options.api[0]
         server = WebServer(uploads.handle, host, 0, body_octets=BODY_OCTETS)

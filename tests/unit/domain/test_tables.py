@@ -133,11 +133,11 @@ def test_list_of_a_million_members_is_refused_by_its_limit() -> None:
 
 
 def test_long_alias_chains_are_checked_without_recursion() -> None:
-    """10^5 aliases, each leading to the next."""
-    text = "".join(f"a{n}: a{n + 1}\n" for n in range(100_000))
-    assert len(_parse("aliases", text)) == 100_000
+    """Far more aliases, each leading to the next, than a stack is deep."""
+    text = "".join(f"a{n}: a{n + 1}\n" for n in range(20_000))
+    assert len(_parse("aliases", text)) == 20_000
     with pytest.raises(BadTable, match=r"alias loop: .*\.\.\."):
-        _parse("aliases", text + "a100000: a0\n")
+        _parse("aliases", text + "a20000: a0\n")
 
 
 def test_several_files_are_one_table() -> None:

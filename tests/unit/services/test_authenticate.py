@@ -126,4 +126,4 @@ def test_a_credential_is_of_its_tenant():
 def test_records_of_a_tenant_are_of_a_kind_of_their_own():
     """None has the names that all had before there were tenants."""
     assert Principal("A").kind("template") == "template"
-    assert Principal("A", tenant="acme").kind("template") == "acme/template"
+    assert Principal("A", tenant="acme").kind("template") == "@acme/template"

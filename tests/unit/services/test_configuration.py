@@ -13,7 +13,7 @@ from paravion.services.configuration import find_set
 def test_a_set_is_found_by_its_tenants_name_alone() -> None:
     """One tenant's name reaches no other tenant's set; no name reaches none."""
     records = MemoryRecords()
-    records.put("shop/configuration-set", "news", {"SendingOptions": {"SendingEnabled": False}})
+    records.put("@shop/configuration-set", "news", {"SendingOptions": {"SendingEnabled": False}})
     assert find_set(records, "shop", "news") == ConfigurationSet("news", sending_enabled=False)
     assert find_set(records, "", "news") is None
     assert find_set(records, "shop", "other") is None

@@ -256,7 +256,7 @@ def test_dsn_parameters_go_on_to_an_aliass_members_and_end_at_a_list() -> None:
     assert kept["missing@b.example"] == ((), "", "list@local.example")
 
 
-@pytest.mark.parametrize("size", [2500, 100_000])
+@pytest.mark.parametrize("size", [2500, 30_000])
 def test_large_list_is_split_and_shares_one_body(size: int) -> None:
     """At most a thousand recipients a message, each once, and memory stays bounded."""
     members = "".join(f"u{n}@z.example\n" for n in range(size))
@@ -276,7 +276,7 @@ def test_large_list_is_split_and_shares_one_body(size: int) -> None:
     assert {envelope.df_id for envelope in envelopes} == {receipt.queue_id}
     assert len(world.queues.items["delivery"]) == sum(envelope.chunk_count for envelope in envelopes)
     # What the in-memory spool and queue keep is not the expansion's.
-    assert peak - kept < 60_000_000
+    assert peak - kept < 18_000_000
 
 
 # virtusertable

@@ -98,6 +98,12 @@ def _hostname(text: str) -> str:
     return text.lower()
 
 
+def _public_url(text: str) -> str:
+    if text and not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]{1,200}(/[A-Za-z0-9._~/-]{0,100})?", text):
+        raise ValueError("must be https://HOST, without a query")
+    return text.rstrip("/")
+
+
 def _networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
     return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
 
@@ -202,6 +208,9 @@ SETTINGS: Final = (
         "The same, of webhooks that may have private addresses.",
     ),
     Setting("credential_region", _text, "us-east-1", "", "Region that SES SMTP passwords were derived for."),
+    Setting(
+        "public_url", _public_url, "", "", "Base URL of links in mails; empty: the one that the API was reached by."
+    ),
     Setting("upload_endpoint", _text, "", "", "Base URL for presigned uploads; empty: the spool's own."),
     Setting("relay", _relay, "mx", "", "Where all mail goes: mx, or HOST:PORT of a smarthost."),
     Setting("relay_tls", _choice("", "none", "may", "encrypt", "verify"), "", "", "TLS to the smarthost of `relay`."),
@@ -339,6 +348,7 @@ class ValidateSettings:
     identity_check: str
     alignment_check: str
     credential_region: str
+    public_url: str
     upload_endpoint: str
 
 
@@ -420,6 +430,7 @@ class AdminSettings:
     log_level: str
     identity_check: str
     credential_region: str
+    public_url: str
     max_message_octets: int
     max_recipients_count: int
     max_expansion_count: int

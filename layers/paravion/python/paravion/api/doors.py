@@ -7,7 +7,7 @@ transient error without particulars; the log gets its type and place, never cont
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from paravion.api.http_event import HttpAnswer, HttpRequest
@@ -78,7 +78,7 @@ class Call(Generic[D]):
     def send(self, submission: Submission) -> Receipt:
         """Hand a submission on. Raises as services/validate.py's submit."""
         self.is_told = True
-        return self.submit(submission)
+        return self.submit(replace(submission, endpoint=self.request.endpoint))
 
 
 class Door(Protocol):

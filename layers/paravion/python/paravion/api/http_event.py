@@ -34,11 +34,13 @@ class HttpRequest(SignedRequest):
         client_address: The peer's IP address, or "".
         request_id: The gateway's name for the request, or "".
         body_is_broken: The gateway said base64 and it was not; the body is empty then.
+        endpoint: Base URL that the gateway says it was reached under, or "".
     """
 
     client_address: str = ""
     request_id: str = ""
     body_is_broken: bool = False
+    endpoint: str = ""
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> HttpRequest:
@@ -63,6 +65,7 @@ class HttpRequest(SignedRequest):
             client_address=http.get("sourceIp", ""),
             request_id=context.get("requestId", ""),
             body_is_broken=broken,
+            endpoint=f"https://{context['domainName']}" if context.get("domainName") else "",
         )
 
     @property

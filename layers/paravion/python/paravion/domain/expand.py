@@ -190,7 +190,9 @@ class Expansion:
         for given in recipients:
             path = given.forward_path
             group = Group(reverse_path, quarantine=held.get(path, ""))
-            nodes.append(_Node(path, given, group, is_final=path in unaliased))
+            # Who is refused before any table was asked (services/list_management.py) stays who he is, and is reported.
+            self.count += bool(given.refusal)
+            nodes.append(_Node(path, given, group, is_final=path in unaliased or bool(given.refusal)))
         stack = [iter([nodes])]
         while stack:
             page = next(stack[-1], None)

@@ -68,18 +68,15 @@ _SINGLETONS: Final = {
 """RFC 5322 3.6: at most once."""
 
 _UNSUPPORTED_CONTROLS: Final = {
-    name.lower(): name.decode("ascii")
-    for name in (
-        *(b"X-SES-SOURCE-ARN", b"X-SES-FROM-ARN", b"X-SES-RETURN-PATH-ARN"),
-        b"X-SES-LIST-MANAGEMENT-OPTIONS",
-    )
+    name.lower(): name.decode("ascii") for name in (b"X-SES-SOURCE-ARN", b"X-SES-FROM-ARN", b"X-SES-RETURN-PATH-ARN")
 }
 _CONFIGURATION_SET: Final = b"x-ses-configuration-set"
 _MESSAGE_TAGS: Final = b"x-ses-message-tags"
+_LIST_OPTIONS: Final = b"x-ses-list-management-options"
 _OWN_PREFIX: Final = b"x-paravion-"
 
 _REMOVED: Final = frozenset(
-    {b"bcc", b"resent-bcc", b"return-path", _CONFIGURATION_SET, _MESSAGE_TAGS, *_UNSUPPORTED_CONTROLS}
+    {b"bcc", b"resent-bcc", b"return-path", _CONFIGURATION_SET, _MESSAGE_TAGS, _LIST_OPTIONS, *_UNSUPPORTED_CONTROLS}
 )
 
 _OBSOLETE_FROM: Final = re.compile(rb"From[ \t]*:")
@@ -383,11 +380,13 @@ class Controls:
         configuration_set: Of X-SES-CONFIGURATION-SET, or "".
         tags: Name and value pairs of X-SES-MESSAGE-TAGS, in order.
         unsupported: Names of control fields that are there and that we can't obey.
+        list_options: Value of X-SES-LIST-MANAGEMENT-OPTIONS, unread (domain/contacts.py), or "".
     """
 
     configuration_set: str
     tags: tuple[tuple[str, str], ...]
     unsupported: tuple[str, ...]
+    list_options: str = ""
 
 
 _CONTROL_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")  # SES's tags; its configuration sets stop at 64
@@ -404,6 +403,7 @@ def control_fields(message: Message) -> Controls:
     sets: list[str] = []
     tags: dict[str, str] = {}
     unsupported: dict[str, None] = {}
+    lists: list[str] = []
     for item in message.fields:
         key = item.key
         if not key.startswith(b"x-ses-"):
@@ -412,11 +412,15 @@ def control_fields(message: Message) -> Controls:
             sets.append(_control_name("X-SES-CONFIGURATION-SET", item.value, _MAX_CONFIGURATION_SET))
         elif key == _MESSAGE_TAGS:
             _read_tags(item.value, tags)
+        elif key == _LIST_OPTIONS:
+            lists.append(item.value.decode("utf-8", "replace"))
         elif key in _UNSUPPORTED_CONTROLS:
             unsupported[_UNSUPPORTED_CONTROLS[key]] = None
     if len(sets) > 1:
         raise Rejected(BAD_MESSAGE, "X-SES-CONFIGURATION-SET: field is there more than once")
-    return Controls(sets[0] if sets else "", tuple(tags.items()), tuple(unsupported))
+    if len(lists) > 1:
+        raise Rejected(BAD_MESSAGE, "X-SES-LIST-MANAGEMENT-OPTIONS: field is there more than once")
+    return Controls(sets[0] if sets else "", tuple(tags.items()), tuple(unsupported), "".join(lists))
 
 
 def _control_name(field_name: str, octets: bytes, longest: int) -> str:

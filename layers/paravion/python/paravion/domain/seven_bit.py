@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Final
 from paravion.domain.address import shown
 from paravion.domain.headers import MAX_LINE, Field, make_field, split_header
 from paravion.domain.mime_build import base64_lines, quoted_printable
+from paravion.domain.mime_read import COMMENT, SEALED, TYPE, cut, delimiter, parameter
 from paravion.domain.status import Rejected
 
 if TYPE_CHECKING:
@@ -44,17 +45,9 @@ MAX_OCTETS: Final = 10 * 1024 * 1024
 """Largest body that is converted; it lies in memory, and so does what becomes of it."""
 
 _MAX_DEPTH: Final = 50
-_SEALED: Final = frozenset(
-    {b"multipart/signed", b"multipart/encrypted", b"application/pkcs7-mime", b"application/x-pkcs7-mime"}
-)
 _DKIM: Final = re.compile(rb"^DKIM-Signature[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _CONTENT_TYPE: Final = b"content-type"
 _ENCODING: Final = b"content-transfer-encoding"
-_TYPE: Final = re.compile(
-    rb"([!#$%&'*+.^_`{|}~0-9A-Za-z-]+)[ \t]*/[ \t]*([!#$%&'*+.^_`{|}~0-9A-Za-z-]+)[ \t]*(?=[;(]|\Z)"
-)
-_PARAMETER: Final = re.compile(rb';[ \t]*(?:([^\s=;"]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*+)"|([^\s;"()]*)))?[ \t]*')
-_COMMENT: Final = re.compile(rb"\([^()\\]*\)")
 _HIGH: Final = re.compile(rb"[\x80-\xff]")
 _READABLE: Final = 1.6  # as in domain/mime_build.py
 
@@ -152,17 +145,17 @@ def _entity(
 def _content_type(fields: Sequence[Field], default: bytes) -> tuple[bytes, bytes, bytes]:
     """Give type and subtype, lower case, and the parameters; what must not be touched is refused."""
     value = _one(fields, _CONTENT_TYPE) or default
-    match = _TYPE.match(value)
+    match = TYPE.match(value)
     if match is None:
         raise NotConvertible(f"content type '{shown(value, 40)}' can't be read")
     kind, subtype = match[1].lower(), match[2].lower()
-    if kind + b"/" + subtype in _SEALED:
+    if kind + b"/" + subtype in SEALED:
         raise NotConvertible("it is signed or encrypted, and a conversion would break that")
     return kind, subtype, value[match.end() :]
 
 
 def _encoding(fields: Sequence[Field]) -> bytes:
-    name = _COMMENT.sub(b"", _one(fields, _ENCODING)).strip().lower() or b"7bit"
+    name = COMMENT.sub(b"", _one(fields, _ENCODING)).strip().lower() or b"7bit"
     if name not in {b"7bit", b"8bit", b"binary", b"quoted-printable"}:
         raise NotConvertible(f"8-bit octets in content labelled '{shown(name, 40)}'")
     return name
@@ -201,7 +194,7 @@ def _checked(octets: bytes, boundaries: tuple[bytes, ...]) -> bytes:
 
 def _message(body: bytes, boundaries: tuple[bytes, ...], depth: int) -> bytes:
     """Convert the message inside a message/rfc822."""
-    head, empty_line, rest = _cut(body)
+    head, empty_line, rest = cut(body)
     if not head.isascii():
         raise NotConvertible("8-bit octets in the header of a message inside")
     if rest.isascii():
@@ -210,32 +203,11 @@ def _message(body: bytes, boundaries: tuple[bytes, ...], depth: int) -> bytes:
     return b"".join(field.raw + b"\r\n" for field in fields) + empty_line + converted
 
 
-def _cut(entity: bytes) -> tuple[bytes, bytes, bytes]:
-    """Give header section (with its last CRLF), the empty line, and the body of an entity."""
-    if entity.startswith(b"\r\n"):
-        return b"", b"\r\n", entity[2:]
-    end = entity.find(b"\r\n\r\n")
-    if end < 0:
-        return entity, b"", b""
-    return entity[: end + 2], b"\r\n", entity[end + 4 :]
-
-
-def _boundary(parameters: bytes) -> bytes:
-    """Give the boundary of a multipart's parameters, one after the other: a value may look like another parameter."""
-    at = 0
-    while match := _PARAMETER.match(parameters, at):
-        if (match[1] or b"").lower() == b"boundary":
-            name = re.sub(rb"\\(.)", rb"\1", match[2]) if match[2] is not None else match[3]
-            if name.rstrip():
-                return name.rstrip()
-            break
-        at = match.end()
-    raise NotConvertible("a multipart whose boundary can't be read")
-
-
 def _multipart(parameters: bytes, body: bytes, boundaries: tuple[bytes, ...], depth: int, *, digest: bool) -> bytes:
-    name = _boundary(parameters)
-    delimiter = re.compile(rb"(?:\A|\r\n)--" + re.escape(name) + rb"(--)?[ \t]*(?=\r\n|\Z)")
+    name = parameter(parameters, b"boundary")
+    if not name:
+        raise NotConvertible("a multipart whose boundary can't be read")
+    delimiters = delimiter(name)
     pieces: list[bytes] = []
     start, in_part = 0, False
     inner = (*boundaries, name)
@@ -243,7 +215,7 @@ def _multipart(parameters: bytes, body: bytes, boundaries: tuple[bytes, ...], de
     found = False
     while True:
         # The line end after one delimiter may be the one before the next: an empty part.
-        match = delimiter.search(body, start)
+        match = delimiters.search(body, start)
         end = match.start() if match else len(body)
         piece = body[start:end]
         if in_part and piece:
@@ -269,7 +241,7 @@ def _multipart(parameters: bytes, body: bytes, boundaries: tuple[bytes, ...], de
 def _part(part: bytes, boundaries: tuple[bytes, ...], depth: int, *, default: bytes) -> bytes:
     if part.isascii():
         return part
-    head, empty_line, rest = _cut(part)
+    head, empty_line, rest = cut(part)
     if not head.isascii():
         raise NotConvertible("8-bit octets in the header of a part")
     fields, converted = _entity(_fields(head), rest, boundaries, depth + 1, top=False, default=default)

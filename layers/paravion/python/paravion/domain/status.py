@@ -79,6 +79,8 @@ TOO_MANY_RECIPIENTS: Final = _row("too_many_recipients", 550, "5.3", 422, "Messa
 NO_SUCH_USER: Final = _row("no_such_user", 550, "1.1", 422, "MessageRejected", 67, "No such user")
 SUPPRESSED: Final = _row("suppressed", 550, "1.1", 422, "MessageRejected", 69,
                          "Not sent: the address is on the suppression list")  # fmt: skip
+UNSUBSCRIBED: Final = _row("unsubscribed", 550, "1.1", 422, "MessageRejected", 69,
+                           "Not sent: the contact has unsubscribed")  # fmt: skip
 NO_SUCH_DOMAIN: Final = _row("no_such_domain", 550, "1.2", 422, "MessageRejected", 68, "Domain does not exist")
 NULL_MX: Final = _row("null_mx", 556, "1.10", 422, "MessageRejected", 68, "Domain accepts no mail")
 AUTH_REQUIRED: Final = _row("auth_required", 530, "7.0", 401, "MissingAuthenticationTokenException", 77,

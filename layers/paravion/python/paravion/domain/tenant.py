@@ -9,5 +9,9 @@ from __future__ import annotations
 
 
 def record_kind(tenant: str, kind: str) -> str:
-    """Give the kind under which a tenant's records of one sort are kept."""
-    return f"{tenant}/{kind}" if tenant else kind
+    """
+    Give the kind under which a tenant's records of one sort are kept.
+
+    No sort begins with an @, so that no tenant's name makes a kind that is another's.
+    """
+    return f"@{tenant}/{kind}" if tenant else kind

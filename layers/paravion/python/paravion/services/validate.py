@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from paravion.ports import EventLog, Identities, Records, Secrets, Tables, Uploads
     from paravion.services.commit import CommitDeps
     from paravion.services.expand import Expanded
+    from paravion.services.list_management import Managed
     from paravion.settings import ValidateSettings
 
 HOPS_MAX: Final = 100
@@ -119,6 +120,12 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
     given, unaliased = _recipients(submission, message, settings.max_recipients_count)
     queue_id = _queue_id(submission, deps)
     digest = _digest(submission, given_path, given, unaliased)
+    managed: Managed | None = None
+    if submission.contact_list:
+        from paravion.services import list_management  # only mail of contact lists
+
+        managed = list_management.manage(submission, message, given, queue_id, deps)
+        message, given = managed.message, managed.recipients
     table_settings = _table_settings(settings)
     keys: tuple[SigningKey, ...] = ()
     try:
@@ -141,6 +148,8 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
             discarded = {"queue_id": queue_id, "reverse_path": given_path, "recipients": expanded.found.discarded}
             deps.event_log.emit("Discard", discarded)
     envelope, count, repeated = kept
+    if managed is not None:
+        list_management.remember(managed, submission, deps)
     receipt = Receipt(envelope.queue_id, count, repeated)
     deps.event_log.emit(
         "Reception",
@@ -264,6 +273,13 @@ def _with_control_fields(submission: Submission, message: Message) -> Submission
         raise Rejected(BAD_REQUEST, f"header field {controls.unsupported[0]} is not supported")
     if controls.configuration_set:
         raise Rejected(BAD_REQUEST, f"configuration set {controls.configuration_set} does not exist")
+    if controls.list_options:
+        from paravion.domain.contacts import read_options
+
+        names = read_options(controls.list_options)
+        if submission.contact_list and names != (submission.contact_list, submission.topic):
+            raise Rejected(BAD_REQUEST, "ListManagementOptions and X-SES-LIST-MANAGEMENT-OPTIONS contradict each other")
+        submission = replace(submission, contact_list=names[0], topic=names[1])
     return replace(submission, tags=(*submission.tags, *controls.tags))
 
 
@@ -383,4 +399,6 @@ def _digest(
         told.update(b"\0\\" + path.encode())
     if submission.tls_required:
         told.update(b"\0tls")
+    if submission.contact_list:
+        told.update(f"\0list {submission.contact_list} {submission.topic}".encode())
     return told.hexdigest()
