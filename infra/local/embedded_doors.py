@@ -12,9 +12,10 @@ At most BUSY requests are worked on at once; who comes beyond gets 503 with Retr
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, unquote
 
 from infra.local.events import Request, Response, message_response, try_later_response
@@ -27,7 +28,7 @@ from paravion.errors import Unavailable
 from paravion.services.validate import submit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Executor
 
     from paravion.adapters.embedded_uploads import EmbeddedUploads
@@ -80,6 +81,7 @@ class EmbeddedDoors:
         from paravion.api.admin_doors import ADMIN_DOORS
         from paravion.api.validate_doors import VALIDATE_DOORS
 
+        validate = replace(validate, management=_Admin(partial(answer, deps=admin, doors=ADMIN_DOORS)))
         self._submitting = partial(answer, deps=validate, doors=VALIDATE_DOORS, submit=self._submit)
         self._managing = partial(answer, deps=admin, doors=ADMIN_DOORS)
         self._validate = validate
@@ -127,6 +129,17 @@ class EmbeddedDoors:
         except Unavailable:
             return try_later_response()
         return Response(HTTPStatus.OK, (), b"") if taken else message_response(HTTPStatus.FORBIDDEN, "Forbidden")
+
+
+class _Admin:
+    """ports.Management in the same process."""
+
+    def __init__(self, managing: Callable[[HttpRequest], HttpAnswer]) -> None:
+        self._managing = managing
+
+    def invoke(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """See ports.Management."""
+        return self._managing(HttpRequest.from_event(event)).to_event()
 
 
 def _serve(service: Callable[[HttpRequest], HttpAnswer], request: Request) -> Response:

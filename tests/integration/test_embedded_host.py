@@ -246,6 +246,19 @@ def test_store_that_fails_is_told_as_transient(engine: EmbeddedEngine, monkeypat
     assert 400 <= error.value.smtp_code < 500
 
 
+def test_management_of_ses_v1_is_asked_in_the_same_process(engine: EmbeddedEngine) -> None:
+    """SES v1's one path is validate's; what manages is handed on, and authenticated again."""
+    secret = smtp_password(engine.options.secret_key, "us-east-1")
+    token = base64.b64encode(f"{engine.options.access_key}:{secret}".encode()).decode()
+    body = b"Action=CreateConfigurationSet&ConfigurationSet.Name=news&Version=2010-12-01"
+    for authorization, expected in ((f"Basic {token}x", 403), (f"Basic {token}", 200)):
+        connection = http.client.HTTPConnection(urlsplit(engine.api_url).netloc, timeout=10)
+        with contextlib.closing(connection):
+            connection.request("POST", "/", body, {"Authorization": authorization})
+            assert connection.getresponse().status == expected
+    assert engine.data.records.get("configuration-set", "news") is not None
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [("GET", "/uploads/x", 405), ("PUT", "/uploads/x", 403), ("PUT", "/uploads/x?octets=1&expires=9&signature=", 403)],

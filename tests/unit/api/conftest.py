@@ -101,6 +101,11 @@ class World:
             fixed_private_key, self.transcripts, records=self.records,
         )  # fmt: skip
 
+    @property
+    def management(self):
+        """The function that manages, for `validate` to call."""
+        return SimpleNamespace(invoke=lambda event: serve(event, self.admin_deps, ADMIN_DOORS).to_event())
+
     def submit(self, submission):
         self.submissions.append(submission)
         if self.refusal is not None:

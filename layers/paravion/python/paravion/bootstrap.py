@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from paravion.adapters.dynamodb_hosts import DynamoHosts
     from paravion.domain.outcome import Outcome
-    from paravion.ports import EventLog, Handover, Resolver, Targets
+    from paravion.ports import EventLog, Handover, Management, Resolver, Targets
     from paravion.services.admin import AdminDeps
     from paravion.services.bounce import BounceDeps
     from paravion.services.deliver import DeliverDeps
@@ -115,6 +115,7 @@ def validate() -> ValidateDeps:
         clock=time.time,
         entropy=secrets.token_bytes,
         records=_records(dynamodb, own.ledger),
+        management=_management(clients, own.admin_function) if own.admin_function else None,
     )
 
 
@@ -283,6 +284,14 @@ def _sts_finder(own: settings.DeliverSettings, dynamodb: Any, resolver: Resolver
     return StsFinder(resolver, host, DynamoTlsPolicies(dynamodb, own.ledger, time.time), event_log, time.time)
 
 
+def _management(clients: _Clients, function: str) -> Management:
+    from paravion.adapters.lambda_admin import LambdaAdmin
+
+    # It answers within its time-out, and validate must end within its own.
+    once = Config(read_timeout=25, retries={"mode": "standard", "total_max_attempts": 1})
+    return LambdaAdmin(lambda: clients.make("lambda", once), function)
+
+
 class _Targets:
     """ports.Targets whose modules and clients are made when the first message needs them: few aliases name any."""
 
@@ -320,8 +329,9 @@ class _Clients:
     def __init__(self) -> None:
         self._session = botocore.session.get_session()
 
-    def make(self, service: str) -> Any:
-        return self._session.create_client(service, config=_LEDGER_CONFIG if service == "dynamodb" else _CONFIG)
+    def make(self, service: str, other: Config | None = None) -> Any:
+        config = _LEDGER_CONFIG if service == "dynamodb" else _CONFIG
+        return self._session.create_client(service, config=config.merge(other) if other else config)
 
     def make_for_target(self, service: str, region: str) -> Any:
         """A client for handing mail over: of the target's region, and without repeats, for `retry` repeats."""

@@ -555,6 +555,22 @@ class Records(Protocol):
         ...
 
 
+class Management(Protocol):
+    """The function that manages, for requests that come to another one's address: SES v1 has only one."""
+
+    def invoke(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        """
+        Let it answer a request, once; it authenticates for itself.
+
+        Args:
+            event: Of an HTTP API, payload format 2.0; what comes back is in its form, too.
+
+        Raises:
+            ManagementUnavailable, ManagementFailed: It may have done what was asked, or not.
+        """
+        ...
+
+
 class Secrets(Protocol):
     """Named secrets."""
 

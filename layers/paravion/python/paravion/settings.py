@@ -183,6 +183,7 @@ SETTINGS: Final = (
     Setting("secrets", _text, None, "", "Path under which secrets are kept, with a leading slash."),
     Setting("hostname", _hostname, "paravion.invalid", "", "Our name in EHLO, Received, Message-ID and reports."),
     Setting("log_level", _choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "", "Lowest level that is logged."),
+    Setting("admin_function", _text, "", "", "Function that SES v1's management actions are handed to; empty: none."),
     Setting("max_message_octets", _count(1024, 40 * MEBI), str(10 * MEBI), "octets", "Largest message taken."),
     Setting("max_recipients_count", _count(1, 1000), "1000", "recipients", "Most recipients of one submission."),
     Setting("bare_lf", _choice("normalise", "refuse"), "normalise", "", "What becomes of a bare LF in a submission."),
@@ -282,6 +283,7 @@ BY_NAME: Final[dict[str, Setting]] = {setting.name: setting for setting in SETTI
 
 _OF_THE_PLACE: Final = frozenset({
     "spool", "ledger", "delivery_queue", "retry_queue", "bounce_queue", "parked_queue", "secrets", "upload_endpoint",
+    "admin_function",
 })  # fmt: skip
 """Settings that name the things of one installation."""
 
@@ -350,6 +352,7 @@ class ValidateSettings:
     credential_region: str
     public_url: str
     upload_endpoint: str
+    admin_function: str
 
 
 @dataclass(frozen=True, slots=True)

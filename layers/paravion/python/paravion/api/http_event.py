@@ -68,6 +68,19 @@ class HttpRequest(SignedRequest):
             endpoint=f"https://{context['domainName']}" if context.get("domainName") else "",
         )
 
+    def to_event(self) -> dict[str, Any]:
+        """Give an event that `from_event` reads as this request."""
+        http = {"method": self.method, "sourceIp": self.client_address}
+        return {
+            "version": "2.0",
+            "rawPath": self.path,
+            "rawQueryString": self.query,
+            "headers": dict(self.headers),
+            "requestContext": {"http": http, "requestId": self.request_id},
+            "body": base64.b64encode(self.body).decode(),
+            "isBase64Encoded": True,
+        }
+
     @property
     def content_type(self) -> str:
         """The media type, in lower case, without parameters."""

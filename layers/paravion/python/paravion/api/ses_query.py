@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -21,10 +22,10 @@ from paravion.api.http_event import RETRY_AFTER_S, HttpAnswer
 from paravion.api.ses_faults import SesFault, error_form, not_offered
 from paravion.api.ses_model import SES_V1
 from paravion.api.ses_shapes import ShapeError, check, from_text
-from paravion.domain.status import BAD_REQUEST, UNKNOWN_OPERATION, Rejected
+from paravion.domain.status import BAD_REQUEST, NOT_OFFERED, UNKNOWN_OPERATION, Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from paravion.api.doors import Call
     from paravion.api.http_event import HttpRequest
@@ -46,6 +47,11 @@ _NAMES: Final = {
     "TooManyRequestsException": "Throttling",
     "ServiceUnavailableException": "ServiceUnavailable",
     "InternalServiceErrorException": "InternalFailure",
+    "no_such_configuration_set": "ConfigurationSetDoesNotExistException",
+    "configuration_set_paused": "ConfigurationSetSendingPausedException",
+    "sending_paused": "AccountSendingPausedException",
+    "quota_exceeded": "Throttling",
+    "rate_exceeded": "Throttling",
 }
 """This protocol's names for the taxonomy's, which are v2's."""
 
@@ -57,6 +63,17 @@ class SesV1Door:
     """Serves `POST /`."""
 
     name = "ses-v1"
+
+    def __init__(self, is_others: Callable[[str], bool] | None = None) -> None:
+        """Make a door; `is_others` says which actions the function that manages answers."""
+        self._is_others = is_others
+
+    def _handed_on(self, call: Call[Any]) -> HttpAnswer:
+        """Let the function that manages answer; it authenticates the very same request for itself."""
+        if call.deps.management is None:
+            raise SesFault(NOT_OFFERED.ses, "Management actions are not offered at this address.", NOT_OFFERED)
+        given = call.deps.management.invoke(call.request.to_event())
+        return HttpAnswer(given["statusCode"], given.get("body", ""), given.get("headers", {}))
 
     def takes(self, request: HttpRequest) -> bool:
         """By its path."""
@@ -70,6 +87,8 @@ class SesV1Door:
         """Parse, check, call and answer. Raises as the operation does."""
         form = _read_form(call.request)
         action = form.pop("Action", "")
+        if self._is_others is not None and self._is_others(action):
+            return self._handed_on(call)
         model = SES_V1.named(action)
         if call.request.method != "POST" or model is None or form.pop("Version", _VERSION) != _VERSION:
             shown = f"{ascii(action)[1:-1][:60]}" or "(none)"
@@ -97,6 +116,9 @@ class SesV1Door:
         """Give the error as SES v1 does."""
         form = error_form(rejected, {**_NAMES, **SES_V1.error_codes}, SES_V1.error_http)
         http, headers = form.http, {}
+        if form.name == "Throttling":
+            # The sender's, as SES has it: nothing that waiting a moment mends for all callers at once.
+            http, form = HTTPStatus.BAD_REQUEST, replace(form, is_senders_fault=True)
         if form.is_senders_fault:
             # "InvalidAction" and the like have no HTTP status of their own in this protocol.
             http = HTTPStatus.BAD_REQUEST if http == HTTPStatus.NOT_FOUND else http

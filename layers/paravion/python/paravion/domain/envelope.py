@@ -94,6 +94,9 @@ class Envelope:
             many jobs each makes. They are all kept before this one is.
         tls_required: It must not travel in clear (domain/tls_policy.py).
         quarantine: Why the message is held before it is tried, or "".
+        max_delivery_s: The mail is returned when it is older; 0 for the queue's own lifetime.
+        suppressed_reasons: For which reasons listed addresses are not sent to, in place of the account's; None for
+            the account's.
         arrivals: Of the first of several messages (or the only one): what its first job owes a report of.
     """
 
@@ -118,6 +121,8 @@ class Envelope:
     arrivals: Arrivals | None = None
     quarantine: str = ""
     tenant: str = ""
+    max_delivery_s: float = 0.0
+    suppressed_reasons: tuple[str, ...] | None = None
 
     @property
     def df_id(self) -> str:
@@ -170,6 +175,8 @@ def decode_qf(octets: bytes) -> tuple[Envelope, bytes]:
         fields["recipients"] = _recipients(fields["recipients"])
         fields["tags"] = tuple((name, value) for name, value in fields["tags"])
         fields["parts"] = tuple((queue_id, jobs) for queue_id, jobs in fields.get("parts", ()))
+        if fields.get("suppressed_reasons") is not None:
+            fields["suppressed_reasons"] = tuple(fields["suppressed_reasons"])
         told = fields.get("arrivals")
         if told:
             lists, aliases = _recipients(told["lists"]), _recipients(told["aliases"])

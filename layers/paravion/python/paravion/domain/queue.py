@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Final
 from paravion.domain.ids import shard_of
 from paravion.domain.outcome import HANDED_OVER, PACED, Outcome, Result
 from paravion.domain.schedule import LIFETIME_S
+from paravion.domain.status import EXPIRED
 from paravion.domain.suppression import says_no_such_address
 
 if TYPE_CHECKING:
@@ -196,6 +197,8 @@ class JobRecord:
         released: An operator released it: what its envelope says of a quarantine counts no more.
         held_at: Since when it has been held, 0 if it is not.
         held_s: How long it had been held before.
+        max_delivery_s: Its message is returned when it is older; 0 for the queue's own lifetime.
+        suppressed_reasons: As the envelope's.
     """
 
     key: JobKey
@@ -218,6 +221,8 @@ class JobRecord:
     released: bool = False
     held_at: float = 0.0
     held_s: float = 0.0
+    max_delivery_s: float = 0.0
+    suppressed_reasons: tuple[str, ...] | None = None
 
     @property
     def counted_from(self) -> float:
@@ -422,6 +427,15 @@ def expired(record: JobRecord, *, now: float, outcomes: Mapping[int, tuple[str, 
         owed=owed,
         log=_bounded((*record.log, LogEntry(now, "expired", record.attempts, tuple(sorted(outcomes))))),
     )
+
+
+def expiry(record: JobRecord, position: int) -> Outcome:
+    """Give what an expiry tells of one recipient: the last reply says why he could not be delivered to in time."""
+    state = record.recipients.get(position)
+    last = state.outcome if state else Outcome(Result.DEFERRED, "", text=EXPIRED.text)
+    # The reply's own enhanced status goes into its text: what the host said is not rewritten.
+    text = f"{last.status} {last.text}" if last.is_reply else last.text
+    return replace(last, result=Result.FAILED, status=EXPIRED.enhanced, text=text, command="EXPIRED")
 
 
 def arrivals_of(envelope: Envelope, chunk: int) -> tuple[NoticeKind, ...]:

@@ -103,6 +103,20 @@ DEFERRED_BY_TABLE: Final = _row("deferred_by_table", 450, "7.1", 503, "ServiceUn
                                 "Not now")  # fmt: skip
 REFUSED_BY_TARGET: Final = _row("refused_by_target", 554, "6.0", 422, "MessageRejected", 65,
                                 "The program behind this address refuses the message")  # fmt: skip
+NO_SUCH_CONFIGURATION_SET: Final = _row("no_such_configuration_set", 554, "5.4", 422, "NotFoundException", 65,
+                                        "Configuration set does not exist")  # fmt: skip
+SET_PAUSED: Final = _row("configuration_set_paused", 554, "7.1", 403, "SendingPausedException", 77,
+                         "Sending paused for this configuration set")  # fmt: skip
+SENDING_PAUSED: Final = _row("sending_paused", 554, "7.1", 403, "SendingPausedException", 77,
+                             "Sending paused for this account")  # fmt: skip
+QUOTA_EXCEEDED: Final = _row("quota_exceeded", 454, "7.1", 429, "LimitExceededException", 75,
+                             "Daily message quota exceeded")  # fmt: skip
+RATE_EXCEEDED: Final = _row("rate_exceeded", 454, "7.1", 429, "TooManyRequestsException", 75,
+                            "Maximum sending rate exceeded")  # fmt: skip
+LIMIT_EXCEEDED: Final = _row("limit_exceeded", 550, "5.3", 400, "LimitExceededException", 65,
+                             "No more of these are kept")  # fmt: skip
+CHANGED_MEANWHILE: Final = _row("changed_meanwhile", 451, "5.0", 503, "ConcurrentModificationException", 75,
+                                "Somebody else changes it at the same time")  # fmt: skip
 MESSAGE_TOO_BIG: Final = _row("message_too_big", 552, "3.4", 413, "MessageRejected", 69, "Message too big")
 PAYLOAD_TOO_BIG: Final = _row("payload_too_big", 552, "3.4", 413, "RequestEntityTooLargeException", 69,
                               "Request too big")  # fmt: skip

@@ -189,6 +189,7 @@ def _send_report(
 ) -> None:
     # The report is dated by what it reports, so that a repeat after a crash builds the same octets.
     now = max(state.at for _, state in members)
+    return_s = min(seconds for seconds in (deps.return_s, record.max_delivery_s) if seconds)
     report_header, body = build_dsn(
         Report(
             queue_id=report_id,
@@ -200,7 +201,7 @@ def _send_report(
             members=members,
             original_header=header,
             original_body=_original_body(envelope, notice, deps),
-            return_at=min(record.counted_from + deps.return_s, record.queued_at + LIFETIME_S),
+            return_at=min(record.counted_from + return_s, record.queued_at + LIFETIME_S),
         )
     )
     keys = deps.signer.keys_for(deps.hostname)

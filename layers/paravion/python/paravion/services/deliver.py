@@ -261,10 +261,18 @@ class _Attempt:
             await self._hold(record, envelope)
             return True
         chunk = envelope.chunk(self.job.key.chunk)
-        record = replace(record, recipient_count=len(chunk), reverse_path=envelope.reverse_path)
+        record = replace(
+            record,
+            recipient_count=len(chunk),
+            reverse_path=envelope.reverse_path,
+            max_delivery_s=envelope.max_delivery_s,
+            suppressed_reasons=envelope.suppressed_reasons,
+        )
         self.notify = {n: recipient.notify for n, recipient in chunk.items()}
         self.arrivals = queue.arrivals_of(envelope, self.job.key.chunk)
         todo = {n: chunk[n] for n in record.open_positions(chunk)}
+        if 0 < record.max_delivery_s <= deps.clock() - record.counted_from:
+            return await self._expire(record, todo)
         try:
             not_sent = await withheld(envelope, todo, self.listed)
         except Unavailable as exc:
@@ -294,6 +302,20 @@ class _Attempt:
         await self.deps.in_thread(self.deps.ledger.save, record)
         fields = {"queue_id": record.key.queue_id, "chunk": record.key.chunk, "reason": reason, "recipients": count}
         self.deps.event_log.emit("Hold", fields)
+
+    async def _expire(self, record: JobRecord, todo: Mapping[int, Recipient]) -> bool:
+        """Too old for its configuration set, before anything was sent. crash here = broke off, and found so again."""
+        told = {n: (recipient.forward_path, queue.expiry(record, n)) for n, recipient in todo.items()}
+        now = self.deps.clock()
+        record = queue.expired(record, now=now, outcomes=told, notify=self.notify, arrivals=self.arrivals)
+        record = await self.deps.in_thread(self.deps.ledger.save, record)
+        for path, outcome in told.values():
+            fields = {"queue_id": record.key.queue_id, "chunk": record.key.chunk, "attempts": record.attempts}
+            told_of = {"recipient": path, "text": outcome.text, **record_fields(outcome)}
+            self.deps.event_log.emit("Expiration", {**fields, **told_of})
+        if record.owed:
+            await self.deps.in_thread(self.deps.queues.send, QueueName.BOUNCE, [self.job])
+        return True
 
     async def _give_back(self, record: JobRecord, exc: Exception) -> None:
         """Our own fault stopped the attempt before anything was sent."""
@@ -510,7 +532,13 @@ class _Attempt:
                 # Our own last write, whose answer got lost.
                 return fresh
             # Somebody settled a report meanwhile; our outcomes go on top.
-            record = replace(fresh, recipient_count=new.recipient_count, reverse_path=new.reverse_path)
+            record = replace(
+                fresh,
+                recipient_count=new.recipient_count,
+                reverse_path=new.reverse_path,
+                max_delivery_s=new.max_delivery_s,
+                suppressed_reasons=new.suppressed_reasons,
+            )
 
     def _log(self, record: JobRecord, outcomes: Mapping[int, Outcome], todo: Mapping[int, Recipient]) -> None:
         for n, outcome in outcomes.items():

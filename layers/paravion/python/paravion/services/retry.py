@@ -36,7 +36,7 @@ from paravion.domain.classification import record_fields
 from paravion.domain.envelope import decode_qf
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import ALL_SHARDS, Job, JobRecord, Notice, NoticeKind, State
-from paravion.domain.status import ATTEMPT_BROKE_OFF, EXPIRED, HELD_TOO_LONG
+from paravion.domain.status import ATTEMPT_BROKE_OFF, HELD_TOO_LONG
 from paravion.errors import ClaimLost, LedgerUnavailable
 from paravion.ports import MAX_DELAY_S, QueueName
 from paravion.services.batch import work_through
@@ -182,24 +182,25 @@ def _next(record: JobRecord | None, job: Job, now: float, deps: RetryDeps) -> Jo
         record = JobRecord(job.key, job.queued_at, State.READY, version=record.version if record else 0)
     if record.is_closed or record.state is State.DEFERRED:
         return None
+    plan = schedule.limited(deps.plan, record.max_delivery_s)
     is_old = now >= record.queued_at + schedule.LIFETIME_S
     if record.state is State.HELD:
         return _returned_from_hold(record, now, deps) if is_old else None
-    if (is_old or schedule.is_expired(record.counted_from, now, deps.plan)) and not record.quarantine:
+    if (is_old or schedule.is_expired(record.counted_from, now, plan)) and not record.quarantine:
         return _given_up(record, now, deps)
     if record.state is State.CLAIMED:
         record = queue.with_event(record, "broke_off", now=now, text=ATTEMPT_BROKE_OFF.text)
     if record.quarantine:
         return queue.held(replace(record, state=State.TRIED), record.quarantine, now=now)
-    record = replace(_planned(record, now, deps), token="", lease_until=0.0)
+    record = replace(_planned(record, now, plan, deps), token="", lease_until=0.0)
     if not record.warned and schedule.is_warning_due(record.counted_from, now, deps.plan):
         record = _warned(record, deps)
     return record
 
 
-def _planned(record: JobRecord, now: float, deps: RetryDeps) -> JobRecord:
+def _planned(record: JobRecord, now: float, plan: Plan, deps: RetryDeps) -> JobRecord:
     """Say when an open job is tried again: at its turn, by the schedule, or soon after a fault of our own."""
-    returned_at = min(record.counted_from + deps.plan.return_s, record.queued_at + schedule.LIFETIME_S)
+    returned_at = min(record.counted_from + plan.return_s, record.queued_at + schedule.LIFETIME_S)
     if turn_at := queue.waits_for_turn(record) if record.state is State.TRIED else 0.0:
         due_at = max(now, min(turn_at, returned_at))
         if due_at - now > MAX_DELAY_S:
@@ -208,12 +209,13 @@ def _planned(record: JobRecord, now: float, deps: RetryDeps) -> JobRecord:
         return replace(record, state=State.READY, due_at=due_at + deps.sweep_grace_s)
     if record.state is State.TRIED and record.deferred_positions():
         tried = record.attempts - record.paced
-        due_at = schedule.next_attempt_at(record.counted_from, now, tried, deps.plan, deps.jitter())
+        due_at = schedule.next_attempt_at(record.counted_from, now, tried, plan, deps.jitter())
         due_at = max(due_at, min(queue.not_before(record), returned_at))
         due_at = max(now, min(due_at, record.queued_at + schedule.LIFETIME_S))
         return replace(record, state=State.DEFERRED, faults=0, due_at=due_at)
     faults = record.faults + 1
-    due_at = schedule.after_fault_at(now, faults, deps.plan, deps.jitter())
+    due_at = schedule.after_fault_at(now, faults, plan, deps.jitter())
+    due_at = max(now, min(due_at, returned_at))
     return replace(record, state=State.DEFERRED, faults=faults, due_at=due_at)
 
 
@@ -231,7 +233,7 @@ def _warned(record: JobRecord, deps: RetryDeps) -> JobRecord:
 def _given_up(record: JobRecord, now: float, deps: RetryDeps) -> JobRecord:
     envelope, _ = decode_qf(deps.spool.get_envelope(record.key.queue_id))
     chunk = envelope.chunk(record.key.chunk)
-    outcomes = {n: (chunk[n].forward_path, _expiry(record, n)) for n in record.open_positions(chunk)}
+    outcomes = {n: (chunk[n].forward_path, queue.expiry(record, n)) for n in record.open_positions(chunk)}
     record = replace(record, recipient_count=len(chunk), reverse_path=envelope.reverse_path)
     arrivals = queue.arrivals_of(envelope, record.key.chunk)
     return queue.expired(record, now=now, outcomes=outcomes, notify=_notify(envelope, record), arrivals=arrivals)
@@ -257,15 +259,6 @@ def _returned_from_hold(record: JobRecord, now: float, deps: RetryDeps) -> JobRe
 
 def _notify(envelope: Envelope, record: JobRecord) -> dict[int, tuple[str, ...]]:
     return {n: recipient.notify for n, recipient in envelope.chunk(record.key.chunk).items()}
-
-
-def _expiry(record: JobRecord, position: int) -> Outcome:
-    """The last reply stays in the report: it says why the mail could not be delivered in all that time."""
-    state = record.recipients.get(position)
-    last = state.outcome if state else Outcome(Result.DEFERRED, "", text=EXPIRED.text)
-    # The reply's own enhanced status goes into its text: what the host said is not rewritten.
-    text = f"{last.status} {last.text}" if last.is_reply else last.text
-    return replace(last, result=Result.FAILED, status=EXPIRED.enhanced, text=text, command="EXPIRED")
 
 
 def _log(record: JobRecord, now: float, deps: RetryDeps) -> None:

@@ -20,6 +20,7 @@ from paravion.domain import ids
 from paravion.domain.address import parse_path, split_address
 from paravion.domain.envelope import Arrivals, Envelope, Recipient, decode_qf
 from paravion.domain.headers import make_field
+from paravion.domain.identity import identities_of
 from paravion.domain.message import (
     complete,
     control_fields,
@@ -45,6 +46,7 @@ from paravion.domain.status import (
 from paravion.domain.submission import Receipt, Submission
 from paravion.errors import SpoolMissing
 from paravion.services.commit import enqueue
+from paravion.services.configuration import set_of_mail
 from paravion.services.expand import TableSettings, apply_tables
 from paravion.services.signing import Signer, check_alignment, hash_to_sign, signed
 from paravion.services.split import commit_all
@@ -52,10 +54,11 @@ from paravion.services.split import commit_all
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from paravion.domain.configuration_set import ConfigurationSet
     from paravion.domain.dkim import SigningKey
     from paravion.domain.expand import Group
     from paravion.domain.message import Message
-    from paravion.ports import EventLog, Identities, Records, Secrets, Tables, Uploads
+    from paravion.ports import EventLog, Identities, Management, Records, Secrets, Tables, Uploads
     from paravion.services.commit import CommitDeps
     from paravion.services.expand import Expanded
     from paravion.services.list_management import Managed
@@ -76,6 +79,7 @@ class ValidateDeps:
         clock: Seconds since the epoch.
         entropy: Gives that many fresh random octets; asked anew for each id (a frozen random state would
             repeat itself in every function that is restored from one snapshot).
+        management: Who answers what comes to our doors and is not ours; None: nobody.
     """
 
     settings: ValidateSettings
@@ -89,6 +93,7 @@ class ValidateDeps:
     clock: Callable[[], float]
     entropy: Callable[[int], bytes]
     records: Records = field(kw_only=True)
+    management: Management | None = None
 
 
 def submit(submission: Submission, deps: ValidateDeps) -> Receipt:
@@ -129,10 +134,12 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
     table_settings = _table_settings(settings)
     keys: tuple[SigningKey, ...] = ()
     try:
+        chosen = set_of_mail(deps.records, submission.tenant, submission.configuration_set, message.authors[0].address)
+        submission = _with_set(submission, chosen)
         expanded = apply_tables(submission, message, given_path, given, deps.tables, table_settings, unaliased)
         _check_identity(expanded.reverse_path, expanded.message, deps)
         keys = _signing_keys(expanded.reverse_path, expanded.message, deps)
-        kept = _keep(submission, expanded, given, queue_id, digest, keys, deps)
+        kept = _keep(submission, expanded, given, queue_id, digest, keys, chosen, deps)
     except Rejected as exc:
         # What was taken once is on its way, or a part of it is, whatever the tables have come to say of it.
         kept = _kept_before(queue_id, digest, deps) if exc.status is not IDEMPOTENCY_CONFLICT else None
@@ -175,6 +182,7 @@ def _keep(
     queue_id: str,
     digest: str,
     keys: tuple[SigningKey, ...],
+    chosen: ConfigurationSet | None,
     deps: ValidateDeps,
 ) -> tuple[Envelope, int, bool] | None:
     """Give the first envelope that is kept, how many recipients it all has, whether it was there; None: discarded."""
@@ -225,6 +233,8 @@ def _keep(
             tags=submission.tags,
             digest=digest,
             tls_required=submission.tls_required,
+            max_delivery_s=chosen.max_delivery_s if chosen else 0.0,
+            suppressed_reasons=chosen.suppressed_reasons if chosen else None,
             body_id="" if own_id == queue_id else queue_id,
             parts=parts,
             quarantine=expanded.found.quarantine or group.quarantine,
@@ -271,8 +281,6 @@ def _with_control_fields(submission: Submission, message: Message) -> Submission
     controls = control_fields(message)
     if controls.unsupported:
         raise Rejected(BAD_REQUEST, f"header field {controls.unsupported[0]} is not supported")
-    if controls.configuration_set:
-        raise Rejected(BAD_REQUEST, f"configuration set {controls.configuration_set} does not exist")
     if controls.list_options:
         from paravion.domain.contacts import read_options
 
@@ -280,7 +288,23 @@ def _with_control_fields(submission: Submission, message: Message) -> Submission
         if submission.contact_list and names != (submission.contact_list, submission.topic):
             raise Rejected(BAD_REQUEST, "ListManagementOptions and X-SES-LIST-MANAGEMENT-OPTIONS contradict each other")
         submission = replace(submission, contact_list=names[0], topic=names[1])
-    return replace(submission, tags=(*submission.tags, *controls.tags))
+    return replace(
+        submission,
+        configuration_set=submission.configuration_set or controls.configuration_set,
+        tags=(*submission.tags, *controls.tags),
+    )
+
+
+def _with_set(submission: Submission, chosen: ConfigurationSet | None) -> Submission:
+    """What the configuration set asks for is as if the caller had asked for it."""
+    if chosen is None:
+        return submission
+    return replace(
+        submission,
+        configuration_set=chosen.name,
+        tls_required=submission.tls_required or chosen.tls_required,
+        restamp=submission.restamp and not chosen.keeps_message_id,
+    )
 
 
 def _reverse_path(submission: Submission, message: Message) -> str:
@@ -340,14 +364,7 @@ def _check_identity(reverse_path: str, message: Message, deps: ValidateDeps) -> 
 
 def _may_send(address: str, deps: ValidateDeps) -> bool:
     """An address identity, or one of its domain or of a domain above it (but never a top-level one)."""
-    try:
-        address = parse_path(address, smtputf8=True)
-    except ValueError:
-        return False
-    local, domain = split_address(address)
-    labels = domain.split(".")
-    names = [f"{local}@{domain}".lower(), *(".".join(labels[n:]) for n in range(max(1, len(labels) - 1)))]
-    for name in names:
+    for name in identities_of(address):
         identity = deps.identities.get(name)
         if identity is not None and (identity.verified or deps.settings.identity_check == "created"):
             return True
@@ -393,6 +410,8 @@ def _digest(
     told = hashlib.sha256(submission.content)
     for part in (reverse_path, *map(repr, recipients), submission.ret, submission.envid, repr(submission.tags)):
         told.update(b"\0" + part.encode())
+    if submission.configuration_set:
+        told.update(b"\0set " + submission.configuration_set.encode())
     if not submission.aliasing:
         told.update(b"\0-n")
     for path in sorted(unaliased):
