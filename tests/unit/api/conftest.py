@@ -35,10 +35,17 @@ from paravion.domain.next_hop import MxHost, NextHop
 from paravion.domain.submission import Receipt
 from paravion.domain.suppression import Reason
 from paravion.services.admin import AdminDeps
+from paravion.services.validate import in_turn
 from tests.support.dkim_keys import fixed_private_key
 
 ACCESS_KEY, SECRET_KEY = "AKIATEST", "test-secret"
-SUBMITTED = {("POST", "/"), ("POST", "/v2/email/outbound-emails"), ("POST", "/v1/messages"), ("POST", "/v1/uploads")}
+SUBMITTED = {
+    ("POST", "/"),
+    ("POST", "/v2/email/outbound-emails"),
+    ("POST", "/v2/email/outbound-bulk-emails"),
+    ("POST", "/v1/messages"),
+    ("POST", "/v1/uploads"),
+}
 
 
 @dataclass
@@ -90,6 +97,7 @@ class World:
         self.clock = lambda: time.time() + self.clock_shift_s
         self.hosts = MemoryHosts(self.clock)
         self.entropy = lambda count: bytes(range(count))
+        self.side_by_side = in_turn
 
     @property
     def admin_deps(self):

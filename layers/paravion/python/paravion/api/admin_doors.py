@@ -12,9 +12,11 @@ from paravion.api import (  # noqa: F401 (register their operations)
     native_tables,
     native_webhooks,
     ses_v1_configuration_sets,
+    ses_v1_templates,
     ses_v2_admin,
     ses_v2_configuration_sets,
     ses_v2_suppression,
+    ses_v2_templates,
 )
 from paravion.api.native_admin import ADMIN_DOOR
 from paravion.api.ses_query import SesV1Door
