@@ -38,6 +38,7 @@ from paravion.services.admin import AdminDeps
 from paravion.services.validate import in_turn
 from tests.support.dkim_keys import fixed_private_key
 
+SESSION = boto3.session.Session()  # one, for it keeps the service models that it read
 ACCESS_KEY, SECRET_KEY = "AKIATEST", "test-secret"
 SUBMITTED = {
     ("POST", "/"),
@@ -128,7 +129,7 @@ class World:
         return serve(event, self.admin_deps, ADMIN_DOORS).to_event()
 
     def client(self, service, *, key=ACCESS_KEY, secret=SECRET_KEY, token=None, attempts=1):
-        return boto3.session.Session().client(
+        return SESSION.client(
             service, endpoint_url=self.url, region_name="eu-west-1", aws_access_key_id=key, aws_secret_access_key=secret,
             aws_session_token=token, config=Config(retries={"total_max_attempts": attempts, "mode": "standard"}),
         )  # fmt: skip

@@ -103,6 +103,8 @@ DEFERRED_BY_TABLE: Final = _row("deferred_by_table", 450, "7.1", 503, "ServiceUn
                                 "Not now")  # fmt: skip
 REFUSED_BY_TARGET: Final = _row("refused_by_target", 554, "6.0", 422, "MessageRejected", 65,
                                 "The program behind this address refuses the message")  # fmt: skip
+NO_SUCH_MESSAGE: Final = _row("no_such_message", 554, "5.0", 404, "MessageRejected", 65,
+                              "Message does not exist")  # fmt: skip
 NO_SUCH_TEMPLATE: Final = _row("no_such_template", 550, "5.1", 404, "NotFoundException", 65,
                                "Template does not exist")  # fmt: skip
 INVALID_TEMPLATE: Final = _row("invalid_template", 501, "5.4", 400, "BadRequestException", 65,
