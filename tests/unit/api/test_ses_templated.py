@@ -16,7 +16,11 @@ from paravion.errors import QueueUnavailable
 
 FROM = {"FromEmailAddress": "Shop <a@example.org>"}
 TO = {"ToAddresses": ["b@example.org"]}
-TEMPLATE = {"Subject": "Hello {{name}}", "Text": "Dear {{name}}, {{#each items}}{{this}};{{/each}}", "Html": "<p>{{name}}"}
+TEMPLATE = {
+    "Subject": "Hello {{name}}",
+    "Text": "Dear {{name}}, {{#each items}}{{this}};{{/each}}",
+    "Html": "<p>{{name}}",
+}
 DATA = {"name": "Ann & Co", "items": ["a", "b"]}
 
 
@@ -76,7 +80,9 @@ def test_v2_sends_by_a_stored_template(with_template):
         "bounces@example.org", "news", (("campaign", "one"),))  # fmt: skip
     assert [recipient.forward_path for recipient in submission.recipients] == ["b@example.org", "c@example.org"]
     arn = "arn:aws:ses:eu-west-1:123456789012:template/hello"
-    client.send_email(**FROM, Destination=TO, Content={"Template": {"TemplateArn": arn, "TemplateData": json.dumps(DATA)}})
+    client.send_email(
+        **FROM, Destination=TO, Content={"Template": {"TemplateArn": arn, "TemplateData": json.dumps(DATA)}}
+    )
     assert texts(with_template.submissions[-1])[0] == "Hello Ann & Co"
 
 
@@ -88,7 +94,9 @@ def test_v2_sends_an_inline_template(served):
     assert texts(served.submissions[0]) == ("For you", "Hi you")
 
 
-@pytest.mark.parametrize("text", ["{{#if a}}x{{/if}}", "{{#each a}}{{/each}}", "{{lookup a 0}}", "{{> p}}", "{{@root}}"])
+@pytest.mark.parametrize(
+    "text", ["{{#if a}}x{{/if}}", "{{#each a}}{{/each}}", "{{lookup a 0}}", "{{> p}}", "{{@root}}"]
+)
 def test_trap_inline_template_with_operations_is_refused(served, text):
     """As SES has it: `{{#if}}` inline is no substitution."""
     template = {"TemplateContent": {"Subject": "s", "Text": text}, "TemplateData": "{}"}
@@ -180,6 +188,7 @@ def statuses(answer):
 
 def numbered(served):
     """Answer each submission with an id of its own: it tells which entry is which."""
+
     def submit(submission):
         served.submissions.append(submission)
         return Receipt(f"id-{submission.recipients[0].forward_path}", 1)
@@ -192,14 +201,19 @@ def test_trap_bulk_data_is_merged_per_key(with_template):
     """Objects member by member, however deep; lists and scalars whole."""
     client = numbered(with_template)
     client.create_email_template(
-        TemplateName="deep", TemplateContent={"Subject": "{{a.b.c}}{{a.b.d}}{{a.e}}", "Text": "{{#each l}}{{this}}{{/each}}{{s}}"}
+        TemplateName="deep",
+        TemplateContent={"Subject": "{{a.b.c}}{{a.b.d}}{{a.e}}", "Text": "{{#each l}}{{this}}{{/each}}{{s}}"},
     )
     default = {"a": {"b": {"c": 1, "d": 2}, "e": 3}, "l": [1, 2, 3], "s": {"x": 1}}
     call = bulk({}, own({"a": {"b": {"d": 9}}}), own({"l": [4], "s": "scalar", "a": {"e": None}}))
     call["DefaultContent"] = {"Template": {"TemplateName": "deep", "TemplateData": json.dumps(default)}}
     answer = client.send_bulk_email(**call)
     assert statuses(answer) == ["SUCCESS"] * 3
-    assert sorted(map(texts, with_template.submissions)) == [("12", "4scalar"), ("123", "123[object Object]"), ("193", "123[object Object]")]
+    assert sorted(map(texts, with_template.submissions)) == [
+        ("12", "4scalar"),
+        ("123", "123[object Object]"),
+        ("193", "123[object Object]"),
+    ]
 
 
 def test_bulk_headers_and_tags_of_an_entry_replace_those_of_the_call(with_template):
@@ -235,6 +249,7 @@ REFUSALS = {
 @pytest.mark.parametrize("word", REFUSALS)
 def test_each_bulk_entry_has_its_own_answer(with_template, word):
     """One that fails takes no other with it, whatever the failure; v1 has the same words in another case."""
+
     def submit(submission):
         if submission.recipients[0].forward_path == "1@example.org":
             raise REFUSALS[word]
@@ -249,7 +264,10 @@ def test_each_bulk_entry_has_its_own_answer(with_template, word):
         Source="a@example.org", Template="hello", DefaultTemplateData=json.dumps(DATA),
         Destinations=[{"Destination": {"ToAddresses": [f"{n}@example.org"]}} for n in range(2)],
     )  # fmt: skip
-    expected = {"INVALID_PARAMETER": "InvalidParameterValue", "CONFIGURATION_SET_NOT_FOUND": "ConfigurationSetDoesNotExist"}
+    expected = {
+        "INVALID_PARAMETER": "InvalidParameterValue",
+        "CONFIGURATION_SET_NOT_FOUND": "ConfigurationSetDoesNotExist",
+    }
     assert [item["Status"] for item in v1["Status"]] == [
         "Success", expected.get(word, word.title().replace("_", ""))]  # fmt: skip
 
@@ -311,7 +329,9 @@ def test_bulk_entries_are_idempotent_one_by_one(with_template):
     with_template.answer = lost
     with_template.client("sesv2", attempts=2).send_bulk_email(**bulk({}, own({"name": "Bo"})))
     first, repeat = with_template.submissions[:2], with_template.submissions[2:]
-    assert [(one.idempotency_key, one.content) for one in first] == [(one.idempotency_key, one.content) for one in repeat]
+    assert [(one.idempotency_key, one.content) for one in first] == [
+        (one.idempotency_key, one.content) for one in repeat
+    ]
     assert len({submission.idempotency_key for submission in first}) == 2
     assert all(submission.idempotency_key.startswith("sdk:") for submission in first)
 
@@ -319,9 +339,18 @@ def test_bulk_entries_are_idempotent_one_by_one(with_template):
 def test_v1_templated_and_bulk_are_sent(with_template):
     """With return path, tags and set; replacement data merges as in v2."""
     client = with_template.client("ses")
-    common = {"Source": "Shop <a@example.org>", "ReturnPath": "bounces@example.org", "ConfigurationSetName": "news", "Template": "hello"}
+    common = {
+        "Source": "Shop <a@example.org>",
+        "ReturnPath": "bounces@example.org",
+        "ConfigurationSetName": "news",
+        "Template": "hello",
+    }
     answer = client.send_templated_email(
-        **common, Destination=TO, TemplateData=json.dumps(DATA), Tags=[{"Name": "a", "Value": "1"}], ReplyToAddresses=["r@example.org"]
+        **common,
+        Destination=TO,
+        TemplateData=json.dumps(DATA),
+        Tags=[{"Name": "a", "Value": "1"}],
+        ReplyToAddresses=["r@example.org"],
     )
     assert answer["MessageId"]
     client.send_bulk_templated_email(
