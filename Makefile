@@ -12,6 +12,9 @@ MAILAUTH := $(if $(shell command -v npm),$(CURDIR)/.ci/mailauth)
 # The Handlebars that ours is compared with, where npm is installed.
 HANDLEBARS := $(if $(shell command -v npm),$(CURDIR)/.ci/handlebars)
 
+# An emulator of SES to be measured beside, where npm is installed.
+SES_LOCAL := $(if $(shell command -v npm),$(CURDIR)/.ci/ses-v2-local)
+
 # Mail servers that we did not write, for tests and benches.
 FOREIGN := $(CURDIR)/.foreign
 
@@ -37,6 +40,10 @@ $(SAM): .ci/sam-requirements.txt
 
 $(MAILAUTH)/node_modules/.made: .ci/mailauth/package.json
 	cd .ci/mailauth && npm install --silent --no-audit --no-fund --no-package-lock
+	@touch $@
+
+$(SES_LOCAL)/node_modules/.made: .ci/ses-v2-local/package.json
+	cd .ci/ses-v2-local && npm install --silent --no-audit --no-fund --no-package-lock
 	@touch $@
 
 $(HANDLEBARS)/node_modules/.made: .ci/handlebars/package.json
@@ -76,11 +83,13 @@ lint: $(VENV)/.made-dev  ## Check style, the template and the types
 type: $(VENV)/.made-dev  ## Check the types
 	$(BIN)/mypy
 
-bench: $(VENV)/.made-dev $(FOREIGN)/.made $(if $(PYTHON313),.venv-313/.made)  ## Measure, side by side; prints ratios
-	PARAVION_PYTHON313=$(if $(PYTHON313),.venv-313/bin/python) $(BIN)/python tests/bench/run.py
+bench: $(VENV)/.made-dev $(FOREIGN)/.made $(if $(SES_LOCAL),$(SES_LOCAL)/node_modules/.made) $(if $(PYTHON313),.venv-313/.made)  ## Measure, side by side; prints ratios
+	PARAVION_SES_LOCAL=$(SES_LOCAL) PARAVION_PYTHON313=$(if $(PYTHON313),.venv-313/bin/python) $(BIN)/python tests/bench/run.py
+
+bench-ses: $(if $(SES_LOCAL),$(SES_LOCAL)/node_modules/.made)
 
 bench-%: $(VENV)/.made-dev $(FOREIGN)/.made  ## Measure one thing: deliver, message, …
-	$(BIN)/python tests/bench/run.py $(subst -,_,$*)
+	PARAVION_SES_LOCAL=$(SES_LOCAL) $(BIN)/python tests/bench/run.py $(subst -,_,$*)
 
 FUZZ_S ?= 3600
 fuzz: $(VENV)/.made-dev  ## Feed hostile octets to every parser for an hour (FUZZ_S=seconds)
