@@ -61,11 +61,11 @@ up: $(VENV)/.made-local  ## Run the whole system on this machine until interrupt
 	$(BIN)/paravion up
 
 test: $(VENV)/.made-dev $(SAM) $(if $(MAILAUTH),$(MAILAUTH)/node_modules/.made $(HANDLEBARS)/node_modules/.made) $(FOREIGN)/.made test-313  ## Run every test
-	PARAVION_MAILAUTH=$(MAILAUTH) PARAVION_HANDLEBARS=$(HANDLEBARS) PARAVION_SAM=$(SAM) PARAVION_PYTHON313=$(PYTHON313) $(BIN)/python -m pytest -n auto --dist loadgroup
+	PARAVION_MAILAUTH=$(MAILAUTH) PARAVION_HANDLEBARS=$(HANDLEBARS) PARAVION_SAM=$(SAM) PARAVION_PYTHON313=$(PYTHON313) $(BIN)/python -m pytest -n auto --dist loadfile
 
 test-313: $(if $(PYTHON313),.venv-313/.made)  ## Run the unit tests on Lambda's Python, where it is installed
 ifneq ($(PYTHON313),)
-	.venv-313/bin/python -m pytest -n auto --dist loadgroup tests/unit
+	.venv-313/bin/python -m pytest -n auto --dist loadfile tests/unit
 else
 	@echo 'python3.13 is not installed here: the unit tests run on $(PYTHON) alone'
 endif

@@ -128,11 +128,3 @@ def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     log = io.StringIO()
     with (EmbeddedEngine if request.param == "embedded" else LocalEngine)(options, log) as engine:
         yield House(engine, options, log)
-
-
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks when its turn comes
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's scenarios on one engine in one process (`--dist loadgroup`): each other would start its own."""
-    for item in items:
-        if isinstance(item, pytest.Function) and "house" in item.fixturenames:
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.name}-{item.callspec.params.get('house')}"))

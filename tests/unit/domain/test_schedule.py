@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paravion.domain.schedule import Plan, after_fault_at, is_expired, is_warning_due, next_attempt_at
+from paravion.domain.schedule import (
+    ASKED_ATTEMPTS,
+    ASKED_MARGIN_S,
+    Plan,
+    after_fault_at,
+    is_expired,
+    is_warning_due,
+    next_attempt_at,
+    next_attempt_of_several_at,
+)
 from paravion.settings import BY_NAME
 
 PLAN = Plan(
@@ -44,6 +53,47 @@ def test_next_attempt_lies_between_now_and_the_return(attempts: int, age_s: floa
     at = next_attempt_at(0, age_s, attempts, PLAN, jitter)
     assert age_s <= at <= max(432_000, age_s)
     assert at >= min(age_s + 300, 432_000)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "asked_s", "expected_s"),
+    [
+        pytest.param(1, [60], 60 + ASKED_MARGIN_S, id="sooner than the schedule"),
+        pytest.param(4, [300], 300 + ASKED_MARGIN_S, id="sooner, later on"),
+        pytest.param(1, [3600], 3600 + ASKED_MARGIN_S, id="later than the schedule"),
+        pytest.param(2, [None], 600, id="nothing asked"),
+        pytest.param(2, [3600, None], 600, id="one names no time"),
+        pytest.param(2, [3600, 120], 120 + ASKED_MARGIN_S, id="the first of two"),
+        pytest.param(1, [-5], 0, id="over already"),
+        pytest.param(ASKED_ATTEMPTS + 1, [1], 9600, id="one second, for ever"),
+        pytest.param(ASKED_ATTEMPTS + 1, [80_000], 80_000 + ASKED_MARGIN_S, id="later, for ever"),
+    ],
+)
+def test_a_time_that_a_host_named_is_when_it_is_tried(
+    attempts: int, asked_s: list[float | None], expected_s: float
+) -> None:
+    """Seconds from now."""
+    asked_at = [None if wait is None else 1000 + wait for wait in asked_s]
+    found = next_attempt_of_several_at(0, 1000, attempts, PLAN, 0.0, asked_at=asked_at)
+    assert found == 1000 + expected_s
+
+
+@given(
+    st.integers(1, 20),
+    st.floats(0, 432_000),
+    st.floats(0, 0.999),
+    st.lists(st.none() | st.floats(1, 86_400), max_size=3),
+)
+def test_an_asked_attempt_lies_between_now_and_the_return(
+    attempts: int, age_s: float, jitter: float, waits: list[float | None]
+) -> None:
+    """And where all named a time, never before the first of them but for the mail's return."""
+    asked_at = [None if wait is None else age_s + wait for wait in waits]
+    at = next_attempt_of_several_at(0, age_s, attempts, PLAN, jitter, asked_at=asked_at)
+    assert age_s <= at <= max(432_000, age_s)
+    named = [wait for wait in asked_at if wait is not None]
+    if named and len(named) == len(asked_at):
+        assert at >= min(*named, *named, 432_000)
 
 
 @pytest.mark.parametrize(("faults", "wait_s"), [(1, 30), (2, 60), (3, 120), (5, 480), (6, 900), (10_000, 900)])

@@ -284,6 +284,20 @@ def test_from_of_another_is_refused_though_the_reverse_path_is_ours() -> None:
         world.submit("you@a.example", content=b"From: ceo@bank.example\r\n\r\n")
 
 
+def test_greylisted_comes_back_when_the_host_said() -> None:
+    """Not by the schedule, which would be early at first and late later on."""
+    grey = Outcome(Result.DEFERRED, "4.7.1", 451, "Greylisted, try again in 10 minutes", "RCPT", "mx.example.net")
+    delivered = Outcome(Result.DELIVERED, "2.0.0", 250, "Ok", "DOT", "mx.example.net")
+    world = World({"bob@example.net": [grey, delivered]})
+    receipt = world.submit("bob@example.net")
+    world.run(until=START + 599)
+    assert world.states(receipt.queue_id) == {"bob@example.net": "deferred"}
+    world.run()
+    assert world.states(receipt.queue_id) == {"bob@example.net": "delivered"}
+    ((_, state),) = world.ledger.load_message(receipt.queue_id)[0].recipients.items()
+    assert 600 <= state.at - START < 700
+
+
 def test_busy_for_five_days_is_warned_once_and_returned_once() -> None:
     """queue_warn_s and queue_return_s: one delay report, then one failure, nothing afterwards."""
     world = World({"busy@b.example": [BUSY]})

@@ -114,6 +114,12 @@ def delay_type(outcome: Outcome) -> str:
     return NAMES[cause_of(outcome) or Cause.UNKNOWN].delay
 
 
+def asked_wait_s(outcome: Outcome) -> int | None:
+    """Give the wait in seconds that a host asked for when it deferred, None if it named none."""
+    is_asked = outcome.result is Result.DEFERRED and outcome.is_reply
+    return known_replies.wait_s(outcome.text) if is_asked else None
+
+
 def record_fields(outcome: Outcome) -> dict[str, Any]:
     """Give what the event log's record of an outcome says beside it; {} for a delivery."""
     cause = cause_of(outcome)
@@ -124,7 +130,7 @@ def record_fields(outcome: Outcome) -> dict[str, Any]:
         fields["bounce_type"], fields["bounce_subtype"] = bounce_type(outcome)
     else:
         fields["delay_type"] = delay_type(outcome)
-        wait = known_replies.wait_s(outcome.text) if outcome.is_reply else None
+        wait = asked_wait_s(outcome)
         if wait is not None:
             fields["asked_wait_s"] = wait
     listed = known_replies.list_named(outcome.text) if cause is Cause.BLOCK_LIST else ""

@@ -10,11 +10,20 @@ deferrals are greylisting that ends within minutes).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FAULT_WAIT_MAX_S: Final = 900.0
 """Ceiling of the back-off after our own faults: an outage that is over must not hold mail for hours."""
 
+
+ASKED_ATTEMPTS: Final = 5
+"""Attempts after which a time that a host names brings the next one forward; later it may only put it off."""
+
+ASKED_MARGIN_S: Final = 2.0
+"""Added to a time that a host named: it counts whole seconds, and by its own clock."""
 
 LIFETIME_S: Final = 14 * 86_400.0
 """
@@ -75,6 +84,31 @@ def next_attempt_at(queued_at: float, now: float, attempts: int, plan: Plan, jit
     wait = plan.intervals_s[min(attempts, len(plan.intervals_s)) - 1]
     wait *= 1 + plan.jitter_ratio * jitter
     return max(now, min(now + wait, queued_at + plan.return_s))
+
+
+def next_attempt_of_several_at(
+    queued_at: float, now: float, attempts: int, plan: Plan, jitter: float, *, asked_at: Sequence[float | None]
+) -> float:
+    """
+    Say when a deferred job is tried again whose hosts may have named a time ("greylisted, try again in 5 minutes").
+
+    Where one did, that is when its recipient's attempt can work: not earlier, and not by the schedule's hours later.
+    The job comes back for the first of its recipients. After ASKED_ATTEMPTS a named time only defers: a host that
+    says "in one second" to everything is asked at the schedule's pace.
+
+    Args:
+        queued_at, now, attempts, jitter: See `next_attempt_at`.
+        asked_at: For each deferred recipient the instant from which its host will have it, None: it named none.
+    """
+    scheduled = next_attempt_at(queued_at, now, attempts, plan, jitter)
+    times = [
+        scheduled if asked is None else asked + (ASKED_MARGIN_S + (asked - now) * plan.jitter_ratio * jitter)
+        for asked in asked_at
+    ]
+    first = min(times, default=scheduled)
+    if attempts > ASKED_ATTEMPTS:
+        first = max(first, scheduled)
+    return max(now, min(first, queued_at + plan.return_s))
 
 
 def after_fault_at(now: float, faults: int, plan: Plan, jitter: float) -> float:

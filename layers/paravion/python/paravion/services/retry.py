@@ -10,7 +10,7 @@ and reads in the ledger what happened. `sweep` runs every minute and sends back 
     ready                               the same, after a sweep          waits a little; no attempt counted
     claimed, lease running              another worker has it            looked at again when the lease ends
     claimed, lease over                 the attempt broke off            waits a little, then tried again
-    tried, somebody deferred            a reply, or a dead host          by the schedule
+    tried, somebody deferred            a reply, or a dead host          by the schedule, or when the host said
     tried, all wait for their turn      hosts ask for less (pacing.py)   straight back, by the queue's delay
     tried, nobody deferred              our own fault stopped it         waits a little, then tried again
     deferred                            lies in the due index already    nothing
@@ -32,7 +32,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from paravion.domain import queue, schedule
-from paravion.domain.classification import record_fields
+from paravion.domain.classification import asked_wait_s, record_fields
 from paravion.domain.envelope import decode_qf
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import ALL_SHARDS, Job, JobRecord, Notice, NoticeKind, State
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from paravion.domain.envelope import Envelope
-    from paravion.domain.queue import DueJob, JobKey, Received
+    from paravion.domain.queue import DueJob, JobKey, Received, RecipientState
     from paravion.domain.schedule import Plan
     from paravion.ports import EventLog, Ledger, Queues, Spool
 
@@ -209,7 +209,10 @@ def _planned(record: JobRecord, now: float, plan: Plan, deps: RetryDeps) -> JobR
         return replace(record, state=State.READY, due_at=due_at + deps.sweep_grace_s)
     if record.state is State.TRIED and record.deferred_positions():
         tried = record.attempts - record.paced
-        due_at = schedule.next_attempt_at(record.counted_from, now, tried, plan, deps.jitter())
+        asked_at = [_asked_at(record.recipients[n]) for n in record.deferred_positions()]
+        due_at = schedule.next_attempt_of_several_at(
+            record.counted_from, now, tried, plan, deps.jitter(), asked_at=asked_at
+        )
         due_at = max(due_at, min(queue.not_before(record), returned_at))
         due_at = max(now, min(due_at, record.queued_at + schedule.LIFETIME_S))
         return replace(record, state=State.DEFERRED, faults=0, due_at=due_at)
@@ -217,6 +220,11 @@ def _planned(record: JobRecord, now: float, plan: Plan, deps: RetryDeps) -> JobR
     due_at = schedule.after_fault_at(now, faults, plan, deps.jitter())
     due_at = max(now, min(due_at, returned_at))
     return replace(record, state=State.DEFERRED, faults=faults, due_at=due_at)
+
+
+def _asked_at(state: RecipientState) -> float | None:
+    wait = asked_wait_s(state.outcome)
+    return None if wait is None else state.at + wait
 
 
 def _warned(record: JobRecord, deps: RetryDeps) -> JobRecord:
