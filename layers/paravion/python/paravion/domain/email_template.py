@@ -42,8 +42,10 @@ DATA_DEPTH_MAX: Final = 60
 """Objects within objects of template data."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
-_KEPT: Final = 128
-"""Parsed texts that are kept: some dozens of MB if all are as large as they may be, and a few hundred KB as a rule."""
+_KEPT: Final = 32
+_LARGE: Final = 64 * 1024
+_LARGE_KEPT: Final = 4
+"""Parsed texts that are kept, and large ones: a few hundred KB as a rule, 200 MB if all are as bad as they may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +87,8 @@ def check_new(template: EmailTemplate) -> None:
         raise Rejected(INVALID_TEMPLATE, "The subject must be specified.")
     if not (template.text or template.html):
         raise Rejected(INVALID_TEMPLATE, "The template must have a text or an HTML part.")
-    octets = sum(len(part.encode("utf-8", "surrogatepass")) for part in _parts(template).values())
-    if octets > OCTETS_MAX:
-        raise Rejected(LIMIT_EXCEEDED, f"The template has {octets} octets; at most {OCTETS_MAX} are kept.")
+    if octets_of(template) > OCTETS_MAX:
+        raise Rejected(LIMIT_EXCEEDED, f"The template has {octets_of(template)} octets; at most {OCTETS_MAX} are kept.")
     for where, part in _parts(template).items():
         _compiled(where, part)
 
@@ -101,9 +102,18 @@ def check_inline(template: EmailTemplate) -> None:
     """
     if not (template.text or template.html):
         raise Rejected(BAD_REQUEST, "TemplateContent must have a text or an HTML part.")
+    if octets_of(template) > OCTETS_MAX:
+        raise Rejected(
+            BAD_REQUEST, f"TemplateContent has {octets_of(template)} octets; at most {OCTETS_MAX} are taken."
+        )
     for where, part in _parts(template).items():
         if not _compiled(where, part).is_simple:
             raise Rejected(BAD_REQUEST, "Template contains unsupported operations.")
+
+
+def octets_of(template: EmailTemplate) -> int:
+    """Give the length of all parts in UTF-8."""
+    return sum(len(part.encode("utf-8", "surrogatepass")) for part in _parts(template).values())
 
 
 def read_data(text: str) -> dict[str, Any]:
@@ -162,13 +172,18 @@ def _parts(template: EmailTemplate) -> dict[str, str]:
 
 def _compiled(where: str, text: str) -> Template:
     try:
-        return _parsed(text)
+        return _parsed(text) if len(text) <= _LARGE else _parsed_large(text)
     except TemplateError as exc:
         raise Rejected(INVALID_TEMPLATE, f"{where}: {exc}") from exc
 
 
 @lru_cache(_KEPT)
 def _parsed(text: str) -> Template:
+    return compile_template(text)
+
+
+@lru_cache(_LARGE_KEPT)
+def _parsed_large(text: str) -> Template:
     return compile_template(text)
 
 

@@ -10,8 +10,8 @@ Read and refused:
     {{! comment }} {{!-- comment --}} {{~ stripped ~}} \{{literally}} (helper a key="b") as |item key|
     an unknown helper, a decorator other than inline, anything nested more than NESTING_MAX deep: TemplateError
 
-Bounded: every pattern is anchored where it is tried and reads on without going back, so that time grows with the
-text's length; recursion ends at NESTING_MAX.
+Bounded: at most TAGS_MAX tags; every pattern is anchored where it is tried and reads on without going back, so that
+time grows with the text's length; recursion ends at NESTING_MAX.
 
 Next: domain/handlebars.py renders the tree. Compared with handlebars.js itself by tests/unit/domain/test_handlebars.py.
 """
@@ -21,6 +21,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
+
+TAGS_MAX: Final = 20_000
+"""Tags of a template: parsed in a second or two at worst."""
 
 NESTING_MAX: Final = 60
 """Blocks within blocks, and expressions within expressions."""
@@ -211,6 +214,11 @@ _EMULATED_END: Final = re.compile(r"\\{0,2}\{\{")
 _COMMENT_END: Final = re.compile(r"--~?\}\}")
 
 
+_SIMPLE: Final = re.compile(r"\{\{([A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z_][A-Za-z0-9_-]*)*)\}\}(?!\})", re.ASCII)
+"""Most tags of most templates: a path without anything else, which needs no tokens."""
+_WORDS: Final = re.compile(r"(?:^|\.)(?:else|this|true|false|null|undefined)(?:\.|$)")
+
+
 @dataclass(slots=True)
 class _Token:
     kind: str
@@ -241,7 +249,7 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
-        self._emulated = False  # behind \{{, whose tag is text
+        self._tags = 0
 
     def fail(self, at: int, what: str) -> NoReturn:
         """Refuse the template."""
@@ -258,6 +266,15 @@ class _Parser:
             program.body += self._content()
             if self._at >= len(self._text):
                 return program, None
+            self._tags += 1
+            if self._tags > TAGS_MAX:
+                self.fail(self._at, f"more than {TAGS_MAX} tags")
+            simple = _SIMPLE.match(self._text, self._at)
+            if simple and simple[1] not in HELPERS and not _WORDS.search(simple[1]):
+                path = Path(tuple(simple[1].split(".")), simple[1])
+                program.body.append(Mustache(Sexpr(path, (), ()), Strip(), self._at))
+                self._at = simple.end()
+                continue
             match = _OPENINGS.match(self._text, self._at)
             if match is None or match.lastgroup is None:  # pragma: no cover (every {{ is an opening)
                 self.fail(self._at, "no tag")
