@@ -50,7 +50,7 @@ def _job(n: int) -> Job:
 
 
 def _tables(connection: sqlite3.Connection, name: str, value: str) -> None:
-    connection.execute("INSERT INTO identity VALUES (?, 0, ?, 0)", (name, value))
+    connection.execute("INSERT INTO identity VALUES (?, 0, ?, 0, '')", (name, value))
 
 
 def test_what_waits_together_is_one_group(data: EmbeddedData) -> None:

@@ -11,9 +11,9 @@ from tests.unit.api.test_native import asked
 FOR_EVERYBODY = {
     ("GET", "/v1/health"), ("GET", "/v1/credentials/self"), ("GET", "/v1/queue"), ("GET", "/v1/identities"),
     ("GET", "/v1/messages/{queue_id}"), ("GET", "/v1/messages/{queue_id}/transcript"),
-    ("GET", "/v1/identities/{name}"), ("GET", "/v1/suppression-reasons"),
+    ("GET", "/v1/identities/{name}"), ("GET", "/v1/suppression-reasons"), ("GET", "/v1/confirmations"), ("POST", "/v1/confirmations"),
 }  # fmt: skip
-"""Of messages and the queue, one's own alone."""
+"""Of messages and the queue, one's own alone; a confirmation is whose link it is."""
 
 BODIES = {
     "hold": {"reason": "r"},

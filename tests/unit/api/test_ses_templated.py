@@ -13,6 +13,7 @@ from paravion.domain import status
 from paravion.domain.status import Rejected
 from paravion.domain.submission import Receipt
 from paravion.errors import QueueUnavailable
+from paravion.ports import Identity
 
 FROM = {"FromEmailAddress": "Shop <a@example.org>"}
 TO = {"ToAddresses": ["b@example.org"]}
@@ -28,6 +29,7 @@ DATA = {"name": "Ann & Co", "items": ["a", "b"]}
 def with_template(served):
     """Doors behind which the template hello is kept."""
     served.client("sesv2").create_email_template(TemplateName="hello", TemplateContent=TEMPLATE)
+    served.identities.put(Identity("example.org", verified=True, token="", created_at=0.0))
     return served
 
 
@@ -147,10 +149,13 @@ def test_missing_attribute_is_accepted_and_told_as_rendering_failure(with_templa
     assert told[0]["detail"] == "Attribute 'name' is not present in the rendering data."
 
 
-def test_rendering_failure_by_an_unknown_set_is_an_error_of_the_call(with_template):
+def test_rendering_failure_of_what_would_be_refused_is_an_error_of_the_call(with_template):
     """What refuses every mail of the kind refuses this one."""
-    given = {**FROM, "Destination": TO, "Content": stored({}), "ConfigurationSetName": "no"}
-    assert refused(with_template.client("sesv2").send_email, **given)[0] == "NotFoundException"
+    client = with_template.client("sesv2")
+    given = {**FROM, "Destination": TO, "Content": stored({})}
+    assert refused(client.send_email, **given, ConfigurationSetName="no")[0] == "NotFoundException"
+    stranger = {**given, "FromEmailAddress": "a@example.com"}
+    assert refused(client.send_email, **stranger)[0] == "MessageRejected"
 
 
 def test_unsubscribe_placeholder_is_left_for_the_contact_list(with_template):
@@ -238,8 +243,8 @@ REFUSALS = {
     "CONFIGURATION_SET_NOT_FOUND": Rejected(status.NO_SUCH_CONFIGURATION_SET, "no set"),
     "CONFIGURATION_SET_SENDING_PAUSED": Rejected(status.SET_PAUSED, "paused"),
     "ACCOUNT_SENDING_PAUSED": Rejected(status.SENDING_PAUSED, "paused"),
-    "ACCOUNT_DAILY_QUOTA_EXCEEDED": Rejected(status.QUOTA_EXCEEDED, "quota"),
-    "ACCOUNT_THROTTLED": Rejected(status.RATE_EXCEEDED, "rate"),
+    "MAIL_FROM_DOMAIN_NOT_VERIFIED": Rejected(status.MAIL_FROM_NOT_VERIFIED, "not yet"),
+    "ACCOUNT_THROTTLED": Rejected(status.RATE_LIMITED, "rate"),
     "INVALID_PARAMETER": Rejected(status.RECIPIENT_SYNTAX, "syntax"),
     "TRANSIENT_FAILURE": QueueUnavailable("busy"),
     "FAILED": Rejected(status.ACCESS_DENIED, "denied"),

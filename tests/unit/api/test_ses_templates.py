@@ -135,7 +135,8 @@ def test_test_render_gives_the_message(served):
     made(v2)
     data = '{"name": "Jörg & <b>"}'
     text = v2.test_render_email_template(TemplateName="hello", TemplateData=data)["RenderedTemplate"]
-    assert text == v1.test_render_template(TemplateName="hello", TemplateData=data)["RenderedTemplate"]
+    by_v1 = v1.test_render_template(TemplateName="hello", TemplateData=data)["RenderedTemplate"]
+    assert text.partition("Subject")[2] == by_v1.partition("Subject")[2]  # but for the Date before it
     message = email.message_from_string(text, policy=email.policy.default)
     plain, html = (part.get_content() for part in message.iter_parts())
     assert (message["Subject"], message["To"]) == ("Hello Jörg & <b>", None)

@@ -273,6 +273,9 @@ def admin() -> AdminDeps:
         new_private_key=new_private_key,
         transcripts=S3Transcripts(s3, own.spool),
         settings_given=settings.given(os.environ),
+        to_commit=_commit_deps(
+            S3Spool(s3, own.spool), SqsQueues(clients.make("sqs"), {QueueName.DELIVERY: own.delivery_queue})
+        ),
     )
 
 

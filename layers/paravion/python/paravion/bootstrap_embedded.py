@@ -223,6 +223,7 @@ class Root:
             new_token=partial(secrets.token_hex, 16),
             new_private_key=new_private_key,
             transcripts=data.transcripts,
+            to_commit=self._commit_deps(),
             settings_given=settings.given(
                 {name: self._environ[name] for name in self._environ if name not in self._inner}
             ),

@@ -29,6 +29,15 @@ class Body(Protocol):
 
     octets: int
 
+    def at_hand(self) -> bytes | None:
+        """
+        Give all octets if they are in memory, else None: nothing is waited for.
+
+        Raises:
+            SpoolMissing
+        """
+        ...
+
     def chunks(self) -> AsyncIterator[bytes]:
         """
         Yield the octets in order, from the start at each call, in pieces of bounded size.
@@ -239,12 +248,18 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who may send: an address or a domain, and whether its owner proved it."""
+    """
+    Who may send: an address or a domain, and whether its owner proved it.
+
+    Attributes:
+        tenant: Whose it is (domain/tenant.py); a name is one tenant's alone.
+    """
 
     name: str
     verified: bool
     token: str
     created_at: float
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -428,6 +428,7 @@ class AdminSettings:
 
     spool: str
     ledger: str
+    delivery_queue: str
     secrets: str
     hostname: str
     log_level: str

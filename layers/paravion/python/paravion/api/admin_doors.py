@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from paravion.api import (  # noqa: F401 (register their operations)
+    native_confirmation,
     native_hosts,
     native_moving,
     native_routes,
     native_suppression,
     native_tables,
     native_webhooks,
+    ses_v1_account,
     ses_v1_configuration_sets,
+    ses_v1_identities,
     ses_v1_templates,
-    ses_v2_admin,
+    ses_v2_account,
     ses_v2_configuration_sets,
+    ses_v2_identities,
     ses_v2_suppression,
     ses_v2_templates,
 )

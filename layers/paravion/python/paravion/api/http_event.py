@@ -65,7 +65,8 @@ class HttpRequest(SignedRequest):
             client_address=http.get("sourceIp", ""),
             request_id=context.get("requestId", ""),
             body_is_broken=broken,
-            endpoint=f"https://{context['domainName']}" if context.get("domainName") else "",
+            endpoint=context.get("endpoint")
+            or (f"https://{context['domainName']}" if context.get("domainName") else ""),
         )
 
     def to_event(self) -> dict[str, Any]:
@@ -76,7 +77,8 @@ class HttpRequest(SignedRequest):
             "rawPath": self.path,
             "rawQueryString": self.query,
             "headers": dict(self.headers),
-            "requestContext": {"http": http, "requestId": self.request_id},
+            # Not the gateway's: it says where the first function was reached, scheme and all.
+            "requestContext": {"http": http, "requestId": self.request_id, "endpoint": self.endpoint},
             "body": base64.b64encode(self.body).decode(),
             "isBase64Encoded": True,
         }

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -55,8 +54,6 @@ _NAMES: Final = {
     "rendering_failed": "InvalidRenderingParameterException",
     "template_attribute_missing": "MissingRenderingAttributeException",
     "sending_paused": "AccountSendingPausedException",
-    "quota_exceeded": "Throttling",
-    "rate_exceeded": "Throttling",
 }
 """This protocol's names for the taxonomy's, which are v2's."""
 
@@ -81,8 +78,8 @@ class SesV1Door:
         return HttpAnswer(given["statusCode"], given.get("body", ""), given.get("headers", {}))
 
     def takes(self, request: HttpRequest) -> bool:
-        """By its path."""
-        return request.path == "/"
+        """By its path; a GET, which this API could have been asked by once, only if it names an action."""
+        return request.path == "/" and (request.method == "POST" or "Action=" in request.query)
 
     def is_open(self, request: HttpRequest) -> bool:  # noqa: ARG002 (a Door)
         """Never."""
@@ -121,9 +118,6 @@ class SesV1Door:
         """Give the error as SES v1 does."""
         form = error_form(rejected, {**_NAMES, **SES_V1.error_codes}, SES_V1.error_http)
         http, headers = form.http, {}
-        if form.name == "Throttling":
-            # The sender's, as SES has it: nothing that waiting a moment mends for all callers at once.
-            http, form = HTTPStatus.BAD_REQUEST, replace(form, is_senders_fault=True)
         if form.is_senders_fault:
             # "InvalidAction" and the like have no HTTP status of their own in this protocol.
             http = HTTPStatus.BAD_REQUEST if http == HTTPStatus.NOT_FOUND else http

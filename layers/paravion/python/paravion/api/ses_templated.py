@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paravion.api.doors import row_of
 from paravion.api.ses_faults import SesFault, bad_request
-from paravion.api.ses_sending import Outgoing, address_of, send, simple_content, submission_of
+from paravion.api.ses_sending import Outgoing, send, simple_content, submission_of
 from paravion.domain import status
 from paravion.domain.email_template import EmailTemplate, Rendered, check_inline, merged, read_data, render
 from paravion.domain.status import Rejected
@@ -40,8 +40,6 @@ _BULK: Final = {
     status.NO_SUCH_CONFIGURATION_SET.key: "CONFIGURATION_SET_NOT_FOUND",
     status.SET_PAUSED.key: "CONFIGURATION_SET_SENDING_PAUSED",
     status.SENDING_PAUSED.key: "ACCOUNT_SENDING_PAUSED",
-    status.QUOTA_EXCEEDED.key: "ACCOUNT_DAILY_QUOTA_EXCEEDED",
-    status.RATE_EXCEEDED.key: "ACCOUNT_THROTTLED",
     status.RATE_LIMITED.key: "ACCOUNT_THROTTLED",
     status.NO_SUCH_TEMPLATE.key: "TEMPLATE_NOT_FOUND",
 }
@@ -143,11 +141,8 @@ def send_templated(templated: Templated, outgoing: Outgoing, call: Call[Validate
         from paravion.services.rejections import rendering_failed
 
         # What is wrong besides is still an error of the call: an address above all.
-        _content(Rendered("", "-", ""), templated, outgoing, call)
-        author = address_of(templated.from_, "From")
-        return rendering_failed(
-            submission_of(outgoing, b"", call), author, templated.template.name, exc.detail, call.deps
-        )
+        content = _content(Rendered("", "-", ""), templated, outgoing, call)
+        return rendering_failed(submission_of(outgoing, content, call), templated.template.name, exc.detail, call.deps)
     return send(outgoing, _content(rendered, templated, outgoing, call), call)
 
 

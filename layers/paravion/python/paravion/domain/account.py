@@ -3,10 +3,8 @@ An account's settings: those of one tenant, that all its mail goes by.
 
 One record (`ports.Records`, kind `account`, name `settings`):
 
-    SendingEnabled      false: no mail is taken
-    Max24HourSend       recipients in any 24 hours; absent: as many as come
-    MaxSendRate         recipients a second; absent: as fast as they come
-    Details             what PutAccountDetails was told
+    SendingEnabled  false: no mail is taken
+    Details         what PutAccountDetails was told
 """
 
 from __future__ import annotations
@@ -23,16 +21,9 @@ NAME: Final = "settings"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """
-    One account.
-
-    Attributes:
-        max_24_hour_send, max_send_rate: Recipients in 24 hours and in a second; None for no limit.
-    """
+    """One account."""
 
     sending_enabled: bool = True
-    max_24_hour_send: float | None = None
-    max_send_rate: float | None = None
 
 
 def decode(value: Mapping[str, Any]) -> Account:
@@ -43,7 +34,6 @@ def decode(value: Mapping[str, Any]) -> Account:
         ValueError: It is none; says why.
     """
     try:
-        limits = [None if value.get(name) is None else float(value[name]) for name in ("Max24HourSend", "MaxSendRate")]
-        return Account(bool(value.get("SendingEnabled", True)), limits[0], limits[1])
-    except (AttributeError, TypeError, ValueError) as exc:
+        return Account(bool(value.get("SendingEnabled", True)))
+    except AttributeError as exc:
         raise ValueError(f"no account: {exc!r}") from exc

@@ -97,6 +97,8 @@ class Envelope:
         max_delivery_s: The mail is returned when it is older; 0 for the queue's own lifetime.
         suppressed_reasons: For which reasons listed addresses are not sent to, in place of the account's; None for
             the account's.
+        mail_from: The reverse-path that hosts are told, in place of the own one, "" for the own one.
+        reports: The sender hears of failures by mail.
         arrivals: Of the first of several messages (or the only one): what its first job owes a report of.
     """
 
@@ -123,6 +125,8 @@ class Envelope:
     tenant: str = ""
     max_delivery_s: float = 0.0
     suppressed_reasons: tuple[str, ...] | None = None
+    mail_from: str = ""
+    reports: bool = True
 
     @property
     def df_id(self) -> str:
@@ -158,6 +162,9 @@ def _fields(value: Any) -> dict[str, Any]:
 _encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=_fields).encode
 
 
+_decode: Final = json.JSONDecoder().raw_decode
+
+
 def decode_qf(octets: bytes) -> tuple[Envelope, bytes]:
     """
     Read back what `encode_qf` wrote.
@@ -169,12 +176,15 @@ def decode_qf(octets: bytes) -> tuple[Envelope, bytes]:
     if not newline:
         raise ValueError("qf without an envelope line")
     try:
-        fields: dict[str, Any] = json.loads(line)
+        text = line.decode()
+        fields, end = _decode(text)
+        if end != len(text):
+            raise ValueError("qf with more than an envelope in its line")
         if fields.pop("v", None) != _VERSION:
             raise ValueError("qf of an unknown version")
         fields["recipients"] = _recipients(fields["recipients"])
-        fields["tags"] = tuple((name, value) for name, value in fields["tags"])
-        fields["parts"] = tuple((queue_id, jobs) for queue_id, jobs in fields.get("parts", ()))
+        fields["tags"] = tuple([(name, value) for name, value in fields["tags"]])
+        fields["parts"] = tuple([(queue_id, jobs) for queue_id, jobs in fields.get("parts", ())])
         if fields.get("suppressed_reasons") is not None:
             fields["suppressed_reasons"] = tuple(fields["suppressed_reasons"])
         told = fields.get("arrivals")
@@ -187,4 +197,6 @@ def decode_qf(octets: bytes) -> tuple[Envelope, bytes]:
 
 
 def _recipients(items: list[dict[str, Any]]) -> tuple[Recipient, ...]:
-    return tuple(Recipient(**{**item, "notify": tuple(item["notify"])}) for item in items)
+    for item in items:
+        item["notify"] = tuple(item["notify"])
+    return tuple([Recipient(**item) for item in items])

@@ -93,6 +93,8 @@ REQUEST_EXPIRED: Final = _row("request_expired", 535, "7.8", 403, "RequestExpire
                               "The request's time is too far from ours")  # fmt: skip
 ACCESS_DENIED: Final = _row("access_denied", 550, "7.1", 403, "AccessDeniedException", 77, "Not allowed")
 RELAY_DENIED: Final = _row("relay_denied", 550, "7.1", 403, "MessageRejected", 77, "Sender is not verified")
+MAIL_FROM_NOT_VERIFIED: Final = _row("mail_from_not_verified", 550, "7.1", 403, "MailFromDomainNotVerifiedException",
+                                     77, "MAIL FROM domain is not verified")  # fmt: skip
 NOT_ALIGNED: Final = _row("not_aligned", 550, "7.26", 403, "MessageRejected", 77,
                           "From is not aligned with any authenticated domain")  # fmt: skip
 NEXT_HOP_REFUSED: Final = _row("next_hop_refused", 550, "7.1", 422, "MessageRejected", 77,
@@ -121,10 +123,6 @@ SET_PAUSED: Final = _row("configuration_set_paused", 554, "7.1", 403, "SendingPa
                          "Sending paused for this configuration set")  # fmt: skip
 SENDING_PAUSED: Final = _row("sending_paused", 554, "7.1", 403, "SendingPausedException", 77,
                              "Sending paused for this account")  # fmt: skip
-QUOTA_EXCEEDED: Final = _row("quota_exceeded", 454, "7.1", 429, "LimitExceededException", 75,
-                             "Daily message quota exceeded")  # fmt: skip
-RATE_EXCEEDED: Final = _row("rate_exceeded", 454, "7.1", 429, "TooManyRequestsException", 75,
-                            "Maximum sending rate exceeded")  # fmt: skip
 LIMIT_EXCEEDED: Final = _row("limit_exceeded", 550, "5.3", 400, "LimitExceededException", 65,
                              "No more of these are kept")  # fmt: skip
 CHANGED_MEANWHILE: Final = _row("changed_meanwhile", 451, "5.0", 503, "ConcurrentModificationException", 75,

@@ -133,6 +133,9 @@ def _report(record: JobRecord, notice: Notice, deps: BounceDeps) -> None:
     else:
         to, kind = _addressee(envelope, notice, deps.postmaster)
     fields = {"queue_id": envelope.queue_id, "notice": notice.kind.value, "recipients": len(members)}
+    if not envelope.reports and notice.kind in {NoticeKind.FAILED, NoticeKind.EXPIRED}:
+        # Its sender's identity has another way to hear of it (services/sender.py).
+        return
     if not members:
         # Those who were late when the report came due need none any more.
         return

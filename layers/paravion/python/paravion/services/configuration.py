@@ -61,6 +61,12 @@ def find_identity_settings(records: Records, tenant: str, address: str) -> tuple
     return name, _read(identity.decode, found[name].value, f"identity settings of {name}")
 
 
+def settings_of_identity(records: Records, tenant: str, name: str) -> IdentitySettings:
+    """Give one identity's settings; those of SES's defaults without any. Raises Misconfigured, LedgerUnavailable."""
+    record = records.get(record_kind(tenant, identity.KIND), name)
+    return _read(identity.decode, record.value if record else {}, f"identity settings of {name}")
+
+
 def set_of_mail(records: Records, tenant: str, named: str, author: str) -> ConfigurationSet | None:
     """
     Give the configuration set that a mail is sent by: the one that it names, else its author's identity's.

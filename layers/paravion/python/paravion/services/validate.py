@@ -20,7 +20,6 @@ from paravion.domain import ids
 from paravion.domain.address import parse_path, split_address
 from paravion.domain.envelope import Arrivals, Envelope, Recipient, decode_qf
 from paravion.domain.headers import make_field
-from paravion.domain.identity import identities_of
 from paravion.domain.message import (
     complete,
     header_recipients,
@@ -28,14 +27,12 @@ from paravion.domain.message import (
     hop_count,
     read_message,
     received_field,
-    responsible_addresses,
 )
 from paravion.domain.status import (
     BAD_MESSAGE,
     IDEMPOTENCY_CONFLICT,
     NO_RECIPIENTS,
     RECIPIENT_SYNTAX,
-    RELAY_DENIED,
     ROUTING_LOOP,
     SENDER_SYNTAX,
     TOO_MANY_RECIPIENTS,
@@ -48,6 +45,7 @@ from paravion.services.commit import enqueue
 from paravion.services.configuration import set_of_mail
 from paravion.services.control_fields import with_control_fields
 from paravion.services.expand import TableSettings, apply_tables
+from paravion.services.sender import Sender, check_sender, sender_of
 from paravion.services.signing import Signer, check_alignment, hash_to_sign, signed
 from paravion.services.split import commit_all
 
@@ -104,6 +102,14 @@ class ValidateDeps:
     side_by_side: Callable[[Sequence[Callable[[], Any]]], list[Any]] = field(kw_only=True, default=in_turn)
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a submission's configuration set and its sender's identity ask for."""
+
+    chosen: ConfigurationSet | None
+    sender: Sender
+
+
 def submit(submission: Submission, deps: ValidateDeps) -> Receipt:
     """
     Check, complete and keep one message.
@@ -146,9 +152,10 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
         submission = _with_set(submission, chosen)
         expanded = apply_tables(submission, message, given_path, given, deps.tables, table_settings, unaliased)
         check_arns(submission, given_path, message, deps)
-        _check_identity(expanded.reverse_path, expanded.message, deps)
-        keys = _signing_keys(expanded.reverse_path, expanded.message, deps)
-        kept = _keep(submission, expanded, given, queue_id, digest, keys, chosen, deps)
+        check_sender(submission, expanded.reverse_path, expanded.message, deps)
+        sender = sender_of(submission, expanded.reverse_path, expanded.message, chosen, deps)
+        keys = _signing_keys(sender.mail_from or expanded.reverse_path, expanded.message, sender, deps)
+        kept = _keep(submission, expanded, given, queue_id, digest, keys, _Asked(chosen, sender), deps)
     except Rejected as exc:
         # What was taken once is on its way, or a part of it is, whatever the tables have come to say of it.
         kept = _kept_before(queue_id, digest, deps) if exc.status is not IDEMPOTENCY_CONFLICT else None
@@ -191,12 +198,13 @@ def _keep(
     queue_id: str,
     digest: str,
     keys: tuple[SigningKey, ...],
-    chosen: ConfigurationSet | None,
+    asked: _Asked,
     deps: ValidateDeps,
 ) -> tuple[Envelope, int, bool] | None:
     """Give the first envelope that is kept, how many recipients it all has, whether it was there; None: discarded."""
     settings = deps.settings
     now = deps.clock()
+    chosen = asked.chosen
     message = expanded.message
     hashed_body = hash_to_sign(message.body, keys)
     first = next(expanded.batches, None) if expanded.batches else None
@@ -244,6 +252,9 @@ def _keep(
             tls_required=submission.tls_required,
             max_delivery_s=chosen.max_delivery_s if chosen else 0.0,
             suppressed_reasons=chosen.suppressed_reasons if chosen else None,
+            # A list's members hear of its owner, whose domain this is not.
+            mail_from=asked.sender.mail_from if is_from_sender else "",
+            reports=asked.sender.reports or not is_from_sender,
             body_id="" if own_id == queue_id else queue_id,
             parts=parts,
             quarantine=expanded.found.quarantine or group.quarantine,
@@ -339,29 +350,7 @@ def _recipients(
     return tuple(found.values()), frozenset(unaliased)
 
 
-def _check_identity(reverse_path: str, message: Message, deps: ValidateDeps) -> None:
-    """Deny by default: the reverse-path and every From and Sender address must belong to an identity."""
-    if deps.settings.identity_check == "off":
-        return
-    addresses = [*([reverse_path] if reverse_path else []), *responsible_addresses(message)]
-    missing = sorted({address for address in addresses if not _may_send(address, deps)})
-    if missing:
-        raise Rejected(
-            RELAY_DENIED,
-            "Email address is not verified. The following identities failed the check: " + ", ".join(missing),
-        )
-
-
-def _may_send(address: str, deps: ValidateDeps) -> bool:
-    """An address identity, or one of its domain or of a domain above it (but never a top-level one)."""
-    for name in identities_of(address):
-        identity = deps.identities.get(name)
-        if identity is not None and (identity.verified or deps.settings.identity_check == "created"):
-            return True
-    return False
-
-
-def _signing_keys(reverse_path: str, message: Message, deps: ValidateDeps) -> tuple[SigningKey, ...]:
+def _signing_keys(reverse_path: str, message: Message, sender: Sender, deps: ValidateDeps) -> tuple[SigningKey, ...]:
     """Give the keys of the first author's domain, once every author's domain passed the alignment check."""
     domains = []
     for mailbox in message.authors:
@@ -369,7 +358,7 @@ def _signing_keys(reverse_path: str, message: Message, deps: ValidateDeps) -> tu
             domains.append(split_address(parse_path(mailbox.address, smtputf8=True))[1].lower())
         except ValueError as exc:
             raise Rejected(BAD_MESSAGE, f"From: {exc}") from exc
-    keys = deps.signer.keys_for(domains[0])
+    keys = deps.signer.keys_for(domains[0]) if sender.signing_enabled else ()
     settings = deps.settings
     return_domain = split_address(reverse_path)[1].lower() if reverse_path else settings.hostname
     check_alignment(domains, return_domain, keys, settings.alignment_check, deps.event_log)
