@@ -19,7 +19,7 @@ from paravion.adapters.embedded_lock import DataUnavailable
 from paravion.adapters.embedded_queues import PARKED_S, VISIBILITY_S
 from paravion.domain.queue import DUE_SHARDS, Job, JobKey, JobRecord, State
 from paravion.errors import ClaimLost, LedgerUnavailable, QueueUnavailable, SpoolMissing, SpoolUnavailable
-from paravion.ports import QueueName
+from paravion.ports import Identity, QueueName
 
 DAY_S = 86_400.0
 
@@ -194,8 +194,6 @@ def test_other_format_is_refused(tmp_path: Path, clock: Clock) -> None:
 
 def test_everything_is_kept_over_a_restart(tmp_path: Path, clock: Clock) -> None:
     """But for who had what in flight."""
-    from paravion.ports import Identity
-
     with EmbeddedData(tmp_path, clock) as data:
         data.spool.put_body("q1", b"small")
         data.spool.put_body("q2", b"x" * 200_000)
@@ -366,3 +364,17 @@ def test_closed_directory_takes_nothing(tmp_path: Path, clock: Clock) -> None:
         data.queues.send(QueueName.DELIVERY, [_job(1)])
     with EmbeddedData(tmp_path, clock) as again:
         assert again.spool.get_body("q1") == b"kept"
+
+
+def test_identities_of_before_tenants_are_nobodys_in_particular(tmp_path: Path, clock: Clock) -> None:
+    """A directory without the column gets it."""
+    with EmbeddedData(tmp_path / "data", clock) as data:
+        data.identities.put(Identity("a.example", True, "t", 1.0))
+    connection = sqlite3.connect(tmp_path / "data/paravion.db")
+    connection.execute("ALTER TABLE identity DROP COLUMN tenant")
+    connection.commit()
+    connection.close()
+    with EmbeddedData(tmp_path / "data", clock) as data:
+        assert data.identities.get("a.example") == Identity("a.example", True, "t", 1.0)
+        data.identities.put(Identity("b.example", True, "t", 1.0, "red"))
+        assert [identity.tenant for identity in data.identities.all(9)] == ["", "red"]

@@ -82,10 +82,10 @@ RECORDS = (
     ("configuration-set", "news", {"DeliveryOptions": {"TlsPolicy": "REQUIRE"}, "created_at": 1.5}),
     ("identity-settings", "example.org", {"ConfigurationSetName": "news"}),
     ("account", "settings", {"SendingEnabled": False}),
-    ("red/template", "hello ä", {"Subject": "x" * 300_000}),
-    ("red/template", "hi", {"Subject": "y" * 300_000}),
-    ("red/contact-list", "all", {}),
-    *(("red/contact/all", f"c{n}@x.example", {"AttributesData": "z" * 9000}) for n in range(150)),
+    ("@red/template", "hello ä", {"Subject": "x" * 300_000}),
+    ("@red/template", "hi", {"Subject": "y" * 300_000}),
+    ("@red/contact-list", "all", {}),
+    *(("@red/contact/all", f"c{n}@x.example", {"AttributesData": "z" * 9000}) for n in range(150)),
 )
 
 
@@ -360,7 +360,7 @@ def test_table_that_changes_ends_the_export(new):
         {"of": "../template", "name": "x", "value": {}},
         {"of": "template", "name": "x", "value": []},
         {"of": "configuration-set", "name": "x", "value": {"DeliveryOptions": 1}},
-        {"of": "red/identity-settings", "name": "x.example", "value": {"Policies": 1}},
+        {"of": "@red/identity-settings", "name": "x.example", "value": {"Policies": 1}},
         {"of": "account", "name": "settings"},
     ],
     ids=lambda record: str(record)[:50],

@@ -22,6 +22,7 @@ BODIES = {
     "suppression-reasons": {"reasons": []},
     "suppression": {"reason": "BOUNCE"},
     "credentials": {"user": "u", "password": "p"},
+    "configuration-sets": {"keep_message_id": True},
 }
 TABLE = {"files": [{"name": "a", "content": ""}]}
 ROUTES = sorted(

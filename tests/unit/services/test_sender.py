@@ -23,7 +23,7 @@ def with_settings(script: Any = None, *, check: str = "verified", **settings: An
     """A world with red's identity and its settings."""
     world = World(script, identity_check=check)
     world.identities.put(RED)
-    world.records.put("red/identity-settings", "example.org", settings)
+    world.records.put("@red/identity-settings", "example.org", settings)
     return world
 
 
@@ -133,7 +133,7 @@ def test_reports_stop_only_where_bounces_are_told_otherwise(
     world = with_settings({"you@a.example": [MISSING]}, **settings)
     if of_set is not None:
         item = {"Name": "d", "Enabled": True, "MatchingEventTypes": of_set, "SnsDestination": {"TopicArn": "arn"}}
-        world.records.put("red/configuration-set", "news", {"EventDestinations": [item]})
+        world.records.put("@red/configuration-set", "news", {"EventDestinations": [item]})
     world.submit("you@a.example", tenant="red")
     world.run()
     assert len(world.accepted_by("me@example.org")) == reported

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from paravion.api import (  # noqa: F401 (register their operations)
+    native_configuration_sets,
     native_confirmation,
     native_hosts,
     native_moving,

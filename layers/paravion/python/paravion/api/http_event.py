@@ -46,6 +46,7 @@ class HttpRequest(SignedRequest):
     def from_event(cls, event: Mapping[str, Any]) -> HttpRequest:
         """Read an event; never raises for what a client could have sent."""
         context = event.get("requestContext") or {}
+        domain = context.get("domainName")
         http = context.get("http") or {}
         text = event.get("body") or ""
         broken = False
@@ -65,8 +66,7 @@ class HttpRequest(SignedRequest):
             client_address=http.get("sourceIp", ""),
             request_id=context.get("requestId", ""),
             body_is_broken=broken,
-            endpoint=context.get("endpoint")
-            or (f"https://{context['domainName']}" if context.get("domainName") else ""),
+            endpoint=context.get("endpoint") or (f"https://{domain}" if domain else ""),
         )
 
     def to_event(self) -> dict[str, Any]:

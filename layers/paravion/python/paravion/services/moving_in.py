@@ -313,7 +313,7 @@ def _ring(domain: str, generations: object) -> dkim_keys.Ring:
     return ring
 
 
-_OF_RECORD: Final = re.compile(r"[A-Za-z0-9_-]{1,64}(/[A-Za-z0-9_-]{1,64}){0,2}")
+_OF_RECORD: Final = re.compile(r"@?[A-Za-z0-9_-]{1,64}(/[A-Za-z0-9_-]{1,64}){0,2}")
 _DECODERS: Final[dict[str, Callable[[str, Record], object]]] = {
     "configuration-set": configuration_set.decode,
     "identity-settings": lambda _, value: identity_settings.decode(value),
