@@ -33,6 +33,7 @@ class Submission:
         aliasing: Expand virtual users and aliases; sendmail's -n says no. A recipient with a backslash before it,
             as in `\root@example.org`, is not looked up in them either.
         tls_required: It must not leave us in clear.
+        release_at: Nothing is sent before; seconds since the epoch, 0 for at once.
         contact_list, topic: Whose mail it is (services/list_management.py); "" for none.
         source_arn, from_arn, return_path_arn: SES's sending authorisation (services/arns.py); "" for none.
         endpoint: Base URL under which the caller reached us, "" if the door does not know.
@@ -57,6 +58,7 @@ class Submission:
     protocol: str = ""
     aliasing: bool = True
     tls_required: bool = False
+    release_at: float = 0.0
     tenant: str = ""
     contact_list: str = ""
     topic: str = ""
