@@ -17,6 +17,7 @@ from paravion.domain.status import (
     Status,
 )
 from paravion.domain.suppression import Reason, Suppressed
+from paravion.domain.tenant import record_kind
 from tests.support.world import START, World
 
 BUSY = Outcome(Result.DEFERRED, "4.2.0", 451, "busy, come back", "RCPT", "mx")
@@ -28,7 +29,7 @@ PLAIN = b"From: me@example.org\r\n\r\nbody\r\n"
 def with_set(script: Any = None, *, tenant: str = "", **options: Any) -> World:
     """A world with the set `news`."""
     world = World(script)
-    world.records.put(f"@{tenant}/configuration-set" if tenant else "configuration-set", "news", options)
+    world.records.put(record_kind(tenant, "configuration-set"), "news", options)
     return world
 
 

@@ -18,6 +18,7 @@ from paravion.api import (  # noqa: F401 (register their operations)
     ses_v1_account,
     ses_v1_configuration_sets,
     ses_v1_identities,
+    ses_v1_templates,
     ses_v2_account,
     ses_v2_configuration_sets,
     ses_v2_contacts,
@@ -25,6 +26,7 @@ from paravion.api import (  # noqa: F401 (register their operations)
     ses_v2_insights,
     ses_v2_suppression,
     ses_v2_tags,
+    ses_v2_templates,
     unsubscribe_pages,
 )
 from paravion.api.native_admin import ADMIN_DOOR

@@ -57,6 +57,7 @@ _PARTS: Final = 100
 _KEY: Final = re.compile(r"[ -~]{1,128}")
 _TAG: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _CLIENT: Final = re.compile(r"[ -~]{0,255}")
+_SET_NAME: Final = re.compile(r"[A-Za-z0-9_-]{0,64}")
 # Printable ASCII without what would end a parameter on the wire (RFC 3461 4.2, 4.4).
 _WIRE_WORD: Final = re.compile(r"[!-~]{0,500}")
 
@@ -155,8 +156,6 @@ def _submission(form: _Form, key: str, call: Call[ValidateDeps]) -> Submission:
     if reverse_path is not None and not isinstance(reverse_path, str):
         raise Rejected(BAD_REQUEST, "reverse_path must be text")
     client = _text(values, "client", _CLIENT, "up to 255 printable ASCII characters")
-    if _text(values, "configuration_set", _WIRE_WORD, "printable ASCII"):
-        raise Rejected(NOT_FOUND, f"configuration set {values['configuration_set']} does not exist")
     return Submission(
         principal=call.principal.access_key,
         tenant=call.principal.tenant,
@@ -170,6 +169,7 @@ def _submission(form: _Form, key: str, call: Call[ValidateDeps]) -> Submission:
         ret=_choice(values, "ret", ("FULL", "HDRS")),
         envid=_on_wire(check_envid, _text(values, "envid", _WIRE_WORD, "xtext"), "envid"),
         idempotency_key=key,
+        configuration_set=_text(values, "configuration_set", _SET_NAME, "up to 64 letters, digits, '_' and '-'"),
         tags=_tags(values.get("tags", {})),
         client=client or client_literal(call.request.client_address),
         protocol=_choice(values, "protocol", _PROTOCOLS),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from paravion.api import ses_v1_sending, ses_v2_sending  # noqa: F401 (registers its operations)
+from paravion.api import ses_v1_bounce, ses_v1_sending, ses_v2_sending  # noqa: F401 (register their operations)
 from paravion.api.native_messages import VALIDATE_DOOR
 from paravion.api.ses_model import SES_V1
 from paravion.api.ses_query import SesV1Door

@@ -105,6 +105,18 @@ DEFERRED_BY_TABLE: Final = _row("deferred_by_table", 450, "7.1", 503, "ServiceUn
                                 "Not now")  # fmt: skip
 REFUSED_BY_TARGET: Final = _row("refused_by_target", 554, "6.0", 422, "MessageRejected", 65,
                                 "The program behind this address refuses the message")  # fmt: skip
+NO_SUCH_MESSAGE: Final = _row("no_such_message", 554, "5.0", 404, "MessageRejected", 65,
+                              "Message does not exist")  # fmt: skip
+NO_SUCH_TEMPLATE: Final = _row("no_such_template", 550, "5.1", 404, "NotFoundException", 65,
+                               "Template does not exist")  # fmt: skip
+INVALID_TEMPLATE: Final = _row("invalid_template", 501, "5.4", 400, "BadRequestException", 65,
+                               "Template is malformed")  # fmt: skip
+RENDERING_DATA: Final = _row("rendering_data", 501, "5.4", 400, "BadRequestException", 65,
+                             "Template data is malformed")  # fmt: skip
+TEMPLATE_ATTRIBUTE_MISSING: Final = _row("template_attribute_missing", 554, "6.0", 400, "BadRequestException", 65,
+                                         "Template data lacks an attribute")  # fmt: skip
+RENDERING_FAILED: Final = _row("rendering_failed", 554, "6.0", 400, "BadRequestException", 65,
+                               "Template can't be rendered")  # fmt: skip
 NO_SUCH_CONFIGURATION_SET: Final = _row("no_such_configuration_set", 554, "5.4", 422, "NotFoundException", 65,
                                         "Configuration set does not exist")  # fmt: skip
 SET_PAUSED: Final = _row("configuration_set_paused", 554, "7.1", 403, "SendingPausedException", 77,

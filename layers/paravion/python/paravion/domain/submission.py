@@ -38,6 +38,7 @@ class Submission:
         scope: The credential's: whom it may send as.
         release_at: Nothing is sent before; seconds since the epoch, 0 for at once.
         contact_list, topic: Whose mail it is (services/list_management.py); "" for none.
+        source_arn, from_arn, return_path_arn: SES's sending authorisation (services/arns.py); "" for none.
         endpoint: Base URL under which the caller reached us, "" if the door does not know.
         client: What stands in the Received field's from clause, printable ASCII, e.g. `[192.0.2.7]`.
     """
@@ -66,6 +67,9 @@ class Submission:
     contact_list: str = ""
     topic: str = ""
     endpoint: str = ""
+    source_arn: str = ""
+    from_arn: str = ""
+    return_path_arn: str = ""
 
 
 @dataclass(frozen=True, slots=True)
