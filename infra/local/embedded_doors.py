@@ -44,6 +44,7 @@ VALIDATE_ROUTES: Final = frozenset({
 })  # fmt: skip
 """What the template gives to `validate`; everything else is `admin`'s."""
 
+HEALTH: Final = "/v1/health"
 BUSY: Final = 256
 BODY_OCTETS: Final = 6 * 1024 * 1024
 """Lambda's limit of a request, so that a client meets the same one everywhere; larger messages are uploaded."""
@@ -66,6 +67,7 @@ class EmbeddedDoors:
         executor: Where services block.
         local: Answers local mode's own paths, None for all others.
         closed_to_mail: Gives why no mail is taken now, else "".
+        is_well: Says whether the rest of the engine works.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class EmbeddedDoors:
         executor: Executor,
         local: Callable[[Request], Response | None],
         closed_to_mail: Callable[[], str] = lambda: "",
+        is_well: Callable[[], bool] = lambda: True,
     ) -> None:
         # Importing the doors loads the service models; a test of the routes does without.
         from paravion.api.admin_doors import ADMIN_DOORS
@@ -86,6 +89,7 @@ class EmbeddedDoors:
         self._managing = partial(answer, deps=admin, doors=ADMIN_DOORS)
         self._validate = validate
         self._closed_to_mail = closed_to_mail
+        self._is_well = is_well
         self._uploads = uploads
         self._executor = executor
         self._local = local
@@ -99,6 +103,8 @@ class EmbeddedDoors:
         if self._busy >= BUSY:
             return try_later_response()
         path = request.raw_path
+        if path == HEALTH and not self._is_well():
+            return message_response(HTTPStatus.SERVICE_UNAVAILABLE, "The workers do not answer")
         if path.startswith(UPLOADS):
             work: Callable[[], Response] = partial(self._upload, request)
         elif len(request.body) > BODY_OCTETS:

@@ -62,7 +62,10 @@ class LocalEngine:
         api_url, smtp_address, smtps_address: Where the doors are; the latter two None without a front door.
         inbox: The caught mail; None when mail goes elsewhere.
         calls: AWS API calls by `service.Operation`.
+        failed: Why it gave up; it never does.
     """
+
+    failed = ""
 
     def __init__(self, options: Options, log: TextIO | None = None) -> None:
         self.options = options

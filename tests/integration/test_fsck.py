@@ -82,6 +82,20 @@ def _row(folder: Path, queue: int, job: str, body: str = "") -> None:
     _execute(folder, f"INSERT INTO item {row}")
 
 
+def _flip(folder: Path, key: str) -> None:
+    """Change the last octet of an object, where no format notices."""
+    _execute(
+        folder,
+        f"UPDATE object SET octets = CAST(SUBSTR(octets, 1, LENGTH(octets) - 1) || x'21' AS BLOB) WHERE key = '{key}'",
+    )
+
+
+def _flip_file(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(100_000)
+        file.write(b"!")
+
+
 def _large(folder: Path) -> Path:
     return folder / "spool" / "df" / "la" / "large"
 
@@ -100,6 +114,9 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "body's file gone": (lambda f: _large(f).unlink(), "body-missing"),
     "body gone": (lambda f: _execute(f, "DELETE FROM object WHERE key = 'df/small'"), "body-missing"),
     "body's file cut": (lambda f: os.truncate(_large(f), 1000), "body-size"),
+    "an octet of the envelope": (lambda f: _flip(f, "qf/small"), "mail-unreadable"),
+    "an octet of the body": (lambda f: _flip(f, "df/small"), "body-damaged"),
+    "an octet of the body's file": (lambda f: _flip_file(_large(f)), "body-damaged"),
     "body's row gone": (lambda f: _execute(f, "DELETE FROM object WHERE key = 'df/large'"), "body-row-missing"),
     "record garbled": (
         lambda f: _execute(f, "UPDATE job SET detail = x'7b' WHERE queue_id = 'waits'"),
@@ -239,3 +256,14 @@ def test_no_directory_is_no_input(tmp_path: Path) -> None:
     """66; none is made."""
     assert main(["fsck", "--data", str(tmp_path / "none")]) == 66
     assert not (tmp_path / "none").exists()
+
+
+def test_directory_of_before_checksums_is_taken_as_it_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What has no checksum is not compared; a start adds the column."""
+    _execute(folder, "ALTER TABLE object DROP COLUMN crc")
+    _flip(folder, "df/small")
+    assert _fsck(folder, capsys) == (0, [])
+    with EmbeddedData(folder, time.time) as data:
+        _keep(data, "new")
+    _flip(folder, "df/new")
+    assert _fsck(folder, capsys) == (65, ["body-damaged"])

@@ -7,6 +7,7 @@ What bootstrap.py is for functions on AWS: the same services' dependencies on an
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from functools import partial
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from paravion.domain.outcome import Outcome
     from paravion.ports import EventLog, Resolver, Targets, Transaction
     from paravion.services.admin import AdminDeps
+    from paravion.services.blocking import InThread
     from paravion.services.bounce import BounceDeps
     from paravion.services.deliver import DeliverDeps
     from paravion.services.mta_sts import StsFinder
@@ -56,11 +58,18 @@ class Root:
         environ: Variables, as settings.py names them.
         log: Where events go.
         inner: Variables that the host sets for itself, which mean nothing elsewhere.
+        in_thread: How services on the host's loop call the directory's ports.
     """
 
     def __init__(
-        self, data: EmbeddedData, environ: Mapping[str, str], log: TextIO, inner: Collection[str] = ()
+        self,
+        data: EmbeddedData,
+        environ: Mapping[str, str],
+        log: TextIO,
+        inner: Collection[str] = (),
+        in_thread: InThread = asyncio.to_thread,
     ) -> None:
+        self._in_thread = in_thread
         self._data = data
         self._inner = frozenset(inner)
         self._environ = {settings.BY_NAME[name].variable: "embedded" for name in _WIRING} | dict(environ)
@@ -130,6 +139,7 @@ class Root:
             clock=time.time,
             draw=secrets.SystemRandom().random,
             new_token=partial(secrets.token_hex, 8),
+            in_thread=self._in_thread,
         )
         return DeliverDeps(
             spool=data.spool,
@@ -147,6 +157,7 @@ class Root:
             new_token=partial(secrets.token_hex, 8),
             transcripts=data.transcripts if own.transcripts == "on" else None,
             mta_sts=self._sts_finder(own, resolver, event_log) if own.mta_sts == "on" else None,
+            in_thread=self._in_thread,
         )
 
     def retry(self) -> RetryDeps:

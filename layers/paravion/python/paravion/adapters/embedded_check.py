@@ -5,10 +5,11 @@ Check a data directory that nobody has open, and mend what can be mended without
     -------------------  -------------------------------------------------  -----------------------------------------
     database-unreadable  SQLite can't read paravion.db, or its format       nothing: restore a backup
     database-damaged     SQLite's own check found damage                    indexes are made again; else nothing
-    mail-unreadable      open mail whose envelope is missing or no          its jobs are held and parked
-                         envelope
+    mail-unreadable      open mail whose envelope is missing, no envelope,  its jobs are held and parked
+                         or not the one that was kept (CRC-32)
     body-missing         open mail whose body is not there                  its jobs are held and parked
     body-size            open mail whose body has another length            its jobs are held and parked
+    body-damaged         open mail whose body has other octets (CRC-32)     its jobs are held and parked
     body-row-missing     its file is there, whole; the row that counts is   the row is made
                          not
     record-unreadable    a job's record that can't be read                  its text is parked, the job is held
@@ -34,6 +35,7 @@ import os
 import sqlite3
 import stat
 import time
+import zlib
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 
 _DELIVERY, _RETRY = NUMBERS[QueueName.DELIVERY], NUMBERS[QueueName.RETRY]
 _BOUNCE, _PARKED = NUMBERS[QueueName.BOUNCE], NUMBERS[QueueName.PARKED]
+_PIECE_OCTETS: Final = 1 << 20
 _LOST: Final = "lost+found"
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _OPEN: Final = """
@@ -98,6 +101,7 @@ class Check:
         self._claimed: set[Path] = set()
         self._descriptor = lock_folder(folder)
         self._connection: sqlite3.Connection
+        self._crc = "crc"
 
     def close(self) -> None:
         """Let go of the directory."""
@@ -190,6 +194,8 @@ class Check:
         if not {"item", "job", "object"} <= tables:
             # A directory whose first process died at its start.
             return
+        columns = {name for (name,) in self._connection.execute("SELECT name FROM pragma_table_info('object')")}
+        self._crc = "crc" if "crc" in columns else "NULL"
         yield from self._items()
         yield from self._records()
         yield from self._mails()
@@ -282,13 +288,15 @@ class Check:
                 yield Finding("body-row-missing", f"{queue_id}: {self._name(path)}", "its row made")
                 self._mend(
                     lambda: self._execute(
-                        "INSERT INTO object VALUES (?, ?, NULL)", f"df/{envelope.df_id}", envelope.queued_at
+                        "INSERT INTO object (key, kept_at) VALUES (?, ?)", f"df/{envelope.df_id}", envelope.queued_at
                     )
                 )
                 return
             yield Finding("body-missing", f"{queue_id}: df/{envelope.df_id}", remedy)
         elif found != envelope.body_octets:
             yield Finding("body-size", f"{queue_id}: {found} octets, {envelope.body_octets} were kept", remedy)
+        elif not self._is_as_kept(f"df/{envelope.df_id}"):
+            yield Finding("body-damaged", f"{queue_id}: df/{envelope.df_id} is not what was kept", remedy)
 
     def _envelope(self, queue_id: str) -> Envelope:
         key = f"qf/{queue_id}"
@@ -297,7 +305,23 @@ class Check:
             raise ValueError("has no envelope")
         octets = rows[0][0] if rows[0][0] is not None else self._path(key).read_bytes()
         envelope, _ = decode_qf(octets)
+        if not self._is_as_kept(key):
+            raise ValueError("has an envelope that is not what was kept")
         return envelope
+
+    def _is_as_kept(self, key: str) -> bool:
+        """Compare an object that is there with its checksum; one without a checksum is taken as it is."""
+        try:
+            ((octets, crc),) = self._connection.execute(f"SELECT octets, {self._crc} FROM object WHERE key = ?", (key,))  # noqa: S608 (our own names)
+            if crc is None or octets is not None:
+                return crc is None or bool(zlib.crc32(octets) == crc)
+            found = 0
+            with self._path(key).open("rb") as file:
+                while piece := file.read(_PIECE_OCTETS):
+                    found = zlib.crc32(piece, found)
+        except OSError:
+            return False
+        return bool(found == crc)
 
     def _has_row(self, df_id: str) -> bool:
         return bool(self._connection.execute("SELECT 1 FROM object WHERE key = ?", (f"df/{df_id}",)).fetchall())

@@ -99,6 +99,7 @@ class Envelope:
             the account's.
         mail_from: The reverse-path that hosts are told, in place of the own one, "" for the own one.
         reports: The sender hears of failures by mail.
+        release_at: Nothing is sent before; seconds since the epoch, 0 for at once.
         arrivals: Of the first of several messages (or the only one): what its first job owes a report of.
     """
 
@@ -127,6 +128,7 @@ class Envelope:
     suppressed_reasons: tuple[str, ...] | None = None
     mail_from: str = ""
     reports: bool = True
+    release_at: float = 0.0
 
     @property
     def df_id(self) -> str:

@@ -267,6 +267,9 @@ class _Attempt:
             max_delivery_s=envelope.max_delivery_s,
             suppressed_reasons=envelope.suppressed_reasons,
         )
+        if envelope.max_delivery_s and envelope.release_at:
+            # What is sent later has its lifetime from then on, whether queue or ledger kept it back.
+            record = record.changed(held_s=max(record.held_s, envelope.release_at - record.queued_at))
         self.notify = {n: recipient.notify for n, recipient in chunk.items()}
         self.arrivals = queue.arrivals_of(envelope, self.job.key.chunk)
         todo = {n: chunk[n] for n in record.open_positions(chunk)}

@@ -7,6 +7,7 @@ and reads in the ledger what happened. `sweep` runs every minute and sends back 
     found in the ledger                 means                            done about it
     ----------------------------------  -------------------------------  ---------------------------------
     no record                           never claimed: throttle, crash   waits a little; no attempt counted
+    no record, released later           sent on a later day              due at its release (commit.py)
     ready                               the same, after a sweep          waits a little; no attempt counted
     claimed, lease running              another worker has it            looked at again when the lease ends
     claimed, lease over                 the attempt broke off            waits a little, then tried again
@@ -37,7 +38,7 @@ from paravion.domain.envelope import decode_qf
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import ALL_SHARDS, Job, JobRecord, Notice, NoticeKind, State
 from paravion.domain.status import ATTEMPT_BROKE_OFF, HELD_TOO_LONG
-from paravion.errors import ClaimLost, LedgerUnavailable
+from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing
 from paravion.ports import MAX_DELAY_S, QueueName
 from paravion.services.batch import work_through
 
@@ -55,6 +56,9 @@ _CONFLICTS = 5
 _LEASE_MARGIN_S = 5.0
 _SWEEP_PAGE = 100
 """Jobs of one shard read at once."""
+
+_SEND = 10
+"""Jobs of one call to the queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +116,13 @@ def sweep(deps: RetryDeps, remaining_s: Callable[[], float]) -> int:
     """
     count = 0
     places: dict[int, DueJob | None] = dict.fromkeys(range(ALL_SHARDS))
-    # One page of every shard in turn: a full shard does not starve the others.
+    # One page of every shard at once: a full shard does not starve the others.
     while places and remaining_s() > _LEASE_MARGIN_S:
-        for shard in list(places):
-            page = deps.ledger.due(shard, deps.clock(), _SWEEP_PAGE, places[shard])
-            count += _send_back([job.key for job in page], deps)
-            if len(page) < _SWEEP_PAGE:
-                del places[shard]
-            else:
-                places[shard] = page[-1]
+        now = deps.clock()
+        looks = [partial(deps.ledger.due, shard, now, _SWEEP_PAGE, after) for shard, after in places.items()]
+        pages = dict(zip(places, deps.in_parallel(looks), strict=True))
+        count += _send_back([job.key for page in pages.values() for job in page], deps)
+        places = {shard: page[-1] for shard, page in pages.items() if len(page) == _SWEEP_PAGE}
     return count
 
 
@@ -133,10 +135,14 @@ def _send_back(keys: Sequence[JobKey], deps: RetryDeps) -> int:
             # A claimed, tried or held job is here because its safety net caught it: `retry` knows what to do.
             target = QueueName.DELIVERY if record.state is State.READY else QueueName.RETRY
             back[target].append(Job(record.key, record.queued_at))
-    for name, jobs in back.items():
-        if jobs:
-            # crash here = found again after sweep_grace_s, never lost
-            deps.queues.send(name, jobs)
+    # crash here = found again after sweep_grace_s, never lost
+    deps.in_parallel(
+        [
+            partial(deps.queues.send, name, jobs[first : first + _SEND])
+            for name, jobs in back.items()
+            for first in range(0, len(jobs), _SEND)
+        ]
+    )
     return sum(map(len, back.values()))
 
 
@@ -180,6 +186,9 @@ def _next(record: JobRecord | None, job: Job, now: float, deps: RetryDeps) -> Jo
     """Give the record to save, or None when nothing is to be changed."""
     if record is None or queue.is_of_earlier_message(record, job):
         record = JobRecord(job.key, job.queued_at, State.READY, version=record.version if record else 0)
+        release_at = _release_at(job, deps)
+        if release_at > now:
+            return queue.scheduled(record, release_at, now=now)
     if record.is_closed or record.state is State.DEFERRED:
         return None
     plan = schedule.limited(deps.plan, record.max_delivery_s)
@@ -196,6 +205,13 @@ def _next(record: JobRecord | None, job: Job, now: float, deps: RetryDeps) -> Jo
     if not record.warned and schedule.is_warning_due(record.counted_from, now, deps.plan):
         record = _warned(record, deps)
     return record
+
+
+def _release_at(job: Job, deps: RetryDeps) -> float:
+    try:
+        return decode_qf(deps.spool.get_envelope(job.key.queue_id))[0].release_at
+    except SpoolMissing:
+        return 0.0
 
 
 def _planned(record: JobRecord, now: float, plan: Plan, deps: RetryDeps) -> JobRecord:
