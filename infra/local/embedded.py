@@ -40,6 +40,7 @@ from paravion.errors import Misconfigured
 from paravion.ports import QueueName
 from paravion.services.bounce import bounce
 from paravion.services.deliver import Gates, deliver
+from paravion.services.publish import publish
 from paravion.services.retry import retry, sweep
 from paravion.settings import BY_NAME, EmbeddedSettings, from_env
 
@@ -87,6 +88,7 @@ _QUEUES: Final = {
     "DeliveryQueue": QueueName.DELIVERY,
     "RetryQueue": QueueName.RETRY,
     "BounceQueue": QueueName.BOUNCE,
+    "EventQueue": QueueName.EVENT,
     "ParkedQueue": QueueName.PARKED,
 }
 
@@ -298,6 +300,7 @@ class EmbeddedEngine:
         if self._link:
             self._tasks.append(asyncio.create_task(self._link.beat()))
         for_deliver, for_retry, for_bounce = self._root.deliver(), self._root.retry(), self._root.bounce()
+        for_publish = self._root.publish()
         gates = Gates()
 
         async def to_deliver(items: Sequence[Received]) -> list[str]:
@@ -309,6 +312,9 @@ class EmbeddedEngine:
         async def to_bounce(items: Sequence[Received]) -> list[str]:
             return await asyncio.to_thread(bounce, items, for_bounce)
 
+        async def to_publish(items: Sequence[Received]) -> list[str]:
+            return await asyncio.to_thread(publish, items, for_publish)
+
         def to_sweep() -> int:
             until = time.monotonic() + SWEEP_S
             return sweep(for_retry, lambda: until - time.monotonic())
@@ -317,6 +323,7 @@ class EmbeddedEngine:
             (QueueName.DELIVERY, to_deliver, 1, JOBS_AT_ONCE),
             (QueueName.RETRY, to_retry, 10, 4),
             (QueueName.BOUNCE, to_bounce, 10, 4),
+            (QueueName.EVENT, to_publish, 10, 4),
         ):
             worker = Worker(
                 self.data.queues,

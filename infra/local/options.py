@@ -35,7 +35,7 @@ LOCAL_SETTINGS: Final = {"hostname": "paravion.localhost", "identity_check": "of
 """Settings whose default differs in local mode."""
 
 WIRING: Final = frozenset(
-    {"spool", "ledger", "delivery_queue", "retry_queue", "bounce_queue", "secrets", "upload_endpoint"}
+    {"spool", "ledger", "delivery_queue", "retry_queue", "bounce_queue", "event_queue", "secrets", "upload_endpoint"}
 )
 """Settings that the template and the engine set."""
 

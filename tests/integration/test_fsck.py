@@ -16,6 +16,7 @@ import pytest
 from paravion.adapters.embedded_data import EmbeddedData
 from paravion.cli.main import main
 from paravion.domain.envelope import Envelope, Recipient, encode_qf
+from paravion.domain.event_item import EventItem, encode
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import Job, JobKey, JobRecord, Notice, NoticeKind, RecipientState, State
 from paravion.ports import QueueName
@@ -177,17 +178,33 @@ def test_mail_that_cannot_be_sent_is_held_and_parked(
         assert record.key.queue_id not in sent
 
 
-def test_report_that_nobody_would_send_is_enqueued(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A job that is done, and owes its sender a report, stands in the bounce queue again."""
+@pytest.mark.parametrize(
+    ("kind", "finding", "queue"),
+    [
+        (NoticeKind.FAILED, "report-forgotten", QueueName.BOUNCE),
+        (NoticeKind.EVENT, "event-forgotten", QueueName.EVENT),
+    ],
+)
+def test_what_nobody_would_tell_is_enqueued(
+    kind: NoticeKind, finding: str, queue: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A job that is done, and owes its sender a report or others an event, stands in the queue for it again."""
     with EmbeddedData(folder, time.time) as data:
         record = data.ledger.load(JobKey("ended"))
         assert record is not None
-        data.ledger.save(replace(record, owed=(Notice(NoticeKind.FAILED, 1),)))
-    assert _fsck(folder, capsys, "--repair") == (0, ["report-forgotten"])
+        data.ledger.save(replace(record, owed=(Notice(kind, 1),)))
+    assert _fsck(folder, capsys, "--repair") == (0, [finding])
     assert _fsck(folder, capsys) == (0, [])
     with EmbeddedData(folder, time.time) as data:
-        (item,) = data.queues.receive(QueueName.BOUNCE, 9)
+        (item,) = data.queues.receive(queue, 9)
         assert item.job == _job("ended")
+
+
+def test_events_that_wait_are_no_damage(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They name no job, and lie in the event queue alone."""
+    with EmbeddedData(folder, time.time) as data:
+        data.queues.send_texts(QueueName.EVENT, [encode(EventItem(()))], delay_s=600.0)
+    assert _fsck(folder, capsys) == (0, [])
 
 
 def test_orphan_is_set_aside_not_removed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from paravion.domain.outcome import Outcome
     from paravion.domain.pacing import HostState
     from paravion.domain.queue import DueJob, Job, JobKey, JobRecord
+    from paravion.domain.ses_event import SesEvent
     from paravion.domain.suppression import Reason, Suppressed
     from paravion.domain.tls_policy import DaneFinding
+    from paravion.domain.told import Told
     from paravion.domain.transcript import Recorder
 
 
@@ -103,11 +105,12 @@ class Spool(Protocol):
 
 
 class QueueName:
-    """The four queues, by role."""
+    """The five queues, by role."""
 
     DELIVERY = "delivery"
     RETRY = "retry"
     BOUNCE = "bounce"
+    EVENT = "event"
     PARKED = "parked"
 
 
@@ -127,6 +130,19 @@ class Queues(Protocol):
 
         Raises:
             QueueUnavailable: Some or all may not have been enqueued; enqueueing again is safe.
+        """
+        ...
+
+    def send_texts(self, queue: str, texts: Sequence[str], *, delay_s: float = 0.0) -> None:
+        """
+        Enqueue items that are no jobs (domain/event_item.py): `Received.body` of whoever receives them.
+
+        Args:
+            texts: Of at most 250,000 octets of ASCII each.
+            delay_s: As for `send`.
+
+        Raises:
+            QueueUnavailable: As for `send`.
         """
         ...
 
@@ -792,6 +808,23 @@ class Targets(Protocol):
 
         Raises:
             SpoolMissing, SpoolUnavailable: The body could not be read.
+        """
+        ...
+
+
+class EventDestinations(Protocol):
+    """Topics, buses, streams, metrics and webhooks that are told what becomes of mail."""
+
+    def publish(self, told: Told, events: Sequence[SesEvent]) -> list[str]:
+        """
+        Send events to one destination, in their order, in as few requests as it allows.
+
+        At least once: an answer that is lost makes a second sending, of the same content. Bounded in time: some ten
+        seconds for one that does not answer at all. What the operator's settings do not allow is not asked.
+
+        Returns:
+            For each event why it was not taken, in words for the operator; "" if it was. Never raises for anything
+            that the destination or the network does.
         """
         ...
 

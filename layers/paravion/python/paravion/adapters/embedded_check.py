@@ -17,6 +17,7 @@ Check a data directory that nobody has open, and mend what can be mended without
     item-of-nothing      an item of a job that has ended, and owes nothing  removed
     job-forgotten        an open job that no queue and no due time names    made due
     report-forgotten     a report is owed, and no queue names it            enqueued
+    event-forgotten      the same of an event                               enqueued
     due-index            a record in the wrong part of the due index        put where it belongs
     file-orphan          a file of the spool that no row names              moved to lost+found/
     file-temporary       what a crash left half-written                     removed
@@ -48,6 +49,7 @@ from paravion.adapters.embedded_queues import NUMBERS
 from paravion.adapters.job_text import decode_job
 from paravion.domain import queue
 from paravion.domain.envelope import Envelope, decode_qf
+from paravion.domain.event_item import decode as decode_events
 from paravion.domain.queue import Job, JobKey, JobRecord, State
 from paravion.ports import QueueName
 
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
 
 _DELIVERY, _RETRY = NUMBERS[QueueName.DELIVERY], NUMBERS[QueueName.RETRY]
 _BOUNCE, _PARKED = NUMBERS[QueueName.BOUNCE], NUMBERS[QueueName.PARKED]
+_EVENT = NUMBERS[QueueName.EVENT]
 _PIECE_OCTETS: Final = 1 << 20
 _LOST: Final = "lost+found"
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -204,13 +207,13 @@ class Check:
     def _items(self) -> Iterator[Finding]:
         query = "SELECT queue, id, body FROM item WHERE job = '' AND queue != ?"
         for number, item_id, body in self._connection.execute(query, (_PARKED,)).fetchall():
-            if decode_job(body) is None:
+            if decode_job(body) is None and not (number == _EVENT and decode_events(body)):
                 yield Finding("item-unreadable", f"item {item_id}: {body[:60]!r}", "parked")
                 self._mend(lambda number=number, item_id=item_id: self._park_item(number, item_id))  # type: ignore[misc]
         query = """
             SELECT item.queue, item.id, item.job, item.chunk FROM item
             JOIN job ON job.queue_id = item.job AND job.chunk = item.chunk AND item.queued_at <= job.queued_at
-            WHERE item.queue IN (0, 1, 2) AND job.state IN ('done', 'removed')
+            WHERE item.queue IN (0, 1, 2, 4) AND job.state IN ('done', 'removed')
         """
         for number, item_id, queue_id, chunk in self._connection.execute(query).fetchall():
             record = self._record(JobKey(queue_id, chunk))
@@ -246,14 +249,22 @@ class Check:
         if not record.is_closed and not is_waiting and key not in named:
             yield Finding("job-forgotten", f"{key[0]}/{key[1]} is {record.state}", "made due")
             self._mend(lambda: self._execute("UPDATE job SET due_at = 1 WHERE rowid = ?", row_id))
-        if record.is_closed and record.owed and key not in reported:
+        if record.is_closed and record.owes_report and key not in reported:
             yield Finding("report-forgotten", f"{key[0]}/{key[1]} owes a report", "enqueued")
             self._mend(lambda: self._enqueue(_BOUNCE, Job(record.key, record.queued_at)))
+        if record.is_closed and record.owes_event and not self._is_told(key):
+            yield Finding("event-forgotten", f"{key[0]}/{key[1]} owes an event", "enqueued")
+            self._mend(lambda: self._enqueue(_EVENT, Job(record.key, record.queued_at)))
         if is_waiting and shard != queue.due_shard(record):
             yield Finding("due-index", f"{key[0]}/{key[1]} lies in part {shard}", f"part {queue.due_shard(record)}")
             self._mend(
                 lambda: self._execute("UPDATE job SET shard = ? WHERE rowid = ?", queue.due_shard(record), row_id)
             )
+
+    def _is_told(self, key: tuple[Any, ...]) -> bool:
+        """Whoever looks at the job next sends it to the event queue, or it lies there."""
+        query = "SELECT 1 FROM item WHERE job = ? AND chunk = ? AND queue IN (0, 1, 4)"
+        return self._connection.execute(query, key).fetchone() is not None
 
     def _mails(self) -> Iterator[Finding]:
         """Look whether each open mail can be sent: its envelope, and the body that this names."""

@@ -1,5 +1,5 @@
 """
-The four queues on one machine: what must not be lost in the database, what a restart may forget in memory.
+The five queues on one machine: what must not be lost in the database, what a restart may forget in memory.
 
     table `item`   what it holds
     -------------  -----------------------------------------------------------------------------------------
@@ -42,12 +42,19 @@ if TYPE_CHECKING:
 
     from paravion.adapters.embedded_database import Database
 
-NUMBERS: Final = {QueueName.DELIVERY: 0, QueueName.RETRY: 1, QueueName.BOUNCE: 2, QueueName.PARKED: 3}
+NUMBERS: Final = {
+    QueueName.DELIVERY: 0,
+    QueueName.RETRY: 1,
+    QueueName.BOUNCE: 2,
+    QueueName.PARKED: 3,
+    QueueName.EVENT: 4,
+}
 
 VISIBILITY_S: Final = {
     QueueName.DELIVERY: 1800.0,
     QueueName.RETRY: 360.0,
     QueueName.BOUNCE: 360.0,
+    QueueName.EVENT: 360.0,
     QueueName.PARKED: 300.0,
 }
 """How long a received item stays hidden from others; as the template's."""
@@ -56,6 +63,7 @@ REDRIVE: Final = {
     QueueName.DELIVERY: (QueueName.RETRY, 1),
     QueueName.RETRY: (QueueName.PARKED, 300),
     QueueName.BOUNCE: (QueueName.PARKED, 300),
+    QueueName.EVENT: (QueueName.PARKED, 300),
 }
 """Each queue's dead-letter queue, and how many receptions come before it; as the template's."""
 
@@ -131,6 +139,11 @@ class EmbeddedQueues:
     def send(self, queue: str, jobs: Sequence[Job], *, delay_s: float = 0.0) -> None:
         """See ports.Queues. The database's group writes what the jobs name before it writes them."""
         rows = [(job.key.queue_id, job.key.chunk, job.queued_at, "", 0) for job in jobs]
+        self._add(queue, rows, self._clock() + delay_s if delay_s else 0.0)
+
+    def send_texts(self, queue: str, texts: Sequence[str], *, delay_s: float = 0.0) -> None:
+        """See ports.Queues."""
+        rows = [("", 0, 0.0, text, 0) for text in texts]
         self._add(queue, rows, self._clock() + delay_s if delay_s else 0.0)
 
     def park(self, bodies: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from paravion.api import (  # noqa: F401 (register their operations)
     native_configuration_sets,
     native_confirmation,
+    native_events,
     native_hosts,
     native_moving,
     native_routes,
@@ -19,6 +20,7 @@ from paravion.api import (  # noqa: F401 (register their operations)
     ses_v2_account,
     ses_v2_configuration_sets,
     ses_v2_identities,
+    ses_v2_insights,
     ses_v2_suppression,
 )
 from paravion.api.native_admin import ADMIN_DOOR

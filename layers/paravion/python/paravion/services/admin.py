@@ -27,6 +27,7 @@ from paravion.services import confirmation, identity_keys
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from paravion.domain.configuration_set import EventDestination
     from paravion.domain.envelope import Envelope, Recipient
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         Hosts,
         Identities,
         Ledger,
+        Queues,
         Records,
         Secrets,
         Spool,
@@ -73,6 +75,8 @@ class AdminDeps:
         new_token: An unguessable text of letters and digits, anew at each call.
         new_private_key: A private key for a DKIM algorithm, anew at each call.
         transcripts: Where what was said in attempts is kept; None: nowhere.
+        new_queues: Gives the event queue, which is seldom needed; None: events are published by nobody.
+        destination_problem: Why events must not go to a destination, "" if they may; the operator's settings.
         to_commit: Where mail of our own is kept; None: none is sent.
         settings_given: Settings that are not as they are by default, as text by name; an export tells them.
     """
@@ -94,6 +98,8 @@ class AdminDeps:
     new_private_key: Callable[[str], bytes]
     transcripts: Transcripts | None = None
     records: Records = field(kw_only=True)
+    new_queues: Callable[[], Queues] | None = field(default=None, kw_only=True)
+    destination_problem: Callable[[EventDestination], str] = field(default=lambda _: "", kw_only=True)
     settings_given: Mapping[str, str] = field(default_factory=dict)
     to_commit: CommitDeps | None = None
 

@@ -110,12 +110,17 @@ def _tell(job: Job, deps: BounceDeps) -> None:
     if record is None:
         raise LedgerUnavailable(f"{job.key} owes a report, but has no record")
     # The sender before the list, whatever keeps the list from being written.
-    for notice in sorted(record.owed, key=lambda notice: notice.kind is NoticeKind.SUPPRESS):
+    reports = [notice for notice in record.owed if notice.kind not in queue.EVENTS]
+    for notice in sorted(reports, key=lambda notice: notice.kind is NoticeKind.SUPPRESS):
         if record.state is queue.State.CLAIMED and notice.attempt == record.attempts:
             # The attempt is under way: its members still come in. Whoever ends it asks for the report again.
             continue
         if notice.kind is NoticeKind.SUPPRESS:
             suppress_bounced(record, notice, deps.to_suppress)
+        elif notice.kind is NoticeKind.REPLY:
+            from paravion.services.auto_reply import reply  # the mailbox simulator's
+
+            reply(record, notice, deps)
         else:
             _report(record, notice, deps)
         # crash here = reported again under the same queue id, which is one message

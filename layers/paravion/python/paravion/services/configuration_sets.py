@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from paravion.domain.configuration_set import KIND, is_name
+from paravion.domain.configuration_set import KIND, decode_destination, is_name
 from paravion.domain.event_destination import DESTINATIONS_MAX, check
 from paravion.domain.status import (
     ALREADY_EXISTS,
@@ -127,7 +127,7 @@ def add_destination(name: str, item: Mapping[str, Any], principal: Principal, de
             raise Rejected(LIMIT_EXCEEDED, f"A configuration set has at most {DESTINATIONS_MAX} event destinations.")
         return {**value, "EventDestinations": [*items.values(), dict(item)]}
 
-    _check(item)
+    _check(item, deps)
     _edit(name, edit, principal, deps)
 
 
@@ -139,7 +139,7 @@ def replace_destination(name: str, item: Mapping[str, Any], principal: Principal
         _has(items, item["Name"])
         return {**value, "EventDestinations": list({**items, item["Name"]: dict(item)}.values())}
 
-    _check(item)
+    _check(item, deps)
     _edit(name, edit, principal, deps)
 
 
@@ -186,7 +186,7 @@ def _has(items: Mapping[str, Any], name: str) -> None:
         raise Rejected(NOT_FOUND, f"Event destination <{ascii(name)[1:-1][:64]}> does not exist.")
 
 
-def _check(item: Mapping[str, Any]) -> None:
-    wrong = check(item)
+def _check(item: Mapping[str, Any], deps: AdminDeps) -> None:
+    wrong = check(item) or deps.destination_problem(decode_destination(item))
     if wrong:
         raise Rejected(BAD_REQUEST, wrong)

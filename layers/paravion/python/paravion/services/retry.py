@@ -175,9 +175,11 @@ def _decide(job: Job, deps: RetryDeps) -> None:
                 delay_s = max(0.0, new.due_at - deps.sweep_grace_s - now)
                 deps.queues.send(QueueName.DELIVERY, [job], delay_s=delay_s)
         standing = new or record
-        if standing is not None and standing.owed:
-            # crash here = the item comes again, finds the report still owed and gets here again
+        # crash here = the item comes again, finds the report or event still owed and gets here again
+        if standing is not None and standing.owes_report:
             deps.queues.send(QueueName.BOUNCE, [job])
+        if standing is not None and standing.owes_event:
+            deps.queues.send(QueueName.EVENT, [job])
         return
     raise LedgerUnavailable(f"{job.key} changes faster than it can be read")
 
@@ -260,7 +262,8 @@ def _given_up(record: JobRecord, now: float, deps: RetryDeps) -> JobRecord:
     outcomes = {n: (chunk[n].forward_path, queue.expiry(record, n)) for n in record.open_positions(chunk)}
     record = replace(record, recipient_count=len(chunk), reverse_path=envelope.reverse_path)
     arrivals = queue.arrivals_of(envelope, record.key.chunk)
-    return queue.expired(record, now=now, outcomes=outcomes, notify=_notify(envelope, record), arrivals=arrivals)
+    return queue.expired(record, now=now, outcomes=outcomes, notify=_notify(envelope, record), arrivals=arrivals,
+                         tells=envelope.tells)  # fmt: skip
 
 
 def _returned_from_hold(record: JobRecord, now: float, deps: RetryDeps) -> JobRecord:
@@ -278,7 +281,11 @@ def _returned_from_hold(record: JobRecord, now: float, deps: RetryDeps) -> JobRe
         recipient_count=len(chunk),
         reverse_path=envelope.reverse_path,
     )
-    return queue.with_outcomes(record, outcomes, now=now, notify=_notify(envelope, record), last=True)
+    # Nothing has arrived anywhere; that it was taken is told before that it failed.
+    arrivals = tuple(kind for kind in queue.arrivals_of(envelope, record.key.chunk) if kind in queue.EVENTS)
+    return queue.with_outcomes(
+        record, outcomes, now=now, notify=_notify(envelope, record), last=True, arrivals=arrivals, tells=envelope.tells
+    )
 
 
 def _notify(envelope: Envelope, record: JobRecord) -> dict[int, tuple[str, ...]]:

@@ -45,6 +45,7 @@ from paravion.domain.submission import Receipt, Submission
 from paravion.errors import SpoolMissing
 from paravion.services.commit import enqueue
 from paravion.services.configuration import set_of_mail
+from paravion.services.events import telling
 from paravion.services.expand import TableSettings, apply_tables
 from paravion.services.sender import Sender, check_sender, sender_of
 from paravion.services.signing import Signer, check_alignment, hash_to_sign, signed
@@ -208,6 +209,14 @@ def _keep(
     if expanded.batches is None or first is None:
         return None
 
+    told = telling(
+        deps.records,
+        tenant=submission.tenant,
+        configuration_set=submission.configuration_set,
+        author=message.authors[0].address,
+        client=submission.client,
+    )
+
     def make(
         own_id: str, group: Group, recipients: tuple[Recipient, ...], parts: tuple[tuple[str, int], ...]
     ) -> tuple[Envelope, bytes]:
@@ -257,6 +266,7 @@ def _keep(
             release_at=submission.release_at if submission.release_at > now else 0.0,
             quarantine=expanded.found.quarantine or group.quarantine,
             arrivals=_arrivals(expanded, submission.envid) if own_id == queue_id else None,
+            telling=told,
         )
         return envelope, header
 
