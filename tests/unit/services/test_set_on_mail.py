@@ -143,6 +143,15 @@ def test_attempt_that_comes_too_late_is_not_made() -> None:
     ]
 
 
+@pytest.mark.parametrize("later_s", [600, 7200])
+def test_lifetime_of_mail_that_is_sent_later_begins_then(later_s: float) -> None:
+    """Whether the queue keeps it back or the ledger."""
+    world = with_set(DeliveryOptions={"MaxDeliverySeconds": 300})
+    receipt = world.submit("you@a.example", content=HEADER, release_at=START + later_s)
+    world.run()
+    assert world.states(receipt.queue_id) == {"you@a.example": "delivered"}
+
+
 @pytest.mark.parametrize("after", [False, True])
 def test_expiry_before_an_attempt_survives_every_crash(after: bool) -> None:
     """The sender hears, and the mail is not sent."""
