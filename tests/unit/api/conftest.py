@@ -87,6 +87,7 @@ class World:
             max_expansion_count=100_000,
             hostname="local.example",
             public_url="https://api.example",
+            account_id="123456789012",
             local_domains=(),
             masquerade_as="",
             relay="mx",
@@ -101,6 +102,7 @@ class World:
         self.clock = lambda: time.time() + self.clock_shift_s
         self.hosts = MemoryHosts(self.clock)
         self.queues = MemoryQueues(self.clock)
+        self.to_commit = SimpleNamespace(queues=self.queues)
         self.new_token = lambda: "t0ken"
         self.next_hop = lambda domain: NextHop(domain, (MxHost(f"mx.{domain}"),))
         self.entropy = lambda count: bytes(range(count))

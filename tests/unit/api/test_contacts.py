@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -14,8 +15,11 @@ from paravion.api.admin_doors import ADMIN_DOORS
 from paravion.api.doors import answer
 from paravion.api.http_event import HttpRequest
 from paravion.domain import unsubscribe
+from paravion.domain.envelope import Envelope, Recipient, Telling, encode_qf
+from paravion.domain.event_item import decode
 from paravion.domain.unsubscribe import Link
-from paravion.errors import LedgerUnavailable
+from paravion.errors import QueueUnavailable
+from paravion.ports import QueueName
 from paravion.services import contacts, unsubscribe_keys
 from tests.unit.api.conftest import ACCESS_KEY, SECRET_KEY
 
@@ -318,22 +322,35 @@ def test_rotation_is_an_operators_and_keeps_old_links(served, link):
 
 def test_a_change_is_told_once(served, link):
     """In SES's words of old and new; a second click changes nothing. Who can't be told stops nobody."""
-    told = []
-    deps = served.admin_deps
-    object.__setattr__(deps, "on_subscription", told.append)
+    served.records.put("configuration-set", "news", {
+        "EventDestinations": [
+            {"Name": "one", "Enabled": True, "MatchingEventTypes": ["SUBSCRIPTION"],
+             "SnsDestination": {"TopicArn": "arn:aws:sns:eu-west-1:123456789012:t"}}
+        ]
+    })  # fmt: skip
+    telling = Telling(types=("SUBSCRIPTION",), identity="example.org")
+    envelope = Envelope("q1", "me@example.org", (Recipient("a@b.example"),), 1.0, 4, configuration_set="news",
+                        telling=telling)  # fmt: skip
+    served.spool.put_envelope("q1", encode_qf(envelope, b"Subject: x\r\n"))
+    deps = replace(served.admin_deps, new_queues=lambda: served.queues)
     for _ in range(2):
         ask(served, "POST", link(), ONE_CLICK, deps=deps)
-    (change,) = told
-    assert (change.link.queue_id, change.source) == ("q1", "UnsubscribeHeader")
-    assert change.old == {"unsubscribeAll": False, "topicSubscriptionStatus": [
+    (item,) = served.queues.receive(QueueName.EVENT, 10)
+    (event,) = decode(item.body).events
+    assert (event.type, event.mail["messageId"]) == ("SUBSCRIPTION", "q1")
+    change = event.detail
+    assert (change["contactList"], change["source"]) == ("news", "UnsubscribeHeader")
+    assert change["oldTopicPreferences"] == {"unsubscribeAll": False, "topicSubscriptionStatus": [
         {"topicName": "sport", "subscriptionStatus": "OptIn"}, {"topicName": "offers", "subscriptionStatus": "OptOut"}]}  # fmt: skip
-    assert change.new["topicSubscriptionStatus"][0] == {"topicName": "sport", "subscriptionStatus": "OptOut"}
+    assert change["newTopicPreferences"]["topicSubscriptionStatus"][0] == {
+        "topicName": "sport", "subscriptionStatus": "OptOut"
+    }  # fmt: skip
     assert [event for event, _ in served.event_log.records] == ["Subscription"]
 
-    def away(_):
-        raise LedgerUnavailable("x")
+    def away():
+        raise QueueUnavailable("x")
 
-    object.__setattr__(deps, "on_subscription", away)
+    deps = replace(served.admin_deps, new_queues=away)
     assert ask(served, "POST", link(), "do=leave", deps=deps).status == 200
     assert kept(served)["UnsubscribeAll"] is True
 

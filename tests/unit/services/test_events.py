@@ -15,20 +15,15 @@ from tests.support.world import START, World
 from tests.unit.services.test_publish import _told, _with_set
 
 MAIL = Mail("m" * 26, START, "me@example.org", ("a@b.example",), configuration_set="news", caller="AKIATEST")
-STATUS = {"unsubscribeAll": False, "topicSubscriptionStatus": []}
 
 
-@pytest.mark.parametrize("kind", ["Rendering Failure", "Reject", "Subscription"])
+@pytest.mark.parametrize("kind", ["Rendering Failure", "Reject"])
 def test_what_no_job_tells_is_told(kind: str) -> None:
     """By the event queue, with the same care as all others; nobody told costs nothing."""
     for world in (_with_set(World()), World()):
         deps = world.for_validate
         if kind == "Reject":
             events.rejected(MAIL, tenant="", deps=deps)
-        elif kind == "Subscription":
-            events.subscription_changed(
-                MAIL, contact_list="readers", source="UnsubscribeHeader", old=STATUS, new=STATUS, tenant="", deps=deps
-            )
         else:
             events.rendering_failed(MAIL, "Welcome", "no name", tenant="", deps=deps)
         is_told = bool(world.records.get("configuration-set", "news"))

@@ -18,7 +18,7 @@ Next: services/publish.py sends events to whom they are for.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from paravion.domain.address import split_address
 from paravion.domain.envelope import Telling
@@ -28,7 +28,7 @@ from paravion.services.configuration import find_identity_settings
 from paravion.services.event_destinations import told_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from paravion.domain.ses_event import Mail, Origin, SesEvent
     from paravion.domain.submission import Submission
@@ -126,34 +126,6 @@ def rejected(mail: Mail, *, tenant: str, deps: ValidateDeps) -> None:
     from paravion.domain.ses_event import reject_event
 
     tell([reject_event(mail, _origin(deps), deps.clock())], mail, tenant, deps.records, deps.to_commit.queues)
-
-
-def subscription_changed(
-    mail: Mail,
-    *,
-    contact_list: str,
-    source: str,
-    old: Mapping[str, Any],
-    new: Mapping[str, Any],
-    tenant: str,
-    deps: ValidateDeps,
-) -> None:
-    """
-    Tell that a recipient changed what he is subscribed to, by a link or field of a mail.
-
-    Args:
-        mail: The mail that the link stood in; domain.ses_event.mail_of gives it of an envelope.
-        source, old, new: See domain.ses_event.subscription_event.
-
-    Raises:
-        Misconfigured, LedgerUnavailable, QueueUnavailable: Nothing is promised.
-    """
-    from paravion.domain.ses_event import subscription_event
-
-    event = subscription_event(
-        mail, _origin(deps), deps.clock(), contact_list=contact_list, source=source, old=old, new=new
-    )
-    tell([event], mail, tenant, deps.records, deps.to_commit.queues)
 
 
 def _origin(deps: ValidateDeps) -> Origin:

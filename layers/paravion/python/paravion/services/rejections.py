@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from paravion.domain.message import read_message
 from paravion.domain.submission import Receipt
+from paravion.services import events
 from paravion.services.arns import check_arns
 from paravion.services.configuration import set_of_mail
 from paravion.services.sender import check_sender
@@ -33,12 +34,15 @@ def rendering_failed(submission: Submission, template: str, error: str, deps: Va
     Returns:
         What the caller is told, as of a message that was taken.
 
+    The event is on its way when this returns; where it can't be, the caller gets an error, and repeats the call.
+
     Raises:
         Rejected: What refuses every mail of the kind: a sender who may not send, a paused or unknown configuration set.
         Unavailable
     """
     message = read_message(submission.content, max_octets=deps.settings.max_message_octets)
-    set_of_mail(deps.records, submission.tenant, submission.configuration_set, message.authors[0].address)
+    author = message.authors[0].address
+    chosen = set_of_mail(deps.records, submission.tenant, submission.configuration_set, author)
     check_arns(submission, submission.reverse_path or "", message, deps)
     check_sender(submission, submission.reverse_path or "", message, deps)
     queue_id = queue_id_of(submission, deps)
@@ -54,4 +58,6 @@ def rendering_failed(submission: Submission, template: str, error: str, deps: Va
             "detail": error,
         },
     )
+    mail = events.unsent_mail(submission, queue_id, chosen.name if chosen else "", author, deps)
+    events.rendering_failed(mail, template, error, tenant=submission.tenant, deps=deps)
     return Receipt(queue_id, len(submission.recipients))

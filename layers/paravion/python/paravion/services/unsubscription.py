@@ -2,8 +2,8 @@
 What the link of a mail does: show what somebody is subscribed to, and change it.
 
 Nobody is authenticated but by the token (domain/unsubscribe.py), which is good for one address and one list. Asking
-changes nothing: scanners follow every link (RFC 8058 1). A change is told to whoever hears of the mail's events, by
-`AdminDeps.on_subscription`.
+changes nothing: scanners follow every link (RFC 8058 1). A change is told to whoever hears of the mail's events
+(services/subscription_event.py).
 
 Next: the next mail, in services/list_management.py. Asked by api/unsubscribe_pages.py.
 RFC: 8058 3.2.
@@ -23,6 +23,7 @@ from paravion.errors import MailError
 from paravion.services import unsubscribe_keys
 from paravion.services.list_management import new_contact
 from paravion.services.record_change import change
+from paravion.services.subscription_event import tell_change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -142,12 +143,11 @@ def _change(
         return
     fields = {"contact_list": link.contact_list, "tenant": link.tenant, "queue_id": link.queue_id, "source": source}
     deps.event_log.emit("Subscription", fields)
-    if deps.on_subscription is not None:
-        try:
-            deps.on_subscription(SubscriptionChange(link, before, after, source, now))
-        except MailError as exc:
-            # He has left, whoever hears of it; a second click would change nothing and tell nobody either.
-            deps.event_log.emit("Fault", {"stage": "subscription", "error": type(exc).__name__})
+    try:
+        tell_change(SubscriptionChange(link, before, after, source, now), deps)
+    except MailError as exc:
+        # He has left, whoever hears of it; a second click would change nothing and tell nobody either.
+        deps.event_log.emit("Fault", {"stage": "subscription", "error": type(exc).__name__})
 
 
 def _told(contact: Mapping[str, Any], contact_list: Mapping[str, Any]) -> dict[str, Any]:
