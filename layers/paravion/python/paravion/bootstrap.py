@@ -10,7 +10,6 @@ own imports to the cold start (docs/decisions.md).
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 import time
@@ -41,6 +40,7 @@ from paravion.services.commit import CommitDeps
 from paravion.services.signing import Signer
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from paravion.adapters.dynamodb_hosts import DynamoHosts
@@ -87,6 +87,8 @@ def new_runner() -> asyncio.Runner:
 
     Its threads are for the blocking AWS calls of a batch.
     """
+    import asyncio  # dear, and not every function has a loop
+
     runner = asyncio.Runner()
     loop = runner.get_loop()
     loop.set_default_executor(ThreadPoolExecutor(_THREADS))

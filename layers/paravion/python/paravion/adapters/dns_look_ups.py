@@ -4,7 +4,6 @@ Single look-ups for callers without an event loop, outside the mail's road: iden
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +13,8 @@ if TYPE_CHECKING:
 
 def look_up_txt(name: str) -> list[str]:
     """See ports.Resolver.txt."""
+    import asyncio  # dear, and seldom needed where this is imported
+
     from paravion.adapters.dns_resolver import DnsResolver
 
     # An identity asks for up to five records, one after the other, within the API's 30 s.
@@ -22,6 +23,8 @@ def look_up_txt(name: str) -> list[str]:
 
 def look_up_next_hop(domain: str) -> NextHop | Outcome:
     """See ports.Resolver.next_hop."""
+    import asyncio
+
     from paravion.adapters.dns_resolver import DnsResolver
 
     return asyncio.run(DnsResolver().next_hop(domain))

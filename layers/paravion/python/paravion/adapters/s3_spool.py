@@ -8,7 +8,6 @@ none, and is told by a 412 when there is one. Durable when S3 has answered. Life
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 from typing import TYPE_CHECKING, Any, Final
@@ -100,6 +99,8 @@ class S3Body:
         self._bucket = bucket
         self._key = key
         self.octets = octets
+        import asyncio  # dear: of those who import this module only who sends has a loop
+
         self._kept: Any = None
         self._lock = asyncio.Lock()
 
@@ -110,6 +111,8 @@ class S3Body:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """See ports.Body."""
+        import asyncio
+
         if self.octets <= PIECE_OCTETS:
             async with self._lock:
                 if self._kept is None:

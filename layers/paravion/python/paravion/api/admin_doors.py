@@ -1,4 +1,7 @@
-"""The doors of `admin`: everything that manages. Importing it registers their operations."""
+"""
+The doors of `admin`: everything that manages. Importing it registers their operations; SES's when one is asked for,
+for most of what comes speaks the native API.
+"""
 
 from __future__ import annotations
 
@@ -14,26 +17,33 @@ from paravion.api import (  # noqa: F401 (register their operations)
     native_suppression,
     native_tables,
     native_webhooks,
-    ses_custom_verification,
-    ses_v1_account,
-    ses_v1_configuration_sets,
-    ses_v1_identities,
-    ses_v1_templates,
-    ses_v2_account,
-    ses_v2_configuration_sets,
-    ses_v2_contacts,
-    ses_v2_identities,
-    ses_v2_insights,
-    ses_v2_suppression,
-    ses_v2_tags,
-    ses_v2_templates,
     unsubscribe_pages,
 )
 from paravion.api.native_admin import ADMIN_DOOR
+from paravion.api.ses_model import SES_V1, SES_V2
 from paravion.api.ses_query import SesV1Door
 from paravion.api.ses_rest_json import SesV2Door
 
 if TYPE_CHECKING:
     from paravion.api.doors import Door
+
+SES_V1.later(
+    "paravion.api.ses_custom_verification",
+    "paravion.api.ses_v1_account",
+    "paravion.api.ses_v1_configuration_sets",
+    "paravion.api.ses_v1_identities",
+    "paravion.api.ses_v1_templates",
+)
+SES_V2.later(
+    "paravion.api.ses_custom_verification",
+    "paravion.api.ses_v2_account",
+    "paravion.api.ses_v2_configuration_sets",
+    "paravion.api.ses_v2_contacts",
+    "paravion.api.ses_v2_identities",
+    "paravion.api.ses_v2_insights",
+    "paravion.api.ses_v2_suppression",
+    "paravion.api.ses_v2_tags",
+    "paravion.api.ses_v2_templates",
+)
 
 ADMIN_DOORS: Final[tuple[Door, ...]] = (SesV2Door(), SesV1Door(), ADMIN_DOOR)

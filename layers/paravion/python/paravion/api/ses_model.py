@@ -7,12 +7,14 @@ Adding an operation is adding one function:
     def get_account(given: dict[str, Any], call: Call[AdminDeps]) -> dict[str, Any]: ...
 
 `given` is the operation's input as boto3 takes it, already checked against the model (api/ses_shapes.py); what
-it returns is the output as boto3 gives it. The model is loaded at the first SES request, not at import.
+it returns is the output as boto3 gives it. The model is loaded at the first SES request, not at import; so are the
+modules of operations that a function names with `later`.
 """
 
 from __future__ import annotations
 
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
@@ -61,6 +63,11 @@ class Service:
         self.path = path
         self.moved = moved or {}
         self._functions: dict[str, Operation] = {}
+        self._later: tuple[str, ...] = ()
+
+    def later(self, *modules: str) -> None:
+        """Name modules that register operations; they are imported when an operation is first asked for."""
+        self._later += modules
 
     def operation(self, name: str) -> Callable[[Operation], Operation]:
         """Register the function for an operation."""
@@ -73,12 +80,20 @@ class Service:
 
     def function(self, name: str) -> Operation | None:
         """Give the registered function, or None: not offered."""
+        self._import()
         return self._functions.get(name)
 
     @property
     def offered(self) -> tuple[str, ...]:
         """Names of the operations that are registered in this process."""
+        self._import()
         return tuple(sorted(self._functions))
+
+    def _import(self) -> None:
+        for module in self._later:
+            import_module(module)
+        # Only now: another thread that comes meanwhile imports them too, which waits until they are there.
+        self._later = ()
 
     @cached_property
     def model(self) -> ServiceModel:

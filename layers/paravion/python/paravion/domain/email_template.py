@@ -4,7 +4,7 @@ An e-mail template: subject, text and HTML as Handlebars, and the data that fill
 Kept as one record (`ports.Records`, kind `template`) in SES v2's own member names: `Subject`, `Text`, `Html`, `Tags`,
 and `created_at`, `updated_at`.
 
-Parsed templates are kept for the next rendering, by their text: a bulk call's fifty mails parse three texts.
+The engine is imported when the first template is parsed: most mail has none. Parsed templates are kept for the next rendering, by their text: a bulk call's fifty mails parse three texts.
 
 Next: services/templates.py keeps them; domain/mime_build.py makes a message of what was rendered.
 """
@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from paravion.domain.handlebars import MissingAttribute, Template, compile_template
-from paravion.domain.handlebars_syntax import TemplateError
 from paravion.domain.status import (
     BAD_REQUEST,
     INVALID_TEMPLATE,
@@ -31,6 +29,8 @@ from paravion.domain.status import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from paravion.domain.handlebars import Template
 
 KIND: Final = "template"
 """Of its record; see domain/tenant.py."""
@@ -154,6 +154,9 @@ def render(template: EmailTemplate, data: Mapping[str, Any], *, characters_max: 
     Raises:
         Rejected: template_attribute_missing, rendering_failed, invalid_template.
     """
+    from paravion.domain.handlebars import MissingAttribute
+    from paravion.domain.handlebars_syntax import TemplateError
+
     done = {}
     for where, part in _parts(template).items():
         try:
@@ -171,6 +174,8 @@ def _parts(template: EmailTemplate) -> dict[str, str]:
 
 
 def _compiled(where: str, text: str) -> Template:
+    from paravion.domain.handlebars_syntax import TemplateError
+
     try:
         return _parsed(text) if len(text) <= _LARGE else _parsed_large(text)
     except TemplateError as exc:
@@ -179,11 +184,15 @@ def _compiled(where: str, text: str) -> Template:
 
 @lru_cache(_KEPT)
 def _parsed(text: str) -> Template:
+    from paravion.domain.handlebars import compile_template
+
     return compile_template(text)
 
 
 @lru_cache(_LARGE_KEPT)
 def _parsed_large(text: str) -> Template:
+    from paravion.domain.handlebars import compile_template
+
     return compile_template(text)
 
 
