@@ -80,10 +80,14 @@ class Call(Generic[D]):
         """Hold back what the credential is not for; see services/authorise.py. Raises Rejected."""
         require(self.principal, operations)
 
+    def own(self, submission: Submission) -> Submission:
+        """Give a submission what the request itself says of it: the credential's scope above all."""
+        return replace(submission, endpoint=self.request.endpoint, scope=self.principal.scope)
+
     def send(self, submission: Submission) -> Receipt:
         """Hand a submission on. Raises as services/validate.py's submit."""
         self.is_told = True
-        return self.submit(replace(submission, endpoint=self.request.endpoint, scope=self.principal.scope))
+        return self.submit(self.own(submission))
 
 
 class Door(Protocol):

@@ -155,7 +155,7 @@ def from_text(value: Any, shape: Any, where: str) -> Any:  # noqa: PLR0911 (one 
             return float(value)
         if kind == "boolean":
             return {"true": True, "false": False}[value]
-    except (ValueError, KeyError, binascii.Error, OverflowError) as exc:
+    except (ValueError, KeyError, binascii.Error, OverflowError, OSError) as exc:
         raise ShapeError(f"Value at '{where}' is no {kind}") from exc
     return value
 
@@ -163,7 +163,8 @@ def from_text(value: Any, shape: Any, where: str) -> Any:  # noqa: PLR0911 (one 
 def _timestamp(value: Any) -> datetime:
     if isinstance(value, str):
         instant = datetime.fromisoformat(value)
-        return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+        # In UTC from here on: a year that it has not is refused here, and not where it is written.
+        return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("a timestamp is a number or a text")  # noqa: TRY004 (a value of the wire, not a caller's)
     return datetime.fromtimestamp(value, UTC)

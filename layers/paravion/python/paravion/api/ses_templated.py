@@ -142,7 +142,8 @@ def send_templated(templated: Templated, outgoing: Outgoing, call: Call[Validate
 
         # What is wrong besides is still an error of the call: an address above all.
         content = _content(Rendered("", "-", ""), templated, outgoing, call)
-        return rendering_failed(submission_of(outgoing, content, call), templated.template.name, exc.detail, call.deps)
+        submission = call.own(submission_of(outgoing, content, call))
+        return rendering_failed(submission, templated.template.name, exc.detail, call.deps)
     return send(outgoing, _content(rendered, templated, outgoing, call), call)
 
 

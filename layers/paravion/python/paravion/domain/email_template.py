@@ -4,7 +4,8 @@ An e-mail template: subject, text and HTML as Handlebars, and the data that fill
 Kept as one record (`ports.Records`, kind `template`) in SES v2's own member names: `Subject`, `Text`, `Html`, `Tags`,
 and `created_at`, `updated_at`.
 
-The engine is imported when the first template is parsed: most mail has none. Parsed templates are kept for the next rendering, by their text: a bulk call's fifty mails parse three texts.
+The engine is imported when the first template is parsed, for most mail has none. Parsed templates are kept for the next
+rendering, by their text: a bulk call's fifty mails parse three texts.
 
 Next: services/templates.py keeps them; domain/mime_build.py makes a message of what was rendered.
 """

@@ -17,12 +17,16 @@ At `simulator.amazonses.com`, and at the domain of a setting. `+label` makes as 
 fails here is not put on the suppression list, and none of it counts towards a quota. Any other name there fails as
 an unknown user.
 
+And one file, wherever it goes: EICAR's, which every scanner takes for a virus and is none. A mail with it is accepted
+at SES's doors and not sent, which SES calls a Reject.
+
 Next: services/deliver.py answers with it, domain/ses_event.py tells complaints, services/auto_reply.py replies.
 SES: "Using the mailbox simulator"; the last four are ours.
 """
 
 from __future__ import annotations
 
+import binascii
 import re
 from typing import Final
 
@@ -37,6 +41,12 @@ HOST: Final = "simulator"
 
 USER_AGENT: Final = "paravion mailbox simulator"
 
+_EICAR: Final = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
+"""The test file of all scanners (eicar.org); in two pieces, lest they take this one for it."""
+
+_EICAR_FORMS: Final = (_EICAR, binascii.b2a_base64(_EICAR[:57], newline=False))
+"""As it stands, and at the beginning of an attachment in base64: its first line at least."""
+
 _TEMPFAIL: Final = re.compile(r"tempfail-([1-9][0-9]?)")
 _TAKEN: Final = frozenset({"success", "ooto", "complaint"})
 
@@ -50,6 +60,11 @@ def is_simulated(forward_path: str, own_domain: str = "") -> bool:
     """
     domain = forward_path.rpartition("@")[2].lower()
     return domain == DOMAIN or (bool(own_domain) and domain == own_domain)
+
+
+def has_test_virus(content: bytes) -> bool:
+    """Say whether a message's octets have the EICAR test file in them."""
+    return any(form in content for form in _EICAR_FORMS)
 
 
 def answered(forward_path: str, attempt: int) -> Outcome:

@@ -144,8 +144,8 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
     if submission.release_at > deps.clock() + MAX_RELEASE_S + _CLOCK_SKEW_S:
         raise Rejected(BAD_REQUEST, f"a message is sent at most {MAX_RELEASE_S / 86_400:.0f} days later")
     submission = with_control_fields(submission, message)
-    given_path = _reverse_path(submission, message)
-    given, unaliased = _recipients(submission, message, settings.max_recipients_count)
+    given_path = reverse_path_of(submission, message)
+    given, unaliased = recipients_of(submission, message, settings.max_recipients_count)
     queue_id = queue_id_of(submission, deps)
     digest = _digest(submission, given_path, given, unaliased)
     managed: Managed | None = None
@@ -328,7 +328,8 @@ def _with_set(submission: Submission, chosen: ConfigurationSet | None) -> Submis
     )
 
 
-def _reverse_path(submission: Submission, message: Message) -> str:
+def reverse_path_of(submission: Submission, message: Message) -> str:
+    """Give the reverse-path in normal form, "" for the null one. Raises Rejected: sender_syntax."""
     path = submission.reverse_path
     if path is None:
         path = header_sender(message)
@@ -340,7 +341,7 @@ def _reverse_path(submission: Submission, message: Message) -> str:
         raise Rejected(SENDER_SYNTAX, str(exc)) from exc
 
 
-def _recipients(
+def recipients_of(
     submission: Submission, message: Message, limit: int
 ) -> tuple[tuple[Recipient, ...], frozenset[str]]:  # fmt: skip
     """
@@ -348,6 +349,9 @@ def _recipients(
 
     Returns:
         Them, and those that stand behind a backslash.
+
+    Raises:
+        Rejected: recipient_syntax, no_recipients, too_many_recipients.
     """
     unaliased: set[str] = set()
     given: Iterable[Recipient] = submission.recipients
