@@ -10,7 +10,7 @@ import pytest
 from paravion.adapters.memory import MemoryQueues
 from paravion.domain import event_item
 from paravion.domain.allowed_destinations import AllowedDestinations
-from paravion.domain.envelope import encode_qf
+from paravion.domain.envelope import Recipient, encode_qf
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import Job, JobKey, claimed, with_outcomes
 from paravion.domain.simulator import answered
@@ -172,3 +172,22 @@ def test_insights_of_mail_that_nobody_tried_and_of_a_simulated_complaint(operato
     answer = operator.client("sesv2").get_message_insights(MessageId=QUEUE_ID)
     events = {item["Destination"]: item["Events"] for item in answer["Insights"]}[path]
     assert events[-1]["Details"]["Complaint"] == {"ComplaintFeedbackType": "abuse"}
+
+
+def test_messages_that_an_expansion_made_are_parts_of_theirs(operator):
+    """Events name the first one's id, so that complaint, replay and insights find the others' recipients by it."""
+    member, whole, part, gone = "member@example.net", "d" * 26, "b" * 26, "c" * 26
+    envelope = replace(ENVELOPE, submitter="AKIAOTHER")
+    first = replace(envelope, queue_id=whole, parts=((part, 1), (gone, 1)))
+    operator.spool.put_envelope(whole, encode_qf(first, HEADER))
+    of_list = replace(envelope, queue_id=part, body_id=whole, recipients=(Recipient(member),))
+    operator.spool.put_envelope(part, encode_qf(of_list, HEADER))
+    record = replace(claimed(None, Job(JobKey(part), 1.0), token="t", lease_until=0.0), recipient_count=1, version=0)
+    ok = Outcome(Result.DELIVERED, "2.0.0", 250, "Ok", "DOT", "mx")
+    operator.ledger.save(with_outcomes(record, {0: (member, ok)}, now=1_800_000_005.0, notify={}, last=True))
+    _add(operator)
+    given = {"address": member, "kind": "abuse"}
+    assert asked(operator, "POST", f"/v1/messages/{whole}/complaint", given)[1]["events"] == 1
+    assert asked(operator, "POST", f"/v1/messages/{whole}/events", {})[1]["events"] == 1
+    answer = operator.client("sesv2").get_message_insights(MessageId=whole)
+    assert [item["Destination"] for item in answer["Insights"]] == [JANE, MARY, member]

@@ -9,6 +9,7 @@ Next: services/validate.py, which asks whether an identity may send; the job's s
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,7 +26,7 @@ from paravion.ports import Identity
 from paravion.services import confirmation, identity_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from paravion.domain.configuration_set import EventDestination
     from paravion.domain.envelope import Envelope, Recipient
@@ -160,6 +161,22 @@ def find_envelope(queue_id: str, principal: Principal, deps: AdminDeps) -> tuple
     if not _may_see(envelope, principal):
         raise Rejected(NOT_FOUND, "no such message")
     return envelope, header
+
+
+def each_part(queue_id: str, principal: Principal, deps: AdminDeps) -> Iterator[tuple[Envelope, bytes]]:
+    """
+    Give envelope and header of a message, and of those that its expansion made besides (services/split.py).
+
+    What the spool no longer has of these is passed over; one read each, when it is asked for.
+
+    Raises:
+        Rejected, Unavailable: As `find_envelope`, at the first.
+    """
+    first, header = find_envelope(queue_id, principal, deps)
+    yield first, header
+    for part_id, _ in first.parts:
+        with suppress(SpoolMissing):
+            yield decode_qf(deps.spool.get_envelope(part_id))
 
 
 def show_queue(limit: int, principal: Principal, deps: AdminDeps, *, held_only: bool = False) -> dict[str, Any]:

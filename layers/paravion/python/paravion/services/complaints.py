@@ -11,6 +11,7 @@ Next: services/publish.py.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain.address import shown
@@ -21,7 +22,7 @@ from paravion.domain.status import BAD_REQUEST, NOT_FOUND, Rejected
 from paravion.domain.suppression import normal_form
 from paravion.errors import Misconfigured
 from paravion.ports import QueueName
-from paravion.services.admin import find_envelope
+from paravion.services.admin import each_part
 from paravion.services.authenticate import require_operator
 from paravion.services.event_destinations import told_of
 from paravion.services.events import identity_told
@@ -30,6 +31,7 @@ from paravion.services.suppress import SuppressDeps, suppress_complained
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from paravion.domain.envelope import Envelope
     from paravion.domain.ses_event import Mail, SesEvent
     from paravion.services.admin import AdminDeps
     from paravion.services.authenticate import Principal
@@ -54,13 +56,13 @@ def complain(
     require_operator(principal, "complaints are")
     if kind and kind not in KINDS:
         raise Rejected(BAD_REQUEST, f"a complaint's kind is one of {', '.join(KINDS)}")
-    envelope, header = find_envelope(queue_id, principal, deps)
     try:
         wanted = normal_form(address)
     except ValueError as exc:
         raise Rejected(BAD_REQUEST, shown(str(exc), 300)) from exc
-    paths = [item.forward_path for item in envelope.recipients if normal_form(item.forward_path) == wanted]
-    if not paths:
+    found = ((part, _paths(part[0], wanted)) for part in each_part(queue_id, principal, deps))
+    (envelope, header), paths = next((item for item in found if item[1]), ((None, b""), []))
+    if envelope is None:
         raise Rejected(NOT_FOUND, f"that message was not sent to {shown(address)}")
     now = deps.clock()
     if kind != "not-spam":
@@ -77,6 +79,10 @@ def complain(
     return {"queue_id": queue_id, "address": paths[0], "events": told}
 
 
+def _paths(envelope: Envelope, wanted: str) -> list[str]:
+    return [item.forward_path for item in envelope.recipients if normal_form(item.forward_path) == wanted]
+
+
 def replay(queue_id: str, destination: str, principal: Principal, deps: AdminDeps) -> dict[str, Any]:
     """
     Publish again what became of a message, as the ledger knows it: Send, and what decided each recipient.
@@ -88,15 +94,22 @@ def replay(queue_id: str, destination: str, principal: Principal, deps: AdminDep
         Rejected: not_found: no such message, or destination.
         Unavailable: Doing it again is safe.
     """
-    envelope, header = find_envelope(queue_id, principal, deps)
+    parts = each_part(queue_id, principal, deps)
+    envelope, header = next(parts)
     mail = _mail(mail_of(envelope, header, 0), envelope.tenant, deps)
     key = f"set/{envelope.configuration_set}/{destination}" if destination else ""
     if key and key not in {
         told.key for told in told_of(deps.records, envelope.tenant, envelope.configuration_set, mail.identity)
     }:
         raise Rejected(NOT_FOUND, f"the message's configuration set has no destination '{shown(destination)}'")
+    told = [_replay(part, of_part, mail, key, deps) for part, of_part in chain(((envelope, header),), parts)]
+    return {"queue_id": queue_id, "events": sum(told)}
+
+
+def _replay(envelope: Envelope, header: bytes, mail: Mail, key: str, deps: AdminDeps) -> int:
+    """Tell of one message again; gives how many events are on their way."""
     count = 0
-    for record in deps.ledger.load_message(queue_id):
+    for record in deps.ledger.load_message(envelope.queue_id):
         attempts = {state.attempt for state in record.recipients.values()}
         chunk = record.key.chunk
         events = events_of(
@@ -108,7 +121,7 @@ def replay(queue_id: str, destination: str, principal: Principal, deps: AdminDep
             ends_at=min(record.counted_from + deps.settings.queue_return_s, record.queued_at + LIFETIME_S),
         )
         count += _tell(events, mail, envelope.tenant, key, deps)
-    return {"queue_id": queue_id, "events": count}
+    return count
 
 
 def _origin(deps: AdminDeps) -> Origin:

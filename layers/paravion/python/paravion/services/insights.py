@@ -10,19 +10,24 @@ Used by: api/ses_v2_insights.py.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain.queue import JobKey, JobRecord, State
 from paravion.domain.schedule import LIFETIME_S
 from paravion.domain.ses_event import Origin, events_of, mail_of
-from paravion.services.admin import find_envelope
+from paravion.services.admin import each_part
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from paravion.domain.envelope import Envelope
     from paravion.domain.ses_event import SesEvent
     from paravion.services.admin import AdminDeps
     from paravion.services.authenticate import Principal
+
+
+RECIPIENTS_MAX: Final = 1000
+"""Of a mail to a great list the first are told: an answer has 6 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +52,34 @@ def insights_of(message_id: str, principal: Principal, deps: AdminDeps) -> Insig
         Rejected: not_found: none of that id, or somebody else's.
         Unavailable
     """
-    envelope, header = find_envelope(message_id, principal, deps)
     own = deps.settings
     origin = Origin(own.hostname, own.credential_region, own.account_id)
-    records = {record.key.chunk: record for record in deps.ledger.load_message(message_id)}
     recipients: dict[str, list[tuple[SesEvent, Mapping[str, Any]]]] = {}
     told: Mapping[str, Any] = {}
+    for envelope, header in each_part(message_id, principal, deps):
+        for event, addresses in _events(envelope, header, origin, deps):
+            told = told or event.mail
+            about = _about(event)
+            for address in about or addresses:
+                recipients.setdefault(address, []).append((event, about.get(address, {})))
+        if len(recipients) >= RECIPIENTS_MAX:
+            break
+    return Insights(told, recipients)
+
+
+def _events(
+    envelope: Envelope, header: bytes, origin: Origin, deps: AdminDeps
+) -> Iterator[tuple[SesEvent, Sequence[str]]]:
+    """Give the events of one message, each with the recipients of its job."""
+    records = {record.key.chunk: record for record in deps.ledger.load_message(envelope.queue_id)}
     for chunk in range(envelope.chunk_count):
         mail = mail_of(envelope, header, chunk)
         # Nobody has tried a job without a record.
-        key = JobKey(message_id, chunk)
-        record = records.get(chunk) or JobRecord(key, envelope.queued_at, State.READY)
+        record = records.get(chunk) or JobRecord(JobKey(envelope.queue_id, chunk), envelope.queued_at, State.READY)
         attempts = {state.attempt for state in record.recipients.values()} | {entry.attempt for entry in record.log}
-        ends_at = min(record.counted_from + own.queue_return_s, record.queued_at + LIFETIME_S)
-        events = events_of(record, attempts, is_sent=True, mail=mail, origin=origin, ends_at=ends_at)
-        told = told or events[0].mail
-        for event in events:
-            about = _about(event)
-            for address in about or {key_0: {} for key_0 in mail.destination}:
-                recipients.setdefault(address, []).append((event, about.get(address, {})))
-    return Insights(told, recipients)
+        ends_at = min(record.counted_from + deps.settings.queue_return_s, record.queued_at + LIFETIME_S)
+        for event in events_of(record, attempts, is_sent=True, mail=mail, origin=origin, ends_at=ends_at):
+            yield event, mail.destination
 
 
 def _about(event: SesEvent) -> dict[str, Mapping[str, Any]]:
