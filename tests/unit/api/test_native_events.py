@@ -16,6 +16,7 @@ from paravion.domain.queue import Job, JobKey, claimed, with_outcomes
 from paravion.domain.simulator import answered
 from paravion.domain.target import AllowedTargets
 from paravion.ports import QueueName
+from tests.unit.api.conftest import ACCESS_KEY
 from tests.unit.api.test_native import asked
 from tests.unit.domain.test_ses_event import ENVELOPE, HEADER, QUEUE_ID
 
@@ -180,7 +181,9 @@ def test_messages_that_an_expansion_made_are_parts_of_theirs(operator):
     envelope = replace(ENVELOPE, submitter="AKIAOTHER")
     first = replace(envelope, queue_id=whole, parts=((part, 1), (gone, 1)))
     operator.spool.put_envelope(whole, encode_qf(first, HEADER))
-    of_list = replace(envelope, queue_id=part, body_id=whole, recipients=(Recipient(member),))
+    of_list = replace(
+        envelope, queue_id=part, body_id=whole, recipients=(Recipient(member, origin="list@example.net"),)
+    )
     operator.spool.put_envelope(part, encode_qf(of_list, HEADER))
     record = replace(claimed(None, Job(JobKey(part), 1.0), token="t", lease_until=0.0), recipient_count=1, version=0)
     ok = Outcome(Result.DELIVERED, "2.0.0", 250, "Ok", "DOT", "mx")
@@ -191,3 +194,10 @@ def test_messages_that_an_expansion_made_are_parts_of_theirs(operator):
     assert asked(operator, "POST", f"/v1/messages/{whole}/events", {})[1]["events"] == 1
     answer = operator.client("sesv2").get_message_insights(MessageId=whole)
     assert [item["Destination"] for item in answer["Insights"]] == [JANE, MARY, member]
+    operator.put_credential(operator=False)
+    operator.spool.envelopes = {
+        key: octets.replace(b"AKIAOTHER", ACCESS_KEY.encode()) for key, octets in operator.spool.envelopes.items()
+    }
+    answer = operator.client("sesv2").get_message_insights(MessageId=whole)
+    assert [item["Destination"] for item in answer["Insights"]] == [JANE, MARY, "list@example.net"]
+    assert member not in str(answer)

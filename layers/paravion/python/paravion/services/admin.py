@@ -412,12 +412,13 @@ def is_masked(recipient: Recipient, principal: Principal) -> bool:
     return bool(recipient.origin) and not principal.is_operator
 
 
-def _shown_path(recipient: Recipient, principal: Principal) -> str:
+def shown_path(recipient: Recipient, principal: Principal) -> str:
+    """Give the address by which a principal knows a recipient (`is_masked`)."""
     return recipient.origin if is_masked(recipient, principal) else recipient.forward_path
 
 
 def _recipient(recipient: Recipient, state: RecipientState | None, principal: Principal) -> dict[str, Any]:
-    forward_path = _shown_path(recipient, principal)
+    forward_path = shown_path(recipient, principal)
     if state is None:
         return {
             "forward_path": forward_path,
@@ -460,7 +461,7 @@ def _timeline(envelope: Envelope, records: Iterable[JobRecord], principal: Princ
         for record in records
         for entry in record.log
     ]  # fmt: skip
-    paths = [_shown_path(recipient, principal) for recipient in envelope.recipients]
+    paths = [shown_path(recipient, principal) for recipient in envelope.recipients]
     masked = {n for n, recipient in enumerate(envelope.recipients) if is_masked(recipient, principal)}
     return [
         {

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from paravion.domain.queue import JobKey, JobRecord, State
 from paravion.domain.schedule import LIFETIME_S
 from paravion.domain.ses_event import Origin, events_of, mail_of
-from paravion.services.admin import each_part
+from paravion.services.admin import each_part, is_masked, shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -57,11 +57,17 @@ def insights_of(message_id: str, principal: Principal, deps: AdminDeps) -> Insig
     recipients: dict[str, list[tuple[SesEvent, Mapping[str, Any]]]] = {}
     told: Mapping[str, Any] = {}
     for envelope, header in each_part(message_id, principal, deps):
+        # Who is behind an alias or list is the operator's affair, and so is what was said of him.
+        masks = {
+            item.forward_path: shown_path(item, principal) for item in envelope.recipients if is_masked(item, principal)
+        }
         for event, addresses in _events(envelope, header, origin, deps):
             told = told or event.mail
             about = _about(event)
             for address in about or addresses:
-                recipients.setdefault(address, []).append((event, about.get(address, {})))
+                story = recipients.setdefault(masks.get(address, address), [])
+                if not story or story[-1][0] is not event:
+                    story.append((event, {} if address in masks else about.get(address, {})))
         if len(recipients) >= RECIPIENTS_MAX:
             break
     return Insights(told, recipients)
