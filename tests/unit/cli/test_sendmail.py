@@ -31,8 +31,8 @@ def environ(api, **more):
     """A complete configuration."""
     url = api if isinstance(api, str) else api.url
     return {
-        "PARAVION_API": url, "PARAVION_ACCESS_KEY": ACCESS, "PARAVION_SECRET_KEY": SECRET,
-        "PARAVION_HOSTNAME": "host.example", "PARAVION_SENDER": "me@x.example", "HOME": "/nonexistent", **more,
+        "PARAVION_ENDPOINT": url, "PARAVION_ACCESS_KEY": ACCESS, "PARAVION_SECRET_KEY": SECRET,
+        "PARAVION_HOSTNAME": "host.example", "PARAVION_SENDER": "me@x.example", "HOME": "/nonexistent", "PARAVION_QUEUE": "off", **more,
     }  # fmt: skip
 
 
@@ -210,7 +210,8 @@ def test_large_mail_is_uploaded(api):
 
 
 @pytest.mark.parametrize(
-    ("words", "code"), [([], 64), (["-z", "b@y"], 64), (["-bs"], 69), (["-bp", "x"], 64), (["a b"], 65)]
+    ("words", "code"),
+    [([], 64), (["-z", "b@y"], 64), (["-bt"], 69), (["-bp", "x"], 64), (["-q", "x"], 64), (["-q"], 64), (["a b"], 65)],
 )
 def test_wrong_calls(api, capsys, words, code):
     """Nothing is sent, and one line says why."""
@@ -236,7 +237,7 @@ def test_without_configuration_it_exits_78(capsys):
     """Every missing value is named."""
     assert 78 == sendmail.run(["b@y.example"], {"HOME": "/nonexistent"}, io.BytesIO(b""))
     err = capsys.readouterr().err
-    assert all(name in err for name in ("PARAVION_API", "PARAVION_ACCESS_KEY", "PARAVION_SECRET_KEY"))
+    assert all(name in err for name in ("PARAVION_ENDPOINT", "PARAVION_ACCESS_KEY", "PARAVION_SECRET_KEY"))
 
 
 def test_the_configuration_file(api, tmp_path):
@@ -259,7 +260,7 @@ def test_a_bad_configuration_file_exits_78(tmp_path, capsys, text):
 def test_a_bad_url_exits_78(capsys):
     """PARAVION_API."""
     assert 78 == run("ftp://x", "b@y.example")
-    assert "PARAVION_API" in capsys.readouterr().err
+    assert "PARAVION_ENDPOINT" in capsys.readouterr().err
 
 
 def test_the_command_imports_little(api):

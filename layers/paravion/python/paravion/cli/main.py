@@ -1,5 +1,5 @@
 """
-`paravion`: up, smtpd, show, queue, hold, release, remove, identity, doctor, tables,
+`paravion`: login, send, up, smtpd, show, queue, hold, release, remove, identity, doctor, tables,
 suppression, hosts, routes, webhook, fsck, credentials, export, import, version.
 
 A command's own work stands in its module, which is imported only when it is called.
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 
 _MODULES: Final = {
+    "login": "write the configuration file: endpoint and credential",
+    "send": "send a message made of words and files, or one that is there",
+    "install": "make a quick sendmail, mailq and newaliases in a directory",
     "tables": "load and show aliases and sendmail's other tables",
     "suppression": "addresses that nothing is sent to",
     "hosts": "which hosts are slow or away, and limits for them",
