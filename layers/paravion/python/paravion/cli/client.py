@@ -328,7 +328,9 @@ def exchange(
 def _connect(host: str, port: int) -> _socket.socket:
     """Connect to the first of a host's addresses that answers. Raises OSError."""
     fault = OSError(f"{host} has no address")
-    for family, kind, protocol, _, address in _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM):
+    # As octets, for a text would be taken through the codec of international names, whose import is dear.
+    name = host.encode("ascii")
+    for family, kind, protocol, _, address in _socket.getaddrinfo(name, port, 0, _socket.SOCK_STREAM):
         connection = _socket.socket(family, kind, protocol)
         try:
             connection.settimeout(CONNECT_TIMEOUT_S)
