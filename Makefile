@@ -14,7 +14,7 @@ MAILAUTH := $(if $(shell command -v npm),$(CURDIR)/.ci/mailauth)
 FOREIGN := $(CURDIR)/.foreign
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-313 lint type bench fuzz chaos build deploy pr clean
+.PHONY: help demo up test test-313 lint type bench fuzz chaos histories build deploy pr clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -84,6 +84,10 @@ MAILS ?= 3000
 KILLS ?= 20
 chaos: $(VENV)/.made-dev  ## Kill it at random while mail comes and goes, then count (MAILS=, KILLS=, SEED=)
 	PYTHONPATH=layers/paravion/python:. $(BIN)/python -m tests.chaos.campaign --mails $(MAILS) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+
+HISTORIES ?= 10000
+histories: $(VENV)/.made-dev  ## Random histories of submissions, crashes and operators, each to its end (HISTORIES=)
+	HISTORIES=$(HISTORIES) $(BIN)/python -m pytest --timeout 0 tests/unit/services/test_histories.py
 
 build: $(SAM)  ## Build what is deployed
 	PATH="$(dir $(PYTHON313)):$$PATH" $(SAM) build

@@ -29,6 +29,10 @@ class Body:
 
     octets = len(BODY)
 
+    def at_hand(self):
+        """Give it."""
+        return BODY
+
     async def chunks(self):
         """Give it whole."""
         yield BODY

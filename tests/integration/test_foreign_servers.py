@@ -43,6 +43,9 @@ class Body:
         self.content = content
         self.octets = len(content)
 
+    def at_hand(self):
+        """Give it only in pieces."""
+
     async def chunks(self):
         """Give it in pieces."""
         for at in range(0, len(self.content), 65536):

@@ -40,10 +40,10 @@ def test_credential_is_read_when_a_host_is_logged_in_to(environ, monkeypatch):
         ssm = boto3.client("ssm")
         who = credential("AKIA", "pa55-wörd")
         ssm.put_parameter(Name="/paravion/t/routes/ses", Value=who.encode(), Type="SecureString")
-        assert deps.transport._transport._credential_of("ses") == who
+        assert deps.transport._transport._opener._credential_of("ses") == who
         ssm.delete_parameter(Name="/paravion/t/routes/ses")
-        assert deps.transport._transport._credential_of("ses") == who
-        assert isinstance(deps.transport._transport._credential_of("gone"), Outcome)
+        assert deps.transport._transport._opener._credential_of("ses") == who
+        assert isinstance(deps.transport._transport._opener._credential_of("gone"), Outcome)
     assert made.count("ssm") == 1
 
 

@@ -7,7 +7,8 @@ from collections import Counter
 
 import pytest
 
-from paravion.adapters import smtp_client
+from paravion.adapters import smtp_transaction
+from paravion.adapters.smtp_connection import Connection
 from paravion.domain import budget
 from paravion.domain.outcome import Result
 from paravion.domain.transcript import Recorder
@@ -22,15 +23,15 @@ N = 5
 def behind(monkeypatch):
     """Notes each write that carries commands behind a dot; waits are short."""
     written = []
-    write = smtp_client._Connection.write
+    write = Connection.write
 
     def noted(self, octets):
         if b"\r\n.\r\nMAIL FROM:" in octets:
             written.append(octets)
         write(self, octets)
 
-    monkeypatch.setattr(smtp_client._Connection, "write", noted)
-    monkeypatch.setattr(smtp_client, "_BEHIND_S", 0.2)
+    monkeypatch.setattr(Connection, "write", noted)
+    monkeypatch.setattr(smtp_transaction, "_BEHIND_S", 0.2)
     monkeypatch.setattr(budget, "REUSED_ANSWER_S", 0.4)
     return written
 

@@ -25,17 +25,21 @@ D, F, OK = Result.DEFERRED, Result.FAILED, Result.DELIVERED
 
 @dataclass
 class FakeBody:
-    """A body in memory, in pieces of a size; `after` fails in place of the piece of that number."""
+    """A body that comes in pieces of a size, or is at hand; `after` fails in place of the piece of that number."""
 
     content: bytes = b"hello\r\n"
     piece: int = 65536
     fails: Exception | None = None
     after: int = 0
     claimed: int = -1
+    held: bool = False
 
     @property
     def octets(self):
         return self.claimed if self.claimed >= 0 else len(self.content)
+
+    def at_hand(self):
+        return self.content if self.held else None
 
     async def chunks(self):
         for n, at in enumerate(range(0, len(self.content), self.piece)):
@@ -521,7 +525,7 @@ def test_idle_connection_is_given_up():
                 if not server.open_count:
                     break
                 await asyncio.sleep(0.02)
-            return server, client._hosts
+            return server, client._pool._hosts
 
     server, hosts = asyncio.run(main())
     assert (server.open_count, server.commands[-1], hosts) == (0, "QUIT", {})
@@ -643,6 +647,26 @@ def test_starttls_is_used_where_offered(tls):
     assert server.commands[:3] == ["EHLO us.test", "STARTTLS", "EHLO us.test"]
 
 
+@pytest.mark.parametrize("extensions", [EXTENSIONS, (*EXTENSIONS, "CHUNKING")], ids=["DATA", "BDAT"])
+@pytest.mark.parametrize("content", [b"", b".\r\n", b"a\r\n.\r\n..b", b"a\rb\n.c\r", b"\n.\r\n", b"a." * 99_999])
+def test_body_at_hand_goes_as_one_that_comes_in_pieces(content, extensions):
+    """The same octets to the host, whatever way they take."""
+
+    async def main():
+        async with SmtpServer(extensions=extensions) as server, transport() as client:
+            for held in (True, False) * 2:
+                outcomes = await client.send(
+                    hop_to(server),
+                    mail(body=FakeBody(content, 2, held=held)),
+                    asyncio.get_running_loop().time() + 20,
+                )
+                assert outcomes[0].result is OK
+            return server
+
+    server = asyncio.run(main())
+    assert (len({message.octets for message in server.messages}), server.violations) == (1, [])
+
+
 BROKEN_TLS = {
     "refused_454": ({"STARTTLS": "454 4.7.0 not now"}, 1),
     "refused_502": ({"STARTTLS": "502 5.5.1 what"}, 1),
@@ -678,6 +702,7 @@ BODY_FAULTS = {
     "missing_at_once": FakeBody(b"x" * 100, 10, SpoolMissing("df/x"), 0),
     "unavailable_midway": FakeBody(b"x" * 500_000, 1000, SpoolUnavailable("slow"), 300),
     "short": FakeBody(b"x" * 100, 10, claimed=200),
+    "short_at_hand": FakeBody(b"x" * 100, claimed=200, held=True),
 }
 
 
@@ -771,7 +796,7 @@ def test_cancelled_send_closes_its_connection():
                 if not server.open_count:
                     break
                 await asyncio.sleep(0.01)
-            return server.open_count, client._hosts
+            return server.open_count, client._pool._hosts
 
     assert asyncio.run(main()) == (0, {})
 
@@ -963,7 +988,7 @@ def test_rcptdomainmax_of_the_host_is_kept():
 @pytest.mark.parametrize(("fair_s", "expected"), [(10.0, []), (0.2, ["GREETING"])])
 def test_silence_that_our_deadline_cuts_short_is_not_told_of_the_host(fair_s, expected, monkeypatch):
     """Functions at the end of their time must not take a slow host for a dead one; whoever waited may."""
-    monkeypatch.setattr("paravion.adapters.smtp_client._FAIR_S", fair_s)
+    monkeypatch.setattr("paravion.adapters.smtp_attempt._FAIR_S", fair_s)
     heard = []
 
     async def main():

@@ -33,6 +33,9 @@ class _Body:
     piece: bytes = b"x" * (1 << 20)
     stops_at: int = 1 << 40
 
+    def at_hand(self) -> None:
+        """Not in memory."""
+
     async def chunks(self) -> AsyncIterator[bytes]:
         left = min(self.octets, self.stops_at)
         while left:

@@ -202,6 +202,10 @@ class Empty:
 
     octets = 0
 
+    def at_hand(self) -> bytes | None:
+        """Never asked for."""
+        raise NotImplementedError
+
     def chunks(self) -> Any:
         """Never asked for."""
         raise NotImplementedError

@@ -11,6 +11,7 @@ queues that PARAVION_SPOOL, PARAVION_LEDGER and PARAVION_DELIVERY_QUEUE name.
 from __future__ import annotations
 
 import os
+import random
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -171,7 +172,13 @@ def hosts(engine: str, data: Any) -> Any:
         return EmbeddedHosts(data.database, lambda: 10_000.0)
     if engine == "memory":
         return memory.MemoryHosts(lambda: 10_000.0)
-    return DynamoHosts(boto3.client("dynamodb"), TABLE, clock=lambda: 10_000.0, sleep=lambda _: None, draw=lambda: 0.5)
+    return DynamoHosts(
+        boto3.client("dynamodb"),
+        TABLE,
+        clock=lambda: 10_000.0,
+        sleep=time.sleep,  # who lost a race must let the other finish, also where processors are few
+        draw=random.random,
+    )
 
 
 @pytest.fixture

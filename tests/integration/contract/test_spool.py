@@ -37,8 +37,10 @@ def test_body_can_be_read_twice_whatever_its_size(spool: Any, queue_id: str, oct
     spool.put_body(queue_id, content)
     body = spool.open_body(queue_id, octets)
     assert body.octets == octets
+    assert body.at_hand() in {None, content}
     assert _read(body) == content
     assert _read(body) == content
+    assert body.at_hand() in {None, content}
 
 
 def test_second_envelope_is_refused_and_the_first_is_given(spool: Any, queue_id: str) -> None:

@@ -36,6 +36,9 @@ class _Body:
     octets: int = 0
     reads: list[int] = field(default_factory=list)
 
+    def at_hand(self) -> None:
+        """Not before it is read."""
+
     async def chunks(self) -> AsyncIterator[bytes]:
         self.reads.append(1)
         yield self.content
@@ -153,6 +156,9 @@ def test_body_that_is_gone_is_the_spools_fault(bench: Bench) -> None:
 
     class Gone:
         octets = 5
+
+        def at_hand(self) -> None:
+            """Gone."""
 
         async def chunks(self) -> AsyncIterator[bytes]:
             raise SpoolMissing("df")

@@ -45,6 +45,23 @@ def test_deadline_ends_the_wait():
     asyncio.run(run())
 
 
+def test_each_has_his_own_deadline_also_while_he_is_called():
+    async def run():
+        line = Line(1, pytest.fail)
+        await in_line(line, "a")
+        (c,) = await in_line(line, "c", seconds=0.02)
+        (b,) = await in_line(line, "b", seconds=0.01)
+        called = line.first()
+        line.call()
+        for late in (b, c):
+            with pytest.raises(TimeoutError):
+                await late
+        assert (called.who, line.first(), line.hand_over(called, "ride")) == ("c", None, False)
+        line.end()
+
+    asyncio.run(run())
+
+
 def test_who_is_called_gets_the_callers_place_and_thing():
     async def run():
         line = Line(1, pytest.fail)

@@ -130,6 +130,16 @@ def test_delay_notice_speaks_of_those_who_waited() -> None:
     assert sorted(queue.members(again, notice, {})) == [2]
 
 
+def test_record_is_changed_as_by_replace() -> None:
+    """Only what is named, and nothing that a record has not."""
+    record = _claimed(2)
+    changed = record.changed(state=State.TRIED, token="")
+    assert changed == replace(record, state=State.TRIED, token="")
+    assert record == _claimed(2)
+    with pytest.raises(TypeError):
+        record.changed(stat=State.TRIED)
+
+
 def test_event_of_the_job_is_logged() -> None:
     """A line without recipients."""
     record = queue.with_event(_claimed(), "broke_off", now=3.0, text="x")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paravion.domain.outcome import Outcome, Result
@@ -22,6 +22,24 @@ from paravion.domain.suppression import (
 )
 
 MISSING = Outcome(Result.FAILED, "5.1.1", 550, "No such user here", "RCPT", "mx.example.com")
+
+
+@given(st.text(alphabet="aZ0-_.+@\u017f\u212a ", min_size=1, max_size=12), st.sampled_from(["@x-1.Com", "@x.1", "@x"]))
+@settings(max_examples=200)
+def test_plain_address_is_the_same_at_a_glance(local: str, domain: str) -> None:
+    """The short way gives what the long one gives."""
+    address = local + domain
+
+    def form() -> str | None:
+        try:
+            return normal_form(address)
+        except ValueError:
+            return None
+
+    at_a_glance = form()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("paravion.domain.suppression._PLAIN_CHARACTERS", -1)
+        assert form() == at_a_glance
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 
 import pytest
@@ -200,6 +201,21 @@ def test_book_is_bounded():
     assert len(pages) == BOOK_CHARACTERS // CHARACTERS + 10
     assert pages[0].lines
     assert pages[-1].lines == ()
+
+
+def test_book_of_the_first_days_can_be_read():
+    """Its lines have their three parts by themselves; books are kept for 14 days."""
+    page = {"queue_id": "q", "chunk": 0, "attempt": 1, "at": 5.0, "next_hop": "x", "lines": [[7, "<-", "250 ok  "]]}
+    packer = zlib.compressobj(wbits=31)
+    octets = packer.compress(json.dumps({"pages": [page]}).encode()) + packer.flush()
+    assert decode(octets)[0].lines == (Line(7, "<-", "250 ok  "),)
+
+
+def test_line_is_read_as_it_was_written():
+    recorder = Recorder()
+    recorder.note(0, "")
+    recorder.note(0.002, "a  b\nc ")
+    assert recorder.lines == [Line(0, "*", ""), Line(2, "*", "a  b\nc ")]
 
 
 BAD_BOOKS = [b"", b"x", zlib.compress(b"{}"), transcript.Book("k").encode()[:-9], b'{"pages":[]}']

@@ -29,6 +29,15 @@ class Body(Protocol):
 
     octets: int
 
+    def at_hand(self) -> bytes | None:
+        """
+        Give all octets if they are in memory, else None: nothing is waited for.
+
+        Raises:
+            SpoolMissing
+        """
+        ...
+
     def chunks(self) -> AsyncIterator[bytes]:
         """
         Yield the octets in order, from the start at each call, in pieces of bounded size.

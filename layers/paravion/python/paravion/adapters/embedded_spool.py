@@ -263,6 +263,10 @@ class EmbeddedBody:
         self.octets = octets
         self._kept: bytes | None = None
 
+    def at_hand(self) -> bytes | None:
+        """See ports.Body."""
+        return self._kept
+
     async def chunks(self) -> AsyncIterator[bytes]:
         """See ports.Body."""
         if self.octets <= PIECE_OCTETS:

@@ -78,6 +78,9 @@ class _SpooledBody:
     queue_id: str
     octets: int
 
+    def at_hand(self) -> bytes:
+        return self.spool.get_body(self.queue_id)
+
     async def chunks(self) -> AsyncIterator[bytes]:
         yield self.spool.get_body(self.queue_id)
 
@@ -197,7 +200,7 @@ class MemoryLedger:
             stored = self.records.get(record.key)
             if (stored.version if stored else 0) != record.version:
                 raise ClaimLost(f"{record.key} was changed")
-            self.records[record.key] = new = replace(record, version=record.version + 1)
+            self.records[record.key] = new = record.changed(version=record.version + 1)
             return new
 
     def watch(self, record: JobRecord, due_at: float) -> None:

@@ -103,6 +103,11 @@ class S3Body:
         self._kept: Any = None
         self._lock = asyncio.Lock()
 
+    def at_hand(self) -> bytes | None:
+        """See ports.Body."""
+        kept: bytes | None = self._kept
+        return kept
+
     async def chunks(self) -> AsyncIterator[bytes]:
         """See ports.Body."""
         if self.octets <= PIECE_OCTETS:

@@ -9,8 +9,11 @@ Whoever was called for nothing is at the line's head again.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from paravion.adapters.smtp_alarm import Alarm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,15 +28,17 @@ class Waiting(Generic[W, T]):
 
     Attributes:
         who: Who.
-        turn: Done when he has a place.
-        thing: What was handed over with it, or None.
+        deadline: Of the loop's clock.
+        turn: Done when he has a place: True; or when his time is up: False.
+        thing: What was handed over with the place, or None.
     """
 
-    __slots__ = ("thing", "turn", "who")
+    __slots__ = ("deadline", "thing", "turn", "who")
 
-    def __init__(self, who: W) -> None:
+    def __init__(self, who: W, deadline: float) -> None:
         self.who = who
-        self.turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.deadline = deadline
+        self.turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.thing: T | None = None
 
 
@@ -50,6 +55,9 @@ class Line(Generic[W, T]):
         self._free = places
         self._drop = drop
         self._waiting: deque[Waiting[W, T]] = deque()
+        self._timed: set[Waiting[W, T]] = set()  # who waits, in the line or called out of it
+        self._alarm: Alarm | None = None  # one for all: most have the deadline of one batch
+        self._rings_at = math.inf
 
     async def take(self, who: W, deadline: float) -> T | None:
         """
@@ -64,28 +72,64 @@ class Line(Generic[W, T]):
         if self._free:
             self._free -= 1
             return None
-        waiting: Waiting[W, T] = Waiting(who)
+        waiting: Waiting[W, T] = Waiting(who, deadline)
         self._waiting.append(waiting)
+        self._timed.add(waiting)
+        if deadline < self._rings_at:
+            self._wake_at(deadline)
         try:
-            async with asyncio.timeout_at(deadline):
-                await waiting.turn
+            has_place = await waiting.turn
         except BaseException:
-            if waiting.turn.done() and not waiting.turn.cancelled():
+            if waiting.turn.done() and not waiting.turn.cancelled() and waiting.turn.result():
                 # It came as we left.
                 if waiting.thing is not None:
                     self._drop(waiting.thing)
                 self.give_back()
-            elif waiting in self._waiting:
-                self._waiting.remove(waiting)
+            self._leave(waiting)
             raise
+        finally:
+            self._timed.discard(waiting)
+        if not has_place:
+            self._leave(waiting)
+            raise TimeoutError
         return waiting.thing
+
+    def end(self) -> None:
+        """Ring for nobody any more."""
+        self._rings_at = math.inf
+        if self._alarm is not None:
+            self._alarm.end()
+
+    def _leave(self, waiting: Waiting[W, T]) -> None:
+        if waiting in self._waiting:
+            self._waiting.remove(waiting)
+
+    def _wake_at(self, deadline: float) -> None:
+        if self._alarm is None:
+            self._alarm = Alarm(asyncio.get_running_loop(), self._look)
+        self._rings_at = deadline
+        self._alarm.set(deadline)
+
+    def _look(self) -> None:
+        """Send away those whose time is up."""
+        due = self._rings_at
+        self._rings_at = math.inf
+        for waiting in self._timed:
+            if waiting.turn.done():
+                continue
+            if waiting.deadline <= due:
+                waiting.turn.set_result(False)
+            elif waiting.deadline < self._rings_at:
+                self._rings_at = waiting.deadline
+        if self._rings_at < math.inf:
+            self._wake_at(self._rings_at)
 
     def give_back(self) -> None:
         """Give a place back, to the first who waits if anybody does."""
         while self._waiting:
             turn = self._waiting.popleft().turn
             if not turn.done():
-                turn.set_result(None)
+                turn.set_result(True)
                 return
         self._free += 1
 
@@ -113,5 +157,5 @@ class Line(Generic[W, T]):
         if waiting.turn.done():
             return False
         waiting.thing = thing
-        waiting.turn.set_result(None)
+        waiting.turn.set_result(True)
         return True

@@ -153,6 +153,9 @@ def _fields(value: Any) -> dict[str, Any]:
 _encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=_fields).encode
 
 
+_decode: Final = json.JSONDecoder().raw_decode
+
+
 def decode_qf(octets: bytes) -> tuple[Envelope, bytes]:
     """
     Read back what `encode_qf` wrote.
@@ -164,12 +167,15 @@ def decode_qf(octets: bytes) -> tuple[Envelope, bytes]:
     if not newline:
         raise ValueError("qf without an envelope line")
     try:
-        fields: dict[str, Any] = json.loads(line)
+        text = line.decode()
+        fields, end = _decode(text)
+        if end != len(text):
+            raise ValueError("qf with more than an envelope in its line")
         if fields.pop("v", None) != _VERSION:
             raise ValueError("qf of an unknown version")
         fields["recipients"] = _recipients(fields["recipients"])
-        fields["tags"] = tuple((name, value) for name, value in fields["tags"])
-        fields["parts"] = tuple((queue_id, jobs) for queue_id, jobs in fields.get("parts", ()))
+        fields["tags"] = tuple([(name, value) for name, value in fields["tags"]])
+        fields["parts"] = tuple([(queue_id, jobs) for queue_id, jobs in fields.get("parts", ())])
         told = fields.get("arrivals")
         if told:
             lists, aliases = _recipients(told["lists"]), _recipients(told["aliases"])
@@ -180,4 +186,6 @@ def decode_qf(octets: bytes) -> tuple[Envelope, bytes]:
 
 
 def _recipients(items: list[dict[str, Any]]) -> tuple[Recipient, ...]:
-    return tuple(Recipient(**{**item, "notify": tuple(item["notify"])}) for item in items)
+    for item in items:
+        item["notify"] = tuple(item["notify"])
+    return tuple([Recipient(**item) for item in items])

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 TEXT_CHARACTERS: Final = 1000
@@ -21,6 +22,8 @@ TEXT_CHARACTERS: Final = 1000
 _LINE_OCTETS: Final = 12_300  # RFC 4954 4: a challenge in base64; other lines have 512 (RFC 5321 4.5.3.1.5)
 _REPLY_LINES: Final = 100  # an EHLO reply has some 20; the rest of a longer reply is read and dropped
 _REPLY_OCTETS: Final = 65_536  # no honest reply is longer: who sends more never means to end
+
+_USUAL_OCTETS: Final = 128  # a longer line is seldom said twice
 
 _LINE: Final = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED: Final = re.compile(r"([245])\.([0-9]{1,3})\.([0-9]{1,3})(?:\s+|$)")
@@ -99,16 +102,21 @@ class ReplyParser:
             return replies
         *lines, rest = octets.split(b"\n")
         for line in lines:
-            reply = self._line(self._partial + line, len(line) + 1)
-            self._partial = b""
+            reply: Reply | Malformed | None = None
+            if not self._octets and len(line) < _USUAL_OCTETS:
+                reply = _usual(line)
+            if reply is None:
+                reply = self._line(self._partial + line, len(line) + 1)
+                self._partial = b""
             if reply is not None:
                 replies.append(reply)
                 if self._dead:
                     return replies
-        self._octets += len(rest)
-        self._partial = (self._partial + rest)[: _LINE_OCTETS + 1]
-        if self._octets > _REPLY_OCTETS:
-            replies.append(self._die("reply without end: ", self._partial))
+        if rest:
+            self._octets += len(rest)
+            self._partial = (self._partial + rest)[: _LINE_OCTETS + 1]
+            if self._octets > _REPLY_OCTETS:
+                replies.append(self._die("reply without end: ", self._partial))
         return replies
 
     def _line(self, line: bytes, octets: int) -> Reply | Malformed | None:
@@ -138,6 +146,15 @@ class ReplyParser:
         self._lines = []
         self._partial = b""
         return Malformed(what + printable(line[:200]))
+
+
+@lru_cache(maxsize=256)
+def _usual(line: bytes) -> Reply | None:
+    """Read a line, without its LF, that is a whole reply; hosts say the same few over and over."""
+    match = _LINE.fullmatch(line.removesuffix(b"\r"))
+    if match is None or match[2] == b"-":
+        return None
+    return _reply(int(match[1]), [match[3] or b""])
 
 
 def _reply(code: int, octets: list[bytes]) -> Reply:

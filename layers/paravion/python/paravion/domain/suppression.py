@@ -77,6 +77,11 @@ class Suppressed:
         return 0 < self.expires_at <= now
 
 
+# Most addresses, in which there is nothing to be normalised but case; too short to break any limit of length.
+_PLAIN: Final = re.compile(r"[\w+=-]+(?:\.[\w+=-]+)*@(?:[a-z0-9]+(?:-+[a-z0-9]+)*\.)+[a-z]+", re.ASCII | re.IGNORECASE)
+_PLAIN_CHARACTERS: Final = 64
+
+
 def normal_form(address: str) -> str:
     """
     Give the form in which addresses are compared: as SES, without regard to case; the domain in A-labels.
@@ -86,6 +91,8 @@ def normal_form(address: str) -> str:
     Raises:
         ValueError: No address; says why.
     """
+    if len(address) <= _PLAIN_CHARACTERS and _PLAIN.fullmatch(address):
+        return address.lower()
     from paravion.domain.address import parse_path, split_address  # `retry`, which needs the rest, does without
 
     local, domain = split_address(parse_path(address, smtputf8=True))

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from paravion.domain.mta_sts import StsMode, StsPolicy
@@ -126,6 +127,7 @@ CLEAR: Final = TlsPolicy(TlsMode.NONE)
 """No TLS at all."""
 
 
+@cache
 def opportunistic(mode: TlsMode, *, fallback: bool) -> TlsPolicy:
     """Give the policy of a mode that the operator chose; `fallback` matters to `may` alone."""
     return TlsPolicy(mode, fallback=CLEAR if mode is TlsMode.MAY and fallback else None)
@@ -216,4 +218,7 @@ def satisfies(policy: TlsPolicy, made_under: TlsPolicy, facts: TlsFacts) -> bool
 def seen_under(facts: TlsFacts, policy: TlsPolicy) -> TlsFacts:
     """Give a kept connection's facts as they are told of a message of another policy than it was made for."""
     is_policys = facts.policy == policy.source or facts.result == TlsResult.STARTTLS_NOT_SUPPORTED
-    return replace(facts, policy=policy.source, result=facts.result if is_policys else policy.noted)
+    result = facts.result if is_policys else policy.noted
+    if (facts.policy, facts.result) == (policy.source, result):
+        return facts
+    return replace(facts, policy=policy.source, result=result)

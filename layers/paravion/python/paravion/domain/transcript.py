@@ -52,7 +52,15 @@ _RECIPIENTS_SHOWN: Final = 5
 _SHOWN_VERBS: Final = frozenset({"EHLO", "HELO", "STARTTLS", "RSET", "MAIL", "RCPT", "DATA", "BDAT", "NOOP", "QUIT"})
 _AUTH: Final = "AUTH"
 _HIDDEN: Final = "***"
+_PUT_BY: Final = 24  # replies and what stands between them, of 12 KB at most each
+_PLAIN_STAGES: Final = frozenset({Stage.GREETING, Stage.RSET, Stage.MAIL, Stage.DATA, Stage.DOT})
+"""Whose replies show no secret, and answer no command that must be named beside them."""
+
+_MEMORY: Final = 5  # zlib's; the usual 8 takes as long to clear as a book of ten pages to pack
 _GZIP: Final = 31  # zlib's window bits for the gzip format: `zcat` reads what an operator fetches by hand
+
+
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Line(NamedTuple):
@@ -65,15 +73,17 @@ class Line(NamedTuple):
 
 class Recorder:
     """
-    Writes down one transaction's way; bounded whatever hosts send.
+    Takes down one transaction's way; bounded whatever hosts send.
 
-    Every `now` is in seconds on one clock that only moves forward. Costs microseconds, does no I/O.
+    What it is told is put by as it comes, and written up when somebody reads it or a little has gathered: that is
+    quicker, and the transaction does not wait for it. Every `now` is in seconds on one clock that only moves forward.
     """
 
-    __slots__ = ("_began", "_characters", "_full", "_left_out", "_recipients", "_waiting", "lines")
+    __slots__ = ("_began", "_characters", "_full", "_heard", "_left_out", "_recipients", "_waiting", "_written")
 
     def __init__(self) -> None:
-        self.lines: list[Line] = []
+        self._heard: list[tuple[float, Stage | None, bytes | str | Answer]] = []  # bytes: said by us; str: happened
+        self._written: list[str] = []
         self._began: float | None = None
         self._characters = 0
         self._full = False
@@ -83,24 +93,76 @@ class Recorder:
 
     def begin(self, now: float, text: str) -> None:
         """Note that a connection begins, or is taken up again: times count from here."""
+        self._write_up()
         self._waiting.clear()
         self._sum_up(now)
         self._began = now
-        self._add(now, EVENT, text)
+        self._heard.append((now, None, text))
 
     def note(self, now: float, text: str) -> None:
         """Note something that happened."""
-        self._sum_up(now)
-        self._add(now, EVENT, text)
+        self._heard.append((now, None, text))
 
     def sent(self, now: float, stage: Stage, octets: bytes) -> None:
         """Take commands as they were written: one, or a pipelined group."""
+        self._heard.append((now, stage, octets))
+
+    def content(self, now: float, octets: int) -> None:
+        """Note that the message begins to be sent, of so many octets."""
+        self.note(now, f"sending the message, {octets} octets")
+
+    def received(self, now: float, stage: Stage, answer: Answer) -> None:
+        """Take an answer to what the stage sent."""
+        heard = self._heard
+        heard.append((now, stage, answer))
+        if len(heard) >= _PUT_BY:
+            self._write_up()
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing was taken down."""
+        return not self._heard and not self._written
+
+    @property
+    def written(self) -> list[str]:
+        """All lines, as a book keeps them."""
+        self._write_up()
+        return self._written
+
+    @property
+    def lines(self) -> list[Line]:
+        """All lines."""
+        return [_line(text) for text in self.written]
+
+    @property
+    def characters(self) -> int:
+        """How many there are in all lines."""
+        self._write_up()
+        return self._characters
+
+    def _write_up(self) -> None:
+        """Write down what was put by."""
+        heard, self._heard = self._heard, []
+        for now, stage, thing in heard:
+            if isinstance(thing, str):
+                self._sum_up(now)
+                self._add(now, EVENT, thing)
+            elif isinstance(thing, bytes):
+                self._add_commands(now, stage, thing)
+            elif isinstance(thing, Reply) and len(thing.lines) == 1 and stage in _PLAIN_STAGES and not self._left_out:
+                status = f" {thing.enhanced} " if thing.enhanced else " "
+                self._add(now, RECEIVED, f"{thing.code}{status}{thing.lines[0]}".rstrip()[:_LINE_CHARACTERS])
+            else:
+                assert stage is not None  # noqa: S101 (an answer has one)
+                self._add_answer(now, stage, thing)
+
+    def _add_commands(self, now: float, stage: Stage | None, octets: bytes) -> None:
         for line in octets.removesuffix(b"\r\n").split(b"\r\n"):
             text = printable(line[:2000])
             verb = text.partition(" ")[0].upper()
             if verb == "MAIL":
                 self._recipients = 0
-            if verb == "RCPT":
+            elif verb == "RCPT":
                 self._recipients += 1
                 is_shown = self._recipients <= _RECIPIENTS_SHOWN
                 self._waiting.append((text, is_shown))
@@ -112,12 +174,7 @@ class Recorder:
             if verb == "BDAT":  # what follows in this write is content
                 return
 
-    def content(self, now: float, octets: int) -> None:
-        """Note that the message begins to be sent, of so many octets."""
-        self.note(now, f"sending the message, {octets} octets")
-
-    def received(self, now: float, stage: Stage, answer: Answer) -> None:
-        """Take an answer to what the stage sent."""
+    def _add_answer(self, now: float, stage: Stage, answer: Answer) -> None:
         command, is_shown = self._waiting.popleft() if stage is Stage.RCPT and self._waiting else ("", True)
         is_yes = is_positive(stage, answer)
         if command and is_yes and not is_shown:
@@ -145,11 +202,12 @@ class Recorder:
         if self._began is None:
             self._began = now
         text = text[: 2 * _LINE_CHARACTERS]
-        if len(self.lines) >= LINES or self._characters + len(text) > CHARACTERS:
+        self._characters += len(text)
+        if len(self._written) >= LINES or self._characters > CHARACTERS:
             self._full = True
             kind, text = EVENT, "(no more is kept)"
-        self._characters += len(text)
-        self.lines.append(Line(max(0, round((now - self._began) * 1000)), kind, text))
+        ms = round((now - self._began) * 1000)
+        self._written.append(f"{max(0, ms)} {kind} {text}")
 
 
 class _Silent(Recorder):
@@ -162,6 +220,8 @@ class _Silent(Recorder):
     def note(self, now: float, text: str) -> None: ...
 
     def sent(self, now: float, stage: Stage, octets: bytes) -> None: ...
+
+    def content(self, now: float, octets: int) -> None: ...
 
     def received(self, now: float, stage: Stage, answer: Answer) -> None: ...
 
@@ -199,12 +259,12 @@ class Book:
 
     def __init__(self, key: str) -> None:
         self.key = key
-        self._pages: list[tuple[Page, Recorder]] = []
+        self._pages: list[tuple[str, int, int, float, str, Recorder]] = []
 
     def recorder(self, queue_id: str, chunk: int, attempt: int, at: float, next_hop: str) -> Recorder:
         """Give the recorder of a transaction that begins now."""
         recorder = Recorder()
-        self._pages.append((Page(queue_id, chunk, attempt, at, next_hop, ()), recorder))
+        self._pages.append((queue_id, chunk, attempt, at, next_hop, recorder))
         return recorder
 
     def without_host(self, queue_id: str, chunk: int, attempt: int, at: float,
@@ -227,21 +287,20 @@ class Book:
         """Give the book's octets: JSON, gzipped."""
         kept: list[dict[str, Any]] = []
         characters = 0
-        for page, recorder in self._pages:
-            characters += sum(len(line.text) for line in recorder.lines)
-            lines = recorder.lines if characters <= BOOK_CHARACTERS else []
+        for queue_id, chunk, attempt, at, next_hop, recorder in self._pages:
+            characters += recorder.characters
             kept.append(
                 {
-                    "queue_id": page.queue_id,
-                    "chunk": page.chunk,
-                    "attempt": page.attempt,
-                    "at": page.at,
-                    "next_hop": page.next_hop,
-                    "lines": lines,
+                    "queue_id": queue_id,
+                    "chunk": chunk,
+                    "attempt": attempt,
+                    "at": at,
+                    "next_hop": next_hop,
+                    "lines": recorder.written if characters <= BOOK_CHARACTERS else [],
                 }
             )
-        octets = json.dumps({"pages": kept}, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
-        packer = zlib.compressobj(wbits=_GZIP)
+        octets = _encode({"pages": kept}).encode(errors="replace")
+        packer = zlib.compressobj(wbits=_GZIP, memLevel=_MEMORY)
         return packer.compress(octets) + packer.flush()
 
 
@@ -270,7 +329,7 @@ def decode(octets: bytes) -> list[Page]:
                 page["attempt"],
                 page["at"],
                 page["next_hop"],
-                tuple(Line(ms, kind, text) for ms, kind, text in page["lines"]),
+                tuple(_line(line) if isinstance(line, str) else Line(*line) for line in page["lines"]),
             )
             for page in book["pages"]
         ]
@@ -278,7 +337,13 @@ def decode(octets: bytes) -> list[Page]:
         raise ValueError(f"not a book of transcripts: {exc!r}") from exc
 
 
-def _safe(stage: Stage, verb: str, line: str) -> str:
+def _line(written: str) -> Line:
+    """Read a line as a book keeps it (books of the first days keep the three parts)."""
+    ms, kind, text = written.split(" ", 2)
+    return Line(int(ms), kind, text)
+
+
+def _safe(stage: Stage | None, verb: str, line: str) -> str:
     """Show a command that holds neither content nor secrets, and of any other nothing."""
     if verb == _AUTH:
         mechanism = line.split(" ")[1:2]
@@ -288,10 +353,11 @@ def _safe(stage: Stage, verb: str, line: str) -> str:
     return _HIDDEN
 
 
-def _lines(stage: Stage, reply: Reply) -> Iterable[str]:
+def _lines(stage: Stage, reply: Reply) -> list[str]:
     """A reply as it came, line by line; one to AUTH without its text: a host may quote what it was told."""
-    hidden = stage is Stage.AUTH
+    code, texts = reply.code, reply.lines
+    if stage is Stage.AUTH:
+        texts = (_HIDDEN,) * len(texts)
     status = f"{reply.enhanced} " if reply.enhanced else ""
-    for number, line in enumerate(reply.lines, 1):
-        hyphen = " " if number == len(reply.lines) else "-"
-        yield f"{reply.code}{hyphen}{status}{_HIDDEN if hidden else line}".rstrip()
+    *others, last = texts
+    return [*[f"{code}-{status}{line}".rstrip() for line in others], f"{code} {status}{last}".rstrip()]

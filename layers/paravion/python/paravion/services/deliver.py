@@ -261,7 +261,7 @@ class _Attempt:
             await self._hold(record, envelope)
             return True
         chunk = envelope.chunk(self.job.key.chunk)
-        record = replace(record, recipient_count=len(chunk), reverse_path=envelope.reverse_path)
+        record = record.changed(recipient_count=len(chunk), reverse_path=envelope.reverse_path)
         self.notify = {n: recipient.notify for n, recipient in chunk.items()}
         self.arrivals = queue.arrivals_of(envelope, self.job.key.chunk)
         todo = {n: chunk[n] for n in record.open_positions(chunk)}
@@ -321,31 +321,25 @@ class _Attempt:
         outcomes |= not_sent
         self._tell(record, outcomes, todo)
         body = self.deps.spool.open_body(envelope.df_id, envelope.body_octets)
-        tasks: dict[asyncio.Future[dict[int, Outcome]], Leg | None] = {}
-        for n in (n for n, item in todo.items() if item.target):
-            tasks[asyncio.ensure_future(self._hand_over(n, todo[n], envelope, header, body))] = None
-        for hop, positions in hops:
-            transaction = Transaction(
-                envelope.queue_id,
-                envelope.reverse_path,
-                {n: (todo[n].forward_path, todo[n].notify, todo[n].orcpt) for n in positions},
-                header,
-                body,
-                envelope.body_type,
-                envelope.smtputf8,
-                envelope.ret,
-                envelope.envid,
-                envelope.tls_required,
-                recorder=self._recorder(record, hop),
-            )
-            tasks[asyncio.ensure_future(self._send(hop, transaction))] = Leg(hop, transaction)
+        tasks: dict[asyncio.Future[dict[int, Outcome]], Leg | None] = {
+            asyncio.ensure_future(self._hand_over(n, item, envelope, header, body)): None
+            for n, item in todo.items()
+            if item.target
+        }
+        legs = [self._leg(hop, positions, record, envelope, header, body, todo) for hop, positions in hops]
+        if len(legs) == 1 and not tasks and not outcomes:
+            # Most mail: nothing goes on beside it, and a task would only cost.
+            outcomes, following = legs[0].after(await self._send(legs[0].hop, legs[0].transaction))
+            legs = [following] if following is not None else []
+        for leg in legs:
+            tasks[asyncio.ensure_future(self._send(leg.hop, leg.transaction))] = leg
         try:
             while True:
                 while tasks and not outcomes:
                     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                     for task in done:
-                        leg = tasks.pop(task)
-                        settled, following = leg.after(task.result()) if leg else (task.result(), None)
+                        ended = tasks.pop(task)
+                        settled, following = ended.after(task.result()) if ended else (task.result(), None)
                         outcomes.update(settled)
                         if following is not None:
                             tasks[asyncio.ensure_future(self._send(following.hop, following.transaction))] = following
@@ -361,11 +355,37 @@ class _Attempt:
             for task in tasks:
                 task.cancel()
 
+    def _leg(
+        self,
+        hop: NextHop,
+        positions: Sequence[int],
+        record: JobRecord,
+        envelope: Envelope,
+        header: bytes,
+        body: Body,
+        todo: Mapping[int, Recipient],
+    ) -> Leg:
+        recipients = {n: (todo[n].forward_path, todo[n].notify, todo[n].orcpt) for n in positions}
+        transaction = Transaction(
+            envelope.queue_id,
+            envelope.reverse_path,
+            recipients,
+            header,
+            body,
+            envelope.body_type,
+            envelope.smtputf8,
+            envelope.ret,
+            envelope.envid,
+            envelope.tls_required,
+            self._recorder(record, hop),
+        )
+        return Leg(hop, transaction)
+
     async def _next_hops(
         self, todo: Mapping[int, Recipient]
     ) -> tuple[dict[int, Outcome], list[tuple[NextHop, list[int]]]]:
         """Group recipients by next hop; those whose domain has none get its outcome, those refused theirs."""
-        said = {n: refused(Refusal.parse(recipient.refusal)) for n, recipient in todo.items() if recipient.refusal}
+        said = {n: refused(Refusal.parse(item.refusal)) for n, item in todo.items() if item.refusal}
         if said:
             others, to_hops = await self._next_hops({n: item for n, item in todo.items() if n not in said})
             return {**others, **said}, to_hops
@@ -377,7 +397,8 @@ class _Attempt:
         except LedgerUnavailable as exc:
             self.deps.event_log.emit("Fault", {"stage": "deliver", "error": repr(exc)})
             return dict.fromkeys(todo, _broke_off()), []
-        found = await asyncio.gather(*(self._next_hop(domain, routes.get(domain)) for domain in by_domain))
+        looking = [self._next_hop(domain, routes.get(domain)) for domain in by_domain]
+        found = [await looking[0]] if len(looking) == 1 else await asyncio.gather(*looking)
         outcomes: dict[int, Outcome] = {}
         hops: dict[tuple[str, ...], tuple[NextHop, list[int]]] = {}
         for hop, positions in zip(found, by_domain.values(), strict=True):
@@ -413,7 +434,7 @@ class _Attempt:
                 "Fault", {"stage": "deliver", "queue_id": self.job.key.queue_id, "error": repr(exc)}
             )
             return dict.fromkeys(transaction.recipients, _broke_off())
-        if transaction.recorder is not None and not transaction.recorder.lines:
+        if transaction.recorder is not None and transaction.recorder.is_empty:
             # No host was asked: all wait for their turn, or are known to be away.
             for text in dict.fromkeys(outcome.text for outcome in outcomes.values()):
                 transaction.recorder.note(asyncio.get_running_loop().time(), text)

@@ -74,7 +74,6 @@ async def withheld(envelope: Envelope, todo: Mapping[int, Recipient], member: Me
     if envelope.kind != "mail":
         return {}
     # A target has the alias's address for a name: what is listed is a mailbox of that name, which is another recipient.
-    by_host = {n: recipient for n, recipient in todo.items() if not (recipient.refusal or recipient.target)}
-    addresses = {n: looked_up_as(recipient.forward_path) for n, recipient in by_host.items()}
+    addresses = {n: looked_up_as(it.forward_path) for n, it in todo.items() if not (it.refusal or it.target)}
     entries = await member.ask([address for address in addresses.values() if address])
     return {n: not_sent(entries[address]) for n, address in addresses.items() if address in entries}
