@@ -65,7 +65,7 @@ endif
 lint: $(VENV)/.made-dev  ## Check style, the template and the types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/cfn-lint template.yaml infra/*.yaml
+	$(BIN)/cfn-lint template.yaml infra/*.yaml infra/front_door/template.yaml
 
 type: $(VENV)/.made-dev  ## Check the types
 	$(BIN)/mypy

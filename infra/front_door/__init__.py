@@ -3,9 +3,17 @@ The SMTP front door: a mail client's SMTP on one side, the native HTTP API on th
 
     settings.py     what it is told
     server.py       FrontDoor: listeners, limits, a stop that drains
-    session.py      one connection: the commands of RFC 5321 and its extensions
-    commands.py     the arguments of MAIL and RCPT
-    content.py      DATA: where it ends, what is refused
+    connection.py   one connection: a session on a transport, and its time
+    session.py      the dialogue, without I/O: the commands of RFC 5321 and its extensions
+    machine.py      what every dialogue of lines has: input, output, effects
+    effects.py      what a session asks for: check, submit, TLS
+    commands.py     the arguments of MAIL, RCPT and BDAT
+    sasl.py         the dialogue of AUTH
+    content.py      DATA and BDAT: where a message ends, what is refused
+    parts.py        a large message, put in parts while it comes in
+    booking.py      the memory that contents take together
+    throttle.py     who guesses passwords waits
+    proxy_protocol.py, health.py    for load balancers
     replies.py      the dialogue's own replies
     api.py          the native API, asynchronously
     credentials.py  AUTH, asked of the API and remembered for a minute

@@ -17,18 +17,21 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from infra.front_door import replies
 from paravion.domain import http1, status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Mapping, Sequence
 
     from infra.front_door.settings import FrontDoorSettings
 
-INLINE_OCTETS: Final = 3_500_000
-"""Larger messages are uploaded first: base64 and JSON of more than this pass Lambda's 6 MB."""
+PART_OCTETS: Final = 2 << 20
+"""Larger messages are put in parts: of 20 at once all that is held has its place in 256 MB, base64 included."""
+
+_PARTS: Final = 90
+"""The API takes 100 of one message."""
 
 RETRY_WAITS_S: Final = (0.1, 1.0)
 _CONNECT_TIMEOUT_S: Final = 10.0
@@ -39,6 +42,9 @@ _TRANSIENT: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatu
 AUTH_KEYS: Final = tuple(
     row.key for row in (status.AUTH_REQUIRED, status.AUTH_INVALID, status.SIGNATURE_INVALID, status.REQUEST_EXPIRED)
 )
+
+
+T = TypeVar("T")
 
 
 class Away(Exception):
@@ -62,7 +68,14 @@ class Answer:
 
 
 class MessageApi(Protocol):
-    """What a door asks of the API, over HTTP or not."""
+    """
+    What a door asks of the API, over HTTP or not.
+
+    Attributes:
+        part_octets: A content of so much is put in parts of about that; 0: it is taken as a whole only.
+    """
+
+    part_octets: int
 
     async def close(self) -> None:
         """Let go of what is open."""
@@ -80,14 +93,20 @@ class MessageApi(Protocol):
         """
         ...
 
-    async def submit(self, authorization: str, fields: Mapping[str, Any], content: bytes, key: str) -> Answer:
+    async def put_part(self, authorization: str, part: bytes) -> str | Answer:
+        """Put a part of a large message; gives the upload's id or the reply; never raises but for cancellation."""
+        ...
+
+    async def submit(
+        self, authorization: str, fields: Mapping[str, Any], content: bytes | Sequence[str], key: str
+    ) -> Answer:
         """
         Hand a message in and give the reply for the client; never raises but for cancellation.
 
         Args:
             authorization: Value of the Authorization field.
             fields: The request of POST /v1/messages without its content.
-            content: The message.
+            content: The message, or the ids of the uploads that are its parts.
             key: Idempotency key, new for each transaction.
         """
         ...
@@ -106,7 +125,8 @@ class Api:
         self._settings = settings
         self._places = asyncio.Semaphore(settings.max_api_connections_count)
         self._idle: deque[tuple[asyncio.StreamReader, asyncio.StreamWriter, float]] = deque()
-        self._ssl = ssl.create_default_context() if self._target.secure else None
+        self.part_octets = max(PART_OCTETS, settings.max_message_octets // _PARTS)
+        self._ssl: ssl.SSLContext | None = None
         self._closed = False
 
     async def close(self) -> None:
@@ -127,23 +147,31 @@ class Api:
         # A 4xx that is not of our API's form is a gateway's or a wrong URL: nothing about the credential.
         raise Away(f"HTTP {response.status}")
 
-    async def submit(self, authorization: str, fields: Mapping[str, Any], content: bytes, key: str) -> Answer:
+    async def put_part(self, authorization: str, part: bytes) -> str | Answer:
         """See MessageApi."""
+        return await self._in_time(self._upload(_headers(authorization), part))
+
+    async def submit(
+        self, authorization: str, fields: Mapping[str, Any], content: bytes | Sequence[str], key: str
+    ) -> Answer:
+        """See MessageApi."""
+        return await self._in_time(self._submit(authorization, fields, content, key))
+
+    async def _in_time(self, work: Awaitable[T]) -> T | Answer:
         try:
             async with asyncio.timeout(self._settings.submit_timeout_s):
-                return await self._submit(authorization, fields, content, key)
+                return await work
         except Away as exc:
             return Answer(replies.of_status(status.NO_ANSWER, str(exc)))
         except TimeoutError:
             return Answer(replies.of_status(status.NO_ANSWER, "the API takes too long"))
 
-    async def _submit(self, authorization: str, fields: Mapping[str, Any], content: bytes, key: str) -> Answer:
-        headers = {"Authorization": authorization, "Content-Type": "application/json"}
-        if len(content) > INLINE_OCTETS:
-            uploaded = await self._upload(headers, content)
-            if isinstance(uploaded, Answer):
-                return uploaded
-            body = json.dumps({**fields, "upload_id": uploaded}).encode()
+    async def _submit(
+        self, authorization: str, fields: Mapping[str, Any], content: bytes | Sequence[str], key: str
+    ) -> Answer:
+        headers = _headers(authorization)
+        if not isinstance(content, bytes):
+            body = json.dumps({**fields, "upload_ids": list(content)}).encode()
         else:
             head = json.dumps(fields, separators=(",", ":")).encode()
             body = b"".join((head[:-1], b',"content":"', binascii.b2a_base64(content, newline=False), b'"}'))
@@ -208,10 +236,15 @@ class Api:
                 except (ConnectionError, http1.BadResponse):
                     # The server may have closed it meanwhile; the key makes the repeat harmless.
                     continue
-            context = (ssl.create_default_context() if to.secure else None) if target else self._ssl
+            context = self._context() if to.secure else None
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                 opened = await asyncio.open_connection(to.host, to.port, ssl=context)
             return await self._exchange(*opened, head, body, keep=target is None)
+
+    def _context(self) -> ssl.SSLContext:
+        if self._ssl is None:
+            self._ssl = ssl.create_default_context()
+        return self._ssl
 
     def _kept(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         while self._idle:
@@ -243,6 +276,10 @@ class Api:
             else:
                 writer.close()
         return parser
+
+
+def _headers(authorization: str) -> dict[str, str]:
+    return {"Authorization": authorization, "Content-Type": "application/json"}
 
 
 def _is_success(response: http1.ResponseParser) -> bool:

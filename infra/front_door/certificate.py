@@ -1,21 +1,27 @@
 """
 A self-signed certificate for a front door that was given none: for local mode and for trying out.
 
-Clients can't verify it. The key lies in a temporary directory of mode 0700 only for as long as it takes to
-load it: nothing is left to remove at stop.
+Clients can't verify it. Its key touches no disk where the system has files in memory, and lies elsewhere in a temporary
+directory of mode 0700 only for as long as it takes to load it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import os
 import ssl
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _LIFETIME = dt.timedelta(days=365)
 
 
-def make_context(certfile: str | None, keyfile: str | None, hostname: str) -> ssl.SSLContext:
+def make_context(certfile: str | None, keyfile: str | None, hostname: str, pem: str | None = None) -> ssl.SSLContext:
     """
     Give the server's TLS context: TLS 1.2 and above.
 
@@ -23,20 +29,36 @@ def make_context(certfile: str | None, keyfile: str | None, hostname: str) -> ss
         certfile: PEM chain; None: a self-signed certificate is made.
         keyfile: PEM key; None: it is in certfile.
         hostname: For the self-signed certificate.
+        pem: Chain and key as text, instead of the files.
 
     Raises:
         OSError: A file can't be read; ssl.SSLError is one.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if certfile is not None:
+    if pem is None and certfile is not None:
         context.load_cert_chain(certfile, keyfile)
         return context
-    with tempfile.TemporaryDirectory(prefix="paravion-") as directory:  # mkdtemp: 0700
-        pem = Path(directory) / "self-signed.pem"
-        pem.write_bytes(make_self_signed(hostname))
-        context.load_cert_chain(pem)
+    with _as_file(pem.encode() if pem is not None else make_self_signed(hostname)) as path:
+        context.load_cert_chain(path)
     return context
+
+
+@contextlib.contextmanager
+def _as_file(pem: bytes) -> Iterator[str]:
+    """OpenSSL reads files only: one in memory, where the system has that, else in a directory of mode 0700."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("pem")
+        try:
+            os.write(descriptor, pem)
+            yield f"/proc/self/fd/{descriptor}"
+        finally:
+            os.close(descriptor)
+        return
+    with tempfile.TemporaryDirectory(prefix="paravion-") as directory:  # mkdtemp: 0700
+        path = Path(directory) / "self-signed.pem"
+        path.write_bytes(pem)
+        yield str(path)
 
 
 def make_self_signed(hostname: str) -> bytes:

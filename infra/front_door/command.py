@@ -25,7 +25,18 @@ from paravion.settings import BY_NAME
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from infra.front_door.settings import Network
+
 _PORTS: Final = 1 << 16
+_LIMITS: Final = {
+    "max-connections": ("max_connections_count", "connections in all"),
+    "max-connections-per-address": ("max_connections_per_address_count", "connections of one address"),
+    "max-connections-per-credential": ("max_connections_per_credential_count", "connections of one credential"),
+    "max-transactions": ("max_transactions_count", "messages of one connection"),
+    "max-recipients": ("max_recipients_count", "recipients of one message"),
+    "max-buffered-octets": ("max_buffered_octets", "contents in memory at once"),
+}
+"""Option to field of the settings, whose variable is called alike, and what it limits."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,10 +57,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="certificate chain; a self-signed one is made if there is none")  # fmt: skip
     parser.add_argument("--key", metavar="PEM", default=env.get("PARAVION_TLS_KEY"), help="its key, if not in it")
     parser.add_argument("--hostname", default=_setting("hostname", env), help="our name (%(default)s)")
-    parser.add_argument("--max-message-octets", type=int, default=int(_setting("max_message_octets", env)),
+    parser.add_argument("--max-message-octets", type=int, default=_setting("max_message_octets", env),
                         help="largest message (%(default)s)")  # fmt: skip
     parser.add_argument("--trusted-networks", default=_setting("trusted_networks", env), metavar="CIDR,…",
                         help="may submit without AUTH, under PARAVION_ACCESS_KEY and PARAVION_SECRET_KEY")  # fmt: skip
+    parser.add_argument("--proxy-networks", default=env.get("PARAVION_PROXY_NETWORKS", ""), metavar="CIDR,…",
+                        help="load balancers, whose connections begin with a PROXY protocol header")  # fmt: skip
+    parser.add_argument("--health", metavar="HOST:PORT", default=env.get("PARAVION_HEALTH"),
+                        help="answer health checks by HTTP there; nowhere by default")  # fmt: skip
+    parser.add_argument("--smtp-bare-lf", choices=("refuse", "normalise"),
+                        default=env.get("PARAVION_SMTP_BARE_LF", "refuse"),
+                        help="what becomes of a message with a bare LF (%(default)s)")  # fmt: skip
+    for name, (field, what) in _LIMITS.items():
+        parser.add_argument(f"--{name}", type=int, metavar="N",
+                            default=env.get(f"PARAVION_{field.upper()}", str(getattr(FrontDoorSettings, field))),
+                            help=f"{what} (%(default)s)")  # fmt: skip
     parser.add_argument("--auth-cleartext-loopback", action="store_true",
                         help="offer AUTH without TLS to clients on this machine")  # fmt: skip
 
@@ -70,7 +92,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"smtpd: {exc}", file=sys.stderr)  # noqa: T201 (a command's answer)
         return EX_CONFIG
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd's own: a line for each connection
     try:
         asyncio.run(_serve(settings))
     except (OSError, ValueError) as exc:
@@ -96,7 +117,8 @@ async def _serve(settings: FrontDoorSettings) -> None:
     await door.start()
     host, port = door.address
     tls = f" smtps={door.tls_address[0]}:{door.tls_address[1]}" if door.tls_address else ""
-    print(f"smtpd ready smtp={host}:{port}{tls} api={settings.api_url}", flush=True)  # noqa: T201 (for who waits for it)
+    health = f" health={door.health_address[0]}:{door.health_address[1]}" if door.health_address else ""
+    print(f"smtpd ready smtp={host}:{port}{tls}{health} api={settings.api_url}", flush=True)  # noqa: T201 (for who waits for it)
     try:
         await stopped.wait()
     finally:
@@ -108,9 +130,12 @@ def _settings(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Fron
         raise ValueError("no API: pass --api URL or set PARAVION_API")
     host, port = _host_port(arguments.listen)
     tls_host, tls_port = _host_port(arguments.tls_listen) if arguments.tls_listen else ("", None)
-    networks = tuple(
-        ipaddress.ip_network(part.strip()) for part in arguments.trusted_networks.split(",") if part.strip()
-    )
+    networks = _networks(arguments.trusted_networks)
+    limits = {field: getattr(arguments, name.replace("-", "_")) for name, (field, _) in _LIMITS.items()}
+    if low := [name for name, (field, _) in _LIMITS.items() if limits[field] < 1]:
+        raise ValueError(f"--{low[0]} must be 1 or more")
+    if arguments.smtp_bare_lf not in {"refuse", "normalise"}:
+        raise ValueError("PARAVION_SMTP_BARE_LF must be refuse or normalise")
     access_key, secret_key = environ.get("PARAVION_ACCESS_KEY", ""), environ.get("PARAVION_SECRET_KEY", "")
     if networks and not (access_key and secret_key):
         raise ValueError("trusted networks need PARAVION_ACCESS_KEY and PARAVION_SECRET_KEY")
@@ -128,7 +153,16 @@ def _settings(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Fron
         trusted_networks=networks,
         credential=(access_key, smtp_password(secret_key, region)) if networks else None,
         auth_cleartext_loopback=arguments.auth_cleartext_loopback,
+        pem=environ.get("PARAVION_TLS_PEM") or None,
+        proxy_networks=_networks(arguments.proxy_networks),
+        health=_host_port(arguments.health) if arguments.health else None,
+        bare_lf=arguments.smtp_bare_lf,
+        **limits,
     )
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 def _setting(name: str, environ: Mapping[str, str]) -> str:

@@ -1,27 +1,36 @@
 """
-The arguments of MAIL and RCPT: path and parameters. Pure.
+The arguments of MAIL and RCPT (path and parameters) and of BDAT. Pure.
 
 Strict on brackets, since what two hosts read differently is an attack; lenient in one thing that old
 clients do, a blank after the colon. A source route is dropped, as RFC 5321 F.2 has it.
 
 RFC: 5321 4.1.1.2 and 4.1.1.3, 1870 (SIZE), 6152 (BODY), 6531 3.4 (SMTPUTF8), 3461 4 (RET, ENVID, NOTIFY,
-ORCPT), 4954 5 (AUTH on MAIL).
+ORCPT), 4954 5 (AUTH on MAIL), 3030 2 (BDAT), 4865 4 (HOLDFOR, HOLDUNTIL).
 """
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from infra.front_door import replies
 from paravion.domain import address, status
+from paravion.domain.schedule import MAX_RELEASE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PATH: Final = re.compile(r'<(?:@[^:<>"]*:)?((?:"(?:[^"\\]|\\.)*"|[^"<>])*)>(?:[ ]+(.*))?', re.DOTALL)
 _PARAMETER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~]+))?")
+_CHUNK: Final = re.compile(r"([0-9]{1,20})(?: +(LAST))?", re.ASCII | re.IGNORECASE)
+_INTERVAL: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
+_INSTANT: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})",
+    re.ASCII | re.IGNORECASE,
+)
 _DIGITS: Final = 20  # RFC 1870 3: size-value is 1 to 20 digits
 _BODY_TYPES: Final = ("7BIT", "8BITMIME")
 _RETS: Final = ("FULL", "HDRS")
@@ -43,7 +52,7 @@ class Transaction:
     Attributes:
         reverse_path: "" for null.
         recipients: As POST /v1/messages takes them.
-        options: Its other fields: body_type, smtputf8, ret, envid.
+        options: Its other fields: body_type, smtputf8, ret, envid, send_at.
         refused_count: RCPT commands refused.
     """
 
@@ -53,8 +62,8 @@ class Transaction:
     refused_count: int = 0
 
 
-def parse_mail(  # noqa: C901 (one branch for each parameter)
-    argument: str, *, max_message_octets: int, extended: bool
+def parse_mail(  # noqa: C901, PLR0912 (one branch for each parameter)
+    argument: str, *, max_message_octets: int, extended: bool, now: float = 0.0
 ) -> Transaction:
     """
     Begin a transaction.
@@ -63,6 +72,7 @@ def parse_mail(  # noqa: C901 (one branch for each parameter)
         argument: What follows `MAIL `.
         max_message_octets: A SIZE above it is refused at once.
         extended: The client said EHLO; else no parameters are taken.
+        now: Seconds since the epoch, from which HOLDFOR counts.
 
     Raises:
         Refusal
@@ -85,6 +95,10 @@ def parse_mail(  # noqa: C901 (one branch for each parameter)
             if value:
                 raise Refusal(replies.bad_parameter("SMTPUTF8 takes no value"))
             options["smtputf8"] = True
+        elif name in {"HOLDFOR", "HOLDUNTIL"}:
+            if "send_at" in options:
+                raise Refusal(replies.bad_parameter("HOLDFOR and HOLDUNTIL exclude each other"))
+            options["send_at"] = _release(name, value, now)
         elif name == "AUTH":
             # RFC 4954 5: must be taken; whom we do not trust to say it counts as AUTH=<>, which says nothing.
             pass
@@ -123,6 +137,22 @@ def parse_rcpt(argument: str, *, smtputf8: bool, extended: bool) -> str | dict[s
     return {"forward_path": forward_path, **options} if options else forward_path
 
 
+def parse_bdat(argument: str) -> tuple[int, bool]:
+    """
+    Read a chunk's octets and whether it is the last.
+
+    Args:
+        argument: What follows `BDAT `.
+
+    Raises:
+        Refusal
+    """
+    match = _CHUNK.fullmatch(argument)
+    if match is None:
+        raise Refusal(replies.BAD_CHUNK)
+    return int(match[1]), bool(match[2])
+
+
 def _parse(argument: str, keyword: str, *, extended: bool) -> tuple[str, list[tuple[str, str]]]:
     row = status.SENDER_SYNTAX if keyword == "FROM:" else status.RECIPIENT_SYNTAX
     if argument[: len(keyword)].upper() != keyword:
@@ -147,6 +177,29 @@ def _parameters(rest: str) -> Iterator[tuple[str, str]]:
             raise Refusal(replies.bad_parameter(f"Parameter given twice: {name}"))
         seen.add(name)
         yield name, match[2] or ""
+
+
+def _release(name: str, value: str, now: float) -> str:
+    """Give the release as POST /v1/messages takes it; one that is past means at once (RFC 4865 4.2)."""
+    if name == "HOLDFOR":
+        if not _INTERVAL.fullmatch(value) or int(value) == 0:
+            raise Refusal(replies.bad_parameter("HOLDFOR must be 1 to 9 digits, seconds"))
+        at = now + int(value)
+    else:
+        if not _INSTANT.fullmatch(value):
+            raise Refusal(replies.bad_parameter("HOLDUNTIL must be as 2026-01-02T03:04:05Z"))
+        try:
+            at = datetime.fromisoformat(value.upper()).timestamp()
+        except ValueError:
+            raise Refusal(replies.bad_parameter("HOLDUNTIL: there is no such instant")) from None
+    if at > now + MAX_RELEASE_S:
+        raise Refusal(replies.bad_parameter(f"{name}: at most {MAX_RELEASE_S:.0f} s ahead"))
+    return instant(at)
+
+
+def instant(at: float) -> str:
+    """Give seconds since the epoch as RFC 3339 has them, in UTC, to the second after."""
+    return datetime.fromtimestamp(math.ceil(at), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _choice(name: str, value: str, choices: tuple[str, ...]) -> str:

@@ -37,6 +37,14 @@ class Credentials:
         self._key = secrets.token_bytes(32)
         self._known: dict[bytes, tuple[float, bool]] = {}
 
+    def is_known(self, authorization: str) -> bool:
+        """Say whether a credential was good just now."""
+        until, good = self._known.get(self._digest(authorization), (0.0, False))
+        return good and self._clock() < until
+
+    def _digest(self, authorization: str) -> bytes:
+        return hmac.digest(self._key, authorization.encode(), hashlib.sha256)
+
     async def are_good(self, authorization: str) -> bool:
         """
         Say whether the API takes a credential.
@@ -47,7 +55,7 @@ class Credentials:
         Raises:
             Away: It can't be said now.
         """
-        digest = hmac.digest(self._key, authorization.encode(), hashlib.sha256)
+        digest = self._digest(authorization)
         until, good = self._known.get(digest, (0.0, False))
         if self._clock() < until:
             return good

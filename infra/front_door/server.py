@@ -7,14 +7,20 @@ Runs in whatever event loop calls `start`; does not configure logging and handle
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from infra.front_door import replies
 from infra.front_door.api import Api
+from infra.front_door.booking import Space
 from infra.front_door.certificate import make_context
+from infra.front_door.connection import READ_OCTETS, Connection
 from infra.front_door.credentials import Credentials
-from infra.front_door.session import HANDSHAKE_TIMEOUT_S, Session
+from infra.front_door.health import Health
+from infra.front_door.throttle import Throttle
+from paravion.domain.http1 import basic
 
 if TYPE_CHECKING:
     import ssl
@@ -23,27 +29,7 @@ if TYPE_CHECKING:
     from infra.front_door.api import MessageApi
     from infra.front_door.settings import FrontDoorSettings
 
-
-class Booking:
-    """A session's share of the memory that contents may take; grows, and is given back at once."""
-
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self._octets = 0
-
-    def covers(self, octets: int) -> bool:
-        """Grow to `octets` if that fits; False leaves nothing booked beyond what was."""
-        more = octets - self._octets
-        if more > 0 and self._house.booked_octets + more > self._house.settings.max_buffered_octets:
-            return False
-        self._house.booked_octets += more
-        self._octets = octets
-        return True
-
-    def close(self) -> None:
-        """Give everything back."""
-        self._house.booked_octets -= self._octets
-        self._octets = 0
+    Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class House:
@@ -53,7 +39,8 @@ class House:
     Attributes:
         draining: No further transaction begins.
         closed_to_mail: See FrontDoor.
-        booked_octets: Of all bookings.
+        buffer: Into which every connection reads; what is in it is taken before the next one reads.
+        space: The memory for contents.
     """
 
     def __init__(
@@ -67,45 +54,71 @@ class House:
         self.tls = tls
         self.api = api
         self.closed_to_mail = closed_to_mail
+        self.throttle = Throttle(time.monotonic)
         self.credentials = Credentials(self.api, time.monotonic)
+        self.loop = asyncio.get_running_loop()
+        self.buffer = memoryview(bytearray(READ_OCTETS))
+        self.space = Space(settings.max_buffered_octets)
         self.draining = False
-        self.booked_octets = 0
-        self.sessions: set[Session] = set()
+        self.connections: set[Connection] = set()
+        self._trusted = basic(*settings.credential) if settings.credential is not None else None
         self._by_address: dict[str, int] = {}
+        self._by_user: dict[str, int] = {}
         self.empty = asyncio.Event()
         self.empty.set()
 
-    def admit(self, session: Session, address: str) -> str:
-        """Count a session in; gives the reply with which to send it away, or ""."""
+    def admit(self, connection: Connection, address: str) -> str:
+        """Count a connection in; gives the reply with which to send it away, or ""."""
         if self.draining:
             return replies.STOPPING
         count = self._by_address.get(address, 0)
         if (
-            len(self.sessions) >= self.settings.max_connections_count
+            len(self.connections) >= self.settings.max_connections_count
             or count >= self.settings.max_connections_per_address_count
         ):
             return replies.TOO_MANY_CONNECTIONS
-        self.sessions.add(session)
+        self.connections.add(connection)
         self._by_address[address] = count + 1
         self.empty.clear()
         return ""
 
-    def release(self, session: Session, address: str) -> None:
-        """Count a session out; a second time does nothing."""
-        if session not in self.sessions:
+    def release(self, connection: Connection, address: str) -> None:
+        """Count a connection out; a second time does nothing."""
+        if connection not in self.connections:
             return
-        self.sessions.discard(session)
+        self.connections.discard(connection)
         count = self._by_address[address] - 1
         if count:
             self._by_address[address] = count
         else:
             del self._by_address[address]
-        if not self.sessions:
+        if not self.connections:
             self.empty.set()
 
-    def open_booking(self) -> Booking:
-        """Begin a content."""
-        return Booking(self)
+    def join(self, user: str) -> bool:
+        """Count a connection among a credential's; False: it has too many."""
+        count = self._by_user.get(user, 0)
+        if count >= self.settings.max_connections_per_credential_count:
+            return False
+        self._by_user[user] = count + 1
+        return True
+
+    def leave(self, user: str) -> None:
+        """Count it out."""
+        self._by_user[user] -= 1
+        if not self._by_user[user]:
+            del self._by_user[user]
+
+    def is_proxy(self, address: str) -> bool:
+        """Say whether a peer speaks for others, by the PROXY protocol."""
+        networks = self.settings.proxy_networks
+        return bool(networks and address) and any(ipaddress.ip_address(address) in network for network in networks)
+
+    def trusted_authorization(self, address: Address | None) -> str | None:
+        """Under which authorization a client at an address may submit without AUTH; None: under none."""
+        if address is None or not any(address in network for network in self.settings.trusted_networks):
+            return None
+        return self._trusted
 
 
 class FrontDoor:
@@ -128,6 +141,7 @@ class FrontDoor:
         self._api = api
         self._closed_to_mail = closed_to_mail
         self._servers: list[asyncio.Server] = []
+        self._health: asyncio.Server | None = None
         self._house: House | None = None
 
     async def start(self) -> None:
@@ -139,18 +153,15 @@ class FrontDoor:
             ValueError: The API's URL is none.
         """
         settings = self._settings
-        tls = make_context(settings.certfile, settings.keyfile, settings.hostname)
+        tls = make_context(settings.certfile, settings.keyfile, settings.hostname, settings.pem)
         house = House(settings, tls, self._api or Api(settings), self._closed_to_mail)
         self._house = house
-        loop = asyncio.get_running_loop()
-
-        def make_session() -> Session:
-            return Session(house, loop)
-
         try:
-            self._servers.append(await _listen(loop, make_session, settings.host, settings.port))
+            self._servers.append(await _listen(house, settings.host, settings.port, tls_first=False))
             if settings.tls_port is not None:
-                self._servers.append(await _listen(loop, make_session, settings.tls_host, settings.tls_port, tls))
+                self._servers.append(await _listen(house, settings.tls_host, settings.tls_port, tls_first=True))
+            if settings.health is not None:
+                self._health = await house.loop.create_server(partial(Health, house), *settings.health)
         except OSError:
             await self.stop()
             raise
@@ -168,15 +179,19 @@ class FrontDoor:
         if house is None:
             return
         house.draining = True
-        for session in tuple(house.sessions):
-            session.drain()
+        for connection in tuple(house.connections):
+            connection.drain()
         try:
             async with asyncio.timeout(self._settings.drain_s):
                 await house.empty.wait()
         except TimeoutError:
-            for session in tuple(house.sessions):
-                session.abort()
+            for connection in tuple(house.connections):
+                connection.abort()
             await asyncio.sleep(0)
+        if self._health is not None:
+            # To the last: who asks is told that we are stopping.
+            self._health.close()
+            self._health = None
         await house.api.close()
 
     @property
@@ -185,20 +200,18 @@ class FrontDoor:
         return _address(self._servers[0])
 
     @property
+    def health_address(self) -> tuple[str, int] | None:
+        """Host and port of the health endpoint, None if there is none."""
+        return _address(self._health) if self._health is not None else None
+
+    @property
     def tls_address(self) -> tuple[str, int] | None:
         """Host and port of the implicit TLS listener, None if there is none."""
         return _address(self._servers[1]) if len(self._servers) > 1 else None
 
 
-async def _listen(
-    loop: asyncio.AbstractEventLoop,
-    make_session: Callable[[], Session],
-    host: str,
-    port: int,
-    tls: ssl.SSLContext | None = None,
-) -> asyncio.Server:
-    limit = None if tls is None else HANDSHAKE_TIMEOUT_S
-    return await loop.create_server(make_session, host, port, ssl=tls, ssl_handshake_timeout=limit, backlog=1024)
+async def _listen(house: House, host: str, port: int, *, tls_first: bool) -> asyncio.Server:
+    return await house.loop.create_server(partial(Connection, house, tls_first=tls_first), host, port, backlog=1024)
 
 
 def _address(server: asyncio.Server) -> tuple[str, int]:

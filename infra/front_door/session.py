@@ -1,51 +1,41 @@
 """
-One SMTP connection: the commands, in the order that RFC 5321 allows, and what becomes of each message.
+One SMTP connection without its I/O: octets in, replies and effects out. Pure, so that tests drive it as a table.
 
-Built on aiosmtpd's protocol class: connection, STARTTLS switch, dispatch table. Its reading loop, DATA,
-AUTH and argument parsing are replaced, for reasons that were tried against aiosmtpd 1.4.6:
+    receive(octets)   what the client sent, in any pieces
+    take_output()     what to say to it: the replies of a pipelined group in one piece (RFC 2920 3.2)
+    take_effect()     what somebody else must do first, once: Check a credential, Submit a message, StartTls.
+                      Nothing further is read until `checked`, `submitted` or `secured` says how it went.
+    waits             for whom: what the time-outs go by
 
-- it cancels the session at EOF, so that commands pipelined before a half-close are lost;
-- DATA passes bare CR and LF on to the handler;
-- AUTH is refused under implicit TLS, its callback can't wait, mechanisms are case-sensitive;
-- parameters are upper-cased (ENVID, ORCPT), and an ORCPT's `;` or `+` is refused;
-- one timer runs over the whole of DATA, and none over a client that does not read its replies.
+connection.py puts it on a transport. Who is told what, and how much of it, is decided here; time is not known here.
 
-Our own input buffer stands behind aiosmtpd's stream reader; STARTTLS empties both.
-
-RFC: 5321, 2920 (PIPELINING), 3207 (STARTTLS), 4954 (AUTH), 4616 (PLAIN), 3461 (DSN), 9422 (LIMITS).
+Next on a message's path: Submit, which connection.py takes to the API (api.py).
+RFC: 5321, 2920 (PIPELINING), 3207 (STARTTLS), 4954 (AUTH), 3461 (DSN), 3030 (CHUNKING), 9422 (LIMITS),
+4865 (FUTURERELEASE).
 """
-
-# ruff: noqa: N802 (aiosmtpd finds commands by methods named smtp_VERB)
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import binascii
-import ipaddress
-import json
-import logging
 import re
-import secrets
-import time
-from asyncio import sslproto
-from typing import TYPE_CHECKING, Any, Final, cast
-
-from aiosmtpd.smtp import SMTP
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from infra.front_door import replies
-from infra.front_door.api import Answer, Away
-from infra.front_door.commands import Refusal, Transaction, parse_mail, parse_rcpt
+from infra.front_door.commands import Refusal, Transaction, instant, parse_bdat, parse_mail, parse_rcpt
 from infra.front_door.content import Content
+from infra.front_door.effects import Check, Client, StartTls, Submit, Verdict, Waits
+from infra.front_door.machine import Machine
+from infra.front_door.sasl import MECHANISMS, Credential, Exchange
 from paravion.domain import status
 from paravion.domain.http1 import basic
+from paravion.domain.schedule import MAX_RELEASE_S
 
 if TYPE_CHECKING:
-    from infra.front_door.server import House
+    from collections.abc import Callable
 
-log = logging.getLogger("paravion.front_door")
+    from infra.front_door.booking import Space
+    from infra.front_door.settings import FrontDoorSettings
 
-_READ_OCTETS: Final = 1 << 16
 _COMMAND_OCTETS: Final = 2048
 """RFC 5321 4.5.3.1.4 has 512; DSN (3461), AUTH= (4954) and UTF-8 paths (6531) add up to about 1,700."""
 
@@ -56,617 +46,509 @@ _JUNK_COMMANDS: Final = 100
 """Commands in a row that bring no message on (NOOP, RSET, VRFY, HELP, EHLO), as Postfix counts them."""
 
 _AUTH_FAILURES: Final = 3
-_PACE_OCTETS_PER_S: Final = 1000.0
-"""A slower DATA than this ends after its grace: a byte every second is an attack, a modem is not."""
+_ENDLESS: Final = 4
+_ENDLESS_OCTETS: Final = 1 << 20
+"""A content of so many times the largest message, and so much, has no end: the client is cut off."""
 
-_PACE_GRACE_S: Final = 600.0
-HANDSHAKE_TIMEOUT_S: Final = 30
-"""asyncio's own 60 s is long for somebody who has not even said what he wants."""
+_CLOSING: Final = str(status.SYSTEM_BUSY.smtp)
 
 _USER: Final = re.compile(rb"[A-Za-z0-9_-]+")
 _HELO: Final = re.compile(r"[A-Za-z0-9_.:\[\]-]{1,255}", re.ASCII)
-_FOREIGN: Final = frozenset({"GET", "POST", "PUT", "CONNECT", "OPTIONS"})
+_FOREIGN: Final = frozenset({b"GET", b"POST", b"PUT", b"CONNECT", b"OPTIONS"})
 """A browser talks to us: what follows is not meant as commands."""
 
 
-class _Gone(Exception):
-    """The client closed its side."""
+_NO_VERDICT: Final = {
+    Verdict.AWAY: replies.AUTH_AWAY,
+    Verdict.THROTTLED: replies.AUTH_THROTTLED,
+    Verdict.CROWDED: replies.AUTH_CROWDED,
+}
+"""What is said where a credential may be good."""
 
 
-class Session(SMTP):
+class Session(Machine):
     """
     One connection.
 
     Args:
-        house: What all sessions share.
-        loop: Where it runs.
+        settings: What is allowed.
+        client: Who it is.
+        space: The memory for contents.
+        clock: Seconds since the epoch, from which a later release counts.
+        closed_to_mail: Gives the reply to MAIL while no mail is taken, else "".
+        secure: TLS is on already.
+
+    Attributes:
+        content: Under way or being submitted, or None.
+        helo, user: Who the client says it is; "" for nothing said.
+        is_secure: TLS is on.
     """
 
-    line_length_limit = _READ_OCTETS  # of the stream reader; line lengths are judged here
-
-    def __init__(self, house: House, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(
-            None,
-            hostname=house.settings.hostname,
-            tls_context=house.tls,
-            data_size_limit=house.settings.max_message_octets,
-            enable_SMTPUTF8=True,
-            loop=loop,
-        )
-        self._house = house
-        self._settings = house.settings
-        self._refused = False
-        self._ending = False
-        self._waiting_for_command = False
-        self._input = bytearray()
-        self._output: list[bytes] = []
-        self._deadline: float | None = None
-        self._address = ""
-        self._errors_count = 0
+    def __init__(
+        self,
+        settings: FrontDoorSettings,
+        client: Client,
+        space: Space,
+        clock: Callable[[], float],
+        closed_to_mail: Callable[[], str] = lambda: "",
+        *,
+        secure: bool = False,
+    ) -> None:
+        super().__init__(replies.GREETING.format(hostname=settings.hostname), settings.max_errors_count)
+        self.content: Content | None = None
+        self.is_secure = secure
+        self._settings = settings
+        self._client = client
+        self._booking = space.open()
+        self._clock = clock
+        self._closed_to_mail = closed_to_mail
+        self._exchange: Exchange | None = None
+        self._claimed: Check | None = None
+        self._chunk_left = 0
+        self._is_last_chunk = False
+        self._chunk_refusal = ""
         self._junk_count = 0
+        self._transactions_count = 0
+        self._lent_octets = 0
         self._auth_failures_count = 0
         self._forget_client()
 
     def _forget_client(self) -> None:
         """RFC 3207 4.2: after STARTTLS nothing is known of the client."""
-        self._helo = ""
-        self._extended = False
+        self.helo = ""
+        self.user = ""
+        self._is_extended = False
         self._authorization: str | None = None
-        self._user = ""
+        self._forget_transaction()
+
+    def _forget_transaction(self) -> None:
         self._transaction: Transaction | None = None
+        self.content = None
+        self._lent_octets = 0
+        self._booking.close()
 
-    # -- the connection
+    # -- what connection.py calls
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Admit a client, or say 421 and close."""
-        if self._original_transport is None:
-            peer = transport.get_extra_info("peername")
-            self._address = _plain_address(peer[0]) if isinstance(peer, tuple) else ""
-            refusal = self._house.admit(self, self._address)
-            if refusal:
-                self._refused = True
-                self.transport = transport
-                transport.write(refusal.encode() + b"\r\n")  # type: ignore[attr-defined]
-                transport.close()
-                return
-        super().connection_made(transport)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Stop the session; a message whose end did not come is dropped with it."""
-        if self._refused:
-            return
-        self._house.release(self, self._address)
-        super().connection_lost(error)
-
-    def eof_received(self) -> bool | None:
-        """Let the session answer what came before the EOF; aiosmtpd would cancel it."""
-        if self._refused:
-            return False
-        self._reader.feed_eof()
-        # TLS can't be closed on one side only.
-        return not self._is_secure
-
-    def _reset_timeout(self, duration: float | None = None) -> None:
-        """Move the deadline; aiosmtpd calls this as well, when a connection is made."""
-        self._set_deadline(self.loop.time() + (duration or self._settings.command_timeout_s))
-
-    def _set_deadline(self, at: float | None) -> None:
-        """
-        Say until when something must have moved; None while the client waits for us.
-
-        One timer serves a connection: it is made anew only for an earlier deadline, else it finds the later
-        one when it comes round. It also covers a client that does not read what we say.
-        """
-        self._deadline = at
-        handle = self._timeout_handle
-        if at is None or (handle is not None and not handle.cancelled() and handle.when() <= at):
-            return
-        if handle is not None:
-            handle.cancel()
-        self._timeout_handle = self.loop.call_at(at, self._check_deadline)
-
-    def _check_deadline(self) -> None:
-        now = self.loop.time()
-        if self._deadline is None or now < self._deadline:
-            later = self._deadline if self._deadline is not None else now + self._settings.command_timeout_s
-            self._timeout_handle = self.loop.call_at(later, self._check_deadline)
-            return
-        self._write_now(replies.TIMED_OUT)
-        self._close()
-        # A client that reads nothing must not keep what is buffered for it.
-        self._timeout_handle = self.loop.call_later(HANDSHAKE_TIMEOUT_S, self._abort)
-
-    def drain(self) -> None:
-        """The door is stopping: leave now if nothing is under way, else after the next reply."""
-        if self._waiting_for_command:
-            self._write_now(replies.STOPPING)
-            self._close()
-
-    def abort(self) -> None:
-        """Cut the connection."""
-        self._abort()
-
-    def _abort(self) -> None:
-        for transport in (self.transport, self._original_transport):
-            if transport is not None:
-                transport.abort()  # type: ignore[attr-defined]
-
-    def _close(self) -> None:
-        if self.transport is not None:
-            self.transport.close()
-
-    def _write_now(self, line: str) -> None:
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.write(b"".join(self._output) + line.encode() + b"\r\n")  # type: ignore[attr-defined]
-        self._output.clear()
+    def abandon(self) -> None:
+        """The client is gone; a message whose end did not come is dropped."""
+        super().abandon()
+        if not self._is_busy:
+            self._forget_transaction()
 
     @property
-    def _is_secure(self) -> bool:
-        return self.transport is not None and self.transport.get_extra_info("sslcontext") is not None
+    def waits(self) -> Waits:
+        """For what it waits: by that the time-outs go."""
+        if self._is_busy:
+            return Waits.US
+        return Waits.CONTENT if self._take in (self._take_data, self._take_chunk) else Waits.COMMAND
 
-    # -- reading and writing
+    @property
+    def authorization(self) -> str:
+        """Under which messages are handed in; "" for none."""
+        return self._submitter or ""
 
-    async def push(self, status: str | bytes) -> None:
-        """Say a line; it leaves when we next wait for the client (RFC 2920 3.2: replies may be sent together)."""
-        self._output.append((status.encode() if isinstance(status, str) else status) + b"\r\n")
+    def take_part(self) -> bytes:
+        """Give what came of a large content so far, to be put elsewhere; `part_put` gives its room back."""
+        content = self.content
+        part = content.take_part() if content is not None else b""
+        self._lent_octets = len(part)
+        return part
 
-    async def _flush(self) -> None:
-        if self._output:
-            self._writer.write(b"".join(self._output))
-            self._output.clear()
-            await self._writer.drain()
+    def part_put(self) -> None:
+        """The part is put, or of no use any more."""
+        self._lent_octets = 0
 
-    async def _fill(self) -> None:
-        await self._flush()
-        octets = await self._reader.read(_READ_OCTETS)
-        if not octets:
-            raise _Gone
-        self._input += octets
+    def checked(self, verdict: Verdict) -> None:
+        """Take the answer to a Check."""
+        claimed, self._claimed = self._claimed, None
+        assert claimed is not None  # noqa: S101 (the effect that is answered)
+        if verdict is Verdict.GOOD:
+            self._authorization, self.user = claimed.authorization, claimed.user
+            self._say(replies.AUTHENTICATED)
+        elif verdict in _NO_VERDICT:
+            self._say(_NO_VERDICT[verdict])
+        else:
+            self._auth_failures_count += 1
+            self._say(replies.AUTH_BAD)
+            if self._auth_failures_count >= _AUTH_FAILURES:
+                self._end(replies.TOO_MANY_ERRORS)
+        self._resume()
 
-    async def _read_line(self, limit: int) -> bytes | None:
-        """Give the next line with its end, or None for one that is too long."""
-        self._reset_timeout()
-        searched = 0
-        too_long = False
-        while True:
-            end = self._input.find(b"\n", searched) + 1
-            if end:
-                line = bytes(self._input[:end])
-                del self._input[:end]
-                return None if too_long or len(line) > limit else line
-            if len(self._input) > limit:
-                too_long = True
-                self._input.clear()
-            searched = len(self._input)
-            await self._fill()
+    def submitted(self, reply: str) -> None:
+        """Take the answer to a Submit."""
+        self._forget_transaction()
+        self._say(reply)
+        # RFC 5321 3.8: 421 says that the channel closes.
+        self.ended = self.ended or reply.startswith(_CLOSING)
+        self._resume()
+
+    def secured(self) -> None:
+        """TLS is on."""
+        self.is_secure = True
+        self._forget_client()
+        self._resume()
 
     # -- the dialogue
 
-    async def _handle_client(self) -> None:
-        try:
-            await self.push(replies.GREETING.format(hostname=self.hostname))
-            while not self._ending:
-                await self._serve_command()
-            await self._flush()
-        except (_Gone, ConnectionError):
-            pass
-        except Exception:
-            log.exception("fault in an SMTP session")
-            self._write_now(replies.BROKEN)
-        finally:
-            self._close()
-
-    async def _serve_command(self) -> None:
-        if self._house.draining:
-            await self._end(replies.STOPPING)
-            return
-        self._waiting_for_command = True
-        line = await self._read_line(_AUTH_OCTETS)
-        self._waiting_for_command = False
-        if line is None or (len(line) > _COMMAND_OCTETS and line[:5].upper() != b"AUTH "):
-            await self._refuse(replies.LINE_TOO_LONG)
-        elif not line.endswith(b"\r\n") or b"\r" in line[:-2] or b"\0" in line:
-            await self._refuse(replies.BAD_LINE)
-        else:
-            await self._dispatch(line[:-2])
-
-    async def _dispatch(self, line: bytes) -> None:
-        verb_octets, _, argument_octets = line.partition(b" ")
-        verb = verb_octets.decode("latin-1").upper()
-        try:
-            argument = argument_octets.decode().strip(" \t")
-        except UnicodeDecodeError:
-            await self._refuse(replies.NOT_UTF8)
-            return
-        method = self._smtp_methods.get(verb)
-        if method is not None:
-            await method(argument)
-        elif verb in _FOREIGN or verb == "BDAT":
-            # What follows is content and not commands.
-            await self.push(replies.NOT_OFFERED if verb == "BDAT" else replies.UNKNOWN_COMMAND)
-            self._ending = True
-        else:
-            await self._refuse(replies.UNKNOWN_COMMAND)
-
-    async def _refuse(self, line: str) -> None:
-        self._errors_count += 1
-        await self.push(line)
-        if self._errors_count >= self._settings.max_errors_count:
-            await self._end(replies.TOO_MANY_ERRORS)
-
-    async def _end(self, line: str) -> None:
-        await self.push(line)
-        self._ending = True
-
-    async def _is_junk(self) -> bool:
+    def _is_junk(self) -> bool:
         """Count a command that brings no message on; True for one too many, which has been answered."""
         self._junk_count += 1
         if self._junk_count > _JUNK_COMMANDS:
-            await self._end(replies.TOO_MANY_ERRORS)
-        return self._ending
+            self._end(replies.TOO_MANY_ERRORS)
+        return self.ended
 
-    async def smtp_HELO(self, argument: str) -> None:
+    def _take_command(self) -> bool:
+        if self._is_stopping:
+            self._end(replies.STOPPING)
+            return True
+        line = self._next_line(_AUTH_OCTETS)
+        if line is None:
+            return False
+        if not line or (len(line) > _COMMAND_OCTETS and line[:5].upper() != b"AUTH "):
+            self._refuse(replies.LINE_TOO_LONG)
+        elif not line.endswith(b"\r\n") or line.find(b"\r", 0, -2) >= 0 or b"\0" in line:
+            self._refuse(replies.BAD_LINE)
+        else:
+            self._dispatch(line[:-2])
+        return True
+
+    def _dispatch(self, line: bytes) -> None:
+        verb, _, octets = line.partition(b" ")
+        method = self._COMMANDS.get(verb) or self._COMMANDS.get(verb.upper())
+        try:
+            argument = octets.decode().strip(" \t")
+        except UnicodeDecodeError:
+            self._refuse(replies.NOT_UTF8)
+            return
+        if method is not None:
+            method(self, argument)
+        elif verb.upper() in _FOREIGN:
+            self._end(replies.UNKNOWN_COMMAND)
+        else:
+            self._refuse(replies.UNKNOWN_COMMAND)
+
+    def _helo(self, argument: str) -> None:
         """RFC 5321 4.1.1.1, the old form: no extensions."""
-        await self._greet(argument, extended=False)
+        self._greet(argument, extended=False)
 
-    async def smtp_EHLO(self, argument: str) -> None:
+    def _ehlo(self, argument: str) -> None:
         """RFC 5321 4.1.1.1; a new greeting ends a transaction."""
-        await self._greet(argument, extended=True)
+        self._greet(argument, extended=True)
 
-    async def _greet(self, argument: str, *, extended: bool) -> None:
+    def _greet(self, argument: str, *, extended: bool) -> None:
         if not argument or " " in argument or not argument.isprintable():
-            await self._refuse(replies.NEEDS_HELO)
+            self._refuse(replies.NEEDS_HELO)
             return
-        if await self._is_junk():
+        if self._is_junk():
             return
-        self._transaction = None
-        self._helo, self._extended = argument, extended
-        lines = [self.hostname, *(self._extensions() if extended else ())]
+        self._forget_transaction()
+        self.helo, self._is_extended = argument, extended
+        lines = [self._settings.hostname, *(self._extensions() if extended else ())]
         code = status.QUEUED.smtp
         for line in lines[:-1]:
-            await self.push(f"{code}-{line}")
-        await self.push(f"{code} {lines[-1]}")
+            self._say(f"{code}-{line}")
+        self._say(f"{code} {lines[-1]}")
 
     def _extensions(self) -> list[str]:
         return [
             "PIPELINING",
             f"SIZE {self._settings.max_message_octets}",
-            *(() if self._is_secure else ("STARTTLS",)),
-            *(("AUTH PLAIN LOGIN",) if self._may_auth else ()),
+            *(() if self.is_secure else ("STARTTLS",)),
+            *((f"AUTH {' '.join(MECHANISMS)}",) if self._may_auth else ()),
             "ENHANCEDSTATUSCODES",
             "8BITMIME",
+            "CHUNKING",
             "DSN",
-            f"LIMITS RCPTMAX={self._settings.max_recipients_count}",
+            f"FUTURERELEASE {MAX_RELEASE_S:.0f} {instant(self._clock() + MAX_RELEASE_S)}",
+            f"LIMITS MAILMAX={self._settings.max_transactions_count} RCPTMAX={self._settings.max_recipients_count}",
             "SMTPUTF8",
         ]
 
-    async def smtp_NOOP(self, argument: str) -> None:  # noqa: ARG002 (RFC 5321 4.1.1.9: ignored)
+    def _noop(self, argument: str) -> None:  # noqa: ARG002 (RFC 5321 4.1.1.9: ignored)
         """RFC 5321 4.1.1.9."""
-        if not await self._is_junk():
-            await self.push(replies.OK)
+        if not self._is_junk():
+            self._say(replies.OK)
 
-    async def smtp_RSET(self, argument: str) -> None:
+    def _rset(self, argument: str) -> None:
         """RFC 5321 4.1.1.5."""
         if argument:
-            await self._refuse(replies.NO_ARGUMENTS)
-            return
-        if await self._is_junk():
-            return
-        self._transaction = None
-        await self.push(replies.OK)
+            self._refuse(replies.NO_ARGUMENTS)
+        elif not self._is_junk():
+            self._forget_transaction()
+            self._say(replies.OK)
 
-    async def smtp_QUIT(self, argument: str) -> None:
+    def _quit(self, argument: str) -> None:
         """RFC 5321 4.1.1.10."""
         if argument:
-            await self._refuse(replies.NO_ARGUMENTS)
-            return
-        await self._end(replies.BYE)
+            self._refuse(replies.NO_ARGUMENTS)
+        else:
+            self._end(replies.BYE)
 
-    async def smtp_VRFY(self, argument: str) -> None:  # noqa: ARG002 (nobody is told who exists)
+    def _vrfy(self, argument: str) -> None:  # noqa: ARG002 (nobody is told who exists)
         """RFC 5321 3.5.3: neither confirmed nor denied."""
-        if not await self._is_junk():
-            await self.push(replies.CANNOT_VERIFY)
+        if not self._is_junk():
+            self._say(replies.CANNOT_VERIFY)
 
-    async def smtp_EXPN(self, argument: str) -> None:  # noqa: ARG002 (not offered)
+    def _expn(self, argument: str) -> None:  # noqa: ARG002 (not offered)
         """RFC 5321 3.5.2: lists are nobody's business."""
-        await self._refuse(replies.NOT_OFFERED)
+        self._refuse(replies.NOT_OFFERED)
 
-    async def smtp_HELP(self, argument: str) -> None:  # noqa: ARG002 (one text for all)
+    def _help(self, argument: str) -> None:  # noqa: ARG002 (one text for all)
         """RFC 5321 4.1.1.8."""
-        if not await self._is_junk():
-            await self.push(replies.HELP)
+        if not self._is_junk():
+            self._say(replies.HELP)
 
     # -- TLS and AUTH
 
-    async def smtp_STARTTLS(self, argument: str) -> None:
+    def _starttls(self, argument: str) -> None:
         """RFC 3207; what the client sent behind it in clear is dropped, never read as a command."""
         if argument:
-            await self._refuse(replies.NO_ARGUMENTS)
-            return
-        if self._is_secure:
-            await self._refuse(replies.TLS_ALREADY)
-            return
-        await self.push(replies.READY_FOR_TLS)
-        await self._flush()
-        self._set_deadline(None)  # the handshake has its own time-out
-        self._input.clear()
-        try:
-            await self._switch_to_tls()
-        except (OSError, EOFError) as exc:
-            log.info(json.dumps({"event": "TlsFailure", "client": self._address, "reason": type(exc).__name__}))
-            self._abort()
-            # asyncio tells a protocol only of connections that it was told of as made: here it was not.
-            self.connection_lost(exc)
-            raise _Gone from exc
-        self._input.clear()
-        self._forget_client()
-
-    async def _switch_to_tls(self) -> None:
-        waiter = self.loop.create_future()
-        plain = cast("asyncio.Transport", self.transport)
-        self._tls_protocol = sslproto.SSLProtocol(
-            self.loop, self, self._house.tls, waiter, server_side=True, ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S
-        )
-        self._original_transport = plain
-        plain.set_protocol(self._tls_protocol)
-        # As aiosmtpd does it; asyncio's public start_tls makes a transport that aiosmtpd would not learn of.
-        self.transport = self._tls_protocol._app_transport  # noqa: SLF001
-        self._tls_protocol.connection_made(plain)
-        await waiter
+            self._refuse(replies.NO_ARGUMENTS)
+        elif self.is_secure:
+            self._refuse(replies.TLS_ALREADY)
+        else:
+            self._say(replies.READY_FOR_TLS)
+            self._input, self._at = b"", 0
+            self._do(StartTls())
 
     @property
     def _may_auth(self) -> bool:
-        return self._is_secure or (self._settings.auth_cleartext_loopback and _is_loopback(self._address))
+        return self.is_secure or (self._settings.auth_cleartext_loopback and self._client.is_loopback)
 
-    async def smtp_AUTH(self, argument: str) -> None:
-        """RFC 4954 4: PLAIN and LOGIN."""
+    def _auth(self, argument: str) -> None:
+        """RFC 4954 4."""
         words = argument.split()
         mechanism = words[0].upper() if words else ""
-        if not self._helo or not self._extended:
-            await self._refuse(replies.HELO_FIRST)
+        if not self.helo or not self._is_extended:
+            self._refuse(replies.HELO_FIRST)
         elif self._authorization is not None:
-            await self._refuse(replies.AUTH_ALREADY)
+            self._refuse(replies.AUTH_ALREADY)
         elif self._transaction is not None:
-            await self._refuse(replies.NO_AUTH_NOW)
+            self._refuse(replies.NO_AUTH_NOW)
         elif not 1 <= len(words) <= 2:  # noqa: PLR2004 (mechanism and initial response)
-            await self._refuse(replies.BAD_AUTH_SYNTAX)
-        elif mechanism not in {"PLAIN", "LOGIN"}:
-            await self._refuse(replies.UNKNOWN_MECHANISM)
+            self._refuse(replies.BAD_AUTH_SYNTAX)
+        elif mechanism not in MECHANISMS:
+            self._refuse(replies.UNKNOWN_MECHANISM)
         elif not self._may_auth:
-            await self._refuse(replies.AUTH_NEEDS_TLS)
+            self._refuse(replies.AUTH_NEEDS_TLS)
         else:
-            try:
-                user, password = await self._ask_credential(mechanism, words[1] if len(words) > 1 else None)
-            except Refusal as exc:
-                await self._refuse(exc.reply)
-            else:
-                await self._check_credential(user, password)
+            exchange = Exchange(mechanism, words[1] if len(words) > 1 else None)
+            self._exchange = exchange
+            self._go_on(exchange.start)
 
-    async def _ask_credential(self, mechanism: str, initial: str | None) -> tuple[bytes, bytes]:
-        if mechanism == "LOGIN":
-            user = await self._challenge(b"Username:") if initial is None else _decode(initial)
-            return user, await self._challenge(b"Password:")
-        response = await self._challenge(b"") if initial is None else _decode(initial)
-        parts = response.split(b"\0")
-        if len(parts) != 3:  # noqa: PLR2004 (RFC 4616 2: authorisation id, user, password)
-            raise Refusal(replies.BAD_BASE64)
-        authorisation, user, password = parts
-        if authorisation not in {b"", user}:  # nobody may act for somebody else
-            return b"", b""
-        return user, password
-
-    async def _challenge(self, text: bytes) -> bytes:
-        await self.push(replies.CHALLENGE.format(challenge=base64.b64encode(text).decode()))
-        line = await self._read_line(_AUTH_OCTETS)
+    def _take_response(self) -> bool:
+        line = self._next_line(_AUTH_OCTETS)
         if line is None:
-            raise Refusal(replies.LINE_TOO_LONG)
-        if not line.endswith(b"\r\n"):
-            raise Refusal(replies.BAD_LINE)
-        response = line[:-2]
-        if response == b"*":
-            raise Refusal(replies.AUTH_CANCELLED)
-        return _decode(response.decode("latin-1"))
-
-    async def _check_credential(self, user: bytes, password: bytes) -> None:
-        good = False
-        # A colon can't stand in Basic's user; no access key has one.
-        if _USER.fullmatch(user) and password and b"\0" not in password:
-            authorization = basic(user, password)
-            self._set_deadline(None)
-            try:
-                good = await self._house.credentials.are_good(authorization)
-            except Away:
-                await self.push(replies.AUTH_AWAY)
-                return
-        if good:
-            self._authorization = authorization
-            self._user = user.decode("ascii")
-            await self.push(replies.AUTHENTICATED)
-            return
-        log.info(json.dumps({"event": "AuthFailure", "client": self._address}))
-        self._auth_failures_count += 1
-        await self.push(
-            replies.reply(status.AUTH_INVALID.smtp, status.AUTH_INVALID.detail, "Authentication Credentials Invalid")
-        )
-        if self._auth_failures_count >= _AUTH_FAILURES:
-            await self._end(replies.TOO_MANY_ERRORS)
-
-    def _submitter(self) -> str | None:
-        """Give the Authorization for the API: the client's own, or the door's for whom it trusts."""
-        if self._authorization is not None:
-            return self._authorization
-        if self._settings.credential is not None and self._is_trusted():
-            return basic(*self._settings.credential)
-        return None
-
-    def _is_trusted(self) -> bool:
-        if not self._settings.trusted_networks or not self._address:
             return False
-        address = ipaddress.ip_address(self._address)
-        return any(address in network for network in self._settings.trusted_networks)
+        self._take = self._take_command
+        exchange = self._exchange
+        assert exchange is not None  # noqa: S101 (_go_on set it)
+        if not line:
+            self._refuse(replies.LINE_TOO_LONG)
+        elif not line.endswith(b"\r\n"):
+            self._refuse(replies.BAD_LINE)
+        else:
+            self._go_on(lambda: exchange.respond(line[:-2]))
+        return True
+
+    def _go_on(self, step: Callable[[], bytes | Credential]) -> None:
+        try:
+            given = step()
+        except Refusal as exc:
+            self._refuse(exc.reply)
+            return
+        if isinstance(given, Credential):
+            # A colon can't stand in Basic's user; no access key has one.
+            possible = _USER.fullmatch(given.user) and given.password and b"\0" not in given.password
+            user = given.user.decode("ascii") if possible else ""
+            self._claimed = Check(user, basic(given.user, given.password) if possible else "")
+            self._do(self._claimed)
+        else:
+            self._take = self._take_response
+            self._say(replies.CHALLENGE.format(challenge=base64.b64encode(given).decode()))
 
     # -- the transaction
 
-    async def smtp_MAIL(self, argument: str) -> None:
-        """RFC 5321 4.1.1.2."""
-        if not self._helo:
-            await self._refuse(replies.HELO_FIRST)
-        elif self._submitter() is None:
-            await self._refuse(replies.of_status(status.AUTH_REQUIRED) if self._may_auth else replies.TLS_FIRST)
-        elif self._transaction is not None:
-            await self._refuse(replies.NESTED_MAIL)
-        elif closed := self._house.closed_to_mail():
-            # No fault of the client's: not counted as one.
-            await self.push(closed)
-        else:
-            try:
-                self._transaction = parse_mail(
-                    argument, max_message_octets=self._settings.max_message_octets, extended=self._extended
-                )
-            except Refusal as exc:
-                await self._refuse(exc.reply)
-            else:
-                await self.push(replies.SENDER_OK)
+    @property
+    def _submitter(self) -> str | None:
+        """The Authorization for the API: the client's own, or the door's for whom it trusts."""
+        return self._authorization if self._authorization is not None else self._client.trusted
 
-    async def smtp_RCPT(self, argument: str) -> None:
+    def _mail(self, argument: str) -> None:
+        """RFC 5321 4.1.1.2."""
+        if not self.helo:
+            self._refuse(replies.HELO_FIRST)
+        elif self._submitter is None:
+            self._refuse(replies.of_status(status.AUTH_REQUIRED) if self._may_auth else replies.TLS_FIRST)
+        elif self._transaction is not None:
+            self._refuse(replies.NESTED_MAIL)
+        elif closed := self._closed_to_mail():
+            # No fault of the client's: not counted as one.
+            self._say(closed)
+        elif self._transactions_count >= self._settings.max_transactions_count:
+            self._end(replies.TOO_MANY_TRANSACTIONS)
+        else:
+            limit, now = self._settings.max_message_octets, self._clock()
+            try:
+                self._transaction = parse_mail(argument, max_message_octets=limit, extended=self._is_extended, now=now)
+            except Refusal as exc:
+                self._refuse(exc.reply)
+            else:
+                self._transactions_count += 1
+                self._say(replies.SENDER_OK)
+
+    def _rcpt(self, argument: str) -> None:
         """RFC 5321 4.1.1.3."""
         transaction = self._transaction
         if transaction is None:
-            await self._refuse(replies.MAIL_FIRST)
+            self._refuse(replies.MAIL_FIRST)
+            return
+        if self.content is not None:
+            self._refuse(replies.CONTENT_BEGUN)
             return
         if len(transaction.recipients) >= self._settings.max_recipients_count:
             transaction.refused_count += 1
-            await self.push(replies.TOO_MANY_RECIPIENTS)
+            self._say(replies.TOO_MANY_RECIPIENTS)
             return
         try:
-            recipient = parse_rcpt(
-                argument, smtputf8=bool(transaction.options.get("smtputf8")), extended=self._extended
-            )
+            recipient = parse_rcpt(argument, smtputf8="smtputf8" in transaction.options, extended=self._is_extended)
         except Refusal as exc:
             transaction.refused_count += 1
-            await self._refuse(exc.reply)
+            self._refuse(exc.reply)
         else:
             transaction.recipients.append(recipient)
-            await self.push(replies.RECIPIENT_OK)
+            self._say(replies.RECIPIENT_OK)
 
-    async def smtp_DATA(self, argument: str) -> None:
-        """RFC 5321 4.1.1.4: 250 only after the API's 2xx."""
-        transaction = self._transaction
-        if argument:
-            await self._refuse(replies.NO_ARGUMENTS)
-        elif transaction is None:
-            await self._refuse(replies.MAIL_FIRST)
-        elif not transaction.recipients:
+    def _sequence_fault(self, transaction: Transaction | None) -> str:
+        """Say why no content can come now, or ""."""
+        if transaction is None:
+            return replies.MAIL_FIRST
+        if not transaction.recipients:
             # RFC 2920 3.1: a pipelining client sends DATA before it knows that all recipients were refused.
-            refused = transaction.refused_count
-            await self._refuse(replies.of_status(status.NO_RECIPIENTS) if refused else replies.RCPT_FIRST)
+            return replies.of_status(status.NO_RECIPIENTS) if transaction.refused_count else replies.RCPT_FIRST
+        return ""
+
+    def _data(self, argument: str) -> None:
+        """RFC 5321 4.1.1.4."""
+        if argument:
+            self._refuse(replies.NO_ARGUMENTS)
+        elif fault := self._sequence_fault(self._transaction):
+            self._refuse(fault)
+        elif self.content is not None:
+            self._refuse(replies.CONTENT_BEGUN)  # RFC 3030 2: BDAT and DATA are not mixed
         else:
-            await self.push(replies.GO_AHEAD)
-            await self._take_content(transaction)
+            self._say(replies.GO_AHEAD)
+            self._begin_content(dotted=True)
+            self._take = self._take_data
 
-    async def _take_content(self, transaction: Transaction) -> None:
-        started = time.monotonic()
-        content = Content(self._settings.max_message_octets)
-        booking = self._house.open_booking()
+    def _begin_content(self, *, dotted: bool) -> None:
+        settings = self._settings
+        self.content = Content(settings.max_message_octets, dotted=dotted, normalise=settings.bare_lf == "normalise")
+
+    def _take_data(self) -> bool:
+        content = self.content
+        assert content is not None  # noqa: S101 (DATA began it)
+        octets = self._input[self._at :] if self._at else self._input
+        self._input, self._at = b"", 0
+        if not octets:
+            return False
+        has_ended = content.feed(octets)
+        self._book(content)
+        if has_ended:
+            self._input = content.rest
+            self._finish(content)
+            return True
+        if content.received_octets > _ENDLESS * self._settings.max_message_octets + _ENDLESS_OCTETS:
+            self._finish(content)
+            self.ended = True
+        return False
+
+    def _book(self, content: Content) -> None:
+        if not content.is_dropped and not self._booking.covers(content.held_octets + self._lent_octets):
+            content.refuse(replies.NO_SPACE)
+
+    def _bdat(self, argument: str) -> None:
+        """RFC 3030 2: so many octets follow, whatever is wrong."""
         try:
-            no_space = False
-            await self._flush()
-            begun = self.loop.time()
-            while not content.feed(self._take_input()):
-                if not content.too_big and not booking.covers(content.held_octets):
-                    no_space = True
-                    content.drop()
-                grace = begun + _PACE_GRACE_S + content.received_octets / _PACE_OCTETS_PER_S
-                self._set_deadline(min(self.loop.time() + self._settings.data_timeout_s, grace))
-                await self._fill()
-            self._set_deadline(None)  # now the client waits for us; the API's time-outs hold
-            self._input[:0] = content.rest
-            self._transaction = None
-            self._junk_count = 0
-            answer = await self._submit(transaction, content, no_space=no_space)
-        finally:
-            booking.close()
-        self._log(transaction, content, answer, time.monotonic() - started)
-        await self.push(answer.reply)
-        # RFC 5321 3.8: 421 says that the channel closes.
-        self._ending = self._ending or answer.reply.startswith(str(status.SYSTEM_BUSY.smtp))
-
-    def _take_input(self) -> bytes:
-        octets = bytes(self._input)
-        self._input.clear()
-        return octets
-
-    async def _submit(self, transaction: Transaction, content: Content, *, no_space: bool) -> Answer:
-        if no_space:
-            return Answer(replies.NO_SPACE)
-        if content.too_big:
-            return Answer(replies.of_status(status.MESSAGE_TOO_BIG))
-        if fault := content.fault():
-            return Answer(replies.of_status(status.BAD_MESSAGE, f"{fault} in the message (RFC 5321 2.3.8)"))
-        authorization = self._submitter()
-        if authorization is None:
-            return Answer(replies.of_status(status.AUTH_REQUIRED))
-        fields = {
-            "reverse_path": transaction.reverse_path,
-            "recipients": transaction.recipients,
-            "door": "smtp",
-            "client": self._client(),
-            "protocol": self._protocol(),
-            **transaction.options,
-        }
-        key = f"smtp-{secrets.token_hex(16)}"
-        answer = await self._house.api.submit(authorization, fields, content.take(), key)
-        if answer.refused_credential and self._authorization is None:
-            # It is the door's own credential that is bad: nothing that the client did.
-            return Answer(replies.of_status(status.MISCONFIGURED))
-        return answer
-
-    def _client(self) -> str:
-        """What stands in the Received field's from clause, RFC 5321 4.4."""
-        literal = f"[IPv6:{self._address}]" if ":" in self._address else f"[{self._address}]"
-        return f"{self._helo} ({literal})" if _HELO.fullmatch(self._helo) else literal
-
-    def _protocol(self) -> str:
-        """RFC 3848's word for how the message came."""
-        if not self._extended:
-            return "SMTP"
-        return f"ESMTP{'S' if self._is_secure else ''}{'A' if self._user else ''}"
-
-    def _log(self, transaction: Transaction, content: Content, answer: Answer, seconds: float) -> None:
-        if not log.isEnabledFor(logging.INFO):
+            octets, self._is_last_chunk = parse_bdat(argument)
+        except Refusal as exc:
+            # Where the chunk ends is not known, and content is never read as commands.
+            self._end(exc.reply)
             return
-        record: dict[str, Any] = {
-            "event": "Reception" if answer.queue_id else "Rejection",
-            "queue_id": answer.queue_id,
-            "client": self._address,
-            "helo": self._helo,
-            "user": self._user,
-            "tls": self._is_secure,
-            "reverse_path": transaction.reverse_path,
-            "recipients": len(transaction.recipients),
-            "refused_recipients": transaction.refused_count,
-            "octets": content.received_octets,
-            "reply": answer.reply,
-            "ms": round(seconds * 1000),
-        }
-        log.info(json.dumps(record))
+        if octets > _ENDLESS * self._settings.max_message_octets:
+            self._end(replies.of_status(status.MESSAGE_TOO_BIG))
+            return
+        self._chunk_refusal = self._sequence_fault(self._transaction)
+        self._chunk_left = octets
+        if not self._chunk_refusal and self.content is None:
+            self._begin_content(dotted=False)
+        self._take = self._take_chunk
 
+    def _take_chunk(self) -> bool:
+        octets = self._input[self._at : self._at + self._chunk_left]
+        self._at += len(octets)
+        self._chunk_left -= len(octets)
+        content = self.content
+        if octets and not self._chunk_refusal and content is not None:
+            content.feed_chunk(octets)
+            self._book(content)
+        if self._chunk_left:
+            return False
+        self._take = self._take_command
+        if self._chunk_refusal or content is None:
+            self._refuse(self._chunk_refusal)
+        elif self._is_last_chunk or content.is_dropped:
+            self._finish(content)
+        else:
+            self._say(replies.CHUNK_OK)
+        return True
 
-def _decode(text: str) -> bytes:
-    if text == "=":  # RFC 4954 4: an empty initial response
-        return b""
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise Refusal(replies.BAD_BASE64) from None
+    def _finish(self, content: Content) -> None:
+        transaction = self._transaction
+        assert transaction is not None  # noqa: S101 (a content begins in one)
+        self._take = self._take_command
+        self._junk_count = 0
+        authorization = self._submitter
+        refusal = ""
+        if content.refusal:
+            refusal = content.refusal
+        elif content.too_big:
+            refusal = replies.of_status(status.MESSAGE_TOO_BIG)
+        elif fault := content.fault():
+            refusal = replies.of_status(status.BAD_MESSAGE, f"{fault} in the message (RFC 5321 2.3.8)")
+        elif authorization is None:
+            refusal = replies.of_status(status.AUTH_REQUIRED)
+        self._do(Submit(authorization or "", self._authorization is not None, transaction, content, refusal))
 
+    # -- what others are told of it
 
-def _plain_address(text: str) -> str:
-    """Give an address without scope, and an IPv4 client of a dual-stack socket as IPv4."""
-    address = ipaddress.ip_address(text.partition("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address)
+    @property
+    def client_name(self) -> str:
+        """What stands in the Received field's from clause, RFC 5321 4.4."""
+        address = self._client.address
+        literal = f"[IPv6:{address}]" if ":" in address else f"[{address}]"
+        return f"{self.helo} ({literal})" if _HELO.fullmatch(self.helo) else literal
 
+    @property
+    def protocol(self) -> str:
+        """RFC 3848's word for how messages come."""
+        if not self._is_extended:
+            return "SMTP"
+        return f"ESMTP{'S' if self.is_secure else ''}{'A' if self.user else ''}"
 
-def _is_loopback(text: str) -> bool:
-    return bool(text) and ipaddress.ip_address(text).is_loopback
+    _COMMANDS: ClassVar[dict[bytes, Callable[[Session, str], None]]] = {
+        b"HELO": _helo,
+        b"EHLO": _ehlo,
+        b"MAIL": _mail,
+        b"RCPT": _rcpt,
+        b"DATA": _data,
+        b"BDAT": _bdat,
+        b"RSET": _rset,
+        b"NOOP": _noop,
+        b"QUIT": _quit,
+        b"VRFY": _vrfy,
+        b"EXPN": _expn,
+        b"HELP": _help,
+        b"STARTTLS": _starttls,
+        b"AUTH": _auth,
+    }  # fmt: skip

@@ -11,6 +11,7 @@ Next on a message's path: services/validate.py.
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,7 +27,7 @@ from paravion.services.authenticate import Principal, authenticate
 from paravion.services.validate import submit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from paravion.services.validate import ValidateDeps
 
@@ -50,6 +51,8 @@ class DirectApi:
         run: Where the services run.
     """
 
+    part_octets = 0
+
     def __init__(self, deps: ValidateDeps, run: Run) -> None:
         self._deps = deps
         self._run = run
@@ -70,8 +73,20 @@ class DirectApi:
             raise Away(type(exc).__name__) from exc
         return True
 
-    async def submit(self, authorization: str, fields: Mapping[str, Any], content: bytes, key: str) -> Answer:  # noqa: ARG002
+    async def put_part(self, authorization: str, part: bytes) -> str | Answer:
+        """See MessageApi; nobody asks for it here."""
+        raise NotImplementedError
+
+    async def submit(
+        self,
+        authorization: str,
+        fields: Mapping[str, Any],
+        content: bytes | Sequence[str],
+        key: str,  # noqa: ARG002
+    ) -> Answer:
         """See MessageApi."""
+        if not isinstance(content, bytes):
+            raise TypeError("no message comes in parts here")
         if self._under_way >= BUSY:
             return Answer(replies.of_status(status.NO_ANSWER, "too many submissions at once"))
         self._under_way += 1
@@ -140,6 +155,8 @@ _QUEUED: Final = replies.of_status(status.QUEUED)
 
 def _submission(principal: Principal, fields: Mapping[str, Any], content: bytes) -> Submission:
     rest = dict(fields)
+    if "send_at" in rest:
+        rest["release_at"] = datetime.fromisoformat(rest.pop("send_at")).timestamp()
     recipients = tuple(
         Recipient(item)
         if isinstance(item, str)

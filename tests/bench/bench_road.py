@@ -80,7 +80,7 @@ def paravion(sink_port: int, *, dkim: bool) -> Iterator[Server]:
             ready = process.stdout.readline().decode()
             found = re.search(r" smtp=\S+:(\d+)", ready)
             assert found, ready
-            yield Server(int(found[1]), lambda: _cpu_s(process.pid))
+            yield Server(int(found[1]), lambda: cpu_s(process.pid))
         finally:
             stop(process)
 
@@ -105,7 +105,7 @@ def with_exim(sink_port: int) -> Iterator[Server]:
         yield Server(box.port, lambda: math.nan)
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
     """Give the CPU seconds of a process and of its children that have ended."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")

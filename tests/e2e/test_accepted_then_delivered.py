@@ -7,6 +7,8 @@ import email.policy
 import os
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,6 +55,44 @@ def test_ten_megabytes_arrive_octet_for_octet(house: House) -> None:
     house.ended(house.submit(HEADER % b"large@example.com" + b"\r\n" + body, "large@example.com"))
     (content,) = house.mail_to("large@example.com")
     assert _body(content) == body
+
+
+def test_ten_megabytes_by_smtp(house: House) -> None:
+    """In parts where the door speaks to the API, in one piece where it calls the services."""
+    body = (b"." + b"x" * 97 + b"\r\n") * 100_000
+    content = HEADER % b"large-smtp@example.com" + b"\r\n" + body
+    with house.smtp() as session:
+        session.mail("me@example.org")
+        session.rcpt("large-smtp@example.com")
+        code, text = session.data(content)
+    assert code == 250, text
+    house.ended(text.decode().rpartition(" ")[2])
+    (found,) = house.mail_to("large-smtp@example.com")
+    assert _body(found) == body
+
+
+def test_sent_later(house: House) -> None:
+    """By `send_at` and by HOLDFOR (RFC 4865): not before, and soon after; what is for another day waits to be seen."""
+    content = HEADER % b"later@example.com" + b"\r\nlater\r\n"
+    began = time.time()
+    at, tomorrow = (datetime.fromtimestamp(began + wait_s, UTC).isoformat() for wait_s in (3, 86_400))
+    ids = [house.submit(content, "later@example.com", send_at=at)]
+    waiting = house.submit(content, "tomorrow@example.com", send_at=tomorrow)
+    with house.smtp() as session:
+        session.ehlo()
+        assert session.mail("me@example.org", ["HOLDFOR=3"])[0] == 250
+        session.rcpt("later@example.com")
+        ids.append(session.data(content)[1].decode().rpartition(" ")[2])
+    early = [house.message(queue_id)["state"] for queue_id in ids]
+    assert early == ["queued"] * 2 or time.time() > began + 2
+    for queue_id in ids:
+        house.ended(queue_id)
+    assert time.time() >= began + 3
+    assert len(house.mail_to("later@example.com", 2)) == 2
+    while (message := house.message(waiting))["state"] == "queued" and time.time() < began + 60:
+        time.sleep(0.2)
+    assert message["state"] == "deferred"
+    assert datetime.fromisoformat(message["due_at"]).timestamp() == pytest.approx(began + 86_400, abs=1)
 
 
 def test_ses_v2_simple(house: House) -> None:

@@ -17,6 +17,10 @@ from typing import TYPE_CHECKING, Final
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from infra.front_door.booking import Space
+from infra.front_door.effects import Check, Client, Submit, Verdict
+from infra.front_door.session import Session
+from infra.front_door.settings import FrontDoorSettings
 from paravion.domain import address, target, webhook
 from paravion.domain.dsn import Report, build_dsn
 from paravion.domain.envelope import Arrivals, Envelope, Recipient, decode_qf, encode_qf
@@ -63,6 +67,18 @@ def _mutated(draw: st.DrawFn) -> bytes:
     return octets
 
 
+_SMTP_WORDS: Final = [
+    b"EHLO c\r\n", b"HELO c\r\n", b"MAIL FROM:<a@x.example>", b"RCPT TO:<b@y.example>", b"\r\n", b"DATA\r\n", b"RSET\r\n", b"BDAT ",
+    b"5", b" LAST\r\n", b"NOOP\r\n", b"QUIT\r\n", b"AUTH PLAIN ", b"AUTH LOGIN\r\n", b"AGEAYg==\r\n", b"*\r\n", b"STARTTLS\r\n",
+    b".\r\n", b"\r\n.\r\n", b"\n.\n", b"\r.\r", b".", b" SIZE=1", b" BODY=8BITMIME", b" HOLDFOR=1", b" NOTIFY=NEVER", b" ENVID=a",
+    b"\0", b"\xff", b" ", b"x" * 998, b"x" * 5000, b"VRFY a\r\n", b"GET / HTTP/1.1\r\n", b"999999999999\r\n",
+]  # fmt: skip
+_DOOR: Final = FrontDoorSettings("http://api", max_message_octets=4000, auth_cleartext_loopback=True)
+TALKS: Final = st.lists(st.one_of(st.sampled_from(_SMTP_WORDS), st.binary(max_size=3)), max_size=40).map(
+    lambda words: (
+        b"EHLO c\r\nMAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\n" * (len(words) % 3 > 0) + b"".join(words)
+    )
+)
 SOUP: Final = st.lists(st.sampled_from(_WORDS), max_size=40).map(b"".join)
 OCTETS: Final = st.one_of(_mutated(), SOUP, st.binary(max_size=300))
 TEXTS: Final = st.one_of(st.text(max_size=300), SOUP.map(lambda octets: octets.decode("utf-8", "surrogateescape")))
@@ -133,6 +149,52 @@ def messages(octets: bytes) -> None:
     wire = content.start() + content.feed(message.body) + content.end()
     assert wire.find(b"\r\n.\r\n") == len(wire) - 5
     assert wire.count(b"\r") == wire.count(b"\n") == wire.count(b"\r\n")
+
+
+def sessions(octets: bytes) -> None:
+    """
+    Whatever a client sends, in whatever pieces: well-formed replies, the same ones, and bounded memory.
+
+    A message that is handed in has line ends of CR LF only; nothing is said after the end.
+    """
+    said = [_session(octets, cut) for cut in (len(octets) + 1, 7)]
+    assert said[0] == said[1]
+    for line in said[0][0].split(b"\r\n")[:-1]:
+        assert line[:3].isdigit(), line
+        assert line[3:4] in {b" ", b"-"}, line
+        assert line.isascii(), line
+        assert len(line) <= 510, line
+
+
+def _session(octets: bytes, cut: int) -> tuple[bytes, list[bytes]]:
+    space = Space(1 << 20)
+    client = Client("192.0.2.1", trusted="Basic x")
+    session = Session(_DOOR, client, space, lambda: 0.0)
+    said, contents = session.take_output(), []
+    for at in range(0, len(octets), cut):
+        if session.ended:
+            break
+        session.receive(octets[at : at + cut])
+        while (effect := session.take_effect()) is not None:
+            if isinstance(effect, Submit) and not effect.refusal:
+                content = effect.content.take()
+                assert content.count(b"\r") == content.count(b"\n") == content.count(b"\r\n")
+                contents.append(content)
+                session.submitted("250 2.0.0 Ok q")
+            elif isinstance(effect, Submit):
+                session.submitted(effect.refusal)
+            elif isinstance(effect, Check):
+                session.checked(Verdict.BAD)
+            else:
+                # What was sent in clear is gone: how much of it came with STARTTLS is chance.
+                session.abandon()
+        said += session.take_output()
+        assert space.booked_octets <= 20_000
+    session.receive_eof()
+    if not session.ended:
+        raise AssertionError("the session goes on without a client")
+    assert space.booked_octets == 0
+    return said, contents
 
 
 def seven_bit(octets: bytes) -> None:
@@ -282,6 +344,7 @@ TARGETS: Final[dict[str, tuple[Callable[..., None], st.SearchStrategy[object]]]]
     "reports": (reports, TEXTS),
     "writing": (writing, TEXTS),
     "tables": (tables, OCTETS),
+    "smtp_sessions": (sessions, TALKS),
 }
 
 

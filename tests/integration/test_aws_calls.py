@@ -90,6 +90,7 @@ def test_a_mail_costs_what_the_design_allows(
         sqs = boto3.client("sqs")
         url = sqs.create_queue(QueueName="delivery")["QueueUrl"]
         monkeypatch.setenv("PARAVION_DELIVERY_QUEUE", url)
+        monkeypatch.setenv("PARAVION_RETRY_QUEUE", sqs.create_queue(QueueName="retry")["QueueUrl"])
         monkeypatch.setenv("PARAVION_BOUNCE_QUEUE", sqs.create_queue(QueueName="bounce")["QueueUrl"])
         boto3.client("s3").create_bucket(Bucket="spool")
         keys = [{"AttributeName": n, "KeyType": k} for n, k in (("pk", "HASH"), ("sk", "RANGE"))]

@@ -170,7 +170,14 @@ class World:
 
         environ = {f"PARAVION_{name.upper()}": value for name, value in settings.items()}
         required = dict.fromkeys(
-            ("PARAVION_SPOOL", "PARAVION_LEDGER", "PARAVION_DELIVERY_QUEUE", "PARAVION_SECRETS"), "memory"
+            (
+                "PARAVION_SPOOL",
+                "PARAVION_LEDGER",
+                "PARAVION_DELIVERY_QUEUE",
+                "PARAVION_RETRY_QUEUE",
+                "PARAVION_SECRETS",
+            ),
+            "memory",
         )
         defaults = {"PARAVION_HOSTNAME": HOSTNAME, "PARAVION_IDENTITY_CHECK": "off"}
         spool, queues, _ = ports("validate")

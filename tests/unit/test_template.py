@@ -673,8 +673,9 @@ def test_network_fits_the_template():
 
 
 def test_cfn_lint_is_clean():
-    """Both templates, no warning allowed."""
-    command = [sys.executable, "-c", "from cfnlint.runner import main; main()", "template.yaml", "infra/network.yaml"]
+    """All templates, no warning allowed."""
+    templates = ["template.yaml", "infra/network.yaml", "infra/front_door/template.yaml"]
+    command = [sys.executable, "-c", "from cfnlint.runner import main; main()", *templates]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=110)
     assert done.returncode == 0, done.stdout + done.stderr
     assert not done.stdout

@@ -106,8 +106,8 @@ def test_rfc822_form_without_recipients_takes_the_headers(world):
 GOOD = {"recipients": ["b@example.org"], "content": BASE64}
 BAD = {
     "unknown key": ({**GOOD, "recipient": ["x"]}, "unknown key recipient"),
-    "no content": ({"recipients": []}, "either content or upload_id"),
-    "both contents": ({**GOOD, "upload_id": "a" * 26}, "either content or upload_id"),
+    "no content": ({"recipients": []}, "one of content, upload_id and upload_ids"),
+    "both contents": ({**GOOD, "upload_id": "a" * 26}, "one of content, upload_id and upload_ids"),
     "no base64": ({**GOOD, "content": "*"}, "not base64"),
     "content of a wrong type": ({**GOOD, "content": 1}, "must be base64"),
     "recipients of a wrong type": ({**GOOD, "recipients": "b@example.org"}, "recipients must be a list"),
@@ -119,6 +119,11 @@ BAD = {
     "bad ret": ({**GOOD, "ret": "ALL"}, "ret must be one of"),
     "bad envid": ({**GOOD, "envid": "a b"}, "envid"),
     "CRLF in the client": ({**GOOD, "client": "a\r\nb"}, "client"),
+    "send_at without zone": ({**GOOD, "send_at": "2026-01-02T03:04:05"}, "send_at must be an instant"),
+    "send_at that is none": ({**GOOD, "send_at": "2026-02-30T03:04:05Z"}, "send_at: there is no such instant"),
+    "send_at of a wrong type": ({**GOOD, "send_at": 1}, "send_at must be an instant"),
+    "no parts": ({"recipients": ["b@example.org"], "upload_ids": []}, "upload_ids must be a list"),
+    "parts of a wrong type": ({"recipients": ["b@example.org"], "upload_ids": "a" * 26}, "upload_ids must be a list"),
     "bad tls": ({**GOOD, "tls": "verify"}, "tls must be one of require"),
     "bad door": ({**GOOD, "door": "ses-v2"}, "door must be one of"),
     "bad flag": ({**GOOD, "smtputf8": "yes"}, "smtputf8 must be true or false"),
@@ -179,6 +184,27 @@ def test_upload_and_submit(world):
     assert asked(world, "POST", "/v1/messages", body)[0] == 202
     assert [ticket["upload_id"]] == deleted
     assert world.submissions[0].content == CONTENT
+
+
+def test_message_in_parts(world):
+    """Their order is the message's; together they have its limit, and all of them go."""
+    world.uploads.items |= {"u" * 26: CONTENT[:9], "v" * 26: CONTENT[9:], "w" * 26: b"x" * 100_000}
+    body = {"recipients": ["b@example.org"], "upload_ids": ["u" * 26, "v" * 26]}
+    assert asked(world, "POST", "/v1/messages", {**body, "upload_ids": ["u" * 26, "w" * 26]})[0] == 413
+    assert asked(world, "POST", "/v1/messages", {**body, "upload_ids": ["u" * 26, "../qf/x"]})[0] == 404
+    assert asked(world, "POST", "/v1/messages", body)[0] == 202
+    assert world.submissions[0].content == CONTENT
+    assert world.uploads.items.keys() == {"w" * 26}
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [("2026-01-02T03:04:05Z", 1767323045.0), ("2026-01-02t04:04:05.5+01:00", 1767323045.5), ("", 0.0)],
+)
+def test_send_at_is_the_release(world, text, at):
+    """RFC 3339, in any zone."""
+    assert asked(world, "POST", "/v1/messages", {**GOOD, "send_at": text})[0] == 202
+    assert world.submissions[0].release_at == at
 
 
 @pytest.mark.parametrize("upload_id", ["../qf/x", "A" * 26, 1, ["x"]])

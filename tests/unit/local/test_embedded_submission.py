@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -75,6 +76,16 @@ def test_mail_is_kept_before_the_answer(desk: Desk) -> None:
         ("her@example.net", ("NEVER",)),
     ]
     assert (envelope.submitter, envelope.door, envelope.envid) == (USER, "smtp", "e1")
+
+
+def test_later_release_is_the_submissions(desk: Desk) -> None:
+    """HOLDFOR and HOLDUNTIL come as the API would have them; an instant of another day is for `retry`."""
+    at = desk.world.now + 86_400
+    answer = desk.submit(send_at=datetime.fromtimestamp(at, UTC).isoformat())
+    envelope, _ = decode_qf(desk.world.spool.get_envelope(answer.queue_id))
+    assert envelope.release_at == at
+    assert not desk.world.queues.receive(QueueName.DELIVERY, 10)
+    assert len(desk.world.queues.receive(QueueName.RETRY, 10)) == 1
 
 
 def test_refusals_are_the_taxonomys(desk: Desk) -> None:

@@ -104,7 +104,8 @@ def validate() -> ValidateDeps:
     return ValidateDeps(
         settings=own,
         to_commit=_commit_deps(
-            S3Spool(s3, own.spool), SqsQueues(clients.make("sqs"), {QueueName.DELIVERY: own.delivery_queue})
+            S3Spool(s3, own.spool),
+            SqsQueues(clients.make("sqs"), {QueueName.DELIVERY: own.delivery_queue, QueueName.RETRY: own.retry_queue}),
         ),
         secrets=store,
         signer=Signer(store, time.monotonic),

@@ -335,6 +335,7 @@ class ValidateSettings:
     spool: str
     ledger: str
     delivery_queue: str
+    retry_queue: str
     secrets: str
     hostname: str
     log_level: str

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -35,15 +36,21 @@ VALIDATE_DOOR: Final = NativeDoor()
 
 _ENVELOPE_KEYS: Final = frozenset({
     "reverse_path", "recipients_from_header", "body_type", "smtputf8", "ret", "envid", "configuration_set", "door",
-    "client", "protocol", "aliasing", "tls",
+    "client", "protocol", "aliasing", "tls", "send_at",
 })  # fmt: skip
-_JSON_KEYS: Final = _ENVELOPE_KEYS | {"recipients", "content", "upload_id", "tags"}
+_JSON_KEYS: Final = _ENVELOPE_KEYS | {"recipients", "content", "upload_id", "upload_ids", "tags"}
 _QUERY_KEYS: Final = _ENVELOPE_KEYS | {"recipient", "notify"}
 _RECIPIENT_KEYS: Final = frozenset({"forward_path", "notify", "orcpt"})
 _FLAGS: Final = frozenset({"recipients_from_header", "smtputf8", "aliasing"})
 _NOTIFY: Final = frozenset({"SUCCESS", "FAILURE", "DELAY"})
 _DOORS: Final = ("http", "smtp", "sendmail")
 _PROTOCOLS: Final = ("SMTP", "ESMTP", "ESMTPA", "ESMTPS", "ESMTPSA")
+_INSTANT: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})", re.IGNORECASE
+)
+_PARTS: Final = 100
+"""Parts of one message; a front door puts some megabytes in each."""
+
 _KEY: Final = re.compile(r"[ -~]{1,128}")
 _TAG: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _CLIENT: Final = re.compile(r"[ -~]{0,255}")
@@ -57,7 +64,7 @@ class _Form(NamedTuple):
     values: Mapping[str, Any]
     recipients: tuple[Recipient, ...]
     content: bytes
-    upload_id: str
+    upload_ids: tuple[str, ...]
 
 
 @VALIDATE_DOOR.route("POST", "/v1/messages")
@@ -67,8 +74,9 @@ def submit_message(call: Call[ValidateDeps], labels: dict[str, str]) -> HttpAnsw
     key = _idempotency_key(call)
     receipt = call.send(_submission(form, key, call))
     # A caller with a key may repeat and then needs the upload again; what stays vanishes after a day.
-    if form.upload_id and not key:
-        call.deps.uploads.delete(form.upload_id)
+    if not key:
+        for upload_id in form.upload_ids:
+            call.deps.uploads.delete(upload_id)
     answer = {"queue_id": receipt.queue_id, "recipients": receipt.recipient_count, "repeated": receipt.repeated}
     return json_answer(QUEUED.http, answer)
 
@@ -104,15 +112,19 @@ def _json_form(call: Call[ValidateDeps]) -> _Form:
     if not isinstance(items, list):
         raise Rejected(BAD_REQUEST, "recipients must be a list")
     recipients = tuple(_recipient(item, number) for number, item in enumerate(items))
-    content, upload_id = values.pop("content", None), values.pop("upload_id", "")
-    if (content is None) == (upload_id == ""):
-        raise Rejected(BAD_REQUEST, "either content or upload_id must be given")
-    if upload_id:
-        return _Form(values, recipients, _read_upload(upload_id, call), upload_id)
-    if not isinstance(content, str):
+    if values.get("upload_id") == "":
+        del values["upload_id"]
+    ways = [name for name in ("content", "upload_id", "upload_ids") if name in values]
+    if len(ways) != 1:
+        raise Rejected(BAD_REQUEST, "one of content, upload_id and upload_ids must be given")
+    given_content = values.pop(ways[0])
+    if ways[0] != "content":
+        upload_ids = _upload_ids([given_content] if ways[0] == "upload_id" else given_content)
+        return _Form(values, recipients, _read_uploads(upload_ids, call), upload_ids)
+    if not isinstance(given_content, str):
         raise Rejected(BAD_REQUEST, "content must be base64")
     try:
-        return _Form(values, recipients, base64.b64decode(content, validate=True), "")
+        return _Form(values, recipients, base64.b64decode(given_content, validate=True), ())
     except (binascii.Error, ValueError) as exc:
         raise Rejected(BAD_REQUEST, "content is not base64") from exc
 
@@ -130,7 +142,7 @@ def _rfc822_form(call: Call[ValidateDeps]) -> _Form:
     if not forward_paths:
         values.setdefault("recipients_from_header", True)
     recipients = tuple(Recipient(path, _notify(notify, "notify")) for path in forward_paths)
-    return _Form(values, recipients, call.request.body, "")
+    return _Form(values, recipients, call.request.body, ())
 
 
 def _submission(form: _Form, key: str, call: Call[ValidateDeps]) -> Submission:
@@ -158,6 +170,7 @@ def _submission(form: _Form, key: str, call: Call[ValidateDeps]) -> Submission:
         client=client or client_literal(call.request.client_address),
         protocol=_choice(values, "protocol", _PROTOCOLS),
         aliasing=_boolean(values, "aliasing", default=True),
+        release_at=_instant(values, "send_at"),
         tls_required=_choice(values, "tls", ("require",)) == "require",
     )
 
@@ -197,16 +210,28 @@ def _notify(words: object, where: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words))
 
 
-def _read_upload(upload_id: object, call: Call[ValidateDeps]) -> bytes:
-    if not isinstance(upload_id, str) or not ids.is_queue_id(upload_id):
-        raise Rejected(NOT_FOUND, "no such upload")
-    limit = call.deps.settings.max_message_octets
-    try:
-        return call.deps.uploads.read(upload_id, limit)
-    except SpoolMissing as exc:
-        raise Rejected(NOT_FOUND, "no such upload, or nothing was put there yet") from exc
-    except SpoolConflict as exc:
-        raise Rejected(MESSAGE_TOO_BIG, f"at most {limit} octets are taken") from exc
+def _upload_ids(items: object) -> tuple[str, ...]:
+    if not isinstance(items, list) or not 1 <= len(items) <= _PARTS:
+        raise Rejected(BAD_REQUEST, f"upload_ids must be a list of 1 to {_PARTS} uploads")
+    for item in items:
+        if not isinstance(item, str) or not ids.is_queue_id(item):
+            raise Rejected(NOT_FOUND, "no such upload")
+    return tuple(items)
+
+
+def _read_uploads(upload_ids: tuple[str, ...], call: Call[ValidateDeps]) -> bytes:
+    """Give a message that was put as a whole, or in parts."""
+    limit = left = call.deps.settings.max_message_octets
+    parts: list[bytes] = []
+    for upload_id in upload_ids:
+        try:
+            parts.append(call.deps.uploads.read(upload_id, left))
+        except SpoolMissing as exc:
+            raise Rejected(NOT_FOUND, "no such upload, or nothing was put there yet") from exc
+        except SpoolConflict as exc:
+            raise Rejected(MESSAGE_TOO_BIG, f"at most {limit} octets are taken") from exc
+        left -= len(parts[-1])
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _idempotency_key(call: Call[ValidateDeps]) -> str:
@@ -230,6 +255,19 @@ def _choice(values: Mapping[str, Any], name: str, choices: tuple[str, ...]) -> s
     if value != "" and value not in choices:
         raise Rejected(BAD_REQUEST, f"{name} must be one of {', '.join(choices)}")
     return str(value)
+
+
+def _instant(values: Mapping[str, Any], name: str) -> float:
+    """An RFC 3339 instant in seconds since the epoch, 0 for none."""
+    text = values.get(name, "")
+    if text == "":
+        return 0.0
+    if not isinstance(text, str) or not _INSTANT.fullmatch(text):
+        raise Rejected(BAD_REQUEST, f"{name} must be an instant of RFC 3339, as 2026-01-02T03:04:05Z")
+    try:
+        return datetime.fromisoformat(text.upper()).timestamp()
+    except (ValueError, OverflowError) as exc:
+        raise Rejected(BAD_REQUEST, f"{name}: there is no such instant") from exc
 
 
 def _boolean(values: Mapping[str, Any], name: str, *, default: bool = False) -> bool:

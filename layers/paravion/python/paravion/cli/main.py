@@ -126,8 +126,8 @@ def _add_smtpd(parser: argparse.ArgumentParser) -> None:
     _find_infra()
     try:
         from infra.front_door import command
-    except ImportError as exc:
-        parser.set_defaults(run=_not_installed(str(exc), "paravion[door]"))
+    except ImportError as exc:  # it is not part of the package
+        parser.set_defaults(run=_not_installed(str(exc), "paravion"))
         return
     command.add_arguments(parser)
     parser.set_defaults(run=command.run)

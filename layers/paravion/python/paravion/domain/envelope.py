@@ -94,6 +94,7 @@ class Envelope:
             many jobs each makes. They are all kept before this one is.
         tls_required: It must not travel in clear (domain/tls_policy.py).
         quarantine: Why the message is held before it is tried, or "".
+        release_at: Nothing is sent before; seconds since the epoch, 0 for at once.
         arrivals: Of the first of several messages (or the only one): what its first job owes a report of.
     """
 
@@ -118,6 +119,7 @@ class Envelope:
     arrivals: Arrivals | None = None
     quarantine: str = ""
     tenant: str = ""
+    release_at: float = 0.0
 
     @property
     def df_id(self) -> str:

@@ -198,7 +198,7 @@ class JobRecord:
         quarantine: Why the job is held, or will be when its attempt ends; "" for neither.
         released: An operator released it: what its envelope says of a quarantine counts no more.
         held_at: Since when it has been held, 0 if it is not.
-        held_s: How long it had been held before.
+        held_s: How long it had been held before, or waited for its release.
     """
 
     key: JobKey
@@ -386,6 +386,13 @@ def held(record: JobRecord, reason: str, *, now: float, by: str = "") -> JobReco
         faults=0,
         held_at=record.held_at or now,
     )
+
+
+def scheduled(record: JobRecord, release_at: float, *, now: float) -> JobRecord:
+    """Put a job off until its message's release, from which the queue's times count."""
+    record = with_event(record, "scheduled", now=now)
+    held_s = max(0.0, release_at - record.queued_at)
+    return replace(record, state=State.DEFERRED, due_at=release_at, held_s=held_s)
 
 
 def released(record: JobRecord, *, now: float, by: str) -> JobRecord:

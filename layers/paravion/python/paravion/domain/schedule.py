@@ -32,6 +32,9 @@ No job is older, held or not: the spool keeps 16 days, two of them for the repor
 The same as queue_return_s may be at most.
 """
 
+MAX_RELEASE_S: Final = LIFETIME_S - 4 * 86_400.0
+"""The latest release of a message that is sent later: the four days of RFC 5321 4.5.4.1 are left to deliver it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

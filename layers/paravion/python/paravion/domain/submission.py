@@ -33,6 +33,7 @@ class Submission:
         aliasing: Expand virtual users and aliases; sendmail's -n says no. A recipient with a backslash before it,
             as in `\root@example.org`, is not looked up in them either.
         tls_required: It must not leave us in clear.
+        release_at: Nothing is sent before; seconds since the epoch, 0 for at once.
         contact_list, topic: Whose mail it is (services/list_management.py); "" for none.
         endpoint: Base URL under which the caller reached us, "" if the door does not know.
         client: What stands in the Received field's from clause, printable ASCII, e.g. `[192.0.2.7]`.
@@ -56,6 +57,7 @@ class Submission:
     protocol: str = ""
     aliasing: bool = True
     tls_required: bool = False
+    release_at: float = 0.0
     tenant: str = ""
     contact_list: str = ""
     topic: str = ""

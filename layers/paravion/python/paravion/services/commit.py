@@ -18,7 +18,7 @@ from paravion.domain.envelope import Envelope, decode_qf, encode_qf
 from paravion.domain.queue import Job, JobKey
 from paravion.domain.status import IDEMPOTENCY_CONFLICT, Rejected
 from paravion.errors import SpoolConflict
-from paravion.ports import QueueName
+from paravion.ports import MAX_DELAY_S, QueueName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -84,11 +84,15 @@ def enqueue(kept: Envelope, deps: CommitDeps) -> None:
     Raises:
         QueueUnavailable: Some may be enqueued; doing it again is safe.
     """
+    # What is released later than a queue can keep it back is for `retry`, which decides about time.
+    wait_s = max(0.0, kept.release_at - kept.queued_at)
+    is_long = wait_s > MAX_DELAY_S
     deps.queues.send(
-        QueueName.DELIVERY,
+        QueueName.RETRY if is_long else QueueName.DELIVERY,
         [
             Job(JobKey(queue_id, chunk), kept.queued_at)
             for queue_id, chunks in ((kept.queue_id, kept.chunk_count), *kept.parts)
             for chunk in range(chunks)
         ],
+        delay_s=0.0 if is_long else wait_s,
     )

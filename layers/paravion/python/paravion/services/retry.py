@@ -7,6 +7,7 @@ and reads in the ledger what happened. `sweep` runs every minute and sends back 
     found in the ledger                 means                            done about it
     ----------------------------------  -------------------------------  ---------------------------------
     no record                           never claimed: throttle, crash   waits a little; no attempt counted
+    no record, released later           sent on a later day              due at its release (commit.py)
     ready                               the same, after a sweep          waits a little; no attempt counted
     claimed, lease running              another worker has it            looked at again when the lease ends
     claimed, lease over                 the attempt broke off            waits a little, then tried again
@@ -37,7 +38,7 @@ from paravion.domain.envelope import decode_qf
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import ALL_SHARDS, Job, JobRecord, Notice, NoticeKind, State
 from paravion.domain.status import ATTEMPT_BROKE_OFF, EXPIRED, HELD_TOO_LONG
-from paravion.errors import ClaimLost, LedgerUnavailable
+from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing
 from paravion.ports import MAX_DELAY_S, QueueName
 from paravion.services.batch import work_through
 
@@ -180,6 +181,9 @@ def _next(record: JobRecord | None, job: Job, now: float, deps: RetryDeps) -> Jo
     """Give the record to save, or None when nothing is to be changed."""
     if record is None or queue.is_of_earlier_message(record, job):
         record = JobRecord(job.key, job.queued_at, State.READY, version=record.version if record else 0)
+        release_at = _release_at(job, deps)
+        if release_at > now:
+            return queue.scheduled(record, release_at, now=now)
     if record.is_closed or record.state is State.DEFERRED:
         return None
     is_old = now >= record.queued_at + schedule.LIFETIME_S
@@ -195,6 +199,13 @@ def _next(record: JobRecord | None, job: Job, now: float, deps: RetryDeps) -> Jo
     if not record.warned and schedule.is_warning_due(record.counted_from, now, deps.plan):
         record = _warned(record, deps)
     return record
+
+
+def _release_at(job: Job, deps: RetryDeps) -> float:
+    try:
+        return decode_qf(deps.spool.get_envelope(job.key.queue_id))[0].release_at
+    except SpoolMissing:
+        return 0.0
 
 
 def _planned(record: JobRecord, now: float, deps: RetryDeps) -> JobRecord:

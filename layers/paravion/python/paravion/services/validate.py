@@ -30,6 +30,7 @@ from paravion.domain.message import (
     received_field,
     responsible_addresses,
 )
+from paravion.domain.schedule import MAX_RELEASE_S
 from paravion.domain.status import (
     BAD_MESSAGE,
     BAD_REQUEST,
@@ -63,6 +64,9 @@ if TYPE_CHECKING:
 
 HOPS_MAX: Final = 100
 """Received fields of a message that loops; RFC 5321 6.3 asks for at least 100."""
+
+_CLOCK_SKEW_S: Final = 300.0
+"""A door that says what it takes has its own clock."""
 
 _API_PROTOCOL: Final = "HTTPS"
 
@@ -115,6 +119,8 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
     message = read_message(submission.content, max_octets=settings.max_message_octets, bare_lf=settings.bare_lf)
     if hop_count(message) > HOPS_MAX:
         raise Rejected(ROUTING_LOOP, f"more than {HOPS_MAX} Received fields")
+    if submission.release_at > deps.clock() + MAX_RELEASE_S + _CLOCK_SKEW_S:
+        raise Rejected(BAD_REQUEST, f"a message is sent at most {MAX_RELEASE_S / 86_400:.0f} days later")
     submission = _with_control_fields(submission, message)
     given_path = _reverse_path(submission, message)
     given, unaliased = _recipients(submission, message, settings.max_recipients_count)
@@ -227,6 +233,7 @@ def _keep(
             tls_required=submission.tls_required,
             body_id="" if own_id == queue_id else queue_id,
             parts=parts,
+            release_at=submission.release_at if submission.release_at > now else 0.0,
             quarantine=expanded.found.quarantine or group.quarantine,
             arrivals=_arrivals(expanded, submission.envid) if own_id == queue_id else None,
         )
@@ -399,6 +406,8 @@ def _digest(
         told.update(b"\0\\" + path.encode())
     if submission.tls_required:
         told.update(b"\0tls")
+    if submission.release_at:
+        told.update(b"\0at %a" % submission.release_at)
     if submission.contact_list:
         told.update(f"\0list {submission.contact_list} {submission.topic}".encode())
     return told.hexdigest()

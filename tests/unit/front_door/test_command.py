@@ -1,0 +1,64 @@
+"""infra/front_door/command.py: options and variables become settings, or are refused by name."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from infra.front_door import command
+from paravion.cli.client import EX_CONFIG
+
+if TYPE_CHECKING:
+    from infra.front_door.settings import FrontDoorSettings
+
+
+def _settings(*words: str) -> FrontDoorSettings:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    return command._settings(parser.parse_args(["--api", "https://api.example", *words]), os.environ)
+
+
+def test_options_beat_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each option has its variable."""
+    monkeypatch.setenv("PARAVION_HEALTH", "127.0.0.1:8080")
+    monkeypatch.setenv("PARAVION_SMTP_BARE_LF", "normalise")
+    monkeypatch.setenv("PARAVION_MAX_TRANSACTIONS_COUNT", "7")
+    monkeypatch.setenv("PARAVION_PROXY_NETWORKS", "10.0.0.0/24, 2001:db8::/64")
+    settings = _settings("--max-connections", "5", "--max-transactions", "6")
+    assert (settings.health, settings.bare_lf) == (("127.0.0.1", 8080), "normalise")
+    assert (settings.max_connections_count, settings.max_transactions_count) == (5, 6)
+    assert settings.proxy_networks == (ipaddress.ip_network("10.0.0.0/24"), ipaddress.ip_network("2001:db8::/64"))
+
+
+BAD = {
+    "health": (["--health", "8080"], {}),
+    "networks": (["--proxy-networks", "10.0.0.1/24"], {}),
+    "a limit of nothing": (["--max-recipients", "0"], {}),
+    "bare LF by variable": ([], {"PARAVION_SMTP_BARE_LF": "keep"}),
+    "trust without a credential": (["--trusted-networks", "10.0.0.0/24"], {}),
+}
+
+
+@pytest.mark.parametrize(("words", "environ"), BAD.values(), ids=BAD)
+def test_bad_configuration_ends_with_78(
+    words: list[str], environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And says what is wrong."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert command.main(["--api", "https://api.example", *words]) == EX_CONFIG
+    assert capsys.readouterr().err.startswith("smtpd: ")
+
+
+def test_variable_that_is_no_number_is_a_usage_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the option would be."""
+    monkeypatch.setenv("PARAVION_MAX_CONNECTIONS_COUNT", "many")
+    with pytest.raises(SystemExit):
+        command.main(["--api", "https://api.example"])
+    assert "--max-connections: invalid int value: 'many'" in capsys.readouterr().err

@@ -1,0 +1,179 @@
+"""infra/front_door/connection.py: time, by a clock that the test moves."""
+
+import asyncio
+
+import pytest
+
+from infra.front_door.connection import Connection
+from infra.front_door.server import House
+from infra.front_door.settings import FrontDoorSettings
+
+
+class Timer:
+    """asyncio.TimerHandle."""
+
+    def __init__(self, at, call):
+        self.at, self.call, self.is_cancelled = at, call, False
+
+    def when(self):
+        return self.at
+
+    def cancel(self):
+        self.is_cancelled = True
+
+
+class Loop:
+    """As much of an event loop as a connection uses, with a clock."""
+
+    def __init__(self):
+        self.now = 0.0
+        self.timers = []
+        self.made = 0
+
+    def time(self):
+        return self.now
+
+    def call_at(self, at, call, *args):
+        self.made += 1
+        timer = Timer(at, lambda: call(*args))
+        self.timers.append(timer)
+        return timer
+
+    def call_later(self, delay, call, *args):
+        return self.call_at(self.now + delay, call, *args)
+
+    def move(self, seconds):
+        """Let time pass."""
+        until = self.now + seconds
+        while due := [t for t in self.timers if t.at <= until and not t.is_cancelled]:
+            timer = min(due, key=Timer.when)
+            self.timers.remove(timer)
+            self.now = max(self.now, timer.at)
+            timer.call()
+        self.now = until
+
+
+class Transport:
+    """A client's transport."""
+
+    def __init__(self):
+        self.said = b""
+        self.is_closed = self.is_paused = self.is_aborted = False
+
+    def get_extra_info(self, name):
+        return ("192.0.2.7", 4660) if name == "peername" else None
+
+    def write(self, octets):
+        self.said += octets
+
+    def is_closing(self):
+        return self.is_closed
+
+    def close(self):
+        self.is_closed = True
+
+    def abort(self):
+        self.is_closed = self.is_aborted = True
+
+    def pause_reading(self):
+        self.is_paused = True
+
+    def resume_reading(self):
+        self.is_paused = False
+
+
+class Door:
+    """One connection, its loop and its client."""
+
+    def __init__(self, **settings):
+        async def make():
+            made = FrontDoorSettings("http://127.0.0.1:9", trusted_networks=(), **settings)
+            return House(made, None, None)
+
+        self.house = asyncio.run(make())
+        self.house.loop = self.loop = Loop()
+        self.house.api = type("Api", (), {"part_octets": 0})()
+        self.house.trusted_authorization = lambda address: "Basic x"
+        self.connection = Connection(self.house, tls_first=False)
+        self.transport = Transport()
+        self.connection.connection_made(self.transport)
+
+    def hear(self, octets):
+        buffer = self.connection.get_buffer(-1)
+        buffer[: len(octets)] = octets
+        self.connection.buffer_updated(len(octets))
+
+
+ENVELOPE = b"EHLO c\r\nMAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "octet", "ends_at"),
+    [
+        (b"", b"x", 300),
+        (ENVELOPE, b"x", 300),
+        (ENVELOPE + b"DATA\r\n", b"x", 600),
+        (ENVELOPE + b"BDAT 5000\r\n", b"x", 600),
+        (ENVELOPE + b"DATA\r\n", b"", 180),
+        (ENVELOPE + b"BDAT 5000\r\n", b"", 180),
+        (b"", b"", 300),
+    ],
+    ids=["greeting", "command", "DATA", "BDAT", "silence in DATA", "silence in BDAT", "silence"],
+)
+def test_an_octet_every_second_ends(before, octet, ends_at):
+    """RFC 5321 4.5.3.2 is for clients that come on: half a line is none, nor are 1,000 octets in a quarter of an hour."""
+    door = Door()
+    door.hear(before)
+    door.transport.said = b""
+    while not door.transport.is_closed and door.loop.now < 3600:
+        if octet:
+            door.hear(octet)
+        door.loop.move(1)
+    assert ends_at <= door.loop.now <= ends_at + 2
+    assert door.transport.said == b"421 4.4.2 Waited too long, closing\r\n"
+    door.loop.move(31)
+    assert door.transport.is_aborted
+
+
+def test_a_slow_modem_is_no_attack():
+    """1,000 octets a second are enough, for as long as it takes."""
+    door = Door()
+    door.hear(ENVELOPE + b"DATA\r\n")
+    for _ in range(2000):
+        door.hear((b"x" * 98 + b"\r\n") * 10)
+        door.loop.move(0.99)
+    assert not door.transport.is_closed
+
+
+def test_one_timer_serves_a_connection():
+    """However many commands come: it is found again when it comes round."""
+    door = Door()
+    for _ in range(90):
+        door.hear(b"NOOP\r\n")
+        door.loop.move(1)
+    assert door.loop.made == 1
+    door.loop.move(250)
+    assert not door.transport.is_closed
+    door.loop.move(60)
+    assert door.transport.is_closed
+
+
+def test_a_client_that_does_not_read_is_not_read():
+    """And its time runs; when it reads again, so do we."""
+    door = Door()
+    door.connection.pause_writing()
+    assert door.transport.is_paused
+    door.connection.resume_writing()
+    assert not door.transport.is_paused
+    door.connection.pause_writing()
+    door.loop.move(301)
+    assert door.transport.is_closed
+
+
+def test_replies_of_a_group_leave_in_one_write():
+    """RFC 2920 3.2."""
+    door = Door()
+    writes = []
+    door.transport.write = writes.append
+    door.hear(ENVELOPE + b"DATA\r\n")
+    assert len(writes) == 1
