@@ -123,7 +123,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
 
 
 def _add_smtpd(parser: argparse.ArgumentParser) -> None:
-    _find_infra()
+    find_infra()
     try:
         from infra.front_door import command
     except ImportError as exc:  # it is not part of the package
@@ -133,7 +133,7 @@ def _add_smtpd(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=command.run)
 
 
-def _find_infra() -> None:
+def find_infra() -> None:
     """Make `infra` importable when we run from a checkout (pip install -e): it is not part of the package."""
     root = Path(__file__).resolve().parents[5]
     if (root / "infra" / "__init__.py").is_file() and str(root) not in sys.path:
