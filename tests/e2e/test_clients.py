@@ -330,3 +330,16 @@ def test_client_queue_hands_in_once(kit: Kit) -> None:
     kit.run(kit.sendmail, "-i", last, stdin=kit.message(last).as_bytes())
     kit.house.mail_to(last)
     assert len(kit.house.mail_to(to)) == 1
+
+
+def test_later(kit: Kit) -> None:
+    """`paravion send --at` is kept, and not sent before."""
+    words = ["--from", SENDER, "--to", "later@clients.example", "--subject", "later", "--text", "x", "--at", "in 1 day"]
+    environ = {**kit.environ, "PARAVION_SENDER": SENDER}
+    done = subprocess.run(
+        [sys.executable, "-m", "paravion.cli.main", "send", *words], env=environ, check=True, capture_output=True
+    )
+    queue_id = done.stdout.decode().removeprefix("queued as ").partition(",")[0]
+    message = kit.house.message(queue_id)
+    assert [recipient["state"] for recipient in message["recipients"]] in ([], ["queued"])
+    assert message["state"] != "done"

@@ -4,6 +4,7 @@ import io
 import os
 import signal
 import stat
+import tempfile
 import threading
 from pathlib import Path
 
@@ -206,6 +207,38 @@ def test_common_directory(home, api):
     assert 0 == call(home, AWAY, "b@y.example", PARAVION_QUEUE=str(spool))
     assert (spool / str(os.geteuid())).is_dir()
     assert 0 == call(home, api.url, "-q", PARAVION_QUEUE=str(spool))
+    assert 1 == len(api.submissions)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become others")
+def test_root_runs_the_parts_of_others_with_their_rights(api):
+    """What another user put there is read as that user, so that no link of his leads further than he may go."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o1777)  # noqa: PTH101 (above pytest's own directory, which is root's alone)
+        child = os.fork()
+        if not child:
+            try:
+                os.setuid(65534)
+                call("/nonexistent", AWAY, "b@y.example", PARAVION_QUEUE=name)
+                Path(name, "65534/qflink").symlink_to("/etc/shadow")
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        call("/nonexistent", api.url, "-q", PARAVION_QUEUE=name)
+        assert 1 == len(api.submissions)
+        assert {"lock", "log", "qflink"} == {path.name for path in Path(name, "65534").iterdir()}
+        assert {65534} == {path.lstat().st_uid for path in Path(name, "65534").iterdir()}
+
+
+def test_other_directory(home, api, capsys):
+    """-oQ names the queue for every mode that has to do with it."""
+    folder = f"-oQ{home}/elsewhere"
+    assert 0 == call(home, AWAY, folder, "b@y.example", PARAVION_QUEUE="off")
+    assert 75 == call(home, AWAY, folder, "-bp")
+    assert "b@y.example" in capsys.readouterr().out
+    assert 75 == call(home, AWAY, folder, "-bP")
+    assert "entries=1" in capsys.readouterr().out
+    assert 0 == call(home, api.url, folder, "-q", PARAVION_QUEUE="off")
     assert 1 == len(api.submissions)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from paravion.cli import client, sendmail
 from paravion.domain.sigv4 import SignedRequest, parse_claim, verify
+from tests.support.authority import Authority, pem, server_context
 from tests.unit.cli.fake_api import QUEUE_ID, FakeApi, error
 
 ACCESS, SECRET = "AKIATEST", "secret"
@@ -261,6 +262,34 @@ def test_a_bad_url_exits_78(capsys):
     """PARAVION_API."""
     assert 78 == run("ftp://x", "b@y.example")
     assert "PARAVION_ENDPOINT" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "told"),
+    [("mailq", 0, "is empty"), ("smtpd", 69, "-bd"), ("purgestat", 69, "-bH"), ("newaliases", 66, "/nonexistent")],
+)
+def test_names(api, monkeypatch, capsys, name, code, told):
+    """sendmail(8): what it is called by says what it does."""
+    api.answers["/v1/queue?limit=1000"] = {"jobs": []}
+    for variable, value in environ(api, PARAVION_ALIASES="/nonexistent").items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(sys, "argv", [f"/usr/sbin/{name}"])
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    assert code == sendmail.main()
+    assert told in "".join(capsys.readouterr())
+
+
+def test_over_tls(api, monkeypatch, tmp_path):
+    """The production's way: https, with the certificate and its name verified."""
+    authority = Authority("root")
+    context = server_context(authority.issue("localhost"))
+    api.server.socket = context.wrap_socket(api.server.socket, server_side=True)
+    (tmp_path / "root.pem").write_bytes(pem(authority.certificate))
+    url = f"https://localhost:{api.server.server_port}"
+    assert 75 == run(url, "b@y.example")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "root.pem"))
+    assert 0 == run(url, "b@y.example")
+    assert 75 == run(url.replace("localhost", "127.0.0.1"), "b@y.example")
 
 
 @pytest.mark.parametrize("words", [["b@y.example"], ["-odq", "b@y.example"]], ids=["to the API", "to the queue"])

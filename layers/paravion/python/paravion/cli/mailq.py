@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(words, os.environ)
 
 
-def run(words: Sequence[str], environ: Mapping[str, str], config_path: str = "") -> int:
+def run(words: Sequence[str], environ: Mapping[str, str], config_path: str = "", queue_folder: str = "") -> int:
     """
     Print the queue; `-v` adds when each job is due, `-qQ` shows what is held and nothing else.
 
@@ -54,7 +54,7 @@ def run(words: Sequence[str], environ: Mapping[str, str], config_path: str = "")
     held = "-qQ" in words
     try:
         config = load(environ, config_path)
-        kept = [] if held else _kept(config, environ)
+        kept = [] if held else _kept(config, environ, queue_folder)
         for line in render_kept(kept):
             print(line)
         query = {"limit": str(MOST_JOBS)} | ({"held": "true"} if held else {})
@@ -68,11 +68,11 @@ def run(words: Sequence[str], environ: Mapping[str, str], config_path: str = "")
     return EX_OK
 
 
-def count(environ: Mapping[str, str], config_path: str = "") -> int:
+def count(environ: Mapping[str, str], config_path: str = "", queue_folder: str = "") -> int:
     """Print how many messages wait here and how many jobs the service has (-bP). Gives the sysexits code."""
     try:
         config = load(environ, config_path)
-        kept = _kept(config, environ)
+        kept = _kept(config, environ, queue_folder)
         print(f"on this machine: entries={len(kept)}")
         jobs = _client(config, kept).get("/v1/queue", {"limit": str(MOST_JOBS)}).get("jobs", [])
     except (BadConfig, ApiAway, ApiError) as exc:
@@ -85,10 +85,10 @@ def _client(config: Config, kept: Sequence[Entry]) -> Client:
     return Client(config, retry_waits_s=()) if kept else Client(config)
 
 
-def _kept(config: Config, environ: Mapping[str, str]) -> list[Entry]:
+def _kept(config: Config, environ: Mapping[str, str], folder: str) -> list[Entry]:
     from paravion.cli.sendmail import client_queue
 
-    queue = client_queue(config, environ)
+    queue = client_queue(config, environ, folder)
     return queue.entries() if queue else []
 
 

@@ -36,13 +36,15 @@ def loads(octets: bytes | str) -> Any:
     """
     try:
         from _json import make_scanner
-    except ImportError:
+
+        scan = make_scanner(_Context())  # type: ignore[arg-type]  # any object with these attributes
+    except (ImportError, AttributeError):  # or with others, in a Python to come
         import json
 
         return json.loads(octets)
     text = (octets if isinstance(octets, str) else octets.decode()).strip(_BLANKS)
     try:
-        value, end = make_scanner(_Context())(text, 0)  # type: ignore[arg-type]  # any object with these attributes
+        value, end = scan(text, 0)
     except StopIteration:
         raise ValueError("not JSON") from None
     if end != len(text):

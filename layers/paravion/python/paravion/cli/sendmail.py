@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from paravion.cli.client_queue import ClientQueue
     from paravion.cli.config import Config
 
-NAMES = {"mailq": "p", "newaliases": "i", "hoststat": "h"}
-"""By which the command may be called, and the modes that they mean: sendmail(8)."""
+NAMES = {"mailq": "-bp", "hoststat": "-bh", "purgestat": "-bH", "smtpd": "-bd"}
+"""By which the command may be called, and the options that they mean: sendmail(8)."""
 
 QUICK_RETRY_WAITS_S = (0.5,)
 """Before the client queue takes a message, so that a caller does not wait long for a service that is away."""
@@ -47,11 +47,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the console script's entry."""
     words = sys.argv[1:] if argv is None else list(argv)
     name = sys.argv[0].rpartition("/")[2] if argv is None else ""
-    return run(words, os.environ, sys.stdin.buffer, mode=NAMES.get(name, "m"))
+    if name == "newaliases":  # which has words of its own
+        from paravion.cli import newaliases
+
+        return newaliases.main(words)
+    if name in NAMES:
+        words = [NAMES[name], *words]
+    return run(words, os.environ, sys.stdin.buffer)
 
 
 def run(  # noqa: PLR0911 (one for each way that it can end)
-    words: Sequence[str], environ: Mapping[str, str], stdin: BinaryIO, mode: str = "m"
+    words: Sequence[str], environ: Mapping[str, str], stdin: BinaryIO
 ) -> int:
     """
     Do what a call asks for.
@@ -60,14 +66,13 @@ def run(  # noqa: PLR0911 (one for each way that it can end)
         words: Without the command's name.
         environ: For the configuration and the caller's name.
         stdin: The message.
-        mode: What to do if the words don't say.
 
     Returns:
         The sysexits code.
     """
     quiet = False
     try:
-        options = parse_options(words, mode)
+        options = parse_options(words)
         quiet = options.quiet
         if options.mode == "m":
             return _deliver(options, environ, stdin)
@@ -92,9 +97,9 @@ def _other_mode(options: Options, environ: Mapping[str, str]) -> int:  # noqa: P
         from paravion.cli import mailq
 
         if options.mode == "P":
-            return mailq.count(environ, options.config_path)
+            return mailq.count(environ, options.config_path, options.queue_folder)
         words = [*(["-v"] if options.verbose else []), *(["-qQ"] if options.held else [])]
-        return mailq.run(words, environ, options.config_path)
+        return mailq.run(words, environ, options.config_path, options.queue_folder)
     if options.mode == "i":
         from paravion.cli import newaliases
 
@@ -224,8 +229,8 @@ def client_queue(config: Config, environ: Mapping[str, str], folder: str = "") -
 def in_background(work: Callable[[], object]) -> None:
     """Do something in a process of its own, which nobody waits for and which holds none of the caller's files."""
     sys.stdout.flush()
-    if os.fork():
-        os.wait()
+    if child := os.fork():
+        os.waitpid(child, 0)
         return
     code = 1
     try:

@@ -97,19 +97,14 @@ class Options:
         self.client = ""
 
 
-def parse_options(words: Sequence[str], mode: str = "m") -> Options:
+def parse_options(words: Sequence[str]) -> Options:
     """
     Read the words after the command's name.
-
-    Args:
-        words: What follows.
-        mode: What the name that it was called by means.
 
     Raises:
         BadUsage: Names the option and what is wrong with it.
     """
     options = Options()
-    options.mode = mode
     rest = iter(words)
     for word in rest:
         if word == "--":
