@@ -57,6 +57,9 @@ _LEASE_MARGIN_S = 5.0
 _SWEEP_PAGE = 100
 """Jobs of one shard read at once."""
 
+_SEND = 10
+"""Jobs of one call to the queue."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetryDeps:
@@ -113,15 +116,13 @@ def sweep(deps: RetryDeps, remaining_s: Callable[[], float]) -> int:
     """
     count = 0
     places: dict[int, DueJob | None] = dict.fromkeys(range(ALL_SHARDS))
-    # One page of every shard in turn: a full shard does not starve the others.
+    # One page of every shard at once: a full shard does not starve the others.
     while places and remaining_s() > _LEASE_MARGIN_S:
-        for shard in list(places):
-            page = deps.ledger.due(shard, deps.clock(), _SWEEP_PAGE, places[shard])
-            count += _send_back([job.key for job in page], deps)
-            if len(page) < _SWEEP_PAGE:
-                del places[shard]
-            else:
-                places[shard] = page[-1]
+        now = deps.clock()
+        looks = [partial(deps.ledger.due, shard, now, _SWEEP_PAGE, after) for shard, after in places.items()]
+        pages = dict(zip(places, deps.in_parallel(looks), strict=True))
+        count += _send_back([job.key for page in pages.values() for job in page], deps)
+        places = {shard: page[-1] for shard, page in pages.items() if len(page) == _SWEEP_PAGE}
     return count
 
 
@@ -134,10 +135,14 @@ def _send_back(keys: Sequence[JobKey], deps: RetryDeps) -> int:
             # A claimed, tried or held job is here because its safety net caught it: `retry` knows what to do.
             target = QueueName.DELIVERY if record.state is State.READY else QueueName.RETRY
             back[target].append(Job(record.key, record.queued_at))
-    for name, jobs in back.items():
-        if jobs:
-            # crash here = found again after sweep_grace_s, never lost
-            deps.queues.send(name, jobs)
+    # crash here = found again after sweep_grace_s, never lost
+    deps.in_parallel(
+        [
+            partial(deps.queues.send, name, jobs[first : first + _SEND])
+            for name, jobs in back.items()
+            for first in range(0, len(jobs), _SEND)
+        ]
+    )
     return sum(map(len, back.values()))
 
 
