@@ -362,17 +362,18 @@ def test_remove(home, monkeypatch, capsys):
     assert {"lock", "log"} == {path.name for path in Path(queue.folder).iterdir()}
 
 
-def test_put_fails_on_a_full_disk(home, monkeypatch):
+@pytest.mark.parametrize("broken", ["_write", "_sync"])
+def test_put_fails_on_a_full_disk(home, monkeypatch, broken):
     """What was written is taken back, and nothing was promised."""
     queue = queue_of(home)
 
-    def full(name, octets):
+    def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(queue, "_write", full)
+    monkeypatch.setattr(queue, broken, full)
     with pytest.raises(QueueUnavailable, match="No space"):
         queue.put({}, b"x", "k", "")
-    assert set() == {path.name for path in Path(queue.folder).iterdir()}
+    assert [] == list(Path(queue.folder).iterdir())
 
 
 def test_background_is_another_process(tmp_path, monkeypatch):

@@ -150,8 +150,9 @@ class ClientQueue:
                 step("content written")
                 self._rewrite(entry, f"qf{entry_id}")
             except OSError:
-                for name in (f"df{entry_id}", f"tf{entry_id}"):
-                    self._forget(name)
+                # Also where only the last sync failed: the caller is told that it is not kept.
+                for letters in ("qf", "df", "tf"):
+                    self._forget(f"{letters}{entry_id}")
                 raise
         except OSError as exc:
             raise QueueUnavailable(f"{self.folder}: {exc.strerror or exc}") from exc
@@ -262,16 +263,16 @@ class ClientQueue:
         faults: int,
     ) -> int:
         """Hand one in; gives the number of transient refusals in a row."""
+        if not entry.is_dead and self._clock() - entry.queued_at > self._lifetime_s:
+            self._bury(entry, f"not handed in within {int(self._lifetime_s // 86400)} days; last: {entry.reason}")
+            done.dead += 1
+            told(f"{entry.id} is too old: {entry.reason}")
+            return faults
         try:
             content = self._content(entry)
         except OSError as exc:
             done.waiting += 1
             told(f"{entry.id} can't be read: {exc.strerror}")
-            return faults
-        if not entry.is_dead and self._clock() - entry.queued_at > self._lifetime_s:
-            self._bury(entry, f"not handed in within {int(self._lifetime_s // 86400)} days; last: {entry.reason}")
-            done.dead += 1
-            told(f"{entry.id} is too old: {entry.reason}")
             return faults
         fault = ""
         try:
