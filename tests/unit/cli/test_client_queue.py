@@ -379,13 +379,20 @@ def test_put_fails_on_a_full_disk(home, monkeypatch, broken):
 def test_background_is_another_process(tmp_path, monkeypatch):
     """It outlives the call, and holds none of its files."""
     monkeypatch.undo()
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
     reading, writing = os.pipe()
-    sendmail.in_background(
-        lambda: os.write(writing, f"{os.getpid()} {os.getsid(0)} {Path('/proc/self/fd/1').readlink()}".encode())
-    )
-    os.close(writing)
-    pid, session, output = os.read(reading, 100).decode().split(" ", 2)
+
+    def work():
+        files = sorted(os.readlink(f"/proc/self/fd/{file}") for file in range(3))  # noqa: PTH115 (no file of ours)
+        still_open = Path(f"/proc/self/fd/{writing}").exists()
+        fifo.write_text(f"{os.getpid()} {os.getsid(0)} {still_open} {' '.join(files)}")
+
+    sendmail.in_background(work)
+    pid, session, still_open, *files = fifo.read_text().split(" ")
     os.close(reading)
+    os.close(writing)
     assert str(os.getpid()) != pid
     assert str(os.getsid(0)) != session
-    assert os.devnull == output
+    assert "False" == still_open
+    assert [os.devnull] * 3 == files

@@ -239,6 +239,8 @@ def in_background(work: Callable[[], object]) -> None:
             nothing = os.open(os.devnull, os.O_RDWR)
             for file in range(3):
                 os.dup2(nothing, file)
+            # Whoever started us may wait until nobody holds his pipes any more.
+            os.closerange(3, 1024)
             work()
         code = 0
     finally:
