@@ -4,6 +4,8 @@ The whole system on one machine, by two engines.
 On a data directory, for real:
 
     embedded.py          all of it, started and stopped
+    embedded_processes.py  it in several processes: this one's children (embedded_process.py)
+    embedded_link.py     what doors and workers tell each other
     embedded_doors.py    the HTTP doors: services called as they are
     embedded_pressure.py when no more mail is taken
     embedded_workers.py  the queues' workers, the sweep, the expiry

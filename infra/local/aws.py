@@ -16,11 +16,15 @@ import re
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit
 
 import botocore.handlers
+from botocore.awsrequest import AWSResponse
 from botocore.exceptions import EndpointConnectionError
 from moto import mock_aws
+from moto.core.botocore_stubber import MockRawResponse
 from moto.core.models import DEFAULT_ACCOUNT_ID, botocore_stubber
 from moto.core.utils import unix_time_millis
 from moto.sqs.models import sqs_backends
@@ -81,6 +85,7 @@ class Cloud:
         self._listeners: dict[str, Callable[[], None]] = {}
         self._saved: dict[str, str | None] = {}
         self._active = False
+        self._invoke: Callable[[str, bytes], tuple[bytes, bool]] | None = None
 
     def start(self) -> None:
         """
@@ -129,6 +134,10 @@ class Cloud:
         if listener:
             listener()
 
+    def answer_invocations(self, invoke: Callable[[str, bytes], tuple[bytes, bool]]) -> None:
+        """Let synchronous invocations of functions be answered by `invoke`: name, event → answer, whether it failed."""
+        self._invoke = invoke
+
     def queue(self, name: str) -> QueueView:
         """Give the pollers' view of a queue."""
         return QueueView(self, name)
@@ -143,6 +152,10 @@ class Cloud:
         if not self._active:
             # A handler that outlived its engine holds a client of ours: it must not reach the network.
             raise EndpointConnectionError(endpoint_url=request.url)
+        if (service, operation) == ("lambda", "Invoke") and self._invoke is not None:
+            with self.lock(service):
+                self.calls["lambda.Invoke"] += 1
+            return _invoked(request, self._invoke)
         with self.lock(service):
             self.calls[f"{service}.{operation}"] += 1
             response = botocore_stubber(event_name, request)
@@ -219,6 +232,15 @@ class QueueView:
         """Give the bodies of all items, without receiving them."""
         with self.cloud.lock("sqs"):
             return [message.body for message in self._backend.get_queue(self.name)._messages]  # noqa: SLF001
+
+
+def _invoked(request: AWSPreparedRequest, invoke: Callable[[str, bytes], tuple[bytes, bool]]) -> AWSResponse:
+    """Answer Lambda's Invoke, `POST /2015-03-31/functions/{name}/invocations`, without moto, which needs Docker."""
+    name = unquote(urlsplit(request.url).path.split("/")[3]).rpartition(":")[2]
+    content: Any = request.body
+    octets, failed = invoke(name, content if isinstance(content, bytes) else str(content).encode())
+    headers: Any = {"x-amz-function-error": "Unhandled"} if failed else {}
+    return AWSResponse(request.url, HTTPStatus.OK, headers, MockRawResponse(octets))
 
 
 def _record(message: Any, queue: Any) -> dict[str, Any]:

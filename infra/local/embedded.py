@@ -1,5 +1,5 @@
 """
-The embedded engine, started and stopped: the whole system in one process, on a data directory.
+The embedded engine, started and stopped: the whole system in one process, on a data directory, or a part of it.
 
 One event loop in a thread of its own runs the doors, the workers and the transport; services that block run in
 threads. Nothing here knows AWS: no template, no functions, no events. What is kept, and what a crash leaves, is
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO, TypeVar
 
 from infra.local.embedded_doors import EmbeddedDoors, body_limit
+from infra.local.embedded_link import Link
 from infra.local.embedded_pressure import Pressure
 from infra.local.embedded_submission import DirectApi
 from infra.local.embedded_workers import Worker, repeat
@@ -31,7 +32,7 @@ from infra.local.log_buffer import FLUSH_S, LogBuffer
 from infra.local.options import Options, join_address
 from infra.local.pages import LocalPaths
 from infra.local.web import WebServer
-from paravion.adapters.embedded_data import EmbeddedData
+from paravion.adapters.embedded_data import EmbeddedData, Part
 from paravion.adapters.embedded_lock import DataUnavailable
 from paravion.adapters.embedded_loop import LoopExecutor
 from paravion.bootstrap_embedded import Root
@@ -39,13 +40,16 @@ from paravion.errors import Misconfigured
 from paravion.ports import QueueName
 from paravion.services.bounce import bounce
 from paravion.services.deliver import Gates, deliver
+from paravion.services.publish import publish
 from paravion.services.retry import retry, sweep
 from paravion.settings import BY_NAME, EmbeddedSettings, from_env
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    import socket
+    from collections.abc import Coroutine, Mapping, Sequence
     from types import TracebackType
 
+    from infra.local.embedded_processes import EmbeddedProcesses
     from paravion.domain.queue import Received
 
 T = TypeVar("T")
@@ -84,6 +88,7 @@ _QUEUES: Final = {
     "DeliveryQueue": QueueName.DELIVERY,
     "RetryQueue": QueueName.RETRY,
     "BounceQueue": QueueName.BOUNCE,
+    "EventQueue": QueueName.EVENT,
     "ParkedQueue": QueueName.PARKED,
 }
 
@@ -92,15 +97,29 @@ class EmbeddedEngine:
     """
     The whole system on a data directory. Use as a context manager, or `start` and `stop`.
 
+    Args:
+        part: Of several processes (embedded_processes.py), which this is.
+        link: To the other one.
+
     Attributes:
         api_url, smtp_address, smtps_address: Where the doors are; the latter two None without a front door.
         inbox: The caught mail; None when mail goes elsewhere.
         calls: Of a cloud; there are none.
         data: The open data directory.
+        failed: Why it gave up; it never does.
     """
 
-    def __init__(self, options: Options, log: TextIO | None = None) -> None:
+    failed = ""
+
+    def __init__(
+        self,
+        options: Options,
+        log: TextIO | None = None,
+        part: Part = Part.ALL,
+        link: socket.socket | None = None,
+    ) -> None:
         self.options = options
+        self.part = part
         self.inbox = Inbox() if options.relay == "inbox" else None
         self.smtp_address: str | None = None
         self.smtps_address: str | None = None
@@ -115,13 +134,18 @@ class EmbeddedEngine:
         self._tasks: list[asyncio.Task[None]] = []
         self._stack = contextlib.AsyncExitStack()
         self._doors: EmbeddedDoors | None = None
+        self._own: EmbeddedSettings
         self._root: Root
-        self._api: WebServer
+        self._api: WebServer | None = None
+        self._other_end = link
+        self._link: Link | None = None
         self._running = False
 
     @property
     def api_url(self) -> str:
-        """The API's base URL."""
+        """The API's base URL; "" without one."""
+        if self._api is None:
+            return ""
         return f"http://{join_address((reachable(self.options.api[0]), self._api.port))}"
 
     @property
@@ -146,7 +170,7 @@ class EmbeddedEngine:
             OSError: A port can't be opened; the text names it.
             Misconfigured
         """
-        self.data = EmbeddedData(Path(self.options.data), time.time)
+        self.data = EmbeddedData(Path(self.options.data), time.time, part=self.part)
         self._loop = asyncio.new_event_loop()
         self._executor = LoopExecutor(self._loop, QUICK, _THREADS, "paravion-services")
         self._loop.set_default_executor(self._executor)
@@ -155,7 +179,8 @@ class EmbeddedEngine:
         self._running = True
         self.data.database.run_on(self._loop)
         try:
-            self._put_credential()
+            if self.part is not Part.WORKERS:
+                self._put_credential()
             self._run(self._open())
         except BaseException:
             self.stop()
@@ -169,6 +194,7 @@ class EmbeddedEngine:
         self._running = False
         self._run(self._close())
         self.data.database.run_on(None)
+        self._loop.call_soon_threadsafe(self._executor.release)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -197,33 +223,52 @@ class EmbeddedEngine:
 
     async def _open(self) -> None:
         settings = dict(self.options.settings)
-        host, port = self.options.api
-        own = from_env(EmbeddedSettings, {BY_NAME[name].variable: value for name, value in settings.items()})
-        self._api = WebServer(self._answer, host, port, body_octets=body_limit, sessions=own.max_sessions_count)
-        await listening(self._api, "--api", self.options.api)
-        self._stack.push_async_callback(self._api.stop, GRACE_S)
+        if self._other_end is not None:
+            self._link = Link(self._other_end, self.data.queues)
+            self._stack.callback(self._link.close)
+        if self.part is not Part.WORKERS:
+            # First the ports: who can't have them has nothing begun.
+            await self._open_api(settings)
         settings["relay"] = self.options.relay
         if self.inbox:
             inbox = InboxServer(self.inbox)
             await inbox.start()
             self._stack.push_async_callback(inbox.stop)
             settings["relay"] = f"127.0.0.1:{inbox.port}"
-        self.data.endpoint = settings.get("upload_endpoint") or self.api_url
         inner = {BY_NAME["relay"].variable} if self.inbox else set()
         if not settings.get("public_url"):
             settings["public_url"] = self.api_url
             inner.add(BY_NAME["public_url"].variable)
         environ = {BY_NAME[name].variable: value for name, value in settings.items()}
-        self._root = Root(self.data, environ, self._events, inner)
+        self._root = Root(self.data, environ, self._events, inner, self._executor.in_loop)
         self._tasks.append(asyncio.create_task(self._write_events()))
         self._stack.callback(self._root.close)
+        if self.part is not Part.DOORS:
+            self._start_workers(
+                float(environ.get("PARAVION_SWEEP_INTERVAL_S", BY_NAME["sweep_interval_s"].default or ""))
+            )
+        if self.part is not Part.WORKERS:
+            await self._open_doors(settings)
+
+    async def _open_api(self, settings: Mapping[str, str]) -> None:
+        self._own = from_env(EmbeddedSettings, {BY_NAME[name].variable: value for name, value in settings.items()})
+        host, port = self.options.api
+        sessions = self._own.max_sessions_count
+        self._api = WebServer(self._answer, host, port, body_octets=body_limit, sessions=sessions)
+        await listening(self._api, "--api", self.options.api)
+        self._stack.push_async_callback(self._api.stop, GRACE_S)
+        self.data.endpoint = settings.get("upload_endpoint") or self.api_url
+
+    async def _open_doors(self, settings: Mapping[str, str]) -> None:
         for_validate = self._root.validate()
         pressure = Pressure(
-            self.data, own, lambda says: for_validate.event_log.emit("Pressure", {"closed_to_mail": says})
+            self.data, self._own, lambda says: for_validate.event_log.emit("Pressure", {"closed_to_mail": says})
         )
         pressure.look()
         self._tasks.append(asyncio.create_task(pressure.watch(self._executor)))
-        self._start_workers(float(environ.get("PARAVION_SWEEP_INTERVAL_S", BY_NAME["sweep_interval_s"].default or "")))
+        if self._link:
+            # Nothing else is sent to from here.
+            self._link.tell_of(QueueName.DELIVERY)
         self._doors = EmbeddedDoors(
             for_validate,
             self._root.admin(),
@@ -231,6 +276,7 @@ class EmbeddedEngine:
             self._executor,
             LocalPaths(self.inbox, self.calls).handle,
             lambda: pressure.says,
+            lambda: self._link is None or self._link.is_heard,
         )
         if self.options.front_door:
             door = await open_front_door(
@@ -251,7 +297,10 @@ class EmbeddedEngine:
         return await self._doors.handle(request)
 
     def _start_workers(self, sweep_interval_s: float) -> None:
+        if self._link:
+            self._tasks.append(asyncio.create_task(self._link.beat()))
         for_deliver, for_retry, for_bounce = self._root.deliver(), self._root.retry(), self._root.bounce()
+        for_publish = self._root.publish()
         gates = Gates()
 
         async def to_deliver(items: Sequence[Received]) -> list[str]:
@@ -263,6 +312,9 @@ class EmbeddedEngine:
         async def to_bounce(items: Sequence[Received]) -> list[str]:
             return await asyncio.to_thread(bounce, items, for_bounce)
 
+        async def to_publish(items: Sequence[Received]) -> list[str]:
+            return await asyncio.to_thread(publish, items, for_publish)
+
         def to_sweep() -> int:
             until = time.monotonic() + SWEEP_S
             return sweep(for_retry, lambda: until - time.monotonic())
@@ -271,15 +323,28 @@ class EmbeddedEngine:
             (QueueName.DELIVERY, to_deliver, 1, JOBS_AT_ONCE),
             (QueueName.RETRY, to_retry, 10, 4),
             (QueueName.BOUNCE, to_bounce, 10, 4),
+            (QueueName.EVENT, to_publish, 10, 4),
         ):
             worker = Worker(
-                self.data.queues, queue, handle, unit=unit, at_once=at_once, run=self._executor.run, log=self._log
+                self.data.queues,
+                queue,
+                handle,
+                unit=unit,
+                at_once=at_once,
+                run=self._executor.run,
+                log=self._log,
+                before=self._look if self.part is Part.WORKERS else None,
             )
             self._workers.append(worker)
             self._tasks.append(asyncio.create_task(worker.run()))
         for work, interval_s in ((to_sweep, sweep_interval_s), (self._expire, _EXPIRE_EVERY_S)):
             self._tasks.append(asyncio.create_task(repeat(work, interval_s, self._executor, self._log)))
         self._stack.push_async_callback(for_deliver.transport.close)  # type: ignore[attr-defined]
+
+    def _look(self, items: Sequence[Received]) -> None:
+        """See what another process has written for these."""
+        self.data.tables.refresh()
+        self.data.spool.read_ahead([item.job.key.queue_id for item in items if item.job])
 
     async def _write_events(self) -> None:
         while True:
@@ -302,6 +367,14 @@ class EmbeddedEngine:
         self.data.queues.close()
 
 
-make_engine = EmbeddedEngine
+def make_engine(options: Options, log: TextIO) -> EmbeddedEngine | EmbeddedProcesses:
+    """Give the engine for as many processes as the options say."""
+    if options.processes == 1:
+        return EmbeddedEngine(options, log)
+    from infra.local.embedded_processes import EmbeddedProcesses  # it needs this module
+
+    return EmbeddedProcesses(options, log)
+
+
 FAILURES: Final = (DataUnavailable, Misconfigured, OSError)
 """What `start` raises for reasons that its user can mend."""

@@ -12,9 +12,10 @@ At most BUSY requests are worked on at once; who comes beyond gets 503 with Retr
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, unquote
 
 from infra.local.events import Request, Response, message_response, try_later_response
@@ -27,7 +28,7 @@ from paravion.errors import Unavailable
 from paravion.services.validate import submit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Executor
 
     from paravion.adapters.embedded_uploads import EmbeddedUploads
@@ -43,6 +44,7 @@ VALIDATE_ROUTES: Final = frozenset({
 })  # fmt: skip
 """What the template gives to `validate`; everything else is `admin`'s."""
 
+HEALTH: Final = "/v1/health"
 BUSY: Final = 256
 BODY_OCTETS: Final = 6 * 1024 * 1024
 """Lambda's limit of a request, so that a client meets the same one everywhere; larger messages are uploaded."""
@@ -65,6 +67,7 @@ class EmbeddedDoors:
         executor: Where services block.
         local: Answers local mode's own paths, None for all others.
         closed_to_mail: Gives why no mail is taken now, else "".
+        is_well: Says whether the rest of the engine works.
     """
 
     def __init__(
@@ -75,15 +78,18 @@ class EmbeddedDoors:
         executor: Executor,
         local: Callable[[Request], Response | None],
         closed_to_mail: Callable[[], str] = lambda: "",
+        is_well: Callable[[], bool] = lambda: True,
     ) -> None:
         # Importing the doors loads the service models; a test of the routes does without.
         from paravion.api.admin_doors import ADMIN_DOORS
         from paravion.api.validate_doors import VALIDATE_DOORS
 
+        validate = replace(validate, management=_Admin(partial(answer, deps=admin, doors=ADMIN_DOORS)))
         self._submitting = partial(answer, deps=validate, doors=VALIDATE_DOORS, submit=self._submit)
         self._managing = partial(answer, deps=admin, doors=ADMIN_DOORS)
         self._validate = validate
         self._closed_to_mail = closed_to_mail
+        self._is_well = is_well
         self._uploads = uploads
         self._executor = executor
         self._local = local
@@ -97,6 +103,8 @@ class EmbeddedDoors:
         if self._busy >= BUSY:
             return try_later_response()
         path = request.raw_path
+        if path == HEALTH and not self._is_well():
+            return message_response(HTTPStatus.SERVICE_UNAVAILABLE, "The workers do not answer")
         if path.startswith(UPLOADS):
             work: Callable[[], Response] = partial(self._upload, request)
         elif len(request.body) > BODY_OCTETS:
@@ -127,6 +135,17 @@ class EmbeddedDoors:
         except Unavailable:
             return try_later_response()
         return Response(HTTPStatus.OK, (), b"") if taken else message_response(HTTPStatus.FORBIDDEN, "Forbidden")
+
+
+class _Admin:
+    """ports.Management in the same process."""
+
+    def __init__(self, managing: Callable[[HttpRequest], HttpAnswer]) -> None:
+        self._managing = managing
+
+    def invoke(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """See ports.Management."""
+        return self._managing(HttpRequest.from_event(event)).to_event()
 
 
 def _serve(service: Callable[[HttpRequest], HttpAnswer], request: Request) -> Response:

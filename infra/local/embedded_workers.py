@@ -39,6 +39,7 @@ class Worker:
         unit: Items of one call of `handle`.
         at_once: Calls under way at a time.
         run: Runs a quick call on the loop's thread (adapters/embedded_loop.py).
+        before: Called with what was received before it is handled.
     """
 
     def __init__(
@@ -51,7 +52,9 @@ class Worker:
         at_once: int,
         run: Callable[[Callable[[], Any]], Awaitable[Any]],
         log: TextIO,
+        before: Callable[[Sequence[Received]], None] | None = None,
     ) -> None:
+        self._before = before
         self._queues = queues
         self._queue = queue
         self._handle = handle
@@ -97,6 +100,8 @@ class Worker:
         self._stirred.clear()
         try:
             items: list[Received] = await self._run(partial(self._queues.receive, self._queue, free * self._unit))
+            if items and self._before:
+                self._before(items)
         except Unavailable:
             traceback.print_exc(file=self._log)
             await asyncio.sleep(PAUSE_S)

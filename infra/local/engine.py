@@ -51,6 +51,7 @@ GRACE_S: Final = 5.0
 """How long work that was begun may go on when the engine stops."""
 
 START_S: Final = 120.0
+INVOKE_S: Final = 30.0
 
 
 class LocalEngine:
@@ -61,7 +62,10 @@ class LocalEngine:
         api_url, smtp_address, smtps_address: Where the doors are; the latter two None without a front door.
         inbox: The caught mail; None when mail goes elsewhere.
         calls: AWS API calls by `service.Operation`.
+        failed: Why it gave up; it never does.
     """
+
+    failed = ""
 
     def __init__(self, options: Options, log: TextIO | None = None) -> None:
         self.options = options
@@ -166,6 +170,15 @@ class LocalEngine:
         """
         return self._run(self._functions[function].invoke(event))
 
+    def _invoked(self, name: str, event: bytes) -> tuple[bytes, bool]:
+        """Answer a function's call of another, which is made in the calling environment's thread."""
+        function = self._functions[name]  # infra/local/template.py names functions after themselves
+        try:
+            answer = asyncio.run_coroutine_threadsafe(function.invoke(json.loads(event)), self._loop).result(INVOKE_S)
+        except (FunctionFailed, TimeoutError) as exc:
+            return json.dumps({"errorMessage": str(exc)}).encode(), True
+        return json.dumps(answer).encode(), False
+
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(START_S)
 
@@ -233,6 +246,7 @@ class LocalEngine:
             )
             self._functions[name] = Function(spec_here, self._cloud.environment, self._log)
         await asyncio.gather(*(function.warm() for function in self._functions.values()))
+        self._cloud.answer_invocations(self._invoked)
 
         for mapping in self.system.mappings:
             queue = self._cloud.queue(mapping.queue_arn.rpartition(":")[2])

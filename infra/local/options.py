@@ -7,6 +7,7 @@ Command-line words win over `PARAVION_…` variables, those over local mode's ow
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 DEFAULTS: Final = {
     "engine": "embedded",
     "data": "",
+    "processes": "auto",
     "api": "127.0.0.1:8025",
     "smtp": "127.0.0.1:2525",
     "smtps": "127.0.0.1:2465",
@@ -33,7 +35,7 @@ LOCAL_SETTINGS: Final = {"hostname": "paravion.localhost", "identity_check": "of
 """Settings whose default differs in local mode."""
 
 WIRING: Final = frozenset(
-    {"spool", "ledger", "delivery_queue", "retry_queue", "bounce_queue", "secrets", "upload_endpoint"}
+    {"spool", "ledger", "delivery_queue", "retry_queue", "bounce_queue", "event_queue", "secrets", "upload_endpoint"}
 )
 """Settings that the template and the engine set."""
 
@@ -71,6 +73,7 @@ class Options:
 
     Attributes:
         template: template.yaml of the checkout.
+        processes: Of the embedded engine: 1, or 2, of which one has the doors and one the workers.
         smtp, smtps: None: without that door.
         relay: inbox, mx or HOST:PORT.
         settings: By name, as text; local mode's own defaults included.
@@ -80,6 +83,7 @@ class Options:
     template: Path
     engine: str = DEFAULTS["engine"]
     data: str = DEFAULTS["data"]
+    processes: int = 1
     api: Address = ("127.0.0.1", 8025)
     smtp: Address = ("127.0.0.1", 2525)
     smtps: Address = ("127.0.0.1", 2465)
@@ -146,10 +150,23 @@ def read_options(
             if not _is_loopback(host):
                 problem = f"{origins[name]} {host}: others can reach it, and everybody knows the default secret key"
                 found.add(f"{problem}: give --access-key and --secret-key", in_words=origins[name].startswith("--"))
+    processes = _processes(chosen, origins, found)
     if found.lines:
         raise BadOptions(found.lines, in_words=found.in_words)
-    rest = {name: value for name, value in chosen.items() if name not in _ADDRESSES}
-    return Options(template, settings=settings, **addresses, **rest)  # type: ignore[arg-type]  # by name, see above
+    rest = {name: value for name, value in chosen.items() if name not in {*_ADDRESSES, "processes"}}
+    return Options(template, processes=processes, settings=settings, **addresses, **rest)  # type: ignore[arg-type]  # by name, see above
+
+
+def _processes(chosen: Mapping[str, str], origins: Mapping[str, str], found: _Problems) -> int:
+    """Give how many. The inbox is kept in memory, where the one process that shows it also catches it."""
+    why_one = "the moto engine has one" if chosen["engine"] == "moto" else ""
+    if not why_one and chosen["relay"] == "inbox":
+        why_one = "the inbox is kept in one process; give --relay"
+    if chosen["processes"] == "2" and why_one:
+        found.add(f"{origins['processes']} 2: {why_one}", in_words=origins["processes"].startswith("--"))
+    if chosen["processes"] == "auto":
+        return 1 if why_one or (os.cpu_count() or 1) == 1 else 2
+    return 2 if chosen["processes"] == "2" else 1
 
 
 def _is_loopback(host: str) -> bool:
@@ -234,6 +251,8 @@ def _check(name: str, value: str) -> None:
             BY_NAME["relay"].parse(value)
         except ValueError as exc:
             raise ValueError(f"must be inbox, mx or HOST:PORT ({exc})") from exc
+    if name == "processes" and value not in {"auto", "1", "2"}:
+        raise ValueError("must be auto, 1 or 2")
     if name == "access_key" and not _ACCESS_KEY.match(value):
         raise ValueError("must be 16 to 128 letters, digits, - and _")
     if name == "secret_key" and not value:

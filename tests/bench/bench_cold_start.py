@@ -23,6 +23,7 @@ CLIENTS = {
     "deliver": ("s3", "sqs", "dynamodb"),
     "retry": ("s3", "sqs", "dynamodb"),
     "bounce": ("s3", "sqs", "dynamodb", "ssm"),
+    "publish": ("s3", "sqs", "dynamodb"),
     "admin": ("s3", "dynamodb", "ssm"),
 }
 
@@ -38,7 +39,7 @@ ENVIRON = {
     "PARAVION_SECRETS": "/p",
     **{
         f"PARAVION_{name}_QUEUE": "https://sqs.us-east-1.amazonaws.com/1/q"
-        for name in ("DELIVERY", "RETRY", "BOUNCE", "PARKED")
+        for name in ("DELIVERY", "RETRY", "BOUNCE", "EVENT", "PARKED")
     },
 }
 

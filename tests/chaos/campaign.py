@@ -1,10 +1,11 @@
 """
 The chaos campaign: mail through all doors, while `paravion up` is killed and started again, and its disk is full once.
 
-    python -m tests.chaos.campaign --mails 3000 --kills 20 [--seed N] [--keep]
+    python -m tests.chaos.campaign --mails 3000 --kills 20 [--seed N] [--processes 1|2] [--keep]
 
 The engine is a real child process on a data directory, the next hop another process (sink.py), clients are threads of
-this one (submitters.py). Kills come at random instants, some before the doors are open; mail is spread over the lives,
+this one (submitters.py). Of several processes a kill takes one: the parent, with which all end and which is started
+again here, the doors, or the workers, which it starts again itself. Kills come at random instants, some before the doors are open; mail is spread over the lives,
 and what a life left to do falls into the next. At the end everything may finish; verdict.py says what must hold.
 
 The disk: a small tmpfs that is filled to the brim, where we may mount one; else the process's RLIMIT_FSIZE, which
@@ -27,7 +28,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +42,13 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 UP: Final = [sys.executable, "-c", "import sys; from paravion.cli.main import main; sys.exit(main(sys.argv[1:]))", "up"]
 READY_S: Final = 60.0
 CLIENTS: Final = {"native": 4, "ses": 2, "smtp": 4}
+_ALL: Final = 0.4
+"""How often a kill takes the parent, where there are parts."""
+
+_DEATHS: Final = 4
+_BEGIN_S: Final = 0.2
+"""A process takes longer than this to begin, and a busy sink less to tell what a dead one had sent."""
+
 _DISK_OCTETS: Final = 256 << 20
 _LEFT_BY_KILLS: Final = frozenset({"file-orphan"})
 """Findings of fsck that a kill may leave: a large body whose mail was promised to nobody."""
@@ -60,6 +69,7 @@ class Plan:
         full_s: How long the disk is full; 0: never.
         return_s: After this the engine gives up on busy recipients; 0: there are none.
         patience_s: How long everything may take to finish after the last kill.
+        processes: Of the engine.
     """
 
     mails: int
@@ -69,6 +79,7 @@ class Plan:
     full_s: float = 2.0
     return_s: float = 0.0
     patience_s: float = 600.0
+    processes: int = 2
 
     def settings(self) -> dict[str, str]:
         """The engine's."""
@@ -94,12 +105,18 @@ class Engine:
     relay: str
     settings: dict[str, str]
     said: Path
+    processes: int
     places: dict[str, str] = field(default_factory=lambda: {door: _free_place() for door in ("api", "smtp", "smtps")})
     process: subprocess.Popen[str] | None = None
+    is_ready: bool = False
+    deaths: Counter[str] = field(default_factory=Counter)
 
     def start(self) -> None:
         """Start; doesn't wait for the doors."""
+        self.is_ready = False
+        self.deaths.clear()
         words = ["--engine", "embedded", "--data", str(self.data), "--relay", self.relay]
+        words += ["--processes", str(self.processes)]
         words += [word for door, place in self.places.items() for word in (f"--{door}", place)]
         words += [word for name, value in self.settings.items() for word in ("--set", f"{name}={value}")]
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PARAVION_", "AWS_"))}
@@ -111,12 +128,42 @@ class Engine:
         threading.Thread(target=self._keep, args=(self.process.stderr,), daemon=True).start()
 
     def wait_ready(self) -> None:
-        """Wait until all doors are open."""
+        """Wait until all doors are open, or were."""
+        if self.is_ready:
+            return
         assert self.process is not None
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line.startswith("paravion ready"):
             raise RuntimeError(f"the engine did not start: {self.said.read_text('utf-8')[-2000:]}")
+        self.is_ready = True
+
+    def parts(self) -> dict[str, int]:
+        """Give the children's process numbers by what they do; none of one that is ending or beginning."""
+        assert self.process is not None
+        found = {}
+        pid = self.process.pid
+        for child in " ".join(file.read_text("ascii") for file in Path(f"/proc/{pid}/task").glob("*/children")).split():
+            with contextlib.suppress(OSError):
+                words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+                if b"infra.local.embedded_process" in words:
+                    found[words[words.index(b"infra.local.embedded_process") + 1].decode()] = int(child)
+        return found
+
+    def kill_part(self, draws: random.Random) -> str:
+        """Kill the doors or the workers; gives which, "" if it is the turn of all."""
+        parts = self.parts() if self.is_ready else {}
+        part = draws.choice(sorted(parts)) if parts else ""
+        # One that dies too often would end all of it.
+        if not part or draws.random() < _ALL or self.deaths[part] >= _DEATHS:
+            return ""
+        self.deaths[part] += 1
+        os.kill(parts[part], signal.SIGKILL)
+        until = time.monotonic() + READY_S
+        while self.parts().get(part, parts[part]) == parts[part]:
+            assert time.monotonic() < until, f"the {part} were not started again"
+            time.sleep(0.005)
+        return part
 
     def end(self, number: int) -> int:
         """Send a signal and wait for the end; gives the exit status."""
@@ -160,13 +207,15 @@ class Disk:
         return "a tmpfs, filled" if self.is_mounted else "RLIMIT_FSIZE (a tmpfs could not be mounted)"
 
     @contextlib.contextmanager
-    def full(self, process: subprocess.Popen[str]) -> Iterator[None]:
+    def full(self, pids: Sequence[int]) -> Iterator[None]:
         """Be full."""
         if not self.is_mounted:
-            limits = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
-            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (100, limits[1]))
+            limits = {pid: resource.prlimit(pid, resource.RLIMIT_FSIZE) for pid in pids}
+            for pid, (_, hard) in limits.items():
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, (100, hard))
             yield
-            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, limits)
+            for pid, before in limits.items():
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
             return
         ballast = self.folder / "ballast"
         with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
@@ -194,7 +243,13 @@ def run(plan: Plan, folder: Path) -> Verdict:
     )  # fmt: skip
     assert sink.stdout is not None
     disk = Disk(folder / "disk")
-    engine = Engine(disk.folder / "data", f"127.0.0.1:{int(sink.stdout.readline())}", plan.settings(), folder / "said")
+    engine = Engine(
+        disk.folder / "data",
+        f"127.0.0.1:{int(sink.stdout.readline())}",
+        plan.settings(),
+        folder / "said",
+        plan.processes,
+    )
     lives, submitted = Lives(), Submitted()
     gate = _Gate(plan.mails)
     clients = [
@@ -210,17 +265,14 @@ def run(plan: Plan, folder: Path) -> Verdict:
         for life in range(plan.kills):
             gate.open_to(plan.mails * (life + 1) // (plan.kills + 1))
             if draws.random() > 0.15 or life in {full_in, 0}:  # others die before their doors are open
-                if life:
-                    engine.wait_ready()
+                engine.wait_ready()
                 time.sleep(draws.uniform(*plan.life_s))
             else:
                 time.sleep(draws.uniform(0.0, 1.0))
             if life == full_in:
                 _fill(engine, disk, lives, plan.full_s)
                 time.sleep(draws.uniform(*plan.life_s))
-            engine.end(signal.SIGKILL)
-            lives.killed.append(time.time())
-            _live(engine, lives, wait=False)
+            _kill(engine, lives, draws)
         engine.wait_ready()
         gate.open_to(plan.mails)
         for client in clients:
@@ -281,16 +333,30 @@ def _submit(plan: Plan, door: str, places: dict[str, str], gate: _Gate, submitte
 
 
 def _live(engine: Engine, lives: Lives, *, wait: bool = True) -> None:
-    lives.started.append(time.time())
+    lives.started.append(time.time() + _BEGIN_S)
     engine.start()
     if wait:
         engine.wait_ready()
 
 
+def _kill(engine: Engine, lives: Lives, draws: random.Random) -> None:
+    """Kill one process, or all; the doors' death is no end of a life, for they send nothing."""
+    at = time.time()
+    part = engine.kill_part(draws)
+    lives.kinds[part or "all"] += 1
+    if part == "workers":
+        lives.killed.append(at)
+        lives.started.append(time.time() + _BEGIN_S)
+    elif not part:
+        engine.end(signal.SIGKILL)
+        lives.killed.append(time.time())
+        _live(engine, lives, wait=False)
+
+
 def _fill(engine: Engine, disk: Disk, lives: Lives, full_s: float) -> None:
     assert engine.process is not None
     begun_at = time.time()
-    with disk.full(engine.process):
+    with disk.full([engine.process.pid, *engine.parts().values()]):
         time.sleep(full_s)
     # What could not be recorded meanwhile is tried again for some seconds.
     lives.full.append((begun_at, time.time() + 10))
@@ -326,12 +392,13 @@ def main() -> int:
     words.add_argument("--mails", type=int, default=3000)
     words.add_argument("--kills", type=int, default=20)
     words.add_argument("--seed", type=int, default=random.randrange(1 << 30))
+    words.add_argument("--processes", type=int, default=2, choices=(1, 2))
     words.add_argument("--keep", action="store_true", help="leave the logs behind, and say where")
     given = words.parse_args()
     print(f"{given.mails} mails, {given.kills} kills, seed {given.seed}", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="paravion-chaos-"))
     began = time.monotonic()
-    verdict = run(Plan(given.mails, given.kills, given.seed, return_s=60.0), folder)
+    verdict = run(Plan(given.mails, given.kills, given.seed, return_s=60.0, processes=given.processes), folder)
     print(verdict)
     print(f"{'FAILED' if verdict.faults else 'everything holds'} after {time.monotonic() - began:.0f} s")
     if given.keep or verdict.faults:

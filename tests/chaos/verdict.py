@@ -14,7 +14,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,14 +25,18 @@ from tests.chaos.submitters import Submitted, Told
 @dataclass
 class Lives:
     """
-    When processes were started and killed, and when the disk was full; seconds since the epoch.
+    When processes that send were started and killed, and when the disk was full; seconds since the epoch.
 
     A process that was not killed has no end here.
+
+    Attributes:
+        kinds: How often which process was killed.
     """
 
     started: list[float] = field(default_factory=list)
     killed: list[float] = field(default_factory=list)
     full: list[tuple[float, float]] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
 
     def of(self, at: float) -> int:
         """Say in which life an instant lies; what comes late from a dead process is that one's."""
@@ -94,7 +98,9 @@ def judge(submitted: Submitted, log: Path, lives: Lives) -> Verdict:
     verdict.counts["tries of clients beyond the first"] = submitted.repeats
     verdict.counts["answers 4yz or 5xx to clients"] = submitted.refused
     verdict.counts["answers of the sink other than 250"] = sum(entry["code"] != 250 for entry in said)
-    verdict.counts["kills"] = len(lives.killed)
+    verdict.counts["kills"] = lives.kinds.total()
+    for kind, count in sorted(lives.kinds.items()):
+        verdict.counts[f"of these, of {kind}"] = count
     verdict.counts["times that the disk was full"] = len(lives.full)
     return verdict
 

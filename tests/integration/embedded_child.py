@@ -1,7 +1,8 @@
 """
 A process to be killed: submits, claims and records on a data directory, and says on standard output what was answered.
 
-Each line is `<what> <queue id>`, written once the call returned; see test_embedded_crash.py.
+Each line is `<what> <queue id>`, written once the call returned; see test_embedded_crash.py. With a third word it keeps
+a shadow of what a power cut would leave (tests/support/power_cut.py).
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
+from paravion.adapters import embedded_database
 from paravion.adapters.embedded_data import EmbeddedData
 from paravion.domain.queue import Job, JobKey, State
 from paravion.ports import QueueName
+from tests.support import power_cut
 
 LARGE = 300_000
 
@@ -65,8 +68,14 @@ def worker(data: EmbeddedData, name: str) -> None:
 
 def main() -> None:
     """Run until killed."""
-    data = EmbeddedData(Path(sys.argv[1]), time.time)
-    life = sys.argv[2]
+    folder, life = Path(sys.argv[1]), sys.argv[2]
+    if len(sys.argv) > 3:
+        # The shadow begins with a directory that is there.
+        EmbeddedData(folder, time.time).close()
+        embedded_database.CHECKPOINT_S = 3600.0
+    data = EmbeddedData(folder, time.time)
+    if len(sys.argv) > 3:
+        power_cut.watch(folder, Path(sys.argv[3]))
     for number in range(6):
         threading.Thread(target=submitter, args=(data, f"{life}s{number}"), daemon=True).start()
     for number in range(3):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
 import subprocess
@@ -14,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from paravion.adapters.embedded_data import EmbeddedData
-from paravion.adapters.embedded_lock import DataUnavailable
+from paravion.adapters.embedded_data import EmbeddedData, Part
+from paravion.adapters.embedded_lock import DataUnavailable, lock_folder
 from paravion.adapters.embedded_queues import PARKED_S, VISIBILITY_S
 from paravion.domain.queue import DUE_SHARDS, Job, JobKey, JobRecord, State
 from paravion.errors import ClaimLost, LedgerUnavailable, QueueUnavailable, SpoolMissing, SpoolUnavailable
-from paravion.ports import QueueName
+from paravion.ports import Identity, QueueName
 
 DAY_S = 86_400.0
 
@@ -50,7 +51,7 @@ def _job(n: int) -> Job:
 
 
 def _tables(connection: sqlite3.Connection, name: str, value: str) -> None:
-    connection.execute("INSERT INTO identity VALUES (?, 0, ?, 0)", (name, value))
+    connection.execute("INSERT INTO identity VALUES (?, 0, ?, 0, '')", (name, value))
 
 
 def test_what_waits_together_is_one_group(data: EmbeddedData) -> None:
@@ -66,7 +67,7 @@ def test_what_waits_together_is_one_group(data: EmbeddedData) -> None:
         entered.wait(10)
         before = data.database.groups
         sends = [pool.submit(data.queues.send, QueueName.DELIVERY, [_job(n)]) for n in range(20)]
-        while data.database._calls.qsize() < 20:
+        while data.database.waiting() < 20:
             time.sleep(0.001)
         gate.set()
         for send in [first, *sends]:
@@ -106,7 +107,7 @@ def test_neighbours_of_a_failure_are_written(data: EmbeddedData, error: Exceptio
         entered.wait(10)
         good = [pool.submit(data.database.write, lambda c, n=n: _tables(c, n, "y"), LedgerUnavailable) for n in "ab"]
         worse = pool.submit(data.database.write, bad, LedgerUnavailable)
-        while data.database._calls.qsize() < 3:
+        while data.database.waiting() < 3:
             time.sleep(0.001)
         gate.set()
         for one in good:
@@ -169,8 +170,6 @@ def test_file_that_a_crash_left_without_a_row_counts_as_none(tmp_path: Path, clo
 
 def test_directory_has_one_owner(data: EmbeddedData, tmp_path: Path) -> None:
     """The second is told who has it, whichever process it is in; afterwards it is free."""
-    import os
-
     with pytest.raises(DataUnavailable, match=f"data is in use by process {os.getpid()}"):
         EmbeddedData(tmp_path / "data", time.time)
     code = "import sys,time,pathlib; from paravion.adapters.embedded_data import *; EmbeddedData(pathlib.Path(sys.argv[1]), time.time)"
@@ -194,8 +193,6 @@ def test_other_format_is_refused(tmp_path: Path, clock: Clock) -> None:
 
 def test_everything_is_kept_over_a_restart(tmp_path: Path, clock: Clock) -> None:
     """But for who had what in flight."""
-    from paravion.ports import Identity
-
     with EmbeddedData(tmp_path, clock) as data:
         data.spool.put_body("q1", b"small")
         data.spool.put_body("q2", b"x" * 200_000)
@@ -366,3 +363,97 @@ def test_closed_directory_takes_nothing(tmp_path: Path, clock: Clock) -> None:
         data.queues.send(QueueName.DELIVERY, [_job(1)])
     with EmbeddedData(tmp_path, clock) as again:
         assert again.spool.get_body("q1") == b"kept"
+
+
+def test_identities_of_before_tenants_are_nobodys_in_particular(tmp_path: Path, clock: Clock) -> None:
+    """A directory without the column gets it."""
+    with EmbeddedData(tmp_path / "data", clock) as data:
+        data.identities.put(Identity("a.example", True, "t", 1.0))
+    connection = sqlite3.connect(tmp_path / "data/paravion.db")
+    connection.execute("ALTER TABLE identity DROP COLUMN tenant")
+    connection.commit()
+    connection.close()
+    with EmbeddedData(tmp_path / "data", clock) as data:
+        assert data.identities.get("a.example") == Identity("a.example", True, "t", 1.0)
+        data.identities.put(Identity("b.example", True, "t", 1.0, "red"))
+        assert [identity.tenant for identity in data.identities.all(9)] == ["", "red"]
+
+
+def test_two_parts_work_on_one_directory(tmp_path: Path) -> None:
+    """What the doors' process writes the workers' finds, in order, tables included; each leaves the other's alone."""
+    clock = Clock()
+    EmbeddedData(tmp_path, clock).close()
+    with (
+        EmbeddedData(tmp_path, clock, part=Part.DOORS) as doors,
+        EmbeddedData(tmp_path, clock, part=Part.WORKERS) as workers,
+    ):
+        for n in range(3):
+            doors.spool.put_body(f"q{n}", b"body")
+            doors.queues.send(QueueName.DELIVERY, [_job(n)])
+            workers.queues.send(QueueName.DELIVERY, [_job(10 + n)])
+            batch = workers.queues.receive(QueueName.DELIVERY, 10)
+            assert [item.job for item in batch] == [_job(n), _job(10 + n)]
+            workers.queues.delete(QueueName.DELIVERY, [item.receipt for item in batch])
+        workers.spool.read_ahead(["q0", "q1"])
+        assert workers.spool.get_body("q1") == b"body"
+        doors.tables.replace("aliases", {f"k{n}": "v" for n in range(600)}, 1.0)
+        assert workers.tables.lookup("aliases", ["k1"]) == {}
+        workers.tables.refresh()
+        assert len(workers.tables.lookup("aliases", [f"k{n}" for n in range(601)])) == 600
+        workers.ledger.claim(_job(1), token="t", lease_until=clock() + 9)
+    with EmbeddedData(tmp_path, clock, part=Part.DOORS) as doors:
+        record = doors.ledger.load(JobKey("q1"))
+        assert record is not None
+        assert (doors.broken_off, record.token) == (0, "t")
+
+
+def test_failed_fsync_is_told_and_the_log_written_anew(data: EmbeddedData, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel forgets what it could not write: nothing is promised on top of it before all is written elsewhere."""
+    log = data.database._path.with_name("paravion.db-wal")
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fdatasync", lambda _: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+        with pytest.raises(QueueUnavailable, match="Input/output error"):
+            data.queues.send(QueueName.DELIVERY, [_job(1)])
+    assert log.stat().st_size > 4096
+    data.queues.send(QueueName.DELIVERY, [_job(2)])
+    assert data.queues.depth(QueueName.DELIVERY)["visible"] == 2
+
+
+def test_what_a_power_cut_may_take_costs_no_fsync(data: EmbeddedData) -> None:
+    """A claim: one group, none synced; the outcome is."""
+    before = data.database.syncs
+    record = data.ledger.claim(_job(1), token="t", lease_until=1.0)
+    assert data.database.syncs == before
+    data.ledger.save(record)
+    assert data.database.syncs == before + 1
+
+
+def test_long_log_begins_anew(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pages go where they belong, whoever writes meanwhile, and the next write begins it anew."""
+    monkeypatch.setattr("paravion.adapters.embedded_database._LOG_PAGES", 10)
+    EmbeddedData(tmp_path, clock).close()
+    with (
+        EmbeddedData(tmp_path, clock, part=Part.DOORS) as doors,
+        EmbeddedData(tmp_path, clock, part=Part.WORKERS) as workers,
+    ):
+        for n in range(50):
+            doors.queues.send(QueueName.DELIVERY, [_job(n)])
+        assert doors.database._checkpoints is None
+        assert workers.database._checkpoints is not None
+        workers.database._checkpoints.make()
+        doors.queues.send(QueueName.DELIVERY, [_job(50)])
+        _, pages, copied = workers.database._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        assert pages == copied < 10
+        assert workers.queues.depth(QueueName.DELIVERY)["visible"] == 51
+
+
+def test_lock_waits_for_the_children_of_a_dead_process(tmp_path: Path) -> None:
+    """They hold it and end; somebody alive is not waited for."""
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    descriptor = lock_folder(tmp_path)
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, gone.stdout, 0)
+    ending = threading.Timer(0.2, os.close, (descriptor,))
+    ending.start()
+    os.close(lock_folder(tmp_path))
+    ending.join()

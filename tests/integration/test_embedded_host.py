@@ -54,7 +54,7 @@ class Up:
     running: ClassVar[list[Up]] = []
 
     def __init__(self, folder: Path, relay: str) -> None:
-        words = ["--data", str(folder), "--relay", relay]
+        words = ["--data", str(folder), "--relay", relay, "--processes", "1" if relay == "inbox" else "2"]
         for door in ("api", "smtp", "smtps"):
             words += [f"--{door}", "127.0.0.1:0"]
         for setting in QUICK:
@@ -77,6 +77,27 @@ class Up:
             return self.process.communicate(timeout=PATIENCE_S)[1]
         finally:
             self.process.kill()
+
+    def parts(self) -> dict[str, int]:
+        """Give the children's process numbers by what they do."""
+        found = {}
+        for file in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
+            for child in file.read_text("ascii").split():
+                words = Path(f"/proc/{child}/cmdline").read_text().split("\0")
+                if "infra.local.embedded_process" in words:
+                    found[words[words.index("infra.local.embedded_process") + 1]] = int(child)
+        return found
+
+    def ask(self, path: str) -> int:
+        """Give the status of a GET; 0 if there is nobody."""
+        connection = http.client.HTTPConnection(urlsplit(self.places["api"]).netloc, timeout=10)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status
+        except OSError:
+            return 0
+        finally:
+            connection.close()
 
     def submit(self, *recipients: str) -> str:
         """Submit; gives the queue id, after a 202."""
@@ -201,6 +222,40 @@ def test_killed_at_any_time_nothing_accepted_is_lost(tmp_path: Path, sink: tuple
     assert twice <= 3 * 100
 
 
+def test_part_that_dies_is_started_again(tmp_path: Path, sink: tuple[Inbox, str]) -> None:
+    """Doors where they were, workers with what was under way; health says how it is; the parent's death ends all."""
+    inbox, relay = sink
+    up = Up(tmp_path / "data", relay)
+    before = up.parts()
+    assert set(before) == {"doors", "workers"}
+    os.kill(before["workers"], signal.SIGSTOP)
+    waits = up.submit("waits@example.net")
+    _wait_for(lambda: up.ask("/v1/health") == 503)
+    os.kill(before["workers"], signal.SIGKILL)
+    inbox.wait(lambda mails: len(mails) == 1, PATIENCE_S)
+    _wait_for(lambda: up.ask("/v1/health") == 200)
+    os.kill(before["doors"], signal.SIGKILL)
+    _wait_for(lambda: up.parts().get("doors", before["doors"]) != before["doors"])
+    _wait_for(lambda: up.ask("/v1/health") == 200)
+    up.submit("goes@example.net")
+    inbox.wait(lambda mails: len(mails) == 2, PATIENCE_S)
+    after = up.parts()
+    assert not set(before.values()) & set(after.values())
+    said = up.end(signal.SIGKILL)  # the log, too
+    _wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in after.values()))
+    assert [said.count(f"the {part} process ended with status -9; starting it again") for part in before] == [1, 1]
+    with EmbeddedData(tmp_path / "data", time.time) as data:
+        assert [record.state for record in data.ledger.load_message(waits)] == [State.DONE]
+
+
+def test_part_that_is_asked_to_end_ends_all(tmp_path: Path, sink: tuple[Inbox, str]) -> None:
+    """Whoever watches over the parent decides then."""
+    up = Up(tmp_path / "data", sink[1])
+    os.kill(up.parts()["workers"], signal.SIGTERM)
+    assert "the workers process ended with status 0" in up.end()
+    assert up.process.returncode == 70
+
+
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[EmbeddedEngine]:
     """An engine in this process."""
@@ -244,6 +299,19 @@ def test_store_that_fails_is_told_as_transient(engine: EmbeddedEngine, monkeypat
         with pytest.raises(smtplib.SMTPDataError) as error:
             session.sendmail("me@example.org", ["you@example.net"], b"From: me@example.org\r\n\r\nx\r\n")
     assert 400 <= error.value.smtp_code < 500
+
+
+def test_management_of_ses_v1_is_asked_in_the_same_process(engine: EmbeddedEngine) -> None:
+    """SES v1's one path is validate's; what manages is handed on, and authenticated again."""
+    secret = smtp_password(engine.options.secret_key, "us-east-1")
+    token = base64.b64encode(f"{engine.options.access_key}:{secret}".encode()).decode()
+    body = b"Action=CreateConfigurationSet&ConfigurationSet.Name=news&Version=2010-12-01"
+    for authorization, expected in ((f"Basic {token}x", 403), (f"Basic {token}", 200)):
+        connection = http.client.HTTPConnection(urlsplit(engine.api_url).netloc, timeout=10)
+        with contextlib.closing(connection):
+            connection.request("POST", "/", body, {"Authorization": authorization})
+            assert connection.getresponse().status == expected
+    assert engine.data.records.get("configuration-set", "news") is not None
 
 
 @pytest.mark.parametrize(

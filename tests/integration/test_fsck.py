@@ -16,6 +16,7 @@ import pytest
 from paravion.adapters.embedded_data import EmbeddedData
 from paravion.cli.main import main
 from paravion.domain.envelope import Envelope, Recipient, encode_qf
+from paravion.domain.event_item import EventItem, encode
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import Job, JobKey, JobRecord, Notice, NoticeKind, RecipientState, State
 from paravion.ports import QueueName
@@ -82,6 +83,20 @@ def _row(folder: Path, queue: int, job: str, body: str = "") -> None:
     _execute(folder, f"INSERT INTO item {row}")
 
 
+def _flip(folder: Path, key: str) -> None:
+    """Change the last octet of an object, where no format notices."""
+    _execute(
+        folder,
+        f"UPDATE object SET octets = CAST(SUBSTR(octets, 1, LENGTH(octets) - 1) || x'21' AS BLOB) WHERE key = '{key}'",
+    )
+
+
+def _flip_file(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(100_000)
+        file.write(b"!")
+
+
 def _large(folder: Path) -> Path:
     return folder / "spool" / "df" / "la" / "large"
 
@@ -100,6 +115,9 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "body's file gone": (lambda f: _large(f).unlink(), "body-missing"),
     "body gone": (lambda f: _execute(f, "DELETE FROM object WHERE key = 'df/small'"), "body-missing"),
     "body's file cut": (lambda f: os.truncate(_large(f), 1000), "body-size"),
+    "an octet of the envelope": (lambda f: _flip(f, "qf/small"), "mail-unreadable"),
+    "an octet of the body": (lambda f: _flip(f, "df/small"), "body-damaged"),
+    "an octet of the body's file": (lambda f: _flip_file(_large(f)), "body-damaged"),
     "body's row gone": (lambda f: _execute(f, "DELETE FROM object WHERE key = 'df/large'"), "body-row-missing"),
     "record garbled": (
         lambda f: _execute(f, "UPDATE job SET detail = x'7b' WHERE queue_id = 'waits'"),
@@ -160,17 +178,33 @@ def test_mail_that_cannot_be_sent_is_held_and_parked(
         assert record.key.queue_id not in sent
 
 
-def test_report_that_nobody_would_send_is_enqueued(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A job that is done, and owes its sender a report, stands in the bounce queue again."""
+@pytest.mark.parametrize(
+    ("kind", "finding", "queue"),
+    [
+        (NoticeKind.FAILED, "report-forgotten", QueueName.BOUNCE),
+        (NoticeKind.EVENT, "event-forgotten", QueueName.EVENT),
+    ],
+)
+def test_what_nobody_would_tell_is_enqueued(
+    kind: NoticeKind, finding: str, queue: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A job that is done, and owes its sender a report or others an event, stands in the queue for it again."""
     with EmbeddedData(folder, time.time) as data:
         record = data.ledger.load(JobKey("ended"))
         assert record is not None
-        data.ledger.save(replace(record, owed=(Notice(NoticeKind.FAILED, 1),)))
-    assert _fsck(folder, capsys, "--repair") == (0, ["report-forgotten"])
+        data.ledger.save(replace(record, owed=(Notice(kind, 1),)))
+    assert _fsck(folder, capsys, "--repair") == (0, [finding])
     assert _fsck(folder, capsys) == (0, [])
     with EmbeddedData(folder, time.time) as data:
-        (item,) = data.queues.receive(QueueName.BOUNCE, 9)
+        (item,) = data.queues.receive(queue, 9)
         assert item.job == _job("ended")
+
+
+def test_events_that_wait_are_no_damage(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They name no job, and lie in the event queue alone."""
+    with EmbeddedData(folder, time.time) as data:
+        data.queues.send_texts(QueueName.EVENT, [encode(EventItem(()))], delay_s=600.0)
+    assert _fsck(folder, capsys) == (0, [])
 
 
 def test_orphan_is_set_aside_not_removed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -239,3 +273,14 @@ def test_no_directory_is_no_input(tmp_path: Path) -> None:
     """66; none is made."""
     assert main(["fsck", "--data", str(tmp_path / "none")]) == 66
     assert not (tmp_path / "none").exists()
+
+
+def test_directory_of_before_checksums_is_taken_as_it_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What has no checksum is not compared; a start adds the column."""
+    _execute(folder, "ALTER TABLE object DROP COLUMN crc")
+    _flip(folder, "df/small")
+    assert _fsck(folder, capsys) == (0, [])
+    with EmbeddedData(folder, time.time) as data:
+        _keep(data, "new")
+    _flip(folder, "df/new")
+    assert _fsck(folder, capsys) == (65, ["body-damaged"])

@@ -271,6 +271,11 @@ def test_real_system_delivers(tmp_path) -> None:
         }
         status, _ = ask(engine, "/v1/messages", "POST", json.dumps(message), headers)
         assert status == 202
+        # SES v1's one path is validate's; what manages is handed to admin.
+        action = "Action=ListConfigurationSets&Version=2010-12-01"
+        status, answer = ask(engine, "/", "POST", action, headers)
+        assert (status, b"<ConfigurationSets>" in answer) == (200, True), answer
+        assert engine.calls["lambda.Invoke"] == 1
         host, port = engine.smtp_address.rsplit(":", 1)
         with smtplib.SMTP(host, int(port), timeout=10) as client:
             client.starttls(context=ssl._create_unverified_context())

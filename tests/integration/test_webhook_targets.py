@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from paravion.adapters.memory import MemoryResolver, MemorySecrets
+from paravion.adapters.webhook_client import WebhookClient
 from paravion.adapters.webhook_targets import WebhookTargets
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.status import DNS_TEMPFAIL, NO_SUCH_DOMAIN
@@ -68,7 +69,7 @@ def _targets(port: int, *, host: str = "127.0.0.1", private: bool = True, **chan
         "context": client_context(),
         **changes,
     }
-    return WebhookTargets(allowed, **given)
+    return WebhookTargets(WebhookClient(allowed, **given))
 
 
 def _run(

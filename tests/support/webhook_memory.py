@@ -40,6 +40,7 @@ def peak_octets(octets: int) -> int:
 def main() -> None:
     """Measure here."""
     from paravion.adapters.memory import MemoryResolver, MemorySecrets
+    from paravion.adapters.webhook_client import WebhookClient
     from paravion.adapters.webhook_targets import WebhookTargets
     from paravion.domain.target import AllowedTargets
     from paravion.domain.webhook import encode_secrets
@@ -52,7 +53,7 @@ def main() -> None:
     allowed = AllowedTargets((), (), (f"127.0.0.1:{port}",))
 
     async def go(body: _Body) -> None:
-        targets = WebhookTargets(allowed, MemoryResolver(), secrets, time.time)
+        targets = WebhookTargets(WebhookClient(allowed, MemoryResolver(), secrets, time.time))
         handover = Handover(f"https://127.0.0.1:{port}/", "q", "a@b.example", "", 0.0, b"A: b\r\n", body, "q")
         outcome = await targets.hand_over(handover, asyncio.get_running_loop().time() + 60)
         assert outcome.result == "delivered", outcome

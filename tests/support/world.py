@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from paravion.adapters import memory
 from paravion.domain.envelope import Recipient, decode_qf
+from paravion.domain.event_schedule import Rests
 from paravion.domain.schedule import Plan
+from paravion.domain.ses_event import Origin
 from paravion.domain.submission import Receipt, Submission
 from paravion.domain.suppression import Reason
 from paravion.domain.tables import parse_table
@@ -25,6 +27,7 @@ from paravion.services.bounce import BounceDeps, bounce
 from paravion.services.commit import CommitDeps
 from paravion.services.deliver import DeliverDeps, deliver
 from paravion.services.pacing import PacedTransport
+from paravion.services.publish import PublishDeps, publish
 from paravion.services.retry import RetryDeps, retry, sweep
 from paravion.services.signing import Signer
 from paravion.services.suppress import SuppressDeps
@@ -154,6 +157,7 @@ class World:
         self.suppression = memory.MemorySuppression()
         self.event_log = memory.MemoryEventLog()
         self.transcripts = memory.MemoryTranscripts()
+        self.destinations = memory.MemoryEventDestinations()
         self.crashes = 0
         serial = count(1)
 
@@ -250,6 +254,22 @@ class World:
             max_expansion_count=self.for_validate.settings.max_expansion_count,
         )
 
+        spool, queues, ledger = ports("publish")
+        self.for_publish = PublishDeps(
+            spool=spool,
+            queues=queues,
+            ledger=ledger,
+            records=self.records,
+            destinations=self.saboteur.wrap("publish:destinations", self.destinations),
+            event_log=self.event_log,
+            origin=Origin(HOSTNAME, "us-east-1", "123456789012"),
+            return_s=plan.return_s,
+            retry_s=86_400,
+            in_parallel=in_turn,
+            clock=clock,
+            jitter=lambda: 0.5,
+        )
+
     def load(self, kind: str, text: str, allowed: AllowedTargets = ALLOWED) -> None:
         """Load a table from its file's text."""
         entries = parse_table(kind, [(kind, text.encode())], ("local.example",), allowed=allowed)
@@ -294,6 +314,8 @@ class World:
                 failed = asyncio.run(deliver(items, self.for_deliver, 60.0))
             elif queue == QueueName.RETRY:
                 failed = retry(items, self.for_retry)
+            elif queue == QueueName.EVENT:
+                failed = publish(items, replace(self.for_publish, rests=Rests()))
             else:
                 failed = bounce(items, self.for_bounce)
         except Crash:
@@ -315,7 +337,8 @@ class World:
     def run(self, until: float = START + 30 * 86_400, rounds: int = 3000) -> None:
         """Go on until nothing is left to do, moving the clock to whatever comes next."""
         for _ in range(rounds):
-            busy = [self.invoke(name) for name in (QueueName.DELIVERY, QueueName.RETRY, QueueName.BOUNCE)]
+            names = (QueueName.DELIVERY, QueueName.RETRY, QueueName.BOUNCE, QueueName.EVENT)
+            busy = [self.invoke(name) for name in names]
             if any(busy) or self.sweep():
                 continue
             # What is due already waits for the next minute's sweep: the last one died.

@@ -20,16 +20,20 @@ from paravion import settings
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "layers/paravion/python/paravion"
 
-FUNCTIONS = ("Validate", "Deliver", "Retry", "Bounce", "Admin")
-SOURCES = {"Deliver": "DeliveryQueue", "Retry": "RetryQueue", "Bounce": "BounceQueue"}
+FUNCTIONS = ("Validate", "Deliver", "Retry", "Bounce", "Publish", "Admin")
+SOURCES = {"Deliver": "DeliveryQueue", "Retry": "RetryQueue", "Bounce": "BounceQueue", "Publish": "EventQueue"}
 SETTINGS = {name: getattr(settings, f"{name}Settings") for name in FUNCTIONS}
 
 # Lambda makes a VPC function's network interfaces under the function's role; their ids are not known beforehand.
-MAY_SAY_STAR = {("NetworkPolicy", "Interfaces")}
+# Metrics have no ARN: the statement's condition names their namespace.
+MAY_SAY_STAR = {("NetworkPolicy", "Interfaces"), ("EventMetricsPolicy", "EventMetrics")}
 
 
 # What the operator names is the operator's to say: neither of this stack nor known beforehand.
-OPERATORS_ARNS = ("AliasTargetsPolicy", {"Fn::Split": [",", {"Ref": "AliasTargetArns"}]})
+OPERATORS_ARNS = (
+    ("AliasTargetsPolicy", {"Fn::Split": [",", {"Ref": "AliasTargetArns"}]}),
+    ("EventDestinationsPolicy", {"Fn::Split": [",", {"Ref": "EventDestinationArns"}]}),
+)
 
 
 class _Loader(yaml.SafeLoader):
@@ -94,7 +98,7 @@ def _camel(setting: str) -> str:
 # Functions
 
 
-def test_functions_are_the_five_verbs():
+def test_functions_are_the_six_verbs():
     """Same word everywhere: template, handler file, settings dataclass."""
     assert {f"{name}Function" for name in FUNCTIONS} == set(_of_type("AWS::Serverless::Function"))
 
@@ -293,7 +297,7 @@ def test_visibility_outlasts_the_function(name):
 
 
 def test_redrive_chain():
-    """Every failure takes one road: delivery → retry → parked, bounce → parked."""
+    """Every failure takes one road: delivery → retry → parked, bounce → parked, event → parked."""
     chain = {
         name: (
             queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0],
@@ -306,11 +310,12 @@ def test_redrive_chain():
         "DeliveryQueue": ("RetryQueue", 1),
         "RetryQueue": ("ParkedQueue", 300),
         "BounceQueue": ("ParkedQueue", 300),
+        "EventQueue": ("ParkedQueue", 300),
     }
     assert expected == chain
 
 
-@pytest.mark.parametrize("name", ["DeliveryQueue", "RetryQueue", "BounceQueue"])
+@pytest.mark.parametrize("name", ["DeliveryQueue", "RetryQueue", "BounceQueue", "EventQueue"])
 def test_dead_letter_queue_keeps_longer_than_its_source(name):
     """A redriven message keeps its enqueue time: the longer retention is what an operator has."""
     source = RESOURCES[name]["Properties"]
@@ -428,7 +433,7 @@ def test_grant_names_its_actions_and_resources(name, statement):
     if (name, statement["Sid"]) in MAY_SAY_STAR:
         assert statement["Resource"] == "*"
         return
-    if (name, statement["Resource"]) == OPERATORS_ARNS:
+    if (name, statement["Resource"]) in OPERATORS_ARNS:
         return
     for resource in _as_list(statement["Resource"]):
         assert isinstance(resource, dict), resource
@@ -455,6 +460,17 @@ def test_alias_targets_are_allowed_to_deliver_alone_and_only_if_named():
     assert TEMPLATE["Conditions"]["HasAliasTargets"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "AliasTargetArns"}, ""]}]}
     assert policy["Properties"]["Roles"] == [{"Ref": "DeliverRole"}]
     assert _actions("AliasTargetsPolicy") == {"lambda:InvokeFunction", "sns:Publish", "sqs:SendMessage"}
+
+
+def test_event_destinations_are_allowed_to_publish_alone_and_only_if_named():
+    """The same of events."""
+    for policy, condition, actions in (
+        ("EventDestinationsPolicy", "HasEventDestinations", {"sns:Publish", "events:PutEvents", "firehose:PutRecordBatch"}),
+        ("EventMetricsPolicy", "HasEventMetrics", {"cloudwatch:PutMetricData"}),
+    ):  # fmt: skip
+        assert RESOURCES[policy]["Condition"] == condition
+        assert RESOURCES[policy]["Properties"]["Roles"] == [{"Ref": "PublishRole"}]
+        assert _actions(policy) == actions
 
 
 POLL = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"}
@@ -485,12 +501,15 @@ def test_queues_that_a_function_knows_are_those_that_it_may_use(name):
     assert known == granted - ({"BounceQueue"} if name == "Bounce" else set())
 
 
+OPERATORS_POLICIES = ("AliasTargetsPolicy", "EventDestinationsPolicy", "EventMetricsPolicy")
+
 # An adapter's call → the action that it needs, where these are not of one name.
 ACTIONS = {
     "s3:HeadObject": "s3:GetObject",
     "sqs:SendMessageBatch": "sqs:SendMessage",
     "sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
     "lambda:Invoke": "lambda:InvokeFunction",
+    "sns:PublishBatch": "sns:Publish",
 }
 # `paravion credentials create` calls it, under the operator's own rights.
 BY_OPERATOR = {"ssm:PutParameter"}
@@ -520,10 +539,14 @@ def _calls(adapter: str, service: str) -> set[str]:
     return found
 
 
+def _allowed() -> set[str]:
+    return set().union(*map(_actions, (*(f"{name}Role" for name in FUNCTIONS), *OPERATORS_POLICIES)))
+
+
 @pytest.mark.parametrize(("adapter", "service"), _aws_adapters().items())
 def test_what_an_adapter_calls_some_function_may(adapter, service):
     """A call that no role allows works on moto and fails on AWS."""
-    allowed = _actions("AliasTargetsPolicy").union(*(_actions(f"{name}Role") for name in FUNCTIONS))
+    allowed = _allowed()
     calls = _calls(adapter, service)
     assert calls
     assert not calls - allowed - BY_OPERATOR
@@ -535,7 +558,7 @@ def test_no_right_is_left_over():
     by_lambda = POLL | {"logs:CreateLogStream", "logs:PutLogEvents"}
     by_client = {"s3:PutObject"}
     tells_missing = {"s3:ListBucket"}
-    allowed = _actions("AliasTargetsPolicy").union(*(_actions(f"{name}Role") for name in FUNCTIONS))
+    allowed = _allowed()
     assert not allowed - called - by_lambda - by_client - tells_missing
 
 
@@ -551,7 +574,7 @@ def test_function_trouble_is_an_alarm(name, metric):
     assert (alarm["Namespace"], alarm["MetricName"], alarm["Threshold"]) == ("AWS/Lambda", metric, 0)
 
 
-@pytest.mark.parametrize("queue", ["Delivery", "Retry", "Bounce"])
+@pytest.mark.parametrize("queue", ["Delivery", "Retry", "Bounce", "Event"])
 def test_old_jobs_are_an_alarm(queue):
     """A queue that nobody drains is noticed by the age of its oldest job."""
     alarm = RESOURCES[f"{queue}AgeAlarm"]["Properties"]
@@ -656,7 +679,7 @@ def test_outputs_tell_what_users_and_commands_need():
     """The endpoint, the stores, the queues and where secrets are."""
     assert set(TEMPLATE["Outputs"]) == {
         "Endpoint", "SesEndpoint", "Spool", "Ledger", "Secrets",
-        "DeliveryQueueUrl", "RetryQueueUrl", "BounceQueueUrl", "ParkedQueueUrl",
+        "DeliveryQueueUrl", "RetryQueueUrl", "BounceQueueUrl", "EventQueueUrl", "ParkedQueueUrl",
     }  # fmt: skip
     secrets = TEMPLATE["Outputs"]["Secrets"]["Value"]
     assert secrets == _variables("Validate")["PARAVION_SECRETS"] == _variables("Admin")["PARAVION_SECRETS"]

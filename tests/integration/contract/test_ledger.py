@@ -250,8 +250,8 @@ def test_identity_is_kept_listed_and_forgotten(identities: Any) -> None:
     assert identities.get("a.example") == first
     verified = replace(first, verified=True)
     assert identities.put(verified)
-    identities.put(Identity("me@b.example", True, "t3", T0))
-    assert identities.all(10) == [verified, Identity("me@b.example", True, "t3", T0)]
+    identities.put(Identity("me@b.example", True, "t3", T0, "shop"))
+    assert identities.all(10) == [verified, Identity("me@b.example", True, "t3", T0, "shop")]
     assert identities.all(1) == [verified]
     assert [i.name for i in identities.all(10, "a.example")] == ["me@b.example"]
     identities.delete("a.example")

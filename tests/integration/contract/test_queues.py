@@ -34,6 +34,16 @@ def test_delayed_jobs_are_not_received_before_their_time(queue_bench: Any, count
     assert len(queue_bench.receive()) == count
 
 
+def test_texts_arrive_however_many_and_large(queue_bench: Any) -> None:
+    """More than a call takes, by number and by octets; none of them is a job."""
+    queue_bench.queues.send_texts(QueueName.DELIVERY, ["x" * 120_000] * 3 + ["{}"] * 11)
+    queue_bench.queues.send_texts(QueueName.DELIVERY, ["later"], delay_s=60.0)
+    seen: list[Job | None] = []
+    while batch := queue_bench.receive():
+        seen += [job for _, job in batch]
+    assert seen == [None] * 14
+
+
 def test_released_item_is_visible_at_once(queue_bench: Any) -> None:
     """A failed item does not wait for its visibility to end."""
     job = Job(JobKey("q" * 26), 1.0)

@@ -20,6 +20,7 @@ from paravion.adapters.memory import (
     MemoryHosts,
     MemoryIdentities,
     MemoryLedger,
+    MemoryQueues,
     MemoryRecords,
     MemorySecrets,
     MemorySpool,
@@ -35,6 +36,7 @@ from paravion.domain.next_hop import MxHost, NextHop
 from paravion.domain.submission import Receipt
 from paravion.domain.suppression import Reason
 from paravion.services.admin import AdminDeps
+from paravion.services.commit import CommitDeps
 from tests.support.dkim_keys import fixed_private_key
 
 ACCESS_KEY, SECRET_KEY = "AKIATEST", "test-secret"
@@ -76,6 +78,7 @@ class World:
             max_recipients_count=1000,
             max_expansion_count=100_000,
             hostname="local.example",
+            public_url="https://api.example",
             local_domains=(),
             masquerade_as="",
             relay="mx",
@@ -89,6 +92,9 @@ class World:
         )
         self.clock = lambda: time.time() + self.clock_shift_s
         self.hosts = MemoryHosts(self.clock)
+        self.queues = MemoryQueues(self.clock)
+        self.new_token = lambda: "t0ken"
+        self.next_hop = lambda domain: NextHop(domain, (MxHost(f"mx.{domain}"),))
         self.entropy = lambda count: bytes(range(count))
 
     @property
@@ -96,10 +102,16 @@ class World:
         return AdminDeps(
             self.settings, self.spool, self.ledger, self.secrets, self.identities,
             self.tables, self.hosts, self.suppression, self.uploads,
-            lambda domain: NextHop(domain, (MxHost(f"mx.{domain}"),)),
-            lambda name: self.txt.get(name, []), self.event_log, self.clock, lambda: "t0ken",
+            self.next_hop,
+            lambda name: self.txt.get(name, []), self.event_log, self.clock, self.new_token,
             fixed_private_key, self.transcripts, records=self.records,
+            to_commit=CommitDeps(self.spool, self.queues, lambda calls: [call() for call in calls]),
         )  # fmt: skip
+
+    @property
+    def management(self):
+        """The function that manages, for `validate` to call."""
+        return SimpleNamespace(invoke=lambda event: serve(event, self.admin_deps, ADMIN_DOORS).to_event())
 
     def submit(self, submission):
         self.submissions.append(submission)

@@ -9,6 +9,7 @@ import pytest
 
 from paravion.cli import main, moving
 from paravion.cli.client import ApiError
+from paravion.domain.status import Rejected
 from paravion.domain.suppression import Reason, Suppressed
 from paravion.ports import Identity
 from paravion.services import identity_keys
@@ -77,6 +78,17 @@ def run(monkeypatch, capsys):
     return call
 
 
+RECORDS = (
+    ("configuration-set", "news", {"DeliveryOptions": {"TlsPolicy": "REQUIRE"}, "created_at": 1.5}),
+    ("identity-settings", "example.org", {"ConfigurationSetName": "news"}),
+    ("account", "settings", {"SendingEnabled": False}),
+    ("@red/template", "hello ä", {"Subject": "x" * 300_000}),
+    ("@red/template", "hi", {"Subject": "y" * 300_000}),
+    ("@red/contact-list", "all", {}),
+    *(("@red/contact/all", f"c{n}@x.example", {"AttributesData": "z" * 9000}) for n in range(150)),
+)
+
+
 def _fill(world):
     """Everything that can be set up."""
     world.secrets.put("routes/ses", '{"user": "u", "password": "pässword", "mechanism": "PLAIN"}')
@@ -95,6 +107,9 @@ def _fill(world):
     from paravion.services.hosts import limit_host
 
     limit_host("mx.slow.example", 12.5, 3, OPERATOR, world.admin_deps)
+    world.identities.put(Identity("joe@red.example", verified=True, token="r", created_at=2.0, tenant="red"))
+    for kind, name, value in RECORDS:
+        world.records.put(kind, name, value)
     world.suppression.set_reasons([Reason.COMPLAINT])
     for n in range(1500):
         world.suppression.put(Suppressed(f"gone{n}@far.example", Reason.BOUNCE, 1700000000.1 + n, "bounce", "q1"))
@@ -106,7 +121,16 @@ def _state(world):
     tables = {kind: {k: v for page in world.tables.pages(kind) for k, v in page.items()} for kind in world.tables.loaded()}  # fmt: skip
     hosts = {state.name: (state.max_rate, state.max_slots) for state in world.hosts.all(100)}
     secrets = {name: world.secrets.get(name) for under in ("routes", "webhooks", "dkim") for name in world.secrets.names(under)}  # fmt: skip
-    return tables, hosts, secrets, world.identities.all(100), world.suppression.items, world.suppression.reasons()
+    records = {key: value for key, (value, _) in world.records.items.items()}
+    return (
+        tables,
+        hosts,
+        secrets,
+        records,
+        world.identities.all(100),
+        world.suppression.items,
+        world.suppression.reasons(),
+    )
 
 
 def test_round_trip_of_every_kind_and_a_second_import_changes_nothing(new, run, tmp_path):
@@ -117,7 +141,7 @@ def test_round_trip_of_every_kind_and_a_second_import_changes_nothing(new, run, 
     assert run(old, "export", file, "--secrets")[0] == 0
     assert file.stat().st_mode & 0o777 == 0o600
     assert {json.loads(line).get("kind") for line in file.read_bytes().splitlines()[1:]} == {
-        "route_credential", "webhook_secret", "identity", "table", "host_limit", "suppression_reasons", "suppressed",
+        "route_credential", "webhook_secret", "identity", "record", "table", "host_limit", "suppression_reasons", "suppressed",
         "credential", "end",
     }  # fmt: skip
     assert b"not-for-production" not in file.read_bytes()
@@ -327,3 +351,26 @@ def test_table_that_changes_ends_the_export(new):
     load_table("include/big", [("big", b"a@far.example\n")], OPERATOR, world.admin_deps)
     code, answer = asked(world, "GET", "/v1/export", query="after=table:include/big:0000:30")
     assert (code, "changed while it was read" in answer["error"]["detail"]) == (400, True)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"of": "template", "name": "", "value": {}},
+        {"of": "../template", "name": "x", "value": {}},
+        {"of": "template", "name": "x", "value": []},
+        {"of": "configuration-set", "name": "x", "value": {"DeliveryOptions": 1}},
+        {"of": "@red/identity-settings", "name": "x.example", "value": {"Policies": 1}},
+        {"of": "account", "name": "settings"},
+    ],
+    ids=lambda record: str(record)[:50],
+)
+def test_record_that_can_not_be_read_is_not_imported(new, record):
+    """Mail would wait for somebody to mend it."""
+    from paravion.services.moving_in import Page, import_page
+
+    world = new()
+    page = Page([(2, {"kind": "record", **record})])
+    with pytest.raises(Rejected, match="line 2: record"):
+        import_page(page, OPERATOR, world.admin_deps, check=False, replace=False)
+    assert world.records.items == {}

@@ -11,9 +11,10 @@ from tests.unit.api.test_native import asked
 FOR_EVERYBODY = {
     ("GET", "/v1/health"), ("GET", "/v1/credentials/self"), ("GET", "/v1/queue"), ("GET", "/v1/identities"),
     ("GET", "/v1/messages/{queue_id}"), ("GET", "/v1/messages/{queue_id}/transcript"),
-    ("GET", "/v1/identities/{name}"), ("GET", "/v1/suppression-reasons"),
+    ("GET", "/v1/identities/{name}"), ("GET", "/v1/suppression-reasons"), ("POST", "/v1/messages/{queue_id}/events"),
+    ("GET", "/v1/confirmations"), ("POST", "/v1/confirmations"),
 }  # fmt: skip
-"""Of messages and the queue, one's own alone."""
+"""Of messages and the queue, one's own alone; a confirmation is whose link it is."""
 
 BODIES = {
     "hold": {"reason": "r"},
@@ -22,6 +23,9 @@ BODIES = {
     "suppression-reasons": {"reasons": []},
     "suppression": {"reason": "BOUNCE"},
     "credentials": {"user": "u", "password": "p"},
+    "webhooks": {"name": "a", "url": "https://hooks.example.org/"},
+    "complaint": {"address": "a@x.example"},
+    "configuration-sets": {"keep_message_id": True},
 }
 TABLE = {"files": [{"name": "a", "content": ""}]}
 ROUTES = sorted(

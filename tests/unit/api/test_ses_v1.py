@@ -152,8 +152,10 @@ def test_who_is_not_known_is_refused(served, given, shift_s, code, text):
 
 def test_known_operations_that_are_not_offered_say_so(served):
     """A clear error, not a wrong answer."""
-    with pytest.raises(botocore.exceptions.ClientError, match="GetSendQuota is known, but not offered") as caught:
-        served.client("ses").get_send_quota()
+    with pytest.raises(
+        botocore.exceptions.ClientError, match="ListReceiptRuleSets is known, but not offered"
+    ) as caught:
+        served.client("ses").list_receipt_rule_sets()
     assert caught.value.response["Error"]["Code"] == "InvalidAction"
 
 

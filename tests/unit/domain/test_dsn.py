@@ -15,7 +15,7 @@ from paravion.domain import dsn_text
 from paravion.domain.dsn import build_dsn
 from paravion.domain.envelope import Recipient
 from paravion.domain.outcome import Result
-from paravion.domain.queue import NoticeKind, RecipientState
+from paravion.domain.queue import EVENTS, NoticeKind, RecipientState
 from tests.unit.golden.reports import (
     BOB,
     BODY,
@@ -448,7 +448,7 @@ HOSTILE = st.one_of(
 )
 
 
-REPORTED = [kind for kind in NoticeKind if kind is not NoticeKind.SUPPRESS]
+REPORTED = [kind for kind in NoticeKind if kind not in {NoticeKind.SUPPRESS, NoticeKind.REPLY, *EVENTS}]
 
 
 @settings(max_examples=150, deadline=None)

@@ -13,6 +13,7 @@ QUEUES = {
     QueueName.DELIVERY: "DeliveryQueue",
     QueueName.RETRY: "RetryQueue",
     QueueName.BOUNCE: "BounceQueue",
+    QueueName.EVENT: "EventQueue",
     QueueName.PARKED: "ParkedQueue",
 }
 

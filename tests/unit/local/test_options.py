@@ -1,5 +1,6 @@
 """What `paravion up` can be told, as infra/local/options.py reads it."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,54 @@ def test_bad_assignment_is_named(word: str) -> None:
     """Unknown name, no value, bad value."""
     with pytest.raises(BadOptions, match=word.split("=", maxsplit=1)[0]):
         read(assignments=[word])
+
+
+@pytest.mark.parametrize(
+    ("words", "cores", "expected"),
+    [
+        ({"relay": "mx"}, 2, 2),
+        ({"relay": "mx"}, 1, 1),
+        ({"relay": "mx", "processes": "1"}, 2, 1),
+        ({"relay": "mx", "processes": "2"}, 1, 2),
+        ({}, 2, 1),
+        ({"relay": "mx", "engine": "moto"}, 2, 1),
+        ({"relay": "mx", "processes": "3"}, 2, "must be auto, 1 or 2"),
+        ({"processes": "2"}, 2, "--processes 2: the inbox is kept in one process; give --relay"),
+        ({"relay": "mx", "engine": "moto", "processes": "2"}, 2, "--processes 2: the moto engine has one"),
+    ],
+)
+def test_processes_are_as_many_as_serve(
+    words: dict[str, str], cores: int, expected: int | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two where there are two cores and mail leaves the process that shows it."""
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    if isinstance(expected, int):
+        assert expected == read(words).processes
+        return
+    with pytest.raises(BadOptions, match=expected):
+        read(words)
+
+
+def test_options_reach_a_child_as_they_are() -> None:
+    """Tuples, paths and settings included."""
+    from infra.local.embedded_process import decode_options, encode_options  # it loads the engine
+
+    options = read({"relay": "mx", "smtps": "[::1]:465"}, ["hostname=mail.example.org"])
+    assert decode_options(encode_options(options)) == options
+
+
+def test_log_of_several_processes_has_whole_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a pipe, so many at once as are written in one piece."""
+    from infra.local.embedded_process import LogFile
+
+    pieces: list[bytes] = []
+    monkeypatch.setattr("os.write", lambda _, octets: pieces.append(octets) or len(octets))
+    lines = [f"{n} {'x' * (n * 37 % 900)}\n" for n in range(60)]
+    lines.insert(7, "y" * 9000 + "\n")
+    read_end, write_end = os.pipe()
+    LogFile(write_end).write("".join(lines))
+    os.close(read_end)
+    os.close(write_end)
+    assert b"".join(pieces) == "".join(lines).encode()
+    assert all(piece.endswith(b"\n") for piece in pieces)
+    assert all(len(piece) <= 4096 or piece.count(b"\n") == 1 for piece in pieces)

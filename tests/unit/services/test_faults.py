@@ -24,10 +24,10 @@ from paravion.domain.queue import (
 )
 from paravion.domain.status import (
     BAD_MESSAGE,
-    BAD_REQUEST,
     IDEMPOTENCY_CONFLICT,
     MESSAGE_TOO_BIG,
     NO_RECIPIENTS,
+    NO_SUCH_CONFIGURATION_SET,
     RECIPIENT_SYNTAX,
     RELAY_DENIED,
     ROUTING_LOOP,
@@ -231,7 +231,7 @@ def test_keys_of_two_principals_do_not_meet() -> None:
         ({"content": b"From: a@b.example\r\nFrom: c@d.example\r\n\r\n"}, BAD_MESSAGE),
         ({"content": b"From: a@b.example\r\n\r\n" + b"x" * 11_000_000}, MESSAGE_TOO_BIG),
         ({"content": b"Received: x\r\n" * 101 + b"From: a@b.example\r\n\r\n"}, ROUTING_LOOP),
-        ({"content": b"From: a@b.example\r\nX-SES-CONFIGURATION-SET: none\r\n\r\n"}, BAD_REQUEST),
+        ({"content": b"From: a@b.example\r\nX-SES-CONFIGURATION-SET: none\r\n\r\n"}, NO_SUCH_CONFIGURATION_SET),
     ],
     ids=[
         "recipient", "injection", "no-recipients", "1001-recipients", "sender", "no-header", "no-from", "two-froms",

@@ -44,12 +44,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from paravion.adapters.dynamodb_hosts import DynamoHosts
+    from paravion.adapters.webhook_events import WebhookEvents
+    from paravion.domain.configuration_set import EventDestination
     from paravion.domain.outcome import Outcome
-    from paravion.ports import EventLog, Handover, Resolver, Targets
+    from paravion.ports import EventLog, Handover, Management, Resolver, Targets
     from paravion.services.admin import AdminDeps
     from paravion.services.bounce import BounceDeps
     from paravion.services.deliver import DeliverDeps
     from paravion.services.mta_sts import StsFinder
+    from paravion.services.publish import PublishDeps
     from paravion.services.retry import RetryDeps
     from paravion.services.validate import ValidateDeps
 
@@ -105,7 +108,14 @@ def validate() -> ValidateDeps:
         settings=own,
         to_commit=_commit_deps(
             S3Spool(s3, own.spool),
-            SqsQueues(clients.make("sqs"), {QueueName.DELIVERY: own.delivery_queue, QueueName.RETRY: own.retry_queue}),
+            SqsQueues(
+                clients.make("sqs"),
+                {
+                    QueueName.DELIVERY: own.delivery_queue,
+                    QueueName.RETRY: own.retry_queue,
+                    QueueName.EVENT: own.event_queue,
+                },
+            ),
         ),
         secrets=store,
         signer=Signer(store, time.monotonic),
@@ -116,6 +126,7 @@ def validate() -> ValidateDeps:
         clock=time.time,
         entropy=secrets.token_bytes,
         records=_records(dynamodb, own.ledger),
+        management=_management(clients, own.admin_function) if own.admin_function else None,
     )
 
 
@@ -157,7 +168,12 @@ def deliver() -> DeliverDeps:
     return DeliverDeps(
         spool=S3Spool(s3, own.spool),
         queues=SqsQueues(
-            clients.make("sqs"), {QueueName.DELIVERY: own.delivery_queue, QueueName.BOUNCE: own.bounce_queue}
+            clients.make("sqs"),
+            {
+                QueueName.DELIVERY: own.delivery_queue,
+                QueueName.BOUNCE: own.bounce_queue,
+                QueueName.EVENT: own.event_queue,
+            },
         ),
         ledger=DynamoLedger(dynamodb, own.ledger),
         resolver=resolver,
@@ -175,6 +191,7 @@ def deliver() -> DeliverDeps:
         targets=_Targets(own, clients, resolver),
         suppression=_suppression(dynamodb, own.ledger),
         suppression_reasons=own.suppression_reasons,
+        simulator_domain=own.simulator_domain,
         clock=time.time,
         new_token=partial(secrets.token_hex, 8),
         transcripts=S3Transcripts(s3, own.spool) if own.transcripts == "on" else None,
@@ -197,6 +214,7 @@ def retry() -> RetryDeps:
                 QueueName.DELIVERY: own.delivery_queue,
                 QueueName.RETRY: own.retry_queue,
                 QueueName.BOUNCE: own.bounce_queue,
+                QueueName.EVENT: own.event_queue,
                 QueueName.PARKED: own.parked_queue,
             },
         ),
@@ -244,6 +262,45 @@ def bounce() -> BounceDeps:
     )
 
 
+def publish() -> PublishDeps:
+    """What functions/publish.py needs."""
+    from paravion.adapters.event_destinations import AllEventDestinations
+    from paravion.domain.allowed_destinations import AllowedDestinations
+    from paravion.domain.ses_event import Origin
+    from paravion.domain.target import AllowedTargets
+    from paravion.services.publish import PublishDeps
+
+    own = settings.from_env(settings.PublishSettings, os.environ)
+    clients = _Clients()
+    dynamodb: Any = clients.make("dynamodb")
+    origin = Origin(own.hostname, own.credential_region, own.account_id, own.outgoing_ip)
+    webhooks = AllowedTargets((), own.webhook_hosts, own.webhook_private_hosts)
+
+    def new_webhooks() -> WebhookEvents:
+        from paravion.adapters.dns_resolver import DnsResolver
+        from paravion.adapters.webhook_events import WebhookEvents
+
+        store = SsmSecrets(clients.make("ssm"), own.secrets, time.monotonic)
+        timeout_s = own.connect_timeout_s
+        return WebhookEvents(webhooks, DnsResolver, store, time.time, origin, connect_timeout_s=timeout_s)
+
+    allowed = AllowedDestinations(own.event_destination_arns, own.event_metric_namespace, webhooks)
+    return PublishDeps(
+        spool=S3Spool(clients.make("s3"), own.spool),
+        queues=SqsQueues(clients.make("sqs"), {QueueName.EVENT: own.event_queue, QueueName.PARKED: own.parked_queue}),
+        ledger=DynamoLedger(dynamodb, own.ledger),
+        records=_records(dynamodb, own.ledger),
+        destinations=AllEventDestinations(allowed, origin, clients.make_for_destination, new_webhooks),
+        event_log=PowertoolsEventLog("publish", own.log_level),
+        origin=origin,
+        return_s=own.queue_return_s,
+        retry_s=own.event_retry_s,
+        in_parallel=InParallel(_THREADS),
+        clock=time.time,
+        jitter=secrets.SystemRandom().random,
+    )
+
+
 def admin() -> AdminDeps:
     """What functions/admin.py needs."""
     from paravion.adapters.dkim_keygen import new_private_key
@@ -271,8 +328,25 @@ def admin() -> AdminDeps:
         new_token=partial(secrets.token_hex, 16),
         new_private_key=new_private_key,
         transcripts=S3Transcripts(s3, own.spool),
+        new_queues=lambda: SqsQueues(clients.make("sqs"), {QueueName.EVENT: own.event_queue}),
+        destination_problem=_destination_problem(own),
         settings_given=settings.given(os.environ),
+        to_commit=_commit_deps(
+            S3Spool(s3, own.spool), SqsQueues(clients.make("sqs"), {QueueName.DELIVERY: own.delivery_queue})
+        ),
     )
+
+
+def _destination_problem(own: settings.AdminSettings) -> Callable[[EventDestination], str]:
+    def problem(destination: EventDestination) -> str:
+        from paravion.domain.allowed_destinations import AllowedDestinations  # few make any
+        from paravion.domain.target import AllowedTargets
+
+        webhooks = AllowedTargets((), own.webhook_hosts, own.webhook_private_hosts)
+        allowed = AllowedDestinations(own.event_destination_arns, own.event_metric_namespace, webhooks)
+        return allowed.problem(destination)
+
+    return problem
 
 
 def _sts_finder(own: settings.DeliverSettings, dynamodb: Any, resolver: Resolver, event_log: EventLog) -> StsFinder:
@@ -282,6 +356,14 @@ def _sts_finder(own: settings.DeliverSettings, dynamodb: Any, resolver: Resolver
 
     host = HttpsPolicyHost(resolver, ca_file=own.tls_ca_file)
     return StsFinder(resolver, host, DynamoTlsPolicies(dynamodb, own.ledger, time.time), event_log, time.time)
+
+
+def _management(clients: _Clients, function: str) -> Management:
+    from paravion.adapters.lambda_admin import LambdaAdmin
+
+    # It answers within its time-out, and validate must end within its own.
+    once = Config(read_timeout=25, retries={"mode": "standard", "total_max_attempts": 1})
+    return LambdaAdmin(lambda: clients.make("lambda", once), function)
 
 
 class _Targets:
@@ -307,10 +389,12 @@ class _Targets:
         allowed = AllowedTargets(own.alias_target_arns, own.webhook_hosts, own.webhook_private_hosts)
 
         def new_webhooks() -> Targets:
+            from paravion.adapters.webhook_client import WebhookClient
             from paravion.adapters.webhook_targets import WebhookTargets
 
             store = SsmSecrets(self._clients.make("ssm"), own.secrets, time.monotonic)
-            return WebhookTargets(allowed, self._resolver, store, time.time, connect_timeout_s=own.connect_timeout_s)
+            timeout_s = own.connect_timeout_s
+            return WebhookTargets(WebhookClient(allowed, self._resolver, store, time.time, connect_timeout_s=timeout_s))
 
         return AllTargets(allowed, self._clients.make_for_target, new_webhooks, own.spool)
 
@@ -321,13 +405,20 @@ class _Clients:
     def __init__(self) -> None:
         self._session = botocore.session.get_session()
 
-    def make(self, service: str) -> Any:
-        return self._session.create_client(service, config=_LEDGER_CONFIG if service == "dynamodb" else _CONFIG)
+    def make(self, service: str, other: Config | None = None) -> Any:
+        config = _LEDGER_CONFIG if service == "dynamodb" else _CONFIG
+        return self._session.create_client(service, config=config.merge(other) if other else config)
 
     def make_for_target(self, service: str, region: str) -> Any:
         """A client for handing mail over: of the target's region, and without repeats, for `retry` repeats."""
         config = _CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
         return self._session.create_client(service, region_name=region, config=config)
+
+    def make_for_destination(self, service: str, region: str) -> Any:
+        """A client for publishing events: of the destination's region, and quick to give up, for others wait."""
+        retries: Any = {"mode": "standard", "total_max_attempts": 2}
+        config = _CONFIG.merge(Config(retries=retries, connect_timeout=2, read_timeout=5))
+        return self._session.create_client(service, region_name=region or None, config=config)
 
     def presigning(self, endpoint: str) -> Any | None:
         """A client for presigned URLs at another endpoint than the spool's own; it makes no calls."""

@@ -7,6 +7,7 @@ What bootstrap.py is for functions on AWS: the same services' dependencies on an
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from functools import partial
@@ -26,21 +27,25 @@ if TYPE_CHECKING:
 
     from paravion.adapters.embedded_data import EmbeddedData
     from paravion.adapters.smtp_client import SmtpTransport
+    from paravion.adapters.webhook_events import WebhookEvents
+    from paravion.domain.allowed_destinations import AllowedDestinations
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
     from paravion.ports import EventLog, Resolver, Targets, Transaction
     from paravion.services.admin import AdminDeps
+    from paravion.services.blocking import InThread
     from paravion.services.bounce import BounceDeps
     from paravion.services.deliver import DeliverDeps
     from paravion.services.mta_sts import StsFinder
     from paravion.services.pacing import PacedTransport
+    from paravion.services.publish import PublishDeps
     from paravion.services.retry import RetryDeps
     from paravion.services.validate import ValidateDeps
 
 S = TypeVar("S")
 
 _WIRING: Final = (
-    "spool", "ledger", "delivery_queue", "retry_queue", "bounce_queue", "parked_queue", "secrets",
+    "spool", "ledger", "delivery_queue", "retry_queue", "bounce_queue", "event_queue", "parked_queue", "secrets",
 )  # fmt: skip
 """Settings that name a cloud's things; here the data directory is all of them."""
 
@@ -56,11 +61,18 @@ class Root:
         environ: Variables, as settings.py names them.
         log: Where events go.
         inner: Variables that the host sets for itself, which mean nothing elsewhere.
+        in_thread: How services on the host's loop call the directory's ports.
     """
 
     def __init__(
-        self, data: EmbeddedData, environ: Mapping[str, str], log: TextIO, inner: Collection[str] = ()
+        self,
+        data: EmbeddedData,
+        environ: Mapping[str, str],
+        log: TextIO,
+        inner: Collection[str] = (),
+        in_thread: InThread = asyncio.to_thread,
     ) -> None:
+        self._in_thread = in_thread
         self._data = data
         self._inner = frozenset(inner)
         self._environ = {settings.BY_NAME[name].variable: "embedded" for name in _WIRING} | dict(environ)
@@ -130,6 +142,7 @@ class Root:
             clock=time.time,
             draw=secrets.SystemRandom().random,
             new_token=partial(secrets.token_hex, 8),
+            in_thread=self._in_thread,
         )
         return DeliverDeps(
             spool=data.spool,
@@ -143,10 +156,12 @@ class Root:
             targets=self._targets(own, resolver),
             suppression=data.suppression,
             suppression_reasons=own.suppression_reasons,
+            simulator_domain=own.simulator_domain,
             clock=time.time,
             new_token=partial(secrets.token_hex, 8),
             transcripts=data.transcripts if own.transcripts == "on" else None,
             mta_sts=self._sts_finder(own, resolver, event_log) if own.mta_sts == "on" else None,
+            in_thread=self._in_thread,
         )
 
     def retry(self) -> RetryDeps:
@@ -193,6 +208,50 @@ class Root:
             max_expansion_count=own.max_expansion_count,
         )
 
+    def publish(self) -> PublishDeps:
+        """What services/publish.py needs."""
+        from paravion.adapters.event_destinations import AllEventDestinations
+        from paravion.domain.ses_event import Origin
+        from paravion.services.publish import PublishDeps
+
+        own = self._settings(settings.PublishSettings)
+        data = self._data
+        origin = Origin(own.hostname, own.credential_region, own.account_id, own.outgoing_ip)
+        allowed = self._allowed_destinations(own)
+
+        def new_webhooks() -> WebhookEvents:
+            from paravion.adapters.dns_resolver import DnsResolver
+            from paravion.adapters.webhook_events import WebhookEvents
+
+            hosts, timeout_s = allowed.webhooks, own.connect_timeout_s
+            return WebhookEvents(hosts, DnsResolver, data.secrets, time.time, origin, connect_timeout_s=timeout_s)
+
+        return PublishDeps(
+            spool=data.spool,
+            queues=data.queues,
+            ledger=data.ledger,
+            records=data.records,
+            destinations=AllEventDestinations(allowed, origin, _client_for_destination, new_webhooks),
+            event_log=self._event_log("publish", own.log_level),
+            origin=origin,
+            return_s=own.queue_return_s,
+            retry_s=own.event_retry_s,
+            in_parallel=self._in_parallel,
+            clock=time.time,
+            jitter=secrets.SystemRandom().random,
+        )
+
+    def _allowed_destinations(self, own: settings.PublishSettings | settings.AdminSettings) -> AllowedDestinations:
+        from paravion.domain.allowed_destinations import AllowedDestinations
+        from paravion.domain.target import AllowedTargets
+
+        webhooks = AllowedTargets((), own.webhook_hosts, own.webhook_private_hosts)
+        wants_aws = bool(own.event_destination_arns or own.event_metric_namespace)
+        no_aws = "" if wants_aws and _has_aws() else "on one machine destinations of AWS's need AWS credentials, and"
+        if no_aws:
+            no_aws += " none are configured" if wants_aws else " no setting allows any"
+        return AllowedDestinations(own.event_destination_arns, own.event_metric_namespace, webhooks, no_aws)
+
     def admin(self) -> AdminDeps:
         """What services/admin.py needs."""
         from paravion.adapters.dkim_keygen import new_private_key
@@ -218,6 +277,9 @@ class Root:
             new_token=partial(secrets.token_hex, 16),
             new_private_key=new_private_key,
             transcripts=data.transcripts,
+            new_queues=lambda: data.queues,
+            destination_problem=lambda destination: self._allowed_destinations(own).problem(destination),
+            to_commit=self._commit_deps(),
             settings_given=settings.given(
                 {name: self._environ[name] for name in self._environ if name not in self._inner}
             ),
@@ -241,10 +303,12 @@ class Root:
         allowed = AllowedTargets((), own.webhook_hosts, own.webhook_private_hosts)
 
         def new_webhooks() -> Targets:
+            from paravion.adapters.webhook_client import WebhookClient
             from paravion.adapters.webhook_targets import WebhookTargets
 
             timeout_s = own.connect_timeout_s
-            return WebhookTargets(allowed, resolver, self._data.secrets, time.time, connect_timeout_s=timeout_s)
+            client = WebhookClient(allowed, resolver, self._data.secrets, time.time, connect_timeout_s=timeout_s)
+            return WebhookTargets(client)
 
         return AllTargets(allowed, _no_client, new_webhooks, "")
 
@@ -281,6 +345,22 @@ class AwakeTransport:
         """Finish what goes on, once nobody sends any more, and take leave of the hosts."""
         await self._paced.settle()
         await self._transport.close()
+
+
+def _has_aws() -> bool:
+    """Say whether AWS credentials are configured on this machine; no call is made to find out."""
+    import botocore.session
+
+    return botocore.session.get_session().get_credentials() is not None
+
+
+def _client_for_destination(service: str, region: str) -> Any:
+    import botocore.session
+    from botocore.config import Config
+
+    retries: Any = {"mode": "standard", "total_max_attempts": 2}
+    config = Config(retries=retries, connect_timeout=2, read_timeout=5)
+    return botocore.session.get_session().create_client(service, region_name=region or None, config=config)
 
 
 def _no_client(service: str, region: str) -> Any:

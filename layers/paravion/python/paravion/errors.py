@@ -7,9 +7,11 @@ The exceptions of broken machinery; never the outcome of a delivery.
     │   ├── SpoolUnavailable
     │   ├── QueueUnavailable
     │   ├── LedgerUnavailable
-    │   └── SecretsUnavailable
+    │   ├── SecretsUnavailable
+    │   └── ManagementUnavailable
     ├── SpoolMissing        an object that must exist does not
     ├── SpoolConflict       an object that must be new exists with other content
+    ├── ManagementFailed    the function that manages broke off, or answered what is no answer
     ├── RecordTooLarge      a record is more than the store holds
     └── ClaimLost           somebody else changed the job since we read it
 
@@ -58,12 +60,20 @@ class SecretsUnavailable(Unavailable):
     """The secret store throttles or can't be reached."""
 
 
+class ManagementUnavailable(Unavailable):
+    """The function that manages can't be reached or throttles; nothing is known of what it did."""
+
+
 class SpoolMissing(MailError):
     """A spooled object that a committed job names is not there."""
 
 
 class SpoolConflict(MailError):
     """The key is taken by other content: spooled objects are immutable."""
+
+
+class ManagementFailed(MailError):
+    """The function that manages broke off or answered nonsense; nothing is known of what it did."""
 
 
 class RecordTooLarge(MailError):

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from paravion.domain.outcome import Outcome
     from paravion.domain.pacing import HostState
     from paravion.domain.queue import DueJob, Job, JobKey, JobRecord
+    from paravion.domain.ses_event import SesEvent
     from paravion.domain.suppression import Reason, Suppressed
     from paravion.domain.tls_policy import DaneFinding
+    from paravion.domain.told import Told
     from paravion.domain.transcript import Recorder
 
 
@@ -103,11 +105,12 @@ class Spool(Protocol):
 
 
 class QueueName:
-    """The four queues, by role."""
+    """The five queues, by role."""
 
     DELIVERY = "delivery"
     RETRY = "retry"
     BOUNCE = "bounce"
+    EVENT = "event"
     PARKED = "parked"
 
 
@@ -127,6 +130,19 @@ class Queues(Protocol):
 
         Raises:
             QueueUnavailable: Some or all may not have been enqueued; enqueueing again is safe.
+        """
+        ...
+
+    def send_texts(self, queue: str, texts: Sequence[str], *, delay_s: float = 0.0) -> None:
+        """
+        Enqueue items that are no jobs (domain/event_item.py): `Received.body` of whoever receives them.
+
+        Args:
+            texts: Of at most 250,000 octets of ASCII each.
+            delay_s: As for `send`.
+
+        Raises:
+            QueueUnavailable: As for `send`.
         """
         ...
 
@@ -248,12 +264,18 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who may send: an address or a domain, and whether its owner proved it."""
+    """
+    Who may send: an address or a domain, and whether its owner proved it.
+
+    Attributes:
+        tenant: Whose it is (domain/tenant.py); a name is one tenant's alone.
+    """
 
     name: str
     verified: bool
     token: str
     created_at: float
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -564,6 +586,22 @@ class Records(Protocol):
         ...
 
 
+class Management(Protocol):
+    """The function that manages, for requests that come to another one's address: SES v1 has only one."""
+
+    def invoke(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        """
+        Let it answer a request, once; it authenticates for itself.
+
+        Args:
+            event: Of an HTTP API, payload format 2.0; what comes back is in its form, too.
+
+        Raises:
+            ManagementUnavailable, ManagementFailed: It may have done what was asked, or not.
+        """
+        ...
+
+
 class Secrets(Protocol):
     """Named secrets."""
 
@@ -770,6 +808,23 @@ class Targets(Protocol):
 
         Raises:
             SpoolMissing, SpoolUnavailable: The body could not be read.
+        """
+        ...
+
+
+class EventDestinations(Protocol):
+    """Topics, buses, streams, metrics and webhooks that are told what becomes of mail."""
+
+    def publish(self, told: Told, events: Sequence[SesEvent]) -> list[str]:
+        """
+        Send events to one destination, in their order, in as few requests as it allows.
+
+        At least once: an answer that is lost makes a second sending, of the same content. Bounded in time: some ten
+        seconds for one that does not answer at all. What the operator's settings do not allow is not asked.
+
+        Returns:
+            For each event why it was not taken, in words for the operator; "" if it was. Never raises for anything
+            that the destination or the network does.
         """
         ...
 

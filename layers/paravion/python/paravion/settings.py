@@ -163,6 +163,20 @@ def _arns(text: str) -> tuple[str, ...]:
     return tuple(parse_arn(part.strip()) for part in text.split(",") if part.strip())
 
 
+def _destination_arns(text: str) -> tuple[str, ...]:
+    if not text:
+        return ()
+    from paravion.domain.allowed_destinations import parse_destination_arn  # as above
+
+    return tuple(parse_destination_arn(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _account_id(text: str) -> str:
+    if not re.fullmatch(r"[0-9]{12}", text):
+        raise ValueError("must be 12 digits")
+    return text
+
+
 def _webhook_hosts(text: str) -> tuple[str, ...]:
     if not text:
         return ()
@@ -179,10 +193,12 @@ SETTINGS: Final = (
     Setting("delivery_queue", _text, None, "", "URL of the delivery queue."),
     Setting("retry_queue", _text, None, "", "URL of the retry queue, the delivery queue's dead-letter queue."),
     Setting("bounce_queue", _text, None, "", "URL of the bounce queue."),
+    Setting("event_queue", _text, "", "", "URL of the event queue."),
     Setting("parked_queue", _text, None, "", "URL of the parked queue, where what nobody can handle is kept."),
     Setting("secrets", _text, None, "", "Path under which secrets are kept, with a leading slash."),
     Setting("hostname", _hostname, "paravion.invalid", "", "Our name in EHLO, Received, Message-ID and reports."),
     Setting("log_level", _choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "", "Lowest level that is logged."),
+    Setting("admin_function", _text, "", "", "Function that SES v1's management actions are handed to; empty: none."),
     Setting("max_message_octets", _count(1024, 40 * MEBI), str(10 * MEBI), "octets", "Largest message taken."),
     Setting("max_recipients_count", _count(1, 1000), "1000", "recipients", "Most recipients of one submission."),
     Setting("bare_lf", _choice("normalise", "refuse"), "normalise", "", "What becomes of a bare LF in a submission."),
@@ -207,6 +223,18 @@ SETTINGS: Final = (
         "",
         "The same, of webhooks that may have private addresses.",
     ),
+    Setting(
+        "event_destination_arns",
+        _destination_arns,
+        "",
+        "",
+        "Topics, event buses and Firehose streams that events may be published to: ARNs, * for any characters.",
+    ),
+    Setting("event_metric_namespace", _text, "", "", "CloudWatch namespace of events' metrics; empty: there are none."),
+    Setting("event_retry_s", _seconds(0, 1_209_600), "86400", "seconds", "An event is tried at a destination so long."),
+    Setting("account_id", _account_id, "000000000000", "", "The account that ARNs and events tell: 12 digits."),
+    Setting("outgoing_ip", _text, "", "", "The address that hosts see of us, for events to tell; empty: not told."),
+    Setting("simulator_domain", _domain_or_none, "", "", "Domain of the mailbox simulator, beside Amazon's."),
     Setting("credential_region", _text, "us-east-1", "", "Region that SES SMTP passwords were derived for."),
     Setting(
         "public_url", _public_url, "", "", "Base URL of links in mails; empty: the one that the API was reached by."
@@ -281,7 +309,8 @@ BY_NAME: Final[dict[str, Setting]] = {setting.name: setting for setting in SETTI
 
 
 _OF_THE_PLACE: Final = frozenset({
-    "spool", "ledger", "delivery_queue", "retry_queue", "bounce_queue", "parked_queue", "secrets", "upload_endpoint",
+    "spool", "ledger", "delivery_queue", "retry_queue", "bounce_queue", "event_queue", "parked_queue", "secrets",
+    "upload_endpoint", "account_id", "admin_function",
 })  # fmt: skip
 """Settings that name the things of one installation."""
 
@@ -336,6 +365,7 @@ class ValidateSettings:
     ledger: str
     delivery_queue: str
     retry_queue: str
+    event_queue: str
     secrets: str
     hostname: str
     log_level: str
@@ -349,8 +379,10 @@ class ValidateSettings:
     identity_check: str
     alignment_check: str
     credential_region: str
+    account_id: str
     public_url: str
     upload_endpoint: str
+    admin_function: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,6 +393,7 @@ class DeliverSettings:
     ledger: str
     delivery_queue: str
     bounce_queue: str
+    event_queue: str
     secrets: str
     hostname: str
     log_level: str
@@ -380,6 +413,7 @@ class DeliverSettings:
     webhook_hosts: tuple[str, ...]
     webhook_private_hosts: tuple[str, ...]
     suppression_reasons: tuple[Reason, ...]
+    simulator_domain: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,6 +425,7 @@ class RetrySettings:
     delivery_queue: str
     retry_queue: str
     bounce_queue: str
+    event_queue: str
     parked_queue: str
     log_level: str
     retry_intervals_s: tuple[float, ...]
@@ -421,16 +456,42 @@ class BounceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishSettings:
+    """What `publish` reads."""
+
+    spool: str
+    ledger: str
+    event_queue: str
+    parked_queue: str
+    secrets: str
+    hostname: str
+    log_level: str
+    credential_region: str
+    account_id: str
+    outgoing_ip: str
+    queue_return_s: float
+    connect_timeout_s: float
+    event_retry_s: float
+    event_destination_arns: tuple[str, ...]
+    event_metric_namespace: str
+    webhook_hosts: tuple[str, ...]
+    webhook_private_hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AdminSettings:
     """What `admin` reads."""
 
     spool: str
     ledger: str
+    event_queue: str
+    delivery_queue: str
     secrets: str
     hostname: str
     log_level: str
     identity_check: str
     credential_region: str
+    account_id: str
     public_url: str
     max_message_octets: int
     max_recipients_count: int
@@ -444,6 +505,10 @@ class AdminSettings:
     alias_target_arns: tuple[str, ...]
     webhook_hosts: tuple[str, ...]
     webhook_private_hosts: tuple[str, ...]
+    event_destination_arns: tuple[str, ...]
+    event_metric_namespace: str
+    queue_return_s: float
+    suppression_expiry_s: float
     suppression_reasons: tuple[Reason, ...]
 
 

@@ -8,7 +8,7 @@ that it knows.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -21,7 +21,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as NotConnected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from paravion.domain.outcome import Outcome
     from paravion.errors import Unavailable
@@ -63,3 +63,13 @@ def outcome_at_target(hand_over: Callable[[], str]) -> Outcome:
 def was_refused_as(exc: Exception, codes: frozenset[str]) -> bool:
     """Say whether a service refused a call with one of these codes."""
     return isinstance(exc, ClientError) and error_code(exc) in codes
+
+
+def answer_of(call: Callable[[], Any]) -> tuple[Mapping[str, Any], str]:
+    """Make a call; give its answer, or {} and in words for the operator why there is none."""
+    try:
+        return call() or {}, ""
+    except ClientError as exc:
+        return {}, f"{error_code(exc)}: {exc.response.get('Error', {}).get('Message')}"[:300]
+    except BotoCoreError as exc:
+        return {}, type(exc).__name__

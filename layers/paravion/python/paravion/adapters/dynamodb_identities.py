@@ -59,6 +59,7 @@ class DynamoIdentities:
             "verified": {"BOOL": identity.verified},
             "token": {"S": identity.token},
             "created_at": {"N": repr(identity.created_at)},
+            **({"tenant": {"S": identity.tenant}} if identity.tenant else {}),
         }
         condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"} if new else {}
         self._cache.pop(identity.name, None)
@@ -96,4 +97,6 @@ def _key(name: str) -> dict[str, Any]:
 
 
 def _identity(item: dict[str, Any]) -> Identity:
-    return Identity(item["sk"]["S"], item["verified"]["BOOL"], item["token"]["S"], float(item["created_at"]["N"]))
+    tenant = item["tenant"]["S"] if "tenant" in item else ""
+    created_at = float(item["created_at"]["N"])
+    return Identity(item["sk"]["S"], item["verified"]["BOOL"], item["token"]["S"], created_at, tenant)

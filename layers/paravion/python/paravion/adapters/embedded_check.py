@@ -5,10 +5,11 @@ Check a data directory that nobody has open, and mend what can be mended without
     -------------------  -------------------------------------------------  -----------------------------------------
     database-unreadable  SQLite can't read paravion.db, or its format       nothing: restore a backup
     database-damaged     SQLite's own check found damage                    indexes are made again; else nothing
-    mail-unreadable      open mail whose envelope is missing or no          its jobs are held and parked
-                         envelope
+    mail-unreadable      open mail whose envelope is missing, no envelope,  its jobs are held and parked
+                         or not the one that was kept (CRC-32)
     body-missing         open mail whose body is not there                  its jobs are held and parked
     body-size            open mail whose body has another length            its jobs are held and parked
+    body-damaged         open mail whose body has other octets (CRC-32)     its jobs are held and parked
     body-row-missing     its file is there, whole; the row that counts is   the row is made
                          not
     record-unreadable    a job's record that can't be read                  its text is parked, the job is held
@@ -16,6 +17,7 @@ Check a data directory that nobody has open, and mend what can be mended without
     item-of-nothing      an item of a job that has ended, and owes nothing  removed
     job-forgotten        an open job that no queue and no due time names    made due
     report-forgotten     a report is owed, and no queue names it            enqueued
+    event-forgotten      the same of an event                               enqueued
     due-index            a record in the wrong part of the due index        put where it belongs
     file-orphan          a file of the spool that no row names              moved to lost+found/
     file-temporary       what a crash left half-written                     removed
@@ -34,6 +36,7 @@ import os
 import sqlite3
 import stat
 import time
+import zlib
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -46,6 +49,7 @@ from paravion.adapters.embedded_queues import NUMBERS
 from paravion.adapters.job_text import decode_job
 from paravion.domain import queue
 from paravion.domain.envelope import Envelope, decode_qf
+from paravion.domain.event_item import decode as decode_events
 from paravion.domain.queue import Job, JobKey, JobRecord, State
 from paravion.ports import QueueName
 
@@ -55,6 +59,8 @@ if TYPE_CHECKING:
 
 _DELIVERY, _RETRY = NUMBERS[QueueName.DELIVERY], NUMBERS[QueueName.RETRY]
 _BOUNCE, _PARKED = NUMBERS[QueueName.BOUNCE], NUMBERS[QueueName.PARKED]
+_EVENT = NUMBERS[QueueName.EVENT]
+_PIECE_OCTETS: Final = 1 << 20
 _LOST: Final = "lost+found"
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _OPEN: Final = """
@@ -98,6 +104,7 @@ class Check:
         self._claimed: set[Path] = set()
         self._descriptor = lock_folder(folder)
         self._connection: sqlite3.Connection
+        self._crc = "crc"
 
     def close(self) -> None:
         """Let go of the directory."""
@@ -190,6 +197,8 @@ class Check:
         if not {"item", "job", "object"} <= tables:
             # A directory whose first process died at its start.
             return
+        columns = {name for (name,) in self._connection.execute("SELECT name FROM pragma_table_info('object')")}
+        self._crc = "crc" if "crc" in columns else "NULL"
         yield from self._items()
         yield from self._records()
         yield from self._mails()
@@ -198,13 +207,13 @@ class Check:
     def _items(self) -> Iterator[Finding]:
         query = "SELECT queue, id, body FROM item WHERE job = '' AND queue != ?"
         for number, item_id, body in self._connection.execute(query, (_PARKED,)).fetchall():
-            if decode_job(body) is None:
+            if decode_job(body) is None and not (number == _EVENT and decode_events(body)):
                 yield Finding("item-unreadable", f"item {item_id}: {body[:60]!r}", "parked")
                 self._mend(lambda number=number, item_id=item_id: self._park_item(number, item_id))  # type: ignore[misc]
         query = """
             SELECT item.queue, item.id, item.job, item.chunk FROM item
             JOIN job ON job.queue_id = item.job AND job.chunk = item.chunk AND item.queued_at <= job.queued_at
-            WHERE item.queue IN (0, 1, 2) AND job.state IN ('done', 'removed')
+            WHERE item.queue IN (0, 1, 2, 4) AND job.state IN ('done', 'removed')
         """
         for number, item_id, queue_id, chunk in self._connection.execute(query).fetchall():
             record = self._record(JobKey(queue_id, chunk))
@@ -240,14 +249,22 @@ class Check:
         if not record.is_closed and not is_waiting and key not in named:
             yield Finding("job-forgotten", f"{key[0]}/{key[1]} is {record.state}", "made due")
             self._mend(lambda: self._execute("UPDATE job SET due_at = 1 WHERE rowid = ?", row_id))
-        if record.is_closed and record.owed and key not in reported:
+        if record.is_closed and record.owes_report and key not in reported:
             yield Finding("report-forgotten", f"{key[0]}/{key[1]} owes a report", "enqueued")
             self._mend(lambda: self._enqueue(_BOUNCE, Job(record.key, record.queued_at)))
+        if record.is_closed and record.owes_event and not self._is_told(key):
+            yield Finding("event-forgotten", f"{key[0]}/{key[1]} owes an event", "enqueued")
+            self._mend(lambda: self._enqueue(_EVENT, Job(record.key, record.queued_at)))
         if is_waiting and shard != queue.due_shard(record):
             yield Finding("due-index", f"{key[0]}/{key[1]} lies in part {shard}", f"part {queue.due_shard(record)}")
             self._mend(
                 lambda: self._execute("UPDATE job SET shard = ? WHERE rowid = ?", queue.due_shard(record), row_id)
             )
+
+    def _is_told(self, key: tuple[Any, ...]) -> bool:
+        """Whoever looks at the job next sends it to the event queue, or it lies there."""
+        query = "SELECT 1 FROM item WHERE job = ? AND chunk = ? AND queue IN (0, 1, 4)"
+        return self._connection.execute(query, key).fetchone() is not None
 
     def _mails(self) -> Iterator[Finding]:
         """Look whether each open mail can be sent: its envelope, and the body that this names."""
@@ -282,13 +299,15 @@ class Check:
                 yield Finding("body-row-missing", f"{queue_id}: {self._name(path)}", "its row made")
                 self._mend(
                     lambda: self._execute(
-                        "INSERT INTO object VALUES (?, ?, NULL)", f"df/{envelope.df_id}", envelope.queued_at
+                        "INSERT INTO object (key, kept_at) VALUES (?, ?)", f"df/{envelope.df_id}", envelope.queued_at
                     )
                 )
                 return
             yield Finding("body-missing", f"{queue_id}: df/{envelope.df_id}", remedy)
         elif found != envelope.body_octets:
             yield Finding("body-size", f"{queue_id}: {found} octets, {envelope.body_octets} were kept", remedy)
+        elif not self._is_as_kept(f"df/{envelope.df_id}"):
+            yield Finding("body-damaged", f"{queue_id}: df/{envelope.df_id} is not what was kept", remedy)
 
     def _envelope(self, queue_id: str) -> Envelope:
         key = f"qf/{queue_id}"
@@ -297,7 +316,23 @@ class Check:
             raise ValueError("has no envelope")
         octets = rows[0][0] if rows[0][0] is not None else self._path(key).read_bytes()
         envelope, _ = decode_qf(octets)
+        if not self._is_as_kept(key):
+            raise ValueError("has an envelope that is not what was kept")
         return envelope
+
+    def _is_as_kept(self, key: str) -> bool:
+        """Compare an object that is there with its checksum; one without a checksum is taken as it is."""
+        try:
+            ((octets, crc),) = self._connection.execute(f"SELECT octets, {self._crc} FROM object WHERE key = ?", (key,))  # noqa: S608 (our own names)
+            if crc is None or octets is not None:
+                return crc is None or bool(zlib.crc32(octets) == crc)
+            found = 0
+            with self._path(key).open("rb") as file:
+                while piece := file.read(_PIECE_OCTETS):
+                    found = zlib.crc32(piece, found)
+        except OSError:
+            return False
+        return bool(found == crc)
 
     def _has_row(self, df_id: str) -> bool:
         return bool(self._connection.execute("SELECT 1 FROM object WHERE key = ?", (f"df/{df_id}",)).fetchall())

@@ -1,19 +1,27 @@
 """
-A data directory: everything that one paravion on one machine keeps, opened by one process at a time.
+A data directory: everything that one paravion on one machine keeps, opened by one paravion at a time.
 
-    lock               the process that has it open: its number, and a lock that ends with it
+    lock               the process that has it open: its number, and a lock that ends with it and its children
     paravion.db        SQLite: small objects, queues, ledger, identities, tables (embedded_database.py)
     spool/             large objects (embedded_spool.py)
     secrets/           credentials and keys (embedded_secrets.py)
     uploads/           large messages on their way in (embedded_uploads.py)
 
 Opening it ends what a crash left: leases of the dead process, half-written files, old files that no row names.
+
+Two processes may have it open for one that has the lock and has opened it before them: each has its part of the work.
+
+    part       what it does alone
+    ---------  ----------------------------------------------------------------------------------------------
+    doors      loads tables, takes uploads
+    workers    receives from queues, claims jobs, removes what is old, makes the database's checkpoints
 """
 
 from __future__ import annotations
 
 import os
 import secrets
+from enum import Enum
 from typing import TYPE_CHECKING, Final, Self
 
 from paravion.adapters import embedded_files
@@ -42,6 +50,14 @@ _UPLOAD_KEY: Final = "engine/upload-key"
 _EXPIRE_AT_ONCE: Final = 1000
 
 
+class Part(Enum):
+    """What a process does on a directory."""
+
+    ALL = "all"
+    DOORS = "doors"
+    WORKERS = "workers"
+
+
 class EmbeddedData:
     """
     An open data directory, with a port for everything.
@@ -49,6 +65,8 @@ class EmbeddedData:
     Args:
         folder: Made if it isn't there.
         clock: Seconds since the epoch.
+        part: Of several processes, which this is; another one has the lock then, and has cleaned up.
+        lock: The descriptor of a lock that is held already; stays its owner's.
         inline_octets: See EmbeddedSpool.
 
     Attributes:
@@ -59,36 +77,43 @@ class EmbeddedData:
         DataUnavailable: The text names the directory and why, or the process that has it.
     """
 
-    def __init__(self, folder: Path, clock: Callable[[], float], **inline_octets: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        clock: Callable[[], float],
+        *,
+        part: Part = Part.ALL,
+        lock: int | None = None,
+        **inline_octets: int,
+    ) -> None:
         self.endpoint = ""
+        self.broken_off = 0
         self._folder = folder
         self._stack: list[Callable[[], None]] = []
         try:
-            embedded_files.make_folder(folder)
-            descriptor = lock_folder(folder)
-            self._stack.append(lambda: os.close(descriptor))
-            for name in ("spool", "secrets", "uploads"):
-                embedded_files.make_folder(folder / name)
-                embedded_files.remove_temporary(folder / name)
-            # SQLite gives its log the mode of the database.
-            (folder / "paravion.db").touch(mode=0o600)
-            self.database = Database(folder / "paravion.db")
+            if part is Part.ALL:
+                self._prepare(lock)
+            self.database = Database(
+                folder / "paravion.db", shared=part is not Part.ALL, checkpoints=part is not Part.DOORS
+            )
             self._stack.append(self.database.close)
             self.spool = EmbeddedSpool(self.database, folder / "spool", clock, **inline_octets)
-            self.spool.remove_orphans(clock())
+            if part is Part.ALL:
+                self.spool.remove_orphans(clock())
             self.queues = EmbeddedQueues(self.database, clock)
             self._stack.append(self.queues.close)
             self.ledger = EmbeddedLedger(self.database)
             self.identities = EmbeddedIdentities(self.database)
             self.records = EmbeddedRecords(self.database)
-            self.tables = EmbeddedTables(self.database)
+            self.tables = EmbeddedTables(self.database, writes=part is not Part.WORKERS)
             self.hosts = EmbeddedHosts(self.database, clock)
             self.suppression = EmbeddedSuppression(self.database)
             self.transcripts = EmbeddedTranscripts(self.database, clock)
             self.tls_policies = EmbeddedTlsPolicies(self.database, clock)
             self.secrets = EmbeddedSecrets(folder / "secrets")
             self.uploads = EmbeddedUploads(folder / "uploads", self._upload_key(), lambda: self.endpoint, clock)
-            self.broken_off = resume(self.database)
+            if part is not Part.DOORS:
+                self.broken_off = resume(self.database)
         except (OSError, Unavailable) as exc:
             self.close()
             if isinstance(exc, DataUnavailable):
@@ -146,6 +171,17 @@ class EmbeddedData:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _prepare(self, lock: int | None) -> None:
+        embedded_files.make_folder(self._folder)
+        if lock is None:
+            descriptor = lock_folder(self._folder)
+            self._stack.append(lambda: os.close(descriptor))
+        for name in ("spool", "secrets", "uploads"):
+            embedded_files.make_folder(self._folder / name)
+            embedded_files.remove_temporary(self._folder / name)
+        # SQLite gives its log the mode of the database.
+        (self._folder / "paravion.db").touch(mode=0o600)
 
     def _upload_key(self) -> bytes:
         self.secrets.put(_UPLOAD_KEY, secrets.token_hex(32), new=True)

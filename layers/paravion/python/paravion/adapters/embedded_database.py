@@ -1,18 +1,26 @@
 """
-One SQLite database for everything that the embedded engine keeps but large octets: one writer, group commit.
+One SQLite database for everything that the embedded engine keeps but large octets: group commit.
 
-All writes are functions that one thread runs; whatever came in while it committed makes the next group, and
-each caller is answered after the group's commit. A caller on the event loop's thread is put aside until then
-(embedded_loop.py). A group costs one fsync, however many are in it (WAL,
-synchronous=FULL: a commit is on the disk when it returns). Reads go by a connection of each thread and see
-every commit that was answered.
+All writes are functions. What came in while a group was on its way to the disk makes the next one, and each caller is
+answered after the group's fsync, which all of it shares. A function in a group either succeeds, or raises before it
+has changed anything: then it alone has failed. If SQLite fails, or one raises in the middle, the group is rolled back
+and each function runs in a transaction of its own, so that nobody pays for his neighbour. Functions must therefore
+bear being run again. Reads go by a connection of each thread and see every commit that was answered.
 
-A function in a group either succeeds, or raises before it has changed anything: then it alone has failed. If
-SQLite fails, or one raises in the middle, the group is rolled back and each function runs in a transaction of
-its own, so that nobody pays for his neighbour. Functions must therefore bear being run again.
+    who runs                              without a loop         with `run_on`
+    ------------------------------------  ---------------------  ----------------------------------------------------
+    a group's statements and its COMMIT   the writer's thread    the loop's thread: SQLite gives the interpreter's
+                                                                 lock back in each statement, and beside a busy loop
+                                                                 another thread is long in getting it again
+    its fsync                             the writer's thread    the writer's thread, while the loop goes on
+    callers                               wait                   are put aside (embedded_loop.py)
 
-SQLite gives the interpreter's lock back in each statement, and beside a busy event loop it is long in coming again. So
-with `run_on` a group's statements run on the loop's own thread, and the writer's does nothing but commit.
+SQLite itself does not sync when it commits (`synchronous=NORMAL`); we fsync its log, after COMMIT and before anybody
+is answered. That is what FULL does, but the write lock is free meanwhile, so that another process can write. Who can
+do with less (`durable=False`: what a power cut may take back) is answered after COMMIT, which a kill can't take back.
+
+Checkpoints, which copy the log's pages to where they belong, have a thread of their own. Processes that share the
+database take turns by a lock file, where the kernel wakes who is next; SQLite's own way is to sleep and look again.
 
 What joins a group without waiting for it (small spooled octets, embedded_spool.py) is a prelude: it runs first
 in the next group, so that whoever is answered finds it on the disk.
@@ -22,17 +30,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
+import os
 import queue
 import sqlite3
 import threading
+import time
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from paravion.adapters import embedded_loop
+from paravion.adapters import embedded_files, embedded_loop
 from paravion.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 T = TypeVar("T")
@@ -42,17 +54,28 @@ FORMAT: Final = 1
 
 GROUP_MAX: Final = 1000
 _BUSY_S: Final = 10.0
-_CHECKPOINT_PAGES: Final = 4000
-"""16 MB of log between two checkpoints: each costs a few fsyncs and the copying of the pages."""
+_GATHER_ROUNDS: Final = 4
+"""Turns of the loop for which a group waits while each brings more calls."""
+
+CHECKPOINT_S: Final = 1.0
+"""How often it is looked whether the log is long enough for a checkpoint: each costs a few fsyncs and its pages."""
+
+_CHECKPOINT_GROUPS: Final = 20
+_CHECKPOINT_SELDOM_S: Final = 60.0
+_LOG_PAGES: Final = 4000
+"""A longer log (16 MB) is emptied while nobody may write."""
+
+_CACHE_KIB: Final = 32 * 1024
 
 
 class _Call:
     """One function on its way to the writer."""
 
-    __slots__ = ("answered", "aside", "error", "result", "work")
+    __slots__ = ("answered", "aside", "durable", "error", "result", "work")
 
-    def __init__(self, work: Callable[[sqlite3.Connection], Any], *, awaited: bool) -> None:
+    def __init__(self, work: Callable[[sqlite3.Connection], Any], *, awaited: bool, durable: bool = True) -> None:
         self.work = work
+        self.durable = durable
         self.result: Any = None
         self.error: BaseException | None = None
         self.aside = embedded_loop.current() if awaited else None
@@ -84,27 +107,27 @@ class _Call:
                 raise
             self.error = exc
 
-    def answer(self) -> embedded_loop.Aside | None:
-        """Wake the thread that waits; or give what was put aside."""
-        if self.answered:
-            self.answered.release()
-        return self.aside
-
 
 class Database:
     """
-    The database file, opened for this process alone (embedded_data.py locks the directory).
+    The database file (embedded_data.py locks the directory).
+
+    Args:
+        shared: Other processes write as well.
+        checkpoints: Whether this process makes them; one must.
 
     Attributes:
         groups: How many groups were committed.
+        syncs: How many times the log was fsynced.
 
     Raises:
         Unavailable: It can't be opened, or is of another format.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, shared: bool = False, checkpoints: bool = True) -> None:
         self._path = path
-        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._waiting: deque[_Call] = deque()
+        self._orders: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._prelude: Callable[[sqlite3.Connection], Callable[[], None]] = _nothing
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
@@ -112,15 +135,28 @@ class Database:
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread = -1
-        self._home = threading.Lock()
-        self.groups = 0
+        self._is_called = False
+        self._is_syncing = False
+        self._must_empty = False
+        self._stack = contextlib.ExitStack()
+        self._gate = -1
+        self._own_gate = threading.Lock()
+        self.groups = self.syncs = 0
         try:
+            if shared:
+                self._gate = self._descriptor(path.with_name(f"{path.name}-gate"), os.O_RDWR | os.O_CREAT)
             self._writer = self._open()
-            self._prepare()
-        except sqlite3.Error as exc:
+            with self._turn():
+                self._prepare()
+            # SQLite has made it now, and keeps it while a connection is open.
+            self._log = self._descriptor(path.with_name(f"{path.name}-wal"), os.O_RDWR)
+            embedded_files.sync_folder(path.parent)
+        except (OSError, sqlite3.Error) as exc:
+            self._stack.close()
             raise Unavailable(f"{path}: {exc}") from exc
         self._thread = threading.Thread(target=self._run, name="paravion-writer", daemon=True)
         self._thread.start()
+        self._checkpoints = _Checkpoints(self) if checkpoints else None
 
     def define(self, schema: str) -> None:
         """Make the tables of one port, where they aren't there; `schema` has CREATE … IF NOT EXISTS only."""
@@ -141,30 +177,59 @@ class Database:
 
     def run_on(self, loop: asyncio.AbstractEventLoop | None) -> None:
         """
-        Have statements run on a running loop's thread from now on; None: on the writer's.
+        Have groups run on a running loop's thread from now on; None: on the writer's.
 
         Call it on another thread than the loop's. What that thread writes must be put aside (embedded_loop.py): it
         can't wait for itself.
         """
         identity = -1 if loop is None else asyncio.run_coroutine_threadsafe(_identity(), loop).result()
-        with self._home:
-            self._loop, self._loop_thread = loop, identity
+        # The writer runs what stands before this, and nothing else meanwhile.
+        changed = threading.Lock()
+        changed.acquire()
+        before = self._loop
 
-    def write(self, work: Callable[[sqlite3.Connection], T], failure: type[Unavailable]) -> T:
+        def change() -> None:
+            with self._guard:
+                self._loop, self._loop_thread = loop, identity
+                self._is_called = False
+                self._call()
+            changed.release()
+
+        def when_synced() -> None:
+            if self._is_syncing:
+                assert before is not None  # noqa: S101 (who else could have begun it)
+                before.call_soon(when_synced)
+            else:
+                change()
+
+        if before is not None:
+            before.call_soon_threadsafe(when_synced)
+        else:
+            self._orders.put(change)
+        changed.acquire()
+
+    def write(self, work: Callable[[sqlite3.Connection], T], failure: type[Unavailable], *, durable: bool = True) -> T:
         """
         Run a function in the next group, and give its result once that is on the disk.
+
+        Args:
+            durable: False: give it once it is committed; a power cut may take it back, what comes after it included.
 
         Raises:
             Unavailable: Of the kind `failure`: SQLite failed. Unknown whether it was written.
             Exception: What the function raised; it changed nothing then.
         """
-        call = _Call(work, awaited=True)
+        call = _Call(work, awaited=True, durable=durable)
         if call.aside is None and threading.get_ident() == self._loop_thread:
             raise RuntimeError("this would wait for its own thread")
-        self._put(call, failure)
+        with self._guard:
+            if self._closed:
+                raise failure(f"{self._path.name} is closed")
+            self._waiting.append(call)
+            self._call()
         call.wait()
         if call.error is not None:
-            if isinstance(call.error, sqlite3.Error):
+            if isinstance(call.error, (sqlite3.Error, OSError)):
                 raise failure(f"{self._path.name}: {call.error}") from call.error
             raise call.error
         result: T = call.result
@@ -174,7 +239,12 @@ class Database:
         """Run a function in the next group, for what may be lost or fail without harm; doesn't wait."""
         with self._guard:
             if not self._closed:
-                self._calls.put(_Call(work, awaited=False))
+                self._waiting.append(_Call(work, awaited=False, durable=False))
+                self._call()
+
+    def waiting(self) -> int:
+        """Count the calls that wait for the next group."""
+        return len(self._waiting)
 
     def read(self, failure: type[Unavailable], query: str, *values: Any) -> list[Any]:
         """
@@ -191,26 +261,46 @@ class Database:
         except sqlite3.Error as exc:
             raise failure(f"{self._path.name}: {exc}") from exc
 
+    def read_all(self, failure: type[Unavailable], queries: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Any]]:
+        """
+        Give all rows of each query, all as of one instant.
+
+        Raises:
+            Unavailable: Of the kind `failure`.
+        """
+        if len(queries) == 1:
+            return [self.read(failure, query, *values) for query, values in queries]
+        self.read(failure, "BEGIN")
+        try:
+            return [self.read(failure, query, *values) for query, values in queries]
+        finally:
+            self.read(failure, "ROLLBACK")
+
     def close(self) -> None:
-        """Let the writer end what it was given, and close the file."""
+        """Let the writer end what it was given, and close the file; the loop, if there was one, has been left."""
         with self._guard:
             if self._closed:
                 return
             # What rides along has nobody who waits for it: one more group takes it.
-            self._calls.put(_Call(lambda _: None, awaited=False))
-            self._calls.put(None)
+            self._waiting.append(_Call(lambda _: None, awaited=False))
+            self._orders.put(self._groups_here)
+            self._orders.put(None)
             self._closed = True
         self._thread.join()
+        if self._checkpoints:
+            self._checkpoints.close()
         with self._guard:
             for connection in self._readers:
                 connection.close()
         self._writer.close()
+        self._stack.close()
 
-    def _put(self, call: _Call, failure: type[Unavailable]) -> None:
-        with self._guard:
-            if self._closed:
-                raise failure(f"{self._path.name} is closed")
-            self._calls.put(call)
+    # -- opening
+
+    def _descriptor(self, path: Path, flags: int) -> int:
+        descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+        self._stack.callback(os.close, descriptor)
+        return descriptor
 
     def _open(self) -> sqlite3.Connection:
         return sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
@@ -233,60 +323,146 @@ class Database:
         if not version:
             writer.execute("PRAGMA auto_vacuum = INCREMENTAL")
         writer.execute("PRAGMA journal_mode = WAL")
-        # Not NORMAL: that syncs at checkpoints only, and a power cut would take back what was answered.
-        writer.execute("PRAGMA synchronous = FULL")
-        writer.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        writer.execute("PRAGMA synchronous = NORMAL")
+        writer.execute("PRAGMA wal_autocheckpoint = 0")
+        writer.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         writer.execute(f"PRAGMA user_version = {FORMAT}")
 
-    def _run(self) -> None:
-        ending = False
-        while not ending:
-            group: list[_Call] = []
-            call = self._calls.get()
-            while call is not None:
-                group.append(call)
-                if len(group) == GROUP_MAX or self._calls.empty():
-                    break
-                call = self._calls.get()
-            ending = call is None
-            if group:
-                self._commit(group)
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Be the one thread, of all processes, that writes."""
+        # A lock of a file is all of the process's.
+        with self._own_gate:
+            if self._gate < 0:
+                yield
+                return
+            fcntl.flock(self._gate, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.flock(self._gate, fcntl.LOCK_UN)
 
-    def _commit(self, group: list[_Call]) -> None:
+    # -- whose turn it is
+
+    def _call(self) -> None:
+        """Have a group run soon; under `_guard`."""
+        if self._is_called or not self._waiting:
+            return
+        self._is_called = True
+        loop = self._loop
+        if loop is None:
+            self._orders.put(self._groups_here)
+        elif threading.get_ident() == self._loop_thread:
+            loop.call_soon(self._gather, 1, 0)
+        else:
+            # A closed loop has nobody left who waits.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._gather, 1, 0)
+
+    def _run(self) -> None:
+        while (order := self._orders.get()) is not None:
+            order()
+
+    def _take(self) -> list[_Call]:
+        with self._guard:
+            self._is_called = False
+            return [self._waiting.popleft() for _ in range(min(len(self._waiting), GROUP_MAX))]
+
+    def _groups_here(self) -> None:
+        """Run all that waits on the writer's thread."""
+        while self._loop is None and (group := self._take()):
+            committed, durable = self._commit(group)
+            error = self._sync() if durable else None
+            self._end(group if error is None else durable, committed, error)
+
+    def _gather(self, rounds: int, seen: int) -> None:
+        """Run what waits on the loop's thread, once the loop brings no more of it."""
+        loop = self._loop
+        if loop is None or self._is_syncing:
+            return
+        count = len(self._waiting)
+        if seen < count < GROUP_MAX and rounds < _GATHER_ROUNDS:
+            loop.call_soon(self._gather, rounds + 1, count)
+            return
+        group = self._take()
+        if not group:
+            return
+        committed, durable = self._commit(group)
+        if not durable:
+            self._end(group, committed, None)
+            return
+        self._is_syncing = True
+        self._orders.put(partial(self._sync_for, loop, durable, committed))
+        if len(durable) < len(group):
+            self._answer([call for call in group if not call.durable])
+
+    def _sync_for(self, loop: asyncio.AbstractEventLoop, group: list[_Call], committed: Callable[[], None]) -> None:
+        error = self._sync()
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(self._synced, group, committed, error)
+
+    def _synced(self, group: list[_Call], committed: Callable[[], None], error: OSError | None) -> None:
+        self._is_syncing = False
+        self._end(group, committed, error)
+        with self._guard:
+            # Whoever called meanwhile found us syncing.
+            self._is_called = False
+            self._call()
+
+    def _end(self, group: list[_Call], committed: Callable[[], None], error: OSError | None) -> None:
+        if error is None:
+            committed()
+        else:
+            for call in group:
+                call.error = error
+        self._answer(group)
+
+    def _answer(self, calls: list[_Call]) -> None:
+        """Wake whoever waits; all that were put aside with one wake-up of their loop."""
+        asides = []
+        for call in calls:
+            if call.aside is not None:
+                asides.append(call.aside)
+            elif call.answered is not None:
+                call.answered.release()
+        if asides:
+            embedded_loop.resume(asides, here=threading.get_ident() == self._loop_thread)
+
+    # -- a group
+
+    def _commit(self, group: list[_Call]) -> tuple[Callable[[], None], list[_Call]]:
+        """Run a group; gives what follows its fsync, and those who wait for that."""
         try:
-            self._together(group)
+            committed = self._together(group)
         except Exception:  # noqa: BLE001 (each is run again, and gets what it raises)
             self._rollback()
-            for call in group:
-                self._alone(call)
-        # All of a group's calls that were put aside go on with one wake-up of their loop.
-        asides = [aside for call in group if (aside := call.answer()) is not None]
-        if asides:
-            embedded_loop.resume(asides)
+            after = [done for call in group if (done := self._alone(call)) is not None]
 
-    def _together(self, group: list[_Call]) -> None:
-        with self._home:
-            loop = self._loop
-            committed = self._statements(group) if loop is None else _elsewhere(loop, partial(self._statements, group))
-        # The commit instant of everybody in the group.
-        self._writer.execute("COMMIT")
-        committed()
-        self.groups += 1
+            def committed() -> None:
+                for done in after:
+                    done()
 
-    def _statements(self, group: list[_Call]) -> Callable[[], None]:
+        return committed, [call for call in group if call.durable]
+
+    def _together(self, group: list[_Call]) -> Callable[[], None]:
         writer = self._writer
-        writer.execute("BEGIN IMMEDIATE")
-        committed = self._prelude(writer)
-        for call in group:
-            call.run(writer)
+        with self._turn():
+            self._empty_log()
+            writer.execute("BEGIN IMMEDIATE")
+            committed = self._prelude(writer)
+            for call in group:
+                call.run(writer)
+            writer.execute("COMMIT")
+        self.groups += 1
         return committed
 
-    def _alone(self, call: _Call) -> None:
+    def _alone(self, call: _Call) -> Callable[[], None] | None:
         try:
-            self._together([call])
+            return self._together([call])
         except Exception as exc:  # noqa: BLE001 (the caller gets it)
             self._rollback()
             call.error = exc
+            return None
 
     def _rollback(self) -> None:
         try:
@@ -300,31 +476,66 @@ class Database:
                 self._writer = self._open()
                 self._prepare()
 
+    def _sync(self) -> OSError | None:
+        """Bring the log to the disk: the commit instant of everybody in the group."""
+        try:
+            os.fdatasync(self._log)
+        except OSError as exc:
+            # The kernel calls pages clean that it could not write, so that a later fsync says nothing of them.
+            self._must_empty = True
+            return exc
+        self.syncs += 1
+        return None
+
+    def _empty_log(self) -> None:
+        """After an fsync that failed: write all pages of the log elsewhere before anything is added to it."""
+        if self._must_empty:
+            ((busy, *_),) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            if busy:
+                raise sqlite3.OperationalError("the log could not be emptied after an fsync that failed")
+            self._must_empty = False
+
+
+class _Checkpoints:
+    """Copies the log's pages to where they belong, now and then, beside the writers."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="paravion-checkpoints", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End it."""
+        self._ending.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        done, at = self._database.groups, time.monotonic()
+        while not self._ending.wait(CHECKPOINT_S):
+            new = self._database.groups - done
+            if new >= _CHECKPOINT_GROUPS or (new and time.monotonic() - at > _CHECKPOINT_SELDOM_S):
+                done, at = self._database.groups, time.monotonic()
+                # A disk that is full or fails is met, and told, by whoever writes.
+                with contextlib.suppress(sqlite3.Error):
+                    self.make()
+
+    def make(self) -> None:
+        """Make one now. Raises sqlite3.Error."""
+        database = self._database
+        connection = database._open()  # noqa: SLF001 (two halves of one thing)
+        try:
+            _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if pages > _LOG_PAGES:
+                # A log that is copied whole begins anew with the next write; others have written meanwhile.
+                with database._turn():  # noqa: SLF001
+                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        finally:
+            connection.close()
+
 
 async def _identity() -> int:
     return threading.get_ident()
-
-
-def _elsewhere(loop: asyncio.AbstractEventLoop, work: Callable[[], T]) -> T:
-    """Call a function on a loop's thread, and wait for it. Raises what it raises."""
-    done = threading.Lock()
-    done.acquire()
-    given: list[T] = []
-    raised: list[Exception] = []
-
-    def call() -> None:
-        try:
-            given.append(work())
-        except Exception as exc:  # noqa: BLE001 (raised where it is waited for)
-            raised.append(exc)
-        finally:
-            done.release()
-
-    loop.call_soon_threadsafe(call)
-    done.acquire()
-    if raised:
-        raise raised[0]
-    return given[0]
 
 
 def _nothing(_: sqlite3.Connection) -> Callable[[], None]:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 _SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS identity"
-    " (name TEXT PRIMARY KEY, verified INTEGER NOT NULL, token TEXT NOT NULL, created_at REAL NOT NULL) WITHOUT ROWID"
+    " (name TEXT PRIMARY KEY, verified INTEGER NOT NULL, token TEXT NOT NULL, created_at REAL NOT NULL,"
+    " tenant TEXT NOT NULL DEFAULT '') WITHOUT ROWID"
 )
 
 
@@ -24,6 +25,7 @@ class EmbeddedIdentities:
     def __init__(self, database: Database) -> None:
         self._database = database
         database.define(_SCHEMA)
+        database.write(_with_tenant, LedgerUnavailable)
 
     def get(self, name: str) -> Identity | None:
         """See ports.Identities."""
@@ -32,11 +34,11 @@ class EmbeddedIdentities:
 
     def put(self, identity: Identity, *, new: bool = False) -> bool:
         """See ports.Identities."""
-        row = (identity.name, int(identity.verified), identity.token, identity.created_at)
+        row = (identity.name, int(identity.verified), identity.token, identity.created_at, identity.tenant)
 
         def work(connection: sqlite3.Connection) -> bool:
             verb = "INSERT OR IGNORE" if new else "INSERT OR REPLACE"
-            return connection.execute(f"{verb} INTO identity VALUES (?, ?, ?, ?)", row).rowcount > 0
+            return connection.execute(f"{verb} INTO identity VALUES (?, ?, ?, ?, ?)", row).rowcount > 0
 
         return self._database.write(work, LedgerUnavailable)
 
@@ -54,5 +56,11 @@ class EmbeddedIdentities:
         return [_identity(*row) for row in self._database.read(LedgerUnavailable, query, after, limit)]
 
 
-def _identity(name: str, verified: int, token: str, created_at: float) -> Identity:
-    return Identity(name, bool(verified), token, created_at)
+def _with_tenant(connection: sqlite3.Connection) -> None:
+    """Directories of before tenants have no such column."""
+    if all(column[1] != "tenant" for column in connection.execute("PRAGMA table_info(identity)")):
+        connection.execute("ALTER TABLE identity ADD COLUMN tenant TEXT NOT NULL DEFAULT ''")
+
+
+def _identity(name: str, verified: int, token: str, created_at: float, tenant: str) -> Identity:
+    return Identity(name, bool(verified), token, created_at, tenant)

@@ -1,5 +1,5 @@
 """
-The ledger on one machine: one row for each job, an index of those that wait, another of those that are claimed.
+The ledger on one machine: one row for each job, and an index of those that wait.
 
     table `job`               as in domain.queue.JobRecord
     ------------------------  ------------------------------------------------------------------------------
@@ -10,7 +10,8 @@ The ledger on one machine: one row for each job, an index of those that wait, an
     due_at, shard             the due index, where due_at is not 0; held jobs have shards of their own
     detail                    the rest, as JSON (job_text.py)
 
-Every transition reads, decides and writes in one function of the database's writer: nobody comes between.
+Every transition reads, decides and writes in one function of the database's writer: nobody comes between. A claim
+that a power cut takes back is none: what was sent under it was not recorded either, for the log is written in order.
 """
 
 from __future__ import annotations
@@ -36,10 +37,18 @@ CREATE TABLE IF NOT EXISTS job (
     due_at REAL NOT NULL, shard INTEGER NOT NULL, detail BLOB NOT NULL, PRIMARY KEY (queue_id, chunk)
 );
 CREATE INDEX IF NOT EXISTS job_due ON job (shard, due_at, queue_id, chunk) WHERE due_at > 0;
-CREATE INDEX IF NOT EXISTS job_claimed ON job (lease_until) WHERE state = 'claimed'
+DROP INDEX IF EXISTS job_claimed
 """
 
 FIELDS: Final = "queue_id, chunk, state, version, attempts, token, lease_until, queued_at, due_at, detail"
+
+_COLUMNS: Final = ("state", "version", "attempts", "token", "lease_until", "queued_at", "due_at", "shard", "detail")
+_INSERT: Final = "INSERT INTO job VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (queue_id, chunk) DO NOTHING"
+_SET_EXCLUDED: Final = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)
+_UPDATE: Final = (
+    f"UPDATE job SET {', '.join(f'{name} = ?' for name in _COLUMNS)}"  # noqa: S608 (our own names)
+    " WHERE queue_id = ? AND chunk = ? AND version = ?"
+)
 
 
 class EmbeddedLedger:
@@ -51,16 +60,21 @@ class EmbeddedLedger:
 
     def claim(self, job: Job, *, token: str, lease_until: float) -> JobRecord:
         """See ports.Ledger."""
+        first = queue.claimed(None, job, token=token, lease_until=lease_until)
+        row = _row(first)
 
         def work(connection: sqlite3.Connection) -> JobRecord:
+            if connection.execute(_INSERT, row).rowcount:
+                return first
             record = _load(connection, job.key)
-            if not queue.can_claim(record) and record is not None:
+            if record is None or not queue.can_claim(record):
+                assert record is not None  # noqa: S101 (its row was in the way)
                 return record
             new = queue.claimed(record, job, token=token, lease_until=lease_until)
             store_record(connection, new)
             return new
 
-        return self._database.write(work, LedgerUnavailable)
+        return self._database.write(work, LedgerUnavailable, durable=False)
 
     def load(self, key: JobKey) -> JobRecord | None:
         """See ports.Ledger."""
@@ -77,13 +91,15 @@ class EmbeddedLedger:
         """See ports.Ledger."""
         new = replace(record, version=record.version + 1)
 
+        row = _row(new)
+
         def work(connection: sqlite3.Connection) -> JobRecord:
-            stored = connection.execute(
-                "SELECT version FROM job WHERE queue_id = ? AND chunk = ?", (record.key.queue_id, record.key.chunk)
-            ).fetchone()
-            if (stored[0] if stored else 0) != record.version:
+            if record.version:
+                is_stored = connection.execute(_UPDATE, (*row[2:], *row[:2], record.version)).rowcount
+            else:
+                is_stored = connection.execute(_INSERT, row).rowcount
+            if not is_stored:
                 raise ClaimLost(f"{record.key} was changed")
-            store_record(connection, new)
             return new
 
         return self._database.write(work, LedgerUnavailable)
@@ -165,26 +181,23 @@ def _load(connection: sqlite3.Connection, key: JobKey) -> JobRecord | None:
 
 def store_record(connection: sqlite3.Connection, record: JobRecord) -> None:
     """Write a record's row, new or over the one that is there."""
-    connection.execute(
-        "INSERT INTO job VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (queue_id, chunk) DO UPDATE SET"
-        " state = excluded.state, version = excluded.version, attempts = excluded.attempts, token = excluded.token,"
-        " lease_until = excluded.lease_until, queued_at = excluded.queued_at, due_at = excluded.due_at,"
-        " shard = excluded.shard,"
-        " detail = excluded.detail",
-        (
-            record.key.queue_id,
-            record.key.chunk,
-            record.state.value,
-            record.version,
-            record.attempts,
-            record.token,
-            record.lease_until,
-            record.queued_at,
-            record.due_at,
-            due_shard(record),
-            # A reply's octets that are no UTF-8 are surrogates, which SQLite's texts don't take.
-            encode_detail(record).encode("utf-8", "surrogatepass"),
-        ),
+    connection.execute(_INSERT.replace("DO NOTHING", f"DO UPDATE SET {_SET_EXCLUDED}"), _row(record))
+
+
+def _row(record: JobRecord) -> tuple[Any, ...]:
+    return (
+        record.key.queue_id,
+        record.key.chunk,
+        record.state.value,
+        record.version,
+        record.attempts,
+        record.token,
+        record.lease_until,
+        record.queued_at,
+        record.due_at,
+        due_shard(record),
+        # A reply's octets that are no UTF-8 are surrogates, which SQLite's texts don't take.
+        encode_detail(record).encode("utf-8", "surrogatepass"),
     )
 
 

@@ -15,20 +15,47 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from greenlet import getcurrent, greenlet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+_IDLE: Final = 256
+"""How many stand by at most."""
+
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Aside(greenlet):  # type: ignore[misc]  # it has no stubs
-    """A call on the loop's thread that can be put aside."""
+    """
+    What calls on the loop's thread run in, one after the other, that can be put aside.
 
-    loop: asyncio.AbstractEventLoop
+    A new one for each call would cost it a piece of memory from the kernel, and its return.
+
+    Attributes:
+        work: What to call next; None: nothing any more.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, idle: list[Aside]) -> None:
+        super().__init__()
+        self.loop = loop
+        self.work: Callable[[], None] | None = None
+        self._idle = idle
+
+    def run(self) -> None:
+        """Call what there is, then stand by."""
+        while self.work is not None:
+            work, self.work = self.work, None
+            work()
+            # Whoever would give us work next must not hold what the last one needed.
+            del work
+            if len(self._idle) >= _IDLE:
+                return
+            self._idle.append(self)
+            self.wait()
 
     def wait(self) -> None:
         """Leave the thread to others until `resume` is called for this."""
@@ -42,8 +69,11 @@ def current() -> Aside | None:
     return running if isinstance(running, Aside) else None
 
 
-def resume(asides: Sequence[Aside]) -> None:
-    """Let calls go on, soon, on their loop's thread; from any thread. They belong to one loop."""
+def resume(asides: Sequence[Aside], *, here: bool = False) -> None:
+    """Let calls go on: at once, if `here` is their loop's thread, else soon, there. They belong to one loop."""
+    if here:
+        _go_on(asides)
+        return
     try:
         asides[0].loop.call_soon_threadsafe(_go_on, asides)
     except RuntimeError:
@@ -70,6 +100,7 @@ class LoopExecutor(ThreadPoolExecutor):
         super().__init__(threads, name)
         self._loop = loop
         self._quick = frozenset(quick)
+        self._idle: list[Aside] = []
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Run a call; gives a future of the loop, or of a thread."""
@@ -80,13 +111,24 @@ class LoopExecutor(ThreadPoolExecutor):
                 return self.run(partial(work, *given, **fn.keywords))
         return super().submit(fn, *args, **kwargs)
 
+    async def in_loop(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call as asyncio.to_thread does, without its wrapping where the call is quick."""
+        if getattr(function, "__module__", None) in self._quick:
+            return await self.run(partial(function, *args, **kwargs))
+        return await asyncio.to_thread(function, *args, **kwargs)
+
     def run(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Run a quick call now, as far as it comes without waiting; on the loop's thread only."""
         future: asyncio.Future[T] = self._loop.create_future()
-        aside = Aside(partial(_finish, work, future))
-        aside.loop = self._loop
-        aside.switch()
+        aside = self._idle.pop() if self._idle else Aside(self._loop, self._idle)
+        aside.work = partial(_finish, work, future)
+        _go_on((aside,))
         return future
+
+    def release(self) -> None:
+        """Let go of what stands by; on the loop's thread, at its end."""
+        while self._idle:
+            _go_on((self._idle.pop(),))
 
 
 def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:

@@ -1,5 +1,5 @@
 """
-The four queues on one machine: what must not be lost in the database, what a restart may forget in memory.
+The five queues on one machine: what must not be lost in the database, what a restart may forget in memory.
 
     table `item`   what it holds
     -------------  -----------------------------------------------------------------------------------------
@@ -12,9 +12,11 @@ The four queues on one machine: what must not be lost in the database, what a re
     visible_at     nobody receives it before; seconds since the epoch, 0 for at once
 
 An item lies in the table until it is deleted. Which ones are in flight, until when and how often they were received
-is this process's affair, which alone has the directory: after a restart every item is visible at once. The delivery
+is the affair of the one process that receives: after its restart every item is visible at once. The delivery
 queue allows one reception and counts none on the disk: an item that was in flight when the process died is received
-once more, and the ledger says that its job was claimed, which is all that its count could say.
+once more, and the ledger says that its job was claimed, which is all that its count could say. Another process may
+send; it tells the one that receives (`listen` there, `stir` here), and ids are drawn in the transaction, so that their
+order is that of the commits.
 
 An item that was received as often as its queue allows moves on to the dead-letter queue, as SQS does it
 (template.yaml has the numbers).
@@ -40,12 +42,19 @@ if TYPE_CHECKING:
 
     from paravion.adapters.embedded_database import Database
 
-NUMBERS: Final = {QueueName.DELIVERY: 0, QueueName.RETRY: 1, QueueName.BOUNCE: 2, QueueName.PARKED: 3}
+NUMBERS: Final = {
+    QueueName.DELIVERY: 0,
+    QueueName.RETRY: 1,
+    QueueName.BOUNCE: 2,
+    QueueName.PARKED: 3,
+    QueueName.EVENT: 4,
+}
 
 VISIBILITY_S: Final = {
     QueueName.DELIVERY: 1800.0,
     QueueName.RETRY: 360.0,
     QueueName.BOUNCE: 360.0,
+    QueueName.EVENT: 360.0,
     QueueName.PARKED: 300.0,
 }
 """How long a received item stays hidden from others; as the template's."""
@@ -54,6 +63,7 @@ REDRIVE: Final = {
     QueueName.DELIVERY: (QueueName.RETRY, 1),
     QueueName.RETRY: (QueueName.PARKED, 300),
     QueueName.BOUNCE: (QueueName.PARKED, 300),
+    QueueName.EVENT: (QueueName.PARKED, 300),
 }
 """Each queue's dead-letter queue, and how many receptions come before it; as the template's."""
 
@@ -65,7 +75,14 @@ CREATE TABLE IF NOT EXISTS item (
     queue INTEGER NOT NULL, id INTEGER NOT NULL, job TEXT NOT NULL, chunk INTEGER NOT NULL, queued_at REAL NOT NULL,
     body TEXT NOT NULL, receives INTEGER NOT NULL, sent_at REAL NOT NULL,
     visible_at REAL NOT NULL, PRIMARY KEY (queue, id)
-) WITHOUT ROWID
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS last_item (one INTEGER PRIMARY KEY CHECK (one = 1), id INTEGER NOT NULL);
+INSERT OR IGNORE INTO last_item VALUES (1, 0);
+UPDATE last_item SET id = MAX(
+    id,
+    COALESCE((SELECT MAX(id) FROM item WHERE queue = 0), 0), COALESCE((SELECT MAX(id) FROM item WHERE queue = 1), 0),
+    COALESCE((SELECT MAX(id) FROM item WHERE queue = 2), 0), COALESCE((SELECT MAX(id) FROM item WHERE queue = 3), 0)
+)
 """
 
 
@@ -117,14 +134,16 @@ class EmbeddedQueues:
         self._closed = False
         self._serial = count()
         database.define(_SCHEMA)
-        ((last,),) = database.read(QueueUnavailable, "SELECT COALESCE(MAX(id), 0) FROM item")
-        # Only the writer's thread draws ids, so that their order is that of the commits.
-        self._ids = count(last + 1)
         self._lines = {name: _Line(name, number) for name, number in NUMBERS.items()}
 
     def send(self, queue: str, jobs: Sequence[Job], *, delay_s: float = 0.0) -> None:
         """See ports.Queues. The database's group writes what the jobs name before it writes them."""
         rows = [(job.key.queue_id, job.key.chunk, job.queued_at, "", 0) for job in jobs]
+        self._add(queue, rows, self._clock() + delay_s if delay_s else 0.0)
+
+    def send_texts(self, queue: str, texts: Sequence[str], *, delay_s: float = 0.0) -> None:
+        """See ports.Queues."""
+        rows = [("", 0, 0.0, text, 0) for text in texts]
         self._add(queue, rows, self._clock() + delay_s if delay_s else 0.0)
 
     def park(self, bodies: Sequence[str]) -> None:
@@ -167,6 +186,12 @@ class EmbeddedQueues:
     def listen(self, queue: str, listener: Callable[[], None]) -> None:
         """Have a function called, from any thread, whenever something may have become visible; it must be quick."""
         self._lines[queue].listeners.append(listener)
+
+    def stir(self, queue: str) -> None:
+        """Wake whoever receives: another process has sent something."""
+        line = self._lines[queue]
+        with line.changed:
+            self._tell(line)
 
     def upcoming_s(self, queue: str) -> float:
         """Give in how many seconds something becomes visible by itself; infinite for never."""
@@ -236,13 +261,14 @@ class EmbeddedQueues:
         self,
         connection: sqlite3.Connection,
         line: _Line,
-        rows: Iterable[tuple[str, int, float, str, int]],
+        rows: Sequence[tuple[str, int, float, str, int]],
         visible_at: float = 0.0,
     ) -> None:
         now = self._clock()
+        ((last,),) = connection.execute("UPDATE last_item SET id = id + ? RETURNING id", (len(rows),)).fetchall()
         connection.executemany(
             "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(line.number, next(self._ids), *row, now, visible_at) for row in rows],
+            [(line.number, item_id, *row, now, visible_at) for item_id, row in enumerate(rows, last - len(rows) + 1)],
         )
 
     @staticmethod

@@ -1,5 +1,5 @@
 """
-What a start makes of what the last process left: nobody else has the directory, so nothing is under way.
+What a start makes of what the last process left: nobody else receives, claims and sweeps, so nothing is under way.
 
     left                                         becomes
     -------------------------------------------  -----------------------------------------------------------
@@ -34,7 +34,9 @@ def resume(database: Database) -> int:
 
     def work(connection: sqlite3.Connection) -> int:
         broken_off = connection.execute(
+            # A claimed job lies in a queue, or has a due time for a safety net.
             "UPDATE job SET lease_until = 0, due_at = MIN(due_at, 1) WHERE state = 'claimed' AND lease_until > 0"
+            " AND (due_at > 0 OR (queue_id, chunk) IN (SELECT job, chunk FROM item WHERE queue IN (0, 1)))"
         ).rowcount
         connection.execute(
             "UPDATE job SET due_at = 1 WHERE due_at > 0 AND state IN ('ready', 'tried', 'claimed')"

@@ -6,6 +6,7 @@ The spool on one machine: small qf and df in the database, large ones in files.
     key              `qf/<queue id>` or `df/<queue id>`
     kept_at          seconds since the epoch
     octets           the content; NULL: it lies in the file of the same name, `qf/ab/<queue id>`
+    crc              CRC-32 of the content, wherever it lies; NULL: not known
 
 What fits is not written by itself: it waits in memory and is written by the next group of the database, so that
 a mail's envelope, body and jobs are one transaction and one fsync (docs/decisions.md has the figures). Nothing was
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import zlib
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -27,7 +29,7 @@ from paravion.errors import SpoolConflict, SpoolMissing, SpoolUnavailable
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
     from paravion.adapters.embedded_database import Database
@@ -46,7 +48,9 @@ PIECE_OCTETS: Final = 1 << 20
 RETENTION_S: Final = 16 * 86_400
 """As the deployed spool's lifecycle rules (template.yaml)."""
 
-_SCHEMA: Final = "CREATE TABLE IF NOT EXISTS object (key TEXT PRIMARY KEY, kept_at REAL NOT NULL, octets BLOB)"
+_SCHEMA: Final = (
+    "CREATE TABLE IF NOT EXISTS object (key TEXT PRIMARY KEY, kept_at REAL NOT NULL, octets BLOB, crc INTEGER)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class _Pending:
 
     octets: bytes | None
     kept_at: float
+    crc: int
 
 
 class EmbeddedSpool:
@@ -80,6 +85,8 @@ class EmbeddedSpool:
         self._recent_octets = 0
         self._lock = threading.Lock()
         database.define(_SCHEMA)
+        if not database.read(SpoolUnavailable, "SELECT 1 FROM pragma_table_info('object') WHERE name = 'crc'"):
+            database.define("ALTER TABLE object ADD COLUMN crc INTEGER")
         database.with_prelude(self._write_pending)
 
     def put_body(self, queue_id: str, octets: bytes) -> None:
@@ -100,6 +107,24 @@ class EmbeddedSpool:
     def get_body(self, queue_id: str) -> bytes:
         """See ports.Spool."""
         return self._get(f"df/{queue_id}")
+
+    def read_ahead(self, queue_ids: Sequence[str]) -> None:
+        """
+        Read what is small of several mails at once, and keep it for whoever asks next.
+
+        Raises:
+            SpoolUnavailable
+        """
+        keys = [key for queue_id in queue_ids for key in (f"qf/{queue_id}", f"df/{queue_id}")]
+        keys = [key for key in keys if key not in self._recent and key not in self._pending]
+        if len(keys) <= 2:  # noqa: PLR2004 (one mail's: no sooner than one after the other)
+            return
+        query = f"SELECT key, octets FROM object WHERE key IN ({','.join('?' * len(keys))})"  # noqa: S608 (question marks)
+        rows = self._database.read(SpoolUnavailable, query, *keys)
+        with self._lock:
+            for key, octets in rows:
+                if octets is not None and key not in self._recent:
+                    self._keep_recent(key, octets)
 
     def open_body(self, queue_id: str, octets: int) -> EmbeddedBody:
         """See ports.Spool."""
@@ -159,7 +184,7 @@ class EmbeddedSpool:
     def _put(self, key: str, octets: bytes) -> bool:
         """Keep an object, or say that the key is taken."""
         if len(octets) <= self._inline_octets:
-            return self._add(key, _Pending(bytes(octets), self._clock()))
+            return self._add(key, _Pending(bytes(octets), self._clock(), zlib.crc32(octets)))
         if self._is_taken(key):
             return False
         path = self._path(key)
@@ -168,7 +193,7 @@ class EmbeddedSpool:
             temporary = embedded_files.write_temporary(path.parent, octets)
         except OSError as exc:
             raise SpoolUnavailable(f"{key}: {exc.strerror}") from exc
-        return self._add(key, _Pending(None, self._clock()), temporary)
+        return self._add(key, _Pending(None, self._clock(), zlib.crc32(octets)), temporary)
 
     def _add(self, key: str, pending: _Pending, temporary: Path | None = None) -> bool:
         with self._lock:
@@ -234,8 +259,8 @@ class EmbeddedSpool:
             items = list(self._pending.items())
         # OR IGNORE: a commit that failed may have been written all the same, with these octets.
         connection.executemany(
-            "INSERT OR IGNORE INTO object VALUES (?, ?, ?)",
-            [(key, pending.kept_at, pending.octets) for key, pending in items],
+            "INSERT OR IGNORE INTO object (key, kept_at, octets, crc) VALUES (?, ?, ?, ?)",
+            [(key, pending.kept_at, pending.octets, pending.crc) for key, pending in items],
         )
 
         def committed() -> None:

@@ -8,7 +8,7 @@ sendmail's tables on one machine.
 
 A load is written in pieces, so that mail goes on meanwhile, under a number that nothing names; the swap is one
 statement. The load before stays readable until the one after is in place, for whoever iterates over it. What is
-loaded is kept in memory: nobody else writes here.
+loaded is kept in memory: one process writes here, and another one looks again before each batch (`refresh`).
 """
 
 from __future__ import annotations
@@ -44,50 +44,50 @@ PAGE_ENTRIES: Final = 500
 
 _KEYS: Final = 500  # of one query: SQLite's limit of variables is 999 in old builds
 
+_FIND: Final = (
+    "SELECT entry.key, entry.value FROM loaded JOIN entry ON entry.load = loaded.load"
+    " WHERE loaded.kind = ? AND entry.key IN ({marks})"
+)
+
 
 class EmbeddedTables:
-    """ports.Tables. There is one for a database."""
+    """
+    ports.Tables. There is one for a database that writes.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        writes: False: another process does.
+    """
+
+    def __init__(self, database: Database, *, writes: bool = True) -> None:
         self._database = database
         self._lock = threading.Lock()
         database.define(_SCHEMA)
-        rows: list[Any] = database.read(
-            LedgerUnavailable, "SELECT kind, load, generation, pages, entries, loaded_at FROM loaded"
-        )
-        self._loaded = {kind: (load, TableInfo(*info)) for kind, load, *info in rows}
+        self._loaded: dict[str, tuple[int, TableInfo]] = {}
+        self.refresh()
         ((last,),) = database.read(LedgerUnavailable, "SELECT COALESCE(MAX(load), 0) FROM entry")
         self._last = max([last, *(load for load, _ in self._loaded.values())])
         self._before: dict[str, int] = {}
-        self._keep_only()
+        if writes:
+            self._keep_only()
 
     def loaded(self) -> Mapping[str, TableInfo]:
         """See ports.Tables."""
         return {kind: info for kind, (_, info) in self._loaded.items()}
 
+    def refresh(self) -> None:
+        """See what another process loaded since the last time. Raises LedgerUnavailable."""
+        rows: list[Any] = self._database.read(
+            LedgerUnavailable, "SELECT kind, load, generation, pages, entries, loaded_at FROM loaded"
+        )
+        self._loaded = {kind: (load, TableInfo(*info)) for kind, load, *info in rows}
+
     def lookup(self, kind: str, keys: Sequence[str]) -> dict[str, str]:
-        """See ports.Tables."""
-        while True:
-            standing = self._loaded.get(kind)
-            if standing is None:
-                return {}
-            found = self._find(standing[0], keys)
-            if self._is_kept(kind, standing[0]):
-                return found
-
-    def _find(self, load: int, keys: Sequence[str]) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for first in range(0, len(keys), _KEYS):
-            some = [_octets(key) for key in keys[first : first + _KEYS]]
-            marks = ",".join("?" * len(some))
-            query = f"SELECT key, value FROM entry WHERE load = ? AND key IN ({marks})"  # noqa: S608 (question marks)
-            found.update(_texts(self._database.read(LedgerUnavailable, query, load, *some)))
-        return found
-
-    def _is_kept(self, kind: str, load: int) -> bool:
-        """Say whether a load that was just read was whole all the time: it is the standing one or that before."""
-        standing = self._loaded.get(kind)
-        return (standing is not None and standing[0] == load) or self._before.get(kind) == load
+        """See ports.Tables. Which load stands is read with its entries, at one instant."""
+        if kind not in self._loaded:
+            return {}
+        pieces = [keys[first : first + _KEYS] for first in range(0, len(keys), _KEYS)]
+        queries = [(_FIND.format(marks=",".join("?" * len(some))), (kind, *map(_octets, some))) for some in pieces]
+        return _texts([row for rows in self._database.read_all(LedgerUnavailable, queries) for row in rows])
 
     def pages(self, kind: str) -> Iterator[Mapping[str, str]]:
         """See ports.Tables."""

@@ -1,4 +1,8 @@
-"""Transcripts on one machine: the table `transcript`, a book in each row, for 14 days."""
+"""
+Transcripts on one machine: the table `transcript`, a book in each row, for 14 days.
+
+Nothing depends on them: a power cut may take the last ones.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +44,7 @@ class EmbeddedTranscripts:
             connection.execute("INSERT OR REPLACE INTO transcript VALUES (?, ?, ?)", row)
 
         try:
-            self._database.write(work, SpoolUnavailable)
+            self._database.write(work, SpoolUnavailable, durable=False)
         except SpoolUnavailable:
             return False
         return True

@@ -19,7 +19,7 @@ A record outlives its spooled objects (16 days): as long as a repeat of a submis
 qf, the ledger must know which recipients have it already.
 """
 
-_HOLDING: Final = ("quarantine", "released", "held_at", "held_s")
+_SELDOM: Final = ("quarantine", "released", "held_at", "held_s", "max_delivery_s")
 """Of the record, and of its text only where they are set."""
 
 
@@ -61,8 +61,10 @@ def encode_detail(record: JobRecord) -> str:
             for e in record.log
         ],
     }
-    holding = {name: getattr(record, name) for name in _HOLDING}
-    detail |= {name: value for name, value in holding.items() if value}
+    seldom = {name: getattr(record, name) for name in _SELDOM}
+    detail |= {name: value for name, value in seldom.items() if value}
+    if record.suppressed_reasons is not None:
+        detail["suppressed_reasons"] = record.suppressed_reasons
     return _encode(detail)
 
 
@@ -81,7 +83,8 @@ def decode_detail(text: str) -> dict[str, Any]:
             LogEntry(at, event, attempt, tuple(recipients), text, *transcript)
             for at, event, attempt, recipients, text, *transcript in detail.get("log", [])
         ),
-        **{name: detail[name] for name in _HOLDING if name in detail},
+        **{name: detail[name] for name in _SELDOM if name in detail},
+        **({"suppressed_reasons": tuple(detail["suppressed_reasons"])} if "suppressed_reasons" in detail else {}),
     }
 
 

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
     from paravion.domain.mta_sts import KeptPolicy
     from paravion.domain.pacing import HostState
+    from paravion.domain.ses_event import SesEvent
     from paravion.domain.suppression import Reason, Suppressed
+    from paravion.domain.told import Told
     from paravion.ports import Handover, Transaction
 
 
@@ -97,7 +99,7 @@ class _Item:
 @dataclass(slots=True)
 class MemoryQueues:
     """
-    The four queues with SQS's visibility, receive count and redrive, on a clock that the test moves.
+    The five queues with SQS's visibility, receive count and redrive, on a clock that the test moves.
 
     Attributes:
         redrive: For each queue that has one: its dead-letter queue and how many receptions it allows.
@@ -110,12 +112,14 @@ class MemoryQueues:
             QueueName.DELIVERY: (QueueName.RETRY, 1),
             QueueName.RETRY: (QueueName.PARKED, 300),
             QueueName.BOUNCE: (QueueName.PARKED, 300),
+            QueueName.EVENT: (QueueName.PARKED, 300),
         }
     )
     visibility_s: float = 1080.0
     items: dict[str, list[_Item]] = field(
         default_factory=lambda: {
-            name: [] for name in (QueueName.DELIVERY, QueueName.RETRY, QueueName.BOUNCE, QueueName.PARKED)
+            name: []
+            for name in (QueueName.DELIVERY, QueueName.RETRY, QueueName.BOUNCE, QueueName.EVENT, QueueName.PARKED)
         }
     )
     serial: count[int] = field(default_factory=count)
@@ -124,6 +128,11 @@ class MemoryQueues:
         """See ports.Queues."""
         for job in jobs:
             self.put(queue, job, delay_s)
+
+    def send_texts(self, queue: str, texts: Sequence[str], *, delay_s: float = 0.0) -> None:
+        """See ports.Queues."""
+        for text in texts:
+            self.put(queue, text, delay_s)
 
     def park(self, bodies: Sequence[str]) -> None:
         """See ports.Queues."""
@@ -610,6 +619,33 @@ class MemoryTargets:
             content = handover.header + b"\r\n" + body
             self.taken.append((handover.target, key, handover.recipient, content))
         return outcome
+
+
+class MemoryEventDestinations:
+    """
+    Destinations that behave as told, and a record of what they took.
+
+    Attributes:
+        script: Key (domain.told.Told) to the problems of its requests, in order; the last repeats. Without: "".
+        taken: Key and event, in the form that the destination gets, in order.
+        asked: The key of each request.
+    """
+
+    def __init__(self, script: Mapping[str, Sequence[str]] | None = None) -> None:
+        self.script = {key: list(problems) for key, problems in (script or {}).items()}
+        self.taken: list[tuple[str, dict[str, Any]]] = []
+        self.asked: list[str] = []
+
+    def publish(self, told: Told, events: Sequence[SesEvent]) -> list[str]:
+        """See ports.EventDestinations."""
+        from paravion.domain.ses_event import form_of
+
+        self.asked.append(told.key)
+        left = self.script.get(told.key, [])
+        problem = (left.pop(0) if len(left) > 1 else left[0]) if left else ""
+        if not problem:
+            self.taken += [(told.key, form_of(told, event)) for event in events]
+        return [problem] * len(events)
 
 
 _OF_THE_LOGGER: Final = frozenset({*logging.makeLogRecord({}).__dict__, "message", "asctime"})

@@ -17,12 +17,15 @@ from paravion.errors import QueueUnavailable
 from paravion.ports import MAX_DELAY_S, QueueName
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from paravion.domain.queue import Job
 
 _BATCH: Final = 10
 """Entries of one SQS call."""
+
+_BATCH_OCTETS: Final = 250_000
+"""Of one call's entries together; SQS takes 262,144 where it was not raised."""
 
 _WAITS_S: Final = (0.0, 0.1, 0.3, 0.9)
 """Before each call for entries that SQS refused one by one inside an accepted batch: others of it are enqueued."""
@@ -43,8 +46,7 @@ class SqsQueues:
     def send(self, queue: str, jobs: Sequence[Job], *, delay_s: float = 0.0) -> None:
         """See ports.Queues."""
         url = self._urls[queue]
-        # Without a delay of its own a message has the queue's, which is none (template.yaml).
-        delay: dict[str, int] = {"DelaySeconds": min(math.ceil(delay_s), int(MAX_DELAY_S))} if delay_s > 0 else {}
+        delay = _delay(delay_s)
         bodies = [encode_job(job) for job in jobs]
         if len(bodies) == 1:
             with as_unavailable(QueueUnavailable, queue):
@@ -52,6 +54,11 @@ class SqsQueues:
             return
         for first in range(0, len(bodies), _BATCH):
             self._send_batch(queue, url, bodies[first : first + _BATCH], delay)
+
+    def send_texts(self, queue: str, texts: Sequence[str], *, delay_s: float = 0.0) -> None:
+        """See ports.Queues."""
+        for some in _within_limits(texts):
+            self._send_batch(queue, self._urls[queue], some, _delay(delay_s))
 
     def park(self, bodies: Sequence[str]) -> None:
         """See ports.Queues."""
@@ -83,6 +90,25 @@ class SqsQueues:
             except (ClientError, BotoCoreError):
                 # They turn up when their visibility ends; only time is lost.
                 continue
+
+
+def _delay(delay_s: float) -> dict[str, int]:
+    """Without a delay of its own a message has the queue's, which is none (template.yaml)."""
+    return {"DelaySeconds": min(math.ceil(delay_s), int(MAX_DELAY_S))} if delay_s > 0 else {}
+
+
+def _within_limits(texts: Sequence[str]) -> Iterator[list[str]]:
+    """Cut texts into what one call takes."""
+    some: list[str] = []
+    octets = 0
+    for text in texts:
+        if some and (len(some) == _BATCH or octets + len(text) > _BATCH_OCTETS):
+            yield some
+            some, octets = [], 0
+        some.append(text)
+        octets += len(text)
+    if some:
+        yield some
 
 
 def read_batch(event: Mapping[str, Any]) -> list[Received]:

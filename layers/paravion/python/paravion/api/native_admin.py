@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 from paravion import __version__
 from paravion.api.http_event import HttpAnswer, json_answer
 from paravion.api.native import NativeDoor, read_count, read_json, refuse_unknown, timestamped
+from paravion.api.ses_identities import base_url
 from paravion.domain.status import BAD_REQUEST, Rejected
 from paravion.services import admin, identity_keys
-from paravion.services.authenticate import require_operator
+from paravion.services.authenticate import require_manager
 
 if TYPE_CHECKING:
     from paravion.api.doors import Call
@@ -109,7 +110,7 @@ def identities(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # 
     after = parameters.get("after", [""])
     if len(after) > 1:
         raise Rejected(BAD_REQUEST, "after is given more than once")
-    page, go_on = admin.list_identities(limit, after[0], call.deps)
+    page, go_on = admin.list_identities(limit, after[0], call.deps, tenant=call.principal.tenant)
     return json_answer(
         HTTPStatus.OK, {"identities": [_identity(identity, call.deps) for identity in page], "after": go_on or None}
     )
@@ -120,15 +121,20 @@ def put_identity(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     """Make an identity; one that exists stays as it is. Raises Rejected, Unavailable."""
     if call.request.body.strip() not in {b"", b"{}"}:
         raise Rejected(BAD_REQUEST, "an identity has nothing to set: the body must be empty")
-    require_operator(call.principal, "identities are")
-    identity, is_new = admin.ensure_identity(labels["name"], call.deps)
+    require_manager(call.principal, "identities are")
+    identity, is_new = admin.ensure_identity(
+        labels["name"], call.deps, tenant=call.principal.tenant, base_url=base_url(call)
+    )
     return json_answer(HTTPStatus.CREATED if is_new else HTTPStatus.OK, _with_keys(identity, call.deps, in_dns=False))
 
 
 @ADMIN_DOOR.route("GET", "/v1/identities/{name}")
 def get_identity(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     """Show an identity; what waits for the DNS is looked up first. Raises Rejected, Unavailable."""
-    return json_answer(HTTPStatus.OK, _with_keys(admin.find_identity(labels["name"], call.deps), call.deps))
+    return json_answer(
+        HTTPStatus.OK,
+        _with_keys(admin.find_identity(labels["name"], call.deps, tenant=call.principal.tenant), call.deps),
+    )
 
 
 @ADMIN_DOOR.route("POST", "/v1/identities/{name}/rotation")
@@ -139,8 +145,8 @@ def rotate_identity(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer
     force = given.get("force", False)
     if not isinstance(force, bool):
         raise Rejected(BAD_REQUEST, "force must be true or false")
-    require_operator(call.principal, "identities are")
-    identity, keys = admin.rotate_identity(labels["name"], force=force, deps=call.deps)
+    require_manager(call.principal, "identities are")
+    identity, keys = admin.rotate_identity(labels["name"], force=force, deps=call.deps, tenant=call.principal.tenant)
     shown = _identity(identity, call.deps)
     return json_answer(HTTPStatus.OK, {**shown, "dkim": timestamped(identity_keys.view(keys))})
 
@@ -148,8 +154,8 @@ def rotate_identity(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer
 @ADMIN_DOOR.route("DELETE", "/v1/identities/{name}")
 def delete_identity(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     """Remove an identity. Raises Rejected, Unavailable."""
-    require_operator(call.principal, "identities are")
-    admin.delete_identity(labels["name"], call.deps)
+    require_manager(call.principal, "identities are")
+    admin.delete_identity(labels["name"], call.deps, tenant=call.principal.tenant)
     return HttpAnswer(HTTPStatus.NO_CONTENT)
 
 

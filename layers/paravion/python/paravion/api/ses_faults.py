@@ -85,7 +85,7 @@ def error_form(rejected: Rejected, names: Mapping[str, str], model_http: Mapping
 
     Args:
         rejected: What was raised.
-        names: This protocol's names for v2's.
+        names: This protocol's names for v2's, and for the taxonomy's keys where it tells apart what v2 does not.
         model_http: HTTP status by shape name, of the errors that the service model has.
     """
     if isinstance(rejected, SesFault):
@@ -93,7 +93,7 @@ def error_form(rejected: Rejected, names: Mapping[str, str], model_http: Mapping
     elif isinstance(rejected, IncompleteSignature):
         name = _INCOMPLETE
     else:
-        name = rejected.status.ses
+        name = names.get(rejected.status.key, rejected.status.ses)
     status = rejected.status
     http = model_http.get(name, status.http)
     http = _COARSER.get(http, http)

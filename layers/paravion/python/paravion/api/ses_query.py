@@ -21,10 +21,10 @@ from paravion.api.http_event import RETRY_AFTER_S, HttpAnswer
 from paravion.api.ses_faults import SesFault, error_form, not_offered
 from paravion.api.ses_model import SES_V1
 from paravion.api.ses_shapes import ShapeError, check, from_text
-from paravion.domain.status import BAD_REQUEST, UNKNOWN_OPERATION, Rejected
+from paravion.domain.status import BAD_REQUEST, NOT_OFFERED, UNKNOWN_OPERATION, Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from paravion.api.doors import Call
     from paravion.api.http_event import HttpRequest
@@ -46,6 +46,9 @@ _NAMES: Final = {
     "TooManyRequestsException": "Throttling",
     "ServiceUnavailableException": "ServiceUnavailable",
     "InternalServiceErrorException": "InternalFailure",
+    "no_such_configuration_set": "ConfigurationSetDoesNotExistException",
+    "configuration_set_paused": "ConfigurationSetSendingPausedException",
+    "sending_paused": "AccountSendingPausedException",
 }
 """This protocol's names for the taxonomy's, which are v2's."""
 
@@ -58,9 +61,20 @@ class SesV1Door:
 
     name = "ses-v1"
 
+    def __init__(self, is_others: Callable[[str], bool] | None = None) -> None:
+        """Make a door; `is_others` says which actions the function that manages answers."""
+        self._is_others = is_others
+
+    def _handed_on(self, call: Call[Any]) -> HttpAnswer:
+        """Let the function that manages answer; it authenticates the very same request for itself."""
+        if call.deps.management is None:
+            raise SesFault(NOT_OFFERED.ses, "Management actions are not offered at this address.", NOT_OFFERED)
+        given = call.deps.management.invoke(call.request.to_event())
+        return HttpAnswer(given["statusCode"], given.get("body", ""), given.get("headers", {}))
+
     def takes(self, request: HttpRequest) -> bool:
-        """By its path."""
-        return request.path == "/"
+        """By its path; a GET, which this API could have been asked by once, only if it names an action."""
+        return request.path == "/" and (request.method == "POST" or "Action=" in request.query)
 
     def is_open(self, request: HttpRequest) -> bool:  # noqa: ARG002 (a Door)
         """Never."""
@@ -70,6 +84,8 @@ class SesV1Door:
         """Parse, check, call and answer. Raises as the operation does."""
         form = _read_form(call.request)
         action = form.pop("Action", "")
+        if self._is_others is not None and self._is_others(action):
+            return self._handed_on(call)
         model = SES_V1.named(action)
         if call.request.method != "POST" or model is None or form.pop("Version", _VERSION) != _VERSION:
             shown = f"{ascii(action)[1:-1][:60]}" or "(none)"

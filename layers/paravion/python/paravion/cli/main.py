@@ -1,6 +1,6 @@
 """
-`paravion`: login, send, up, smtpd, show, queue, hold, release, remove, identity, doctor, tables,
-suppression, hosts, routes, webhook, fsck, credentials, export, import, version.
+`paravion`: login, send, install, up, smtpd, show, queue, hold, release, remove, identity, doctor, tables,
+suppression, hosts, routes, events, complaint, webhook, fsck, credentials, export, import, version.
 
 A command's own work stands in its module, which is imported only when it is called.
 """
@@ -30,6 +30,8 @@ _MODULES: Final = {
     "suppression": "addresses that nothing is sent to",
     "hosts": "which hosts are slow or away, and limits for them",
     "routes": "what smarthosts are logged in to with",
+    "events": "webhooks that are told what becomes of mail, and telling once more",
+    "complaint": "enter that a recipient complained of a message",
     "webhook": "the secrets that requests to webhooks are signed with",
     "fsck": "check and mend the data directory of a paravion on this machine",
 }

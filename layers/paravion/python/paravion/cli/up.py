@@ -46,6 +46,9 @@ def parser(prog: str = "paravion up") -> argparse.ArgumentParser:
     words.add_argument(
         "--data", metavar="DIR", help="where the embedded engine keeps everything (default: ~/.local/state/paravion)"
     )
+    words.add_argument(
+        "--processes", metavar="auto|1|2", help="of the embedded engine: doors and workers in one, or one each"
+    )
     words.add_argument("--api", metavar="HOST:PORT", help="HTTP API (default: 127.0.0.1:8025; port 0: any free one)")
     words.add_argument("--smtp", metavar="HOST:PORT", help="SMTP with STARTTLS (default: 127.0.0.1:2525)")
     words.add_argument("--smtps", metavar="HOST:PORT", help="SMTP inside TLS (default: 127.0.0.1:2465)")
@@ -154,7 +157,8 @@ def _run(options: Any, log: TextIO) -> int:
                 print(ready_line(engine), file=ready_to, flush=True)
             # The kernel may give a signal to any thread, and Python tells this one only when it runs.
             while not stopping.wait(1.0):
-                pass
+                if engine.failed:
+                    raise _Failed(EX_SOFTWARE, engine.failed)
         finally:
             engine.stop()
     return 0

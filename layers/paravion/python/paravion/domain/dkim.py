@@ -206,6 +206,32 @@ def load_private(algorithm: str, private: bytes) -> Any:
     return key
 
 
+def brought_key(text: str) -> bytes:
+    """
+    Read an RSA private key that somebody brings: base64 of DER, PKCS#1 or PKCS#8, as stands between PEM's lines.
+
+    Returns:
+        PKCS#8 DER, as `load_key` takes it.
+
+    Raises:
+        ValueError: It is none, or has not 1024 to 2048 bits, which are those that SES takes (RFC 8301 3.2).
+    """
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+        load_der_private_key,
+    )
+
+    key = load_der_private_key(base64.b64decode(text, validate=True), None)
+    if not isinstance(key, RSAPrivateKey):
+        raise ValueError("not an RSA key")  # noqa: TRY004 (the octets are wrong, not their type)
+    if not 1024 <= key.key_size <= 2048:  # noqa: PLR2004
+        raise ValueError("an RSA key of 1024 to 2048 bits is needed")
+    return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+
 def public_record(algorithm: str, private: bytes) -> str:
     """
     Give the TXT record of a private key's public half.

@@ -45,6 +45,7 @@ KEEP_S: Final = 14 * 86_400.0
 
 _SELECTOR_ENDS: Final = {RSA: "rsa", ED25519: "ed25519"}
 _NAME: Final = re.compile(r"[a-z0-9]{1,40}")
+_SELECTOR: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _STATES: Final = frozenset({NEXT, ACTIVE, RETIRED})
 
 
@@ -58,6 +59,7 @@ class Generation:
         state: NEXT, ACTIVE or RETIRED.
         created_at, ended_at: Seconds since the epoch; ended_at is 0 until it is retired.
         private: Algorithm → private key as `dkim.load_key` takes it; empty once retired.
+        own_selector: Of a pair that the domain's owner brought, which has an RSA key alone; "" for one of ours.
     """
 
     name: str
@@ -65,9 +67,17 @@ class Generation:
     created_at: float
     private: Mapping[str, bytes]
     ended_at: float = 0.0
+    own_selector: str = ""
+
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        """What it has keys for, or had before it was retired."""
+        return (RSA,) if self.own_selector else ALGORITHMS
 
     def selector(self, algorithm: str) -> str:
         """Give the selector of one of its keys."""
+        if self.own_selector:
+            return self.own_selector
         return f"{self.name}-{_SELECTOR_ENDS[algorithm]}"
 
     def __repr__(self) -> str:
@@ -107,6 +117,17 @@ def with_next(ring: Ring, private: Mapping[str, bytes], now: float) -> Ring:
         at += 1
     kept = tuple(g for g in ring if g.state != RETIRED or now < g.ended_at + KEEP_S)
     return (*kept, Generation(name, NEXT, now, dict(private)))
+
+
+def with_brought(ring: Ring, selector: str, private: bytes, now: float) -> Ring:
+    """
+    Make a key that the domain's owner brought the next generation, in place of one that waits.
+
+    Args:
+        private: PKCS#8 DER of an RSA key.
+    """
+    ring = with_next(tuple(g for g in ring if g.state != NEXT), {RSA: private}, now)
+    return (*ring[:-1], replace(ring[-1], own_selector=selector))
 
 
 def activated(ring: Ring, now: float) -> Ring:
@@ -181,6 +202,8 @@ def encode(ring: Ring) -> str:
         }
         if generation.ended_at:
             shown["ended_at"] = generation.ended_at
+        if generation.own_selector:
+            shown["selector"] = generation.own_selector
         shown |= {name: base64.b64encode(octets).decode() for name, octets in generation.private.items()}
         generations.append(shown)
     return json.dumps({"generations": generations}, separators=(",", ":"))
@@ -213,4 +236,8 @@ def _generation(fields: dict[str, Any]) -> Generation:
     }
     if bool(private) == (state == RETIRED):
         raise ValueError
-    return Generation(name, state, float(fields["created_at"]), private, float(fields.get("ended_at", 0.0)))
+    selector = fields.get("selector", "")
+    if not isinstance(selector, str) or (selector and not _SELECTOR.fullmatch(selector)):
+        raise ValueError
+    ended_at = float(fields.get("ended_at", 0.0))
+    return Generation(name, state, float(fields["created_at"]), private, ended_at, selector)

@@ -65,6 +65,22 @@ class Arrivals:
 
 
 @dataclass(frozen=True, slots=True)
+class Telling:
+    """
+    What a mail's events say beside what the envelope says; made only when somebody is told of them.
+
+    Attributes:
+        types: Of which events somebody wants to hear (domain/told.py).
+        identity: The identity that it was sent under, whose topics are told too; an address or a domain.
+        source_ip: The submitting client's address, "" if not known.
+    """
+
+    types: tuple[str, ...]
+    identity: str = ""
+    source_ip: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Envelope:
     """
     Everything about one message but its content.
@@ -94,8 +110,14 @@ class Envelope:
             many jobs each makes. They are all kept before this one is.
         tls_required: It must not travel in clear (domain/tls_policy.py).
         quarantine: Why the message is held before it is tried, or "".
+        max_delivery_s: The mail is returned when it is older; 0 for the queue's own lifetime.
+        suppressed_reasons: For which reasons listed addresses are not sent to, in place of the account's; None for
+            the account's.
+        mail_from: The reverse-path that hosts are told, in place of the own one, "" for the own one.
+        reports: The sender hears of failures by mail.
         release_at: Nothing is sent before; seconds since the epoch, 0 for at once.
         arrivals: Of the first of several messages (or the only one): what its first job owes a report of.
+        telling: Events are published of what becomes of it (services/events.py); None: nobody is told.
     """
 
     queue_id: str
@@ -119,7 +141,17 @@ class Envelope:
     arrivals: Arrivals | None = None
     quarantine: str = ""
     tenant: str = ""
+    max_delivery_s: float = 0.0
+    suppressed_reasons: tuple[str, ...] | None = None
+    mail_from: str = ""
+    reports: bool = True
+    telling: Telling | None = None
     release_at: float = 0.0
+
+    @property
+    def tells(self) -> tuple[str, ...]:
+        """Of which events somebody is told."""
+        return self.telling.types if self.telling else ()
 
     @property
     def df_id(self) -> str:
@@ -178,10 +210,15 @@ def decode_qf(octets: bytes) -> tuple[Envelope, bytes]:
         fields["recipients"] = _recipients(fields["recipients"])
         fields["tags"] = tuple([(name, value) for name, value in fields["tags"]])
         fields["parts"] = tuple([(queue_id, jobs) for queue_id, jobs in fields.get("parts", ())])
+        if fields.get("suppressed_reasons") is not None:
+            fields["suppressed_reasons"] = tuple(fields["suppressed_reasons"])
         told = fields.get("arrivals")
         if told:
             lists, aliases = _recipients(told["lists"]), _recipients(told["aliases"])
             fields["arrivals"] = Arrivals(**{**told, "lists": lists, "aliases": aliases})
+        telling = fields.get("telling")
+        if telling:
+            fields["telling"] = Telling(**{**telling, "types": tuple(telling["types"])})
         return Envelope(**fields), header
     except (TypeError, KeyError, AttributeError) as exc:
         raise ValueError(f"qf that is no envelope: {exc}") from exc

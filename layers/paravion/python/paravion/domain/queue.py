@@ -37,10 +37,13 @@ from typing import TYPE_CHECKING, Any, Final
 from paravion.domain.ids import shard_of
 from paravion.domain.outcome import HANDED_OVER, PACED, Outcome, Result
 from paravion.domain.schedule import LIFETIME_S
+from paravion.domain.simulator import COMMAND as SIMULATED
+from paravion.domain.simulator import replies
+from paravion.domain.status import EXPIRED
 from paravion.domain.suppression import says_no_such_address
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from paravion.domain.envelope import Envelope
 
@@ -74,7 +77,9 @@ class NoticeKind(StrEnum):
     What a report says; but for `expired`, `listed` and `suppress` they are RFC 3464 2.3.3's actions.
 
     `listed` is delivered to a mailing list. `suppress` is none for the sender: it tells the suppression list of
-    addresses that do not exist.
+    addresses that do not exist. `reply` is the mailbox simulator's automatic one. `sent` and `event` are for those who
+    are told by events (services/publish.py): that the message is on its way, and what became of recipients in that
+    attempt.
     """
 
     FAILED = "failed"
@@ -85,7 +90,13 @@ class NoticeKind(StrEnum):
     SUPPRESS = "suppress"
     LISTED = "listed"
     EXPANDED = "expanded"
+    REPLY = "reply"
+    SENT = "sent"
+    EVENT = "event"
 
+
+EVENTS: Final = frozenset({NoticeKind.SENT, NoticeKind.EVENT})
+"""What is told by events, not by reports: the event queue's, and none of the bounce queue's."""
 
 ARRIVALS: Final = frozenset({NoticeKind.LISTED, NoticeKind.EXPANDED})
 """Reports of named addresses that the message arrived at here, lists and aliases: no position of the job's."""
@@ -199,6 +210,8 @@ class JobRecord:
         released: An operator released it: what its envelope says of a quarantine counts no more.
         held_at: Since when it has been held, 0 if it is not.
         held_s: How long it had been held before, or waited for its release.
+        max_delivery_s: Its message is returned when it is older; 0 for the queue's own lifetime.
+        suppressed_reasons: As the envelope's.
     """
 
     key: JobKey
@@ -221,6 +234,8 @@ class JobRecord:
     released: bool = False
     held_at: float = 0.0
     held_s: float = 0.0
+    max_delivery_s: float = 0.0
+    suppressed_reasons: tuple[str, ...] | None = None
 
     def changed(self, **values: Any) -> JobRecord:
         """Give the record with some fields changed: dataclasses.replace in a fifth of its time, for the mail's road."""
@@ -240,6 +255,16 @@ class JobRecord:
     def is_closed(self) -> bool:
         """Nothing will be sent any more for this job."""
         return self.state in {State.DONE, State.REMOVED}
+
+    @property
+    def owes_report(self) -> bool:
+        """The bounce queue has something to do for this job."""
+        return any(notice.kind not in EVENTS for notice in self.owed)
+
+    @property
+    def owes_event(self) -> bool:
+        """The event queue has."""
+        return any(notice.kind in EVENTS for notice in self.owed)
 
     def open_positions(self, positions: Iterable[int]) -> list[int]:
         """Give those of `positions` that may still be sent to, in order."""
@@ -291,6 +316,7 @@ def with_outcomes(
     last: bool,
     arrivals: tuple[NoticeKind, ...] = (),
     transcript: str = "",
+    tells: Collection[str] = (),
 ) -> JobRecord:
     """
     Enter outcomes into a claimed record.
@@ -301,6 +327,7 @@ def with_outcomes(
         last: The attempt is over. Otherwise more outcomes follow under the same lease.
         arrivals: Reports that the job owes with its first outcomes.
         transcript: Names the book that tells of them.
+        tells: Of which events somebody is told (Envelope.tells).
 
     Returns:
         The new record; its version is unchanged (the save counts it). Recipients that were final stay
@@ -316,6 +343,10 @@ def with_outcomes(
         kinds = [kind] if kind else []
         if says_no_such_address(outcome):
             kinds.append(NoticeKind.SUPPRESS)
+        if replies(forward_path, outcome):
+            kinds.append(NoticeKind.REPLY)
+        if tells and _is_told(outcome, tells):
+            kinds.append(NoticeKind.EVENT)
         owed += [notice for kind in kinds if (notice := Notice(kind, record.attempts)) not in owed]
     new: dict[str, Any] = {
         "recipients": states,
@@ -423,13 +454,14 @@ def with_event(record: JobRecord, event: str, *, now: float, text: str = "") -> 
 
 
 def expired(record: JobRecord, *, now: float, outcomes: Mapping[int, tuple[str, Outcome]],
-            notify: Mapping[int, tuple[str, ...]], arrivals: tuple[NoticeKind, ...] = ()) -> JobRecord:  # fmt: skip
+            notify: Mapping[int, tuple[str, ...]], arrivals: tuple[NoticeKind, ...] = (),
+            tells: Collection[str] = ()) -> JobRecord:  # fmt: skip
     """
     Give up every recipient that is not final: the queue's lifetime is over.
 
     Args:
         outcomes: By position, for every recipient of the chunk that is still open: what to tell.
-        arrivals: See `with_outcomes`.
+        arrivals, tells: See `with_outcomes`.
     """
     states = dict(record.recipients)
     told = False
@@ -441,6 +473,8 @@ def expired(record: JobRecord, *, now: float, outcomes: Mapping[int, tuple[str, 
     notice = Notice(NoticeKind.EXPIRED, record.attempts)
     owed = (*record.owed, *_of_arrivals(record, arrivals))
     owed = (*owed, notice) if told and notice not in owed else owed
+    event = Notice(NoticeKind.EVENT, record.attempts)
+    owed = (*owed, event) if "BOUNCE" in tells and outcomes and event not in owed else owed
     return replace(
         record,
         state=State.DONE,
@@ -453,13 +487,26 @@ def expired(record: JobRecord, *, now: float, outcomes: Mapping[int, tuple[str, 
     )
 
 
+def expiry(record: JobRecord, position: int) -> Outcome:
+    """Give what an expiry tells of one recipient: the last reply says why he could not be delivered to in time."""
+    state = record.recipients.get(position)
+    last = state.outcome if state else Outcome(Result.DEFERRED, "", text=EXPIRED.text)
+    # The reply's own enhanced status goes into its text: what the host said is not rewritten.
+    text = f"{last.status} {last.text}" if last.is_reply else last.text
+    return replace(last, result=Result.FAILED, status=EXPIRED.enhanced, text=text, command="EXPIRED")
+
+
 def arrivals_of(envelope: Envelope, chunk: int) -> tuple[NoticeKind, ...]:
-    """Give the reports of arrivals that a job owes: the first of its message, if it has any."""
-    told = envelope.arrivals if chunk == 0 else None
-    if told is None:
+    """Give what a job owes from its first outcome on: the message's first tells of arrivals, and that it is sent."""
+    if chunk:
         return ()
+    # Of several messages of one submission the first is the one that the caller knows.
+    sent = (NoticeKind.SENT,) if "SEND" in envelope.tells and not envelope.body_id else ()
+    told = envelope.arrivals
+    if told is None:
+        return sent
     kinds = ((NoticeKind.LISTED, told.lists), (NoticeKind.EXPANDED, told.aliases))
-    return tuple(kind for kind, recipients in kinds if recipients)
+    return (*(kind for kind, recipients in kinds if recipients), *sent)
 
 
 def _of_arrivals(record: JobRecord, arrivals: tuple[NoticeKind, ...]) -> list[Notice]:
@@ -534,6 +581,17 @@ def _notice_for(outcome: Outcome, notify: tuple[str, ...]) -> NoticeKind | None:
     if outcome.result is Result.DELIVERED and _wants(notify, "SUCCESS") and not outcome.relayed_dsn:
         return _success(outcome)
     return None
+
+
+_TOLD_AS: Final = {Result.DELIVERED: "DELIVERY", Result.DEFERRED: "DELIVERY_DELAY", Result.FAILED: "BOUNCE"}
+
+
+def _is_told(outcome: Outcome, tells: Collection[str]) -> bool:
+    """Say whether somebody hears of an outcome; of one that waits for its turn there is nothing to say."""
+    if outcome.command == PACED:
+        return False
+    may_complain = outcome.command == SIMULATED and outcome.result is Result.DELIVERED
+    return _TOLD_AS[outcome.result] in tells or (may_complain and "COMPLAINT" in tells)
 
 
 def _success(outcome: Outcome) -> NoticeKind:

@@ -9,7 +9,7 @@ deferrals are greylisting that ends within minutes).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -54,6 +54,17 @@ class Plan:
     warn_s: float
     return_s: float
     fault_backoff_s: float
+
+
+def limited(plan: Plan, max_delivery_s: float) -> Plan:
+    """
+    Give the plan of mail that must not be older than `max_delivery_s`; 0 leaves it as it is.
+
+    Never longer than the plan's own lifetime.
+    """
+    if not 0 < max_delivery_s < plan.return_s:
+        return plan
+    return replace(plan, return_s=max_delivery_s)
 
 
 def next_attempt_at(queued_at: float, now: float, attempts: int, plan: Plan, jitter: float) -> float:

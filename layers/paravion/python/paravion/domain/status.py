@@ -93,6 +93,8 @@ REQUEST_EXPIRED: Final = _row("request_expired", 535, "7.8", 403, "RequestExpire
                               "The request's time is too far from ours")  # fmt: skip
 ACCESS_DENIED: Final = _row("access_denied", 550, "7.1", 403, "AccessDeniedException", 77, "Not allowed")
 RELAY_DENIED: Final = _row("relay_denied", 550, "7.1", 403, "MessageRejected", 77, "Sender is not verified")
+MAIL_FROM_NOT_VERIFIED: Final = _row("mail_from_not_verified", 550, "7.1", 403, "MailFromDomainNotVerifiedException",
+                                     77, "MAIL FROM domain is not verified")  # fmt: skip
 NOT_ALIGNED: Final = _row("not_aligned", 550, "7.26", 403, "MessageRejected", 77,
                           "From is not aligned with any authenticated domain")  # fmt: skip
 NEXT_HOP_REFUSED: Final = _row("next_hop_refused", 550, "7.1", 422, "MessageRejected", 77,
@@ -103,6 +105,16 @@ DEFERRED_BY_TABLE: Final = _row("deferred_by_table", 450, "7.1", 503, "ServiceUn
                                 "Not now")  # fmt: skip
 REFUSED_BY_TARGET: Final = _row("refused_by_target", 554, "6.0", 422, "MessageRejected", 65,
                                 "The program behind this address refuses the message")  # fmt: skip
+NO_SUCH_CONFIGURATION_SET: Final = _row("no_such_configuration_set", 554, "5.4", 422, "NotFoundException", 65,
+                                        "Configuration set does not exist")  # fmt: skip
+SET_PAUSED: Final = _row("configuration_set_paused", 554, "7.1", 403, "SendingPausedException", 77,
+                         "Sending paused for this configuration set")  # fmt: skip
+SENDING_PAUSED: Final = _row("sending_paused", 554, "7.1", 403, "SendingPausedException", 77,
+                             "Sending paused for this account")  # fmt: skip
+LIMIT_EXCEEDED: Final = _row("limit_exceeded", 550, "5.3", 400, "LimitExceededException", 65,
+                             "No more of these are kept")  # fmt: skip
+CHANGED_MEANWHILE: Final = _row("changed_meanwhile", 451, "5.0", 503, "ConcurrentModificationException", 75,
+                                "Somebody else changes it at the same time")  # fmt: skip
 MESSAGE_TOO_BIG: Final = _row("message_too_big", 552, "3.4", 413, "MessageRejected", 69, "Message too big")
 PAYLOAD_TOO_BIG: Final = _row("payload_too_big", 552, "3.4", 413, "RequestEntityTooLargeException", 69,
                               "Request too big")  # fmt: skip

@@ -7,6 +7,18 @@ sets, contacts: ports.Records) is kept under a kind of its own, so that no name 
 
 from __future__ import annotations
 
+from typing import Final
+
+RECORD_KINDS: Final = (
+    "account",
+    "configuration-set",
+    "contact-list",
+    "custom-verification",
+    "identity-settings",
+    "template",
+)
+"""Sorts of records that every tenant may have; and the contacts of each list, see domain/contacts.py."""
+
 
 def record_kind(tenant: str, kind: str) -> str:
     """

@@ -16,15 +16,18 @@ from paravion.domain import ids, queue
 from paravion.domain.address import parse_path, shown
 from paravion.domain.classification import cause_of
 from paravion.domain.envelope import decode_qf
+from paravion.domain.identity import KIND as IDENTITY_SETTINGS
 from paravion.domain.queue import State
 from paravion.domain.status import ALREADY_EXISTS, BAD_REQUEST, NOT_FOUND, Rejected
+from paravion.domain.tenant import record_kind
 from paravion.errors import SpoolMissing
 from paravion.ports import Identity
-from paravion.services import identity_keys
+from paravion.services import confirmation, identity_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from paravion.domain.configuration_set import EventDestination
     from paravion.domain.envelope import Envelope, Recipient
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
         Hosts,
         Identities,
         Ledger,
+        Queues,
         Records,
         Secrets,
         Spool,
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
         Uploads,
     )
     from paravion.services.authenticate import Principal
+    from paravion.services.commit import CommitDeps
     from paravion.settings import AdminSettings
 
 QUEUED: Final = "queued"
@@ -70,6 +75,9 @@ class AdminDeps:
         new_token: An unguessable text of letters and digits, anew at each call.
         new_private_key: A private key for a DKIM algorithm, anew at each call.
         transcripts: Where what was said in attempts is kept; None: nowhere.
+        new_queues: Gives the event queue, which is seldom needed; None: events are published by nobody.
+        destination_problem: Why events must not go to a destination, "" if they may; the operator's settings.
+        to_commit: Where mail of our own is kept; None: none is sent.
         settings_given: Settings that are not as they are by default, as text by name; an export tells them.
     """
 
@@ -90,7 +98,10 @@ class AdminDeps:
     new_private_key: Callable[[str], bytes]
     transcripts: Transcripts | None = None
     records: Records = field(kw_only=True)
+    new_queues: Callable[[], Queues] | None = field(default=None, kw_only=True)
+    destination_problem: Callable[[EventDestination], str] = field(default=lambda _: "", kw_only=True)
     settings_given: Mapping[str, str] = field(default_factory=dict)
+    to_commit: CommitDeps | None = None
 
 
 def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[str, Any]:
@@ -176,67 +187,79 @@ def show_queue(limit: int, principal: Principal, deps: AdminDeps, *, held_only: 
     return {"jobs": [_job(record, principal, envelope) for record, envelope in seen if envelope is not None]}
 
 
-def create_identity(name: str, deps: AdminDeps) -> Identity:
+def create_identity(name: str, deps: AdminDeps, *, tenant: str = "", base_url: str = "") -> Identity:
     """
-    Make an identity of a domain or an address, in any case; a domain gets DKIM keys.
+    Make an identity of a domain or an address, in any case; a domain gets DKIM keys, an address a mail with a link.
+
+    What another tenant made and never proved is no obstacle, where proof is asked for.
+
+    Args:
+        base_url: Of the API, for the link (services/confirmation.py).
 
     Raises:
-        Rejected: already_exists; bad_request: no domain or address, or an address while owners must prove
-            themselves (no confirmation mail is built).
-        LedgerUnavailable, SecretsUnavailable
+        Rejected: already_exists; bad_request: no domain or address.
+        Unavailable
     """
     name = identity_name(name)
-    if deps.settings.identity_check == "verified" and is_address(name):
-        raise Rejected(
-            BAD_REQUEST,
-            "address identities need a confirmation mail, which is not built yet: create the domain's identity",
-        )
+    existing = deps.identities.get(name)
+    if existing is not None:
+        if existing.tenant == tenant or existing.verified or deps.settings.identity_check != "verified":
+            raise Rejected(ALREADY_EXISTS, f"identity {name} exists already")
+        _remove(existing, deps)
     # Stored as proved only by proof, also where none is asked for (`may_send`): the setting may be tightened.
-    identity = Identity(name, verified=False, token=deps.new_token(), created_at=deps.clock())
+    identity = Identity(name, verified=False, token=deps.new_token(), created_at=deps.clock(), tenant=tenant)
     if not is_address(name):
         # Keys first: a crash leaves keys that the repetition finds, not an identity without.
         identity_keys.make(name, deps)
     if not deps.identities.put(identity, new=True):
         raise Rejected(ALREADY_EXISTS, f"identity {name} exists already")
     deps.event_log.emit("IdentityCreated", {"identity": name})
+    if is_address(name) and deps.settings.identity_check == "verified":
+        # crash here = an identity that waits for a mail that never comes: asking for it again sends one
+        confirmation.send(identity, base_url, deps)
     return identity
 
 
-def ensure_identity(name: str, deps: AdminDeps) -> tuple[Identity, bool]:
+def ensure_identity(name: str, deps: AdminDeps, *, tenant: str = "", base_url: str = "") -> tuple[Identity, bool]:
     """
-    Make an identity, or give the one that there is.
+    Make an identity, or give the one that there is; an address that is not proved gets another mail.
 
     Returns:
         It, and whether it is new.
 
     Raises:
-        Rejected, LedgerUnavailable: As `create_identity`, but not already_exists.
+        Rejected, Unavailable: As `create_identity`; already_exists only of another tenant's.
     """
     existing = deps.identities.get(identity_name(name))
-    if existing is not None:
+    if existing is not None and existing.tenant == tenant:
         if not is_address(existing.name):
             identity_keys.make(existing.name, deps)
+        elif not existing.verified and deps.settings.identity_check == "verified":
+            existing = replace(existing, token=deps.new_token(), created_at=deps.clock())
+            deps.identities.put(existing)
+            confirmation.send(existing, base_url, deps)
         return existing, False
     try:
-        return create_identity(name, deps), True
+        return create_identity(name, deps, tenant=tenant, base_url=base_url), True
     except Rejected as exc:
         if exc.status is not ALREADY_EXISTS:
             raise
-        return find_identity(name, deps), False
+        found = deps.identities.get(identity_name(name))
+        if found is None or found.tenant != tenant:
+            raise
+        return find_identity(name, deps, tenant=tenant), False
 
 
-def find_identity(name: str, deps: AdminDeps) -> Identity:
+def find_identity(name: str, deps: AdminDeps, *, tenant: str = "") -> Identity:
     """
-    Give an identity; one that is not verified is checked in the DNS now.
+    Give a tenant's identity; a domain that is not verified is checked in the DNS now.
 
     Raises:
         Rejected: not_found.
         LedgerUnavailable
     """
-    name = identity_name(name)
-    identity = deps.identities.get(name)
-    if identity is None:
-        raise Rejected(NOT_FOUND, f"identity {name} does not exist")
+    identity = stored_identity(name, deps, tenant=tenant)
+    name = identity.name
     if identity.verified or is_address(name) or identity.token not in deps.resolver_txt(txt_name(name)):
         return identity
     identity = replace(identity, verified=True)
@@ -245,39 +268,61 @@ def find_identity(name: str, deps: AdminDeps) -> Identity:
     return identity
 
 
-def list_identities(limit: int, after: str, deps: AdminDeps) -> tuple[list[Identity], str]:
+def stored_identity(name: str, deps: AdminDeps, *, tenant: str = "") -> Identity:
+    """Give a tenant's identity as it is stored. Raises Rejected (not_found, bad_request), LedgerUnavailable."""
+    name = identity_name(name)
+    identity = deps.identities.get(name)
+    if identity is None or identity.tenant != tenant:
+        raise Rejected(NOT_FOUND, f"identity {name} does not exist")
+    return identity
+
+
+def list_identities(limit: int, after: str, deps: AdminDeps, *, tenant: str | None = "") -> tuple[list[Identity], str]:
     """
-    Give one page of identities in order of name.
+    Give one page of a tenant's identities in order of name.
 
     The page has at most `limit` (>= 1) and begins behind the name `after` ("": at the first).
+
+    Args:
+        tenant: None for all tenants'.
 
     Returns:
         The page, and the name to go on after, "" when there is no more.
     """
-    found = deps.identities.all(limit + 1, after)
-    page = found[:limit]
-    return page, page[-1].name if len(found) > limit else ""
+    page: list[Identity] = []
+    while True:
+        found = deps.identities.all(limit + 1, after)
+        page += [identity for identity in found if tenant is None or identity.tenant == tenant]
+        if len(found) <= limit or len(page) > limit:
+            break
+        after = found[-1].name
+    return page[:limit], page[limit - 1].name if len(page) > limit else ""
 
 
-def delete_identity(name: str, deps: AdminDeps) -> None:
+def delete_identity(name: str, deps: AdminDeps, *, tenant: str = "") -> None:
     """
-    Remove an identity and its keys.
+    Remove an identity, its keys and its settings.
 
     Raises:
         Rejected: not_found.
         LedgerUnavailable, SecretsUnavailable
     """
-    name = identity_name(name)
-    if deps.identities.get(name) is None:
-        raise Rejected(NOT_FOUND, f"identity {name} does not exist")
-    if not is_address(name):
+    identity = stored_identity(name, deps, tenant=tenant)
+    _remove(identity, deps)
+    deps.event_log.emit("IdentityDeleted", {"identity": identity.name})
+
+
+def _remove(identity: Identity, deps: AdminDeps) -> None:
+    if not is_address(identity.name):
         # Keys first: what a crash leaves can be deleted again.
-        identity_keys.delete(name, deps)
-    deps.identities.delete(name)
-    deps.event_log.emit("IdentityDeleted", {"identity": name})
+        identity_keys.delete(identity.name, deps)
+    deps.records.delete(record_kind(identity.tenant, IDENTITY_SETTINGS), identity.name)
+    deps.identities.delete(identity.name)
 
 
-def rotate_identity(name: str, *, force: bool, deps: AdminDeps) -> tuple[Identity, identity_keys.Keys]:
+def rotate_identity(
+    name: str, *, force: bool, deps: AdminDeps, tenant: str = ""
+) -> tuple[Identity, identity_keys.Keys]:
     """
     Take the next step of rotating an identity's keys; services/identity_keys.py has the steps.
 
@@ -285,13 +330,10 @@ def rotate_identity(name: str, *, force: bool, deps: AdminDeps) -> tuple[Identit
         Rejected: not_found; bad_request: an address, or nothing to force.
         LedgerUnavailable, SecretsUnavailable
     """
-    name = identity_name(name)
-    identity = deps.identities.get(name)
-    if identity is None:
-        raise Rejected(NOT_FOUND, f"identity {name} does not exist")
-    if is_address(name):
-        raise Rejected(BAD_REQUEST, f"{name} has no keys of its own: its domain's sign for it")
-    return identity, identity_keys.rotate(name, deps, force=force)
+    identity = stored_identity(name, deps, tenant=tenant)
+    if is_address(identity.name):
+        raise Rejected(BAD_REQUEST, f"{identity.name} has no keys of its own: its domain's sign for it")
+    return identity, identity_keys.rotate(identity.name, deps, force=force)
 
 
 def identity_name(name: str) -> str:

@@ -98,6 +98,19 @@ def require_operator(principal: Principal, what: str) -> None:
         raise Rejected(ACCESS_DENIED, f"{what} an operator's: the credential is none (docs/commands.md)")
 
 
+def require_manager(principal: Principal, what: str) -> None:
+    """
+    Hold back what changes how all of a tenant's mail is sent.
+
+    A tenant's own credentials manage what is its own (domain/tenant.py); where there is only one, an operator's do.
+
+    Raises:
+        Rejected: access_denied.
+    """
+    if not principal.tenant:
+        require_operator(principal, what)
+
+
 def _by_password(value: str, secrets: Secrets, region: str) -> Principal:
     try:
         access_key, colon, password = base64.b64decode(value.strip(), validate=True).partition(b":")

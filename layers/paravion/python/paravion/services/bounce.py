@@ -110,12 +110,17 @@ def _tell(job: Job, deps: BounceDeps) -> None:
     if record is None:
         raise LedgerUnavailable(f"{job.key} owes a report, but has no record")
     # The sender before the list, whatever keeps the list from being written.
-    for notice in sorted(record.owed, key=lambda notice: notice.kind is NoticeKind.SUPPRESS):
+    reports = [notice for notice in record.owed if notice.kind not in queue.EVENTS]
+    for notice in sorted(reports, key=lambda notice: notice.kind is NoticeKind.SUPPRESS):
         if record.state is queue.State.CLAIMED and notice.attempt == record.attempts:
             # The attempt is under way: its members still come in. Whoever ends it asks for the report again.
             continue
         if notice.kind is NoticeKind.SUPPRESS:
             suppress_bounced(record, notice, deps.to_suppress)
+        elif notice.kind is NoticeKind.REPLY:
+            from paravion.services.auto_reply import reply  # the mailbox simulator's
+
+            reply(record, notice, deps)
         else:
             _report(record, notice, deps)
         # crash here = reported again under the same queue id, which is one message
@@ -133,6 +138,9 @@ def _report(record: JobRecord, notice: Notice, deps: BounceDeps) -> None:
     else:
         to, kind = _addressee(envelope, notice, deps.postmaster)
     fields = {"queue_id": envelope.queue_id, "notice": notice.kind.value, "recipients": len(members)}
+    if not envelope.reports and notice.kind in {NoticeKind.FAILED, NoticeKind.EXPIRED}:
+        # Its sender's identity has another way to hear of it (services/sender.py).
+        return
     if not members:
         # Those who were late when the report came due need none any more.
         return
@@ -189,6 +197,7 @@ def _send_report(
 ) -> None:
     # The report is dated by what it reports, so that a repeat after a crash builds the same octets.
     now = max(state.at for _, state in members)
+    return_s = min(seconds for seconds in (deps.return_s, record.max_delivery_s) if seconds)
     report_header, body = build_dsn(
         Report(
             queue_id=report_id,
@@ -200,7 +209,7 @@ def _send_report(
             members=members,
             original_header=header,
             original_body=_original_body(envelope, notice, deps),
-            return_at=min(record.counted_from + deps.return_s, record.queued_at + LIFETIME_S),
+            return_at=min(record.counted_from + return_s, record.queued_at + LIFETIME_S),
         )
     )
     keys = deps.signer.keys_for(deps.hostname)

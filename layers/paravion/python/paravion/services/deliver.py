@@ -28,7 +28,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from paravion.domain import queue
+from paravion.domain import queue, simulator
 from paravion.domain.address import split_address
 from paravion.domain.classification import record_fields
 from paravion.domain.envelope import decode_qf
@@ -98,6 +98,7 @@ class DeliverDeps:
         mta_sts: Finds domains' policies; None: nobody's is asked for.
         transcripts: Where what was said is kept; None: nothing is.
         in_thread: Calls the ports that block; `directly` if none of them does (services/blocking.py).
+        simulator_domain: Where mailboxes are simulated beside Amazon's domain (domain/simulator.py); "" for nowhere.
     """
 
     spool: Spool
@@ -116,6 +117,7 @@ class DeliverDeps:
     mta_sts: StsFinder | None = None
     transcripts: Transcripts | None = None
     in_thread: InThread = asyncio.to_thread
+    simulator_domain: str = ""
 
 
 async def deliver(
@@ -137,8 +139,9 @@ async def deliver(
     ends_at = deps.clock() + remaining_s
     listed = of_batch(deps.suppression, deps.suppression_reasons, deps.clock, len(items), deps.in_thread)
     members = [listed.member() for _ in items]
+    telling: list[Received] = []
     tasks = [
-        asyncio.ensure_future(_one(item, deps, deadline, ends_at, gates, member, book))
+        asyncio.ensure_future(_one(item, deps, deadline, ends_at, gates, member, book, telling))
         for item, member in zip(items, members, strict=True)
     ]
     try:
@@ -148,10 +151,24 @@ async def deliver(
             task.cancel()
         await _settle(deps, deadline)
     failed = [item for item, ok in zip(items, done, strict=True) if not ok]
+    if telling:
+        failed += await _publish(telling, deps)
     if failed:
         await deps.in_thread(deps.queues.release, QueueName.DELIVERY, [item.receipt for item in failed])
     await _keep(book, deps, deadline)
     return [item.item_id for item in failed]
+
+
+async def _publish(telling: Sequence[Received], deps: DeliverDeps) -> list[Received]:
+    """Have events published, for the whole batch at once; gives the items that `retry` must see to instead."""
+    jobs = [item.job for item in telling if item.job is not None]
+    # crash here = the items come again, are found done with events owed, and get here again
+    try:
+        await deps.in_thread(deps.queues.send, QueueName.EVENT, jobs)
+    except Unavailable as exc:
+        deps.event_log.emit("Fault", {"stage": "events", "error": repr(exc)})
+        return list(telling)
+    return []
 
 
 async def _settle(deps: DeliverDeps, deadline: float) -> None:
@@ -197,15 +214,20 @@ async def _one(
     gates: Gates,
     listed: Member[Suppressed],
     book: Book | None,
+    telling: list[Received],
 ) -> bool:
-    """Try one job; True when its item may be deleted."""
+    """Try one job; True when its item may be deleted. Whose events are owed joins `telling`."""
     job = item.job
     if job is None:
         listed.leave()
         deps.event_log.emit("Fault", {"stage": "deliver", "error": "no job in the item"})
         return False
     try:
-        return await _Attempt(job, deps, deadline, ends_at, gates, listed, book).run()
+        attempt = _Attempt(job, deps, deadline, ends_at, gates, listed, book)
+        is_done = await attempt.run()
+        if attempt.owes_event:
+            telling.append(item)
+        return is_done
     except Exception as exc:  # noqa: BLE001 (law 7: our own faults defer, and the batch goes on)
         fields = {"stage": "deliver", "queue_id": job.key.queue_id, "chunk": job.key.chunk}
         deps.event_log.emit("Fault", {**fields, "error": repr(exc)})
@@ -236,6 +258,8 @@ class _Attempt:
         self.ends_at = ends_at
         self.notify: Mapping[int, tuple[str, ...]] = {}
         self.arrivals: tuple[queue.NoticeKind, ...] = ()
+        self.tells: tuple[str, ...] = ()
+        self.owes_event = False
 
     async def run(self) -> bool:
         deps = self.deps
@@ -261,26 +285,41 @@ class _Attempt:
             await self._hold(record, envelope)
             return True
         chunk = envelope.chunk(self.job.key.chunk)
-        record = record.changed(recipient_count=len(chunk), reverse_path=envelope.reverse_path)
+        record = record.changed(
+            recipient_count=len(chunk),
+            reverse_path=envelope.reverse_path,
+            max_delivery_s=envelope.max_delivery_s,
+            suppressed_reasons=envelope.suppressed_reasons,
+        )
         self.notify = {n: recipient.notify for n, recipient in chunk.items()}
         self.arrivals = queue.arrivals_of(envelope, self.job.key.chunk)
+        self.tells = envelope.tells
         todo = {n: chunk[n] for n in record.open_positions(chunk)}
+        if 0 < record.max_delivery_s <= deps.clock() - record.counted_from:
+            return await self._expire(record, todo)
         try:
             not_sent = await withheld(envelope, todo, self.listed)
         except Unavailable as exc:
             await self._give_back(record, exc)
             return False
+        own_domain = deps.simulator_domain
+        for n, recipient in todo.items():
+            if simulator.is_simulated(recipient.forward_path, own_domain) and not recipient.target:
+                not_sent[n] = simulator.answered(recipient.forward_path, record.attempts)
         record = await self._send_all(record, envelope, header, todo, not_sent)
-        if record.owed:
+        if record.owes_report:
             # crash here = the item comes again, is found done with a report owed, and gets here again
             await deps.in_thread(deps.queues.send, QueueName.BOUNCE, [self.job])
+        # Of a job that goes on to `retry` it is told there.
+        self.owes_event = record.state is State.DONE and record.owes_event
         return record.state is State.DONE
 
     async def _not_ours(self, record: JobRecord) -> bool:
         if record.state in {State.CLAIMED, State.TRIED}:
             return False
-        if record.owed and record.is_closed:
+        if record.is_closed and record.owes_report:
             await self.deps.in_thread(self.deps.queues.send, QueueName.BOUNCE, [self.job])
+        self.owes_event = record.is_closed and record.owes_event
         return True
 
     async def _hold(self, record: JobRecord, envelope: Envelope) -> None:
@@ -294,6 +333,23 @@ class _Attempt:
         await self.deps.in_thread(self.deps.ledger.save, record)
         fields = {"queue_id": record.key.queue_id, "chunk": record.key.chunk, "reason": reason, "recipients": count}
         self.deps.event_log.emit("Hold", fields)
+
+    async def _expire(self, record: JobRecord, todo: Mapping[int, Recipient]) -> bool:
+        """Too old for its configuration set, before anything was sent. crash here = broke off, and found so again."""
+        told = {n: (recipient.forward_path, queue.expiry(record, n)) for n, recipient in todo.items()}
+        now = self.deps.clock()
+        record = queue.expired(
+            record, now=now, outcomes=told, notify=self.notify, arrivals=self.arrivals, tells=self.tells
+        )
+        record = await self.deps.in_thread(self.deps.ledger.save, record)
+        for path, outcome in told.values():
+            fields = {"queue_id": record.key.queue_id, "chunk": record.key.chunk, "attempts": record.attempts}
+            told_of = {"recipient": path, "text": outcome.text, **record_fields(outcome)}
+            self.deps.event_log.emit("Expiration", {**fields, **told_of})
+        if record.owes_report:
+            await self.deps.in_thread(self.deps.queues.send, QueueName.BOUNCE, [self.job])
+        self.owes_event = record.owes_event
+        return True
 
     async def _give_back(self, record: JobRecord, exc: Exception) -> None:
         """Our own fault stopped the attempt before anything was sent."""
@@ -368,7 +424,7 @@ class _Attempt:
         recipients = {n: (todo[n].forward_path, todo[n].notify, todo[n].orcpt) for n in positions}
         transaction = Transaction(
             envelope.queue_id,
-            envelope.reverse_path,
+            envelope.mail_from or envelope.reverse_path,
             recipients,
             header,
             body,
@@ -514,6 +570,7 @@ class _Attempt:
                 last=last,
                 arrivals=self.arrivals,
                 transcript=self.book.key if self.book is not None else "",
+                tells=self.tells,
             )
             try:
                 return await self.deps.in_thread(self.deps.ledger.save, new)
@@ -531,7 +588,13 @@ class _Attempt:
                 # Our own last write, whose answer got lost.
                 return fresh
             # Somebody settled a report meanwhile; our outcomes go on top.
-            record = replace(fresh, recipient_count=new.recipient_count, reverse_path=new.reverse_path)
+            record = replace(
+                fresh,
+                recipient_count=new.recipient_count,
+                reverse_path=new.reverse_path,
+                max_delivery_s=new.max_delivery_s,
+                suppressed_reasons=new.suppressed_reasons,
+            )
 
     def _log(self, record: JobRecord, outcomes: Mapping[int, Outcome], todo: Mapping[int, Recipient]) -> None:
         for n, outcome in outcomes.items():

@@ -109,6 +109,39 @@ def rotate(domain: str, deps: AdminDeps, *, force: bool = False) -> Keys:
     return Keys(domain, ring)
 
 
+def bring(domain: str, selector: str, private: bytes, deps: AdminDeps) -> Keys:
+    """
+    Take a key that the domain's owner brought (PKCS#8 DER, RSA); it signs once its record is seen.
+
+    Raises:
+        SecretsUnavailable, Misconfigured
+    """
+    ring = dkim_keys.with_brought(_read(domain, deps), selector, private, deps.clock())
+    deps.secrets.put(secret_name(domain), dkim_keys.encode(ring))
+    deps.event_log.emit("DkimKeysMade", {"identity": domain})
+    if deps.settings.identity_check != "verified":
+        ring = _activate(domain, ring, deps)
+        return Keys(domain, ring)
+    return look(domain, deps)
+
+
+def bring_back(domain: str, deps: AdminDeps) -> Keys:
+    """
+    Go back to keys of our own: a new generation, unless ours sign or wait already.
+
+    Raises:
+        SecretsUnavailable, Misconfigured
+    """
+    ring = _read(domain, deps)
+    ours = [g for g in ring if g.state != RETIRED and not g.own_selector]
+    if not ours:
+        ring = tuple(g for g in ring if g.state != NEXT)
+        ring = dkim_keys.with_next(ring, _new_pairs(deps), deps.clock())
+        deps.secrets.put(secret_name(domain), dkim_keys.encode(ring))
+        deps.event_log.emit("DkimKeysMade", {"identity": domain})
+    return look(domain, deps)
+
+
 def delete(domain: str, deps: AdminDeps) -> None:
     """Remove a domain's keys. Raises SecretsUnavailable."""
     deps.secrets.delete(secret_name(domain))
@@ -121,7 +154,7 @@ def view(keys: Keys) -> dict[str, Any]:
         "keys": [
             _key_view(keys, generation, algorithm, dkim_keys.records(keys.domain, generation))
             for generation in keys.ring
-            for algorithm in ALGORITHMS
+            for algorithm in generation.algorithms
         ],
     }
 

@@ -24,7 +24,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from paravion.domain import dkim_keys, sasl
+from paravion.domain import account, configuration_set, dkim_keys, sasl
+from paravion.domain import identity as identity_settings
 from paravion.domain.address import shown
 from paravion.domain.dkim import load_key
 from paravion.domain.export_file import KINDS
@@ -32,7 +33,7 @@ from paravion.domain.next_hop import credential_name
 from paravion.domain.status import BAD_REQUEST, Rejected
 from paravion.domain.suppression import Suppressed, normal_form, read_reasons
 from paravion.domain.webhook import MAX_SECRETS, encode_secrets
-from paravion.errors import ClaimLost, Misconfigured
+from paravion.errors import ClaimLost, Misconfigured, RecordTooLarge
 from paravion.ports import Identity
 from paravion.services import admin, hosts, identity_keys, route_credentials, tables
 from paravion.services.authenticate import require_operator
@@ -58,6 +59,7 @@ _MOST: Final = 1_000_000
 _TOKEN: Final = re.compile(r"[0-9A-Za-z]{1,128}")
 _ACCESS_KEY: Final = re.compile(r"[A-Za-z0-9_-]{4,128}")
 _WEBHOOK: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,252}")
+_RECORD_NAME: Final = 512
 _SOURCES: Final = frozenset({"bounce", "complaint", "operator"})
 
 
@@ -263,13 +265,14 @@ def _read(deps: AdminDeps, key: str, parse: Callable[[str], Any]) -> Any:
 
 
 def _identity(plan: _Plan, line: int, fields: Record) -> None:
-    _known(fields, ("name", "verified", "token", "created_at"), ("dkim_records", "dkim_keys"))
+    _known(fields, ("name", "verified", "token", "created_at"), ("dkim_records", "dkim_keys", "tenant"))
     name, token = _text(fields, "name"), _text(fields, "token")
     if admin.identity_name(name) != name:
         raise ValueError(f"{shown(name)} is not in normal form")
     if not _TOKEN.fullmatch(token):
         raise ValueError("token has 1 to 128 letters and digits")
-    wanted = Identity(name, _flag(fields, "verified"), token, _number(fields, "created_at"))
+    tenant = _text(fields, "tenant") if "tenant" in fields else ""
+    wanted = Identity(name, _flag(fields, "verified"), token, _number(fields, "created_at"), tenant)
     deps = plan.deps
     is_domain = not admin.is_address(name)
     if "dkim_keys" in fields and not is_domain:
@@ -282,7 +285,7 @@ def _identity(plan: _Plan, line: int, fields: Record) -> None:
     here = deps.identities.get(name)
     if here is not None and here.token == token and here.verified:
         # Proved since, which an older export does not undo.
-        wanted = Identity(name, True, token, wanted.created_at)
+        wanted = Identity(name, True, token, wanted.created_at, tenant)
     if is_domain and not given and not kept:
         plan.new_keys.append(name)
 
@@ -308,6 +311,34 @@ def _ring(domain: str, generations: object) -> dkim_keys.Ring:
             except ValueError:
                 raise ValueError(f"no {algorithm} key in {generation.name}") from None
     return ring
+
+
+_OF_RECORD: Final = re.compile(r"@?[A-Za-z0-9_-]{1,64}(/[A-Za-z0-9_-]{1,64}){0,2}")
+_DECODERS: Final[dict[str, Callable[[str, Record], object]]] = {
+    "configuration-set": configuration_set.decode,
+    "identity-settings": lambda _, value: identity_settings.decode(value),
+    "account": lambda _, value: account.decode(value),
+}
+
+
+def _record(plan: _Plan, line: int, fields: Record) -> None:
+    _known(fields, ("of", "name", "value"))
+    kind, name, value = _text(fields, "of"), _text(fields, "name"), fields["value"]
+    if not _OF_RECORD.fullmatch(kind) or not 1 <= len(name) <= _RECORD_NAME or not isinstance(value, dict):
+        raise ValueError("no record")
+    decode = _DECODERS.get(kind.rpartition("/")[2])
+    if decode is not None:
+        decode(name, value)
+    deps = plan.deps
+    here = deps.records.get(kind, name)
+
+    def write() -> None:
+        try:
+            deps.records.put(kind, name, value)
+        except RecordTooLarge as exc:
+            raise Rejected(BAD_REQUEST, f"line {line}: {kind} {shown(name, 200)} is too large") from exc
+
+    plan.add(line, "record", f"{kind} {name}", here.value if here else None, value, write)
 
 
 def _host_limit(plan: _Plan, line: int, fields: Record) -> None:
@@ -432,6 +463,7 @@ _PLANNERS: Final[dict[str, Callable[[_Plan, int, Record], None]]] = {
     "route_credential": _route_credential,
     "webhook_secret": _webhook_secret,
     "identity": _identity,
+    "record": _record,
     "host_limit": _host_limit,
     "suppression_reasons": _suppression_reasons,
     "credential": _credential,

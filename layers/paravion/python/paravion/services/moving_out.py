@@ -10,16 +10,19 @@ Next: domain/export_file.py has the records, cli/moving.py writes them, services
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain import dkim_keys
 from paravion.domain.address import shown
-from paravion.domain.export_file import KINDS
+from paravion.domain.contacts import contacts_kind
+from paravion.domain.export_file import KINDS, encode
 from paravion.domain.status import BAD_REQUEST, Rejected
 from paravion.domain.suppression import Reason
 from paravion.domain.table_pages import INCLUDE
 from paravion.domain.table_text import lines_of
+from paravion.domain.tenant import RECORD_KINDS, record_kind
 from paravion.errors import Misconfigured
 from paravion.services import admin, route_credentials
 from paravion.services.authenticate import require_operator
@@ -40,6 +43,8 @@ SECRET_KINDS: Final = frozenset({"route_credential", "webhook_secret", "credenti
 
 _ENTRIES: Final = 1000
 _SECRETS_AT_ONCE: Final = 100
+_RECORDS_AT_ONCE: Final = 100
+_PAGE_OCTETS: Final = 1_000_000
 _TABLE_PAGES: Final = 30
 """Of one answer: a megabyte, or with a list's longest lines some more; Lambda's limit is 6."""
 
@@ -148,7 +153,7 @@ def _credentials(after: str, deps: AdminDeps, _secrets: bool) -> Page:
 
 
 def _identities(after: str, deps: AdminDeps, secrets: bool) -> Page:
-    page, go_on = admin.list_identities(_SECRETS_AT_ONCE, after, deps)
+    page, go_on = admin.list_identities(_SECRETS_AT_ONCE, after, deps, tenant=None)
     records = []
     for identity in page:
         record: Record = {
@@ -157,6 +162,7 @@ def _identities(after: str, deps: AdminDeps, secrets: bool) -> Page:
             "verified": identity.verified,
             "token": identity.token,
             "created_at": identity.created_at,
+            **({"tenant": identity.tenant} if identity.tenant else {}),
         }
         text = None if admin.is_address(identity.name) else deps.secrets.get(secret_name(identity.name), fresh=True)
         try:
@@ -172,6 +178,46 @@ def _identities(after: str, deps: AdminDeps, secrets: bool) -> Page:
             record["dkim_keys"] = json.loads(dkim_keys.encode(ring))["generations"]
         records.append(record)
     return records, go_on
+
+
+def _records(after: str, deps: AdminDeps, _secrets: bool) -> Page:
+    """What users made, kind after kind; the kinds follow from the tenants that there are, and from their lists."""
+    at, _, name = after.partition("|")
+    kinds = [kind for kind in _record_kinds(deps) if kind >= at]
+    records: list[Record] = []
+    octets = 0
+    for kind in kinds:
+        name = name if kind == at else ""
+        while page := deps.records.page(kind, _RECORDS_AT_ONCE, name):
+            for record in page:
+                made: Record = {"kind": "record", "of": kind, "name": record.name, "value": dict(record.value)}
+                octets += len(encode(made))
+                if records and octets > _PAGE_OCTETS:
+                    return records, f"{kind}|{name}"
+                records.append(made)
+                name = record.name
+            if len(page) < _RECORDS_AT_ONCE:
+                break
+    return records, ""
+
+
+def _record_kinds(deps: AdminDeps) -> list[str]:
+    tenants, after = {""}, ""
+    while True:
+        page, after = admin.list_identities(_ENTRIES, after, deps, tenant=None)
+        tenants |= {identity.tenant for identity in page}
+        if not after:
+            break
+    for secret in deps.secrets.names("credentials"):
+        with suppress(ValueError, TypeError, AttributeError):
+            tenants.add(str(json.loads(deps.secrets.get(secret, fresh=True) or "{}").get("tenant", "")))
+    kinds = [record_kind(tenant, kind) for tenant in tenants for kind in RECORD_KINDS]
+    for tenant in tenants:
+        after = ""
+        while page_of_lists := deps.records.page(record_kind(tenant, "contact-list"), _ENTRIES, after):
+            kinds += [record_kind(tenant, contacts_kind(found.name)) for found in page_of_lists]
+            after = page_of_lists[-1].name
+    return sorted(kinds)
 
 
 def _tables(after: str, deps: AdminDeps, _secrets: bool) -> Page:
@@ -231,6 +277,7 @@ _READERS: Final[dict[str, Callable[[str, AdminDeps, bool], Page]]] = {
     "route_credential": _route_credentials,
     "webhook_secret": _webhook_secrets,
     "identity": _identities,
+    "record": _records,
     "table": _tables,
     "host_limit": _host_limits,
     "suppression_reasons": _suppression_reasons,

@@ -37,7 +37,7 @@ from paravion.domain.classification import asked_wait_s, record_fields
 from paravion.domain.envelope import decode_qf
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import ALL_SHARDS, Job, JobRecord, Notice, NoticeKind, State
-from paravion.domain.status import ATTEMPT_BROKE_OFF, EXPIRED, HELD_TOO_LONG
+from paravion.domain.status import ATTEMPT_BROKE_OFF, HELD_TOO_LONG
 from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing
 from paravion.ports import MAX_DELAY_S, QueueName
 from paravion.services.batch import work_through
@@ -175,9 +175,11 @@ def _decide(job: Job, deps: RetryDeps) -> None:
                 delay_s = max(0.0, new.due_at - deps.sweep_grace_s - now)
                 deps.queues.send(QueueName.DELIVERY, [job], delay_s=delay_s)
         standing = new or record
-        if standing is not None and standing.owed:
-            # crash here = the item comes again, finds the report still owed and gets here again
+        # crash here = the item comes again, finds the report or event still owed and gets here again
+        if standing is not None and standing.owes_report:
             deps.queues.send(QueueName.BOUNCE, [job])
+        if standing is not None and standing.owes_event:
+            deps.queues.send(QueueName.EVENT, [job])
         return
     raise LedgerUnavailable(f"{job.key} changes faster than it can be read")
 
@@ -191,16 +193,17 @@ def _next(record: JobRecord | None, job: Job, now: float, deps: RetryDeps) -> Jo
             return queue.scheduled(record, release_at, now=now)
     if record.is_closed or record.state is State.DEFERRED:
         return None
+    plan = schedule.limited(deps.plan, record.max_delivery_s)
     is_old = now >= record.queued_at + schedule.LIFETIME_S
     if record.state is State.HELD:
         return _returned_from_hold(record, now, deps) if is_old else None
-    if (is_old or schedule.is_expired(record.counted_from, now, deps.plan)) and not record.quarantine:
+    if (is_old or schedule.is_expired(record.counted_from, now, plan)) and not record.quarantine:
         return _given_up(record, now, deps)
     if record.state is State.CLAIMED:
         record = queue.with_event(record, "broke_off", now=now, text=ATTEMPT_BROKE_OFF.text)
     if record.quarantine:
         return queue.held(replace(record, state=State.TRIED), record.quarantine, now=now)
-    record = replace(_planned(record, now, deps), token="", lease_until=0.0)
+    record = replace(_planned(record, now, plan, deps), token="", lease_until=0.0)
     if not record.warned and schedule.is_warning_due(record.counted_from, now, deps.plan):
         record = _warned(record, deps)
     return record
@@ -213,9 +216,9 @@ def _release_at(job: Job, deps: RetryDeps) -> float:
         return 0.0
 
 
-def _planned(record: JobRecord, now: float, deps: RetryDeps) -> JobRecord:
+def _planned(record: JobRecord, now: float, plan: Plan, deps: RetryDeps) -> JobRecord:
     """Say when an open job is tried again: at its turn, by the schedule, or soon after a fault of our own."""
-    returned_at = min(record.counted_from + deps.plan.return_s, record.queued_at + schedule.LIFETIME_S)
+    returned_at = min(record.counted_from + plan.return_s, record.queued_at + schedule.LIFETIME_S)
     if turn_at := queue.waits_for_turn(record) if record.state is State.TRIED else 0.0:
         due_at = max(now, min(turn_at, returned_at))
         if due_at - now > MAX_DELAY_S:
@@ -226,13 +229,14 @@ def _planned(record: JobRecord, now: float, deps: RetryDeps) -> JobRecord:
         tried = record.attempts - record.paced
         asked_at = [_asked_at(record.recipients[n]) for n in record.deferred_positions()]
         due_at = schedule.next_attempt_of_several_at(
-            record.counted_from, now, tried, deps.plan, deps.jitter(), asked_at=asked_at
+            record.counted_from, now, tried, plan, deps.jitter(), asked_at=asked_at
         )
         due_at = max(due_at, min(queue.not_before(record), returned_at))
         due_at = max(now, min(due_at, record.queued_at + schedule.LIFETIME_S))
         return replace(record, state=State.DEFERRED, faults=0, due_at=due_at)
     faults = record.faults + 1
-    due_at = schedule.after_fault_at(now, faults, deps.plan, deps.jitter())
+    due_at = schedule.after_fault_at(now, faults, plan, deps.jitter())
+    due_at = max(now, min(due_at, returned_at))
     return replace(record, state=State.DEFERRED, faults=faults, due_at=due_at)
 
 
@@ -255,10 +259,11 @@ def _warned(record: JobRecord, deps: RetryDeps) -> JobRecord:
 def _given_up(record: JobRecord, now: float, deps: RetryDeps) -> JobRecord:
     envelope, _ = decode_qf(deps.spool.get_envelope(record.key.queue_id))
     chunk = envelope.chunk(record.key.chunk)
-    outcomes = {n: (chunk[n].forward_path, _expiry(record, n)) for n in record.open_positions(chunk)}
+    outcomes = {n: (chunk[n].forward_path, queue.expiry(record, n)) for n in record.open_positions(chunk)}
     record = replace(record, recipient_count=len(chunk), reverse_path=envelope.reverse_path)
     arrivals = queue.arrivals_of(envelope, record.key.chunk)
-    return queue.expired(record, now=now, outcomes=outcomes, notify=_notify(envelope, record), arrivals=arrivals)
+    return queue.expired(record, now=now, outcomes=outcomes, notify=_notify(envelope, record), arrivals=arrivals,
+                         tells=envelope.tells)  # fmt: skip
 
 
 def _returned_from_hold(record: JobRecord, now: float, deps: RetryDeps) -> JobRecord:
@@ -276,20 +281,15 @@ def _returned_from_hold(record: JobRecord, now: float, deps: RetryDeps) -> JobRe
         recipient_count=len(chunk),
         reverse_path=envelope.reverse_path,
     )
-    return queue.with_outcomes(record, outcomes, now=now, notify=_notify(envelope, record), last=True)
+    # Nothing has arrived anywhere; that it was taken is told before that it failed.
+    arrivals = tuple(kind for kind in queue.arrivals_of(envelope, record.key.chunk) if kind in queue.EVENTS)
+    return queue.with_outcomes(
+        record, outcomes, now=now, notify=_notify(envelope, record), last=True, arrivals=arrivals, tells=envelope.tells
+    )
 
 
 def _notify(envelope: Envelope, record: JobRecord) -> dict[int, tuple[str, ...]]:
     return {n: recipient.notify for n, recipient in envelope.chunk(record.key.chunk).items()}
-
-
-def _expiry(record: JobRecord, position: int) -> Outcome:
-    """The last reply stays in the report: it says why the mail could not be delivered in all that time."""
-    state = record.recipients.get(position)
-    last = state.outcome if state else Outcome(Result.DEFERRED, "", text=EXPIRED.text)
-    # The reply's own enhanced status goes into its text: what the host said is not rewritten.
-    text = f"{last.status} {last.text}" if last.is_reply else last.text
-    return replace(last, result=Result.FAILED, status=EXPIRED.enhanced, text=text, command="EXPIRED")
 
 
 def _log(record: JobRecord, now: float, deps: RetryDeps) -> None:

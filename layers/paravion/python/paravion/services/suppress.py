@@ -42,7 +42,7 @@ class SuppressDeps:
 
 def suppress_bounced(record: JobRecord, notice: Notice, deps: SuppressDeps) -> None:
     """
-    List the addresses that a `suppress` notice is about, if the account suppresses for bounces.
+    List the addresses that a `suppress` notice is about, if its mail's configuration set says so, else the account.
 
     Raises:
         LedgerUnavailable: Doing it again is safe.
@@ -62,7 +62,8 @@ def suppress_bounced(record: JobRecord, notice: Notice, deps: SuppressDeps) -> N
         except ValueError:
             # A host's word on something that is no address: nobody could look it up.
             continue
-    _put(Reason.BOUNCE, entries, deps)
+    if record.suppressed_reasons is None or Reason.BOUNCE in record.suppressed_reasons:
+        _put(Reason.BOUNCE, entries, deps, is_certain=record.suppressed_reasons is not None)
 
 
 def suppress_complained(path: str, queue_id: str, at: float, deps: SuppressDeps) -> None:
@@ -80,8 +81,8 @@ def suppress_complained(path: str, queue_id: str, at: float, deps: SuppressDeps)
     _put(Reason.COMPLAINT, [entry], deps)
 
 
-def _put(reason: Reason, entries: Iterable[Suppressed], deps: SuppressDeps) -> None:
-    if reason not in reasons_in_force(deps.suppression, deps.reasons):
+def _put(reason: Reason, entries: Iterable[Suppressed], deps: SuppressDeps, *, is_certain: bool = False) -> None:
+    if not is_certain and reason not in reasons_in_force(deps.suppression, deps.reasons):
         return
     for entry in entries:
         # What an operator said since then stays.

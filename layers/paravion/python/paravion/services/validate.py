@@ -28,7 +28,6 @@ from paravion.domain.message import (
     hop_count,
     read_message,
     received_field,
-    responsible_addresses,
 )
 from paravion.domain.schedule import MAX_RELEASE_S
 from paravion.domain.status import (
@@ -37,7 +36,6 @@ from paravion.domain.status import (
     IDEMPOTENCY_CONFLICT,
     NO_RECIPIENTS,
     RECIPIENT_SYNTAX,
-    RELAY_DENIED,
     ROUTING_LOOP,
     SENDER_SYNTAX,
     TOO_MANY_RECIPIENTS,
@@ -46,17 +44,21 @@ from paravion.domain.status import (
 from paravion.domain.submission import Receipt, Submission
 from paravion.errors import SpoolMissing
 from paravion.services.commit import enqueue
+from paravion.services.configuration import set_of_mail
+from paravion.services.events import telling
 from paravion.services.expand import TableSettings, apply_tables
+from paravion.services.sender import Sender, check_sender, sender_of
 from paravion.services.signing import Signer, check_alignment, hash_to_sign, signed
 from paravion.services.split import commit_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from paravion.domain.configuration_set import ConfigurationSet
     from paravion.domain.dkim import SigningKey
     from paravion.domain.expand import Group
     from paravion.domain.message import Message
-    from paravion.ports import EventLog, Identities, Records, Secrets, Tables, Uploads
+    from paravion.ports import EventLog, Identities, Management, Records, Secrets, Tables, Uploads
     from paravion.services.commit import CommitDeps
     from paravion.services.expand import Expanded
     from paravion.services.list_management import Managed
@@ -80,6 +82,7 @@ class ValidateDeps:
         clock: Seconds since the epoch.
         entropy: Gives that many fresh random octets; asked anew for each id (a frozen random state would
             repeat itself in every function that is restored from one snapshot).
+        management: Who answers what comes to our doors and is not ours; None: nobody.
     """
 
     settings: ValidateSettings
@@ -93,6 +96,15 @@ class ValidateDeps:
     clock: Callable[[], float]
     entropy: Callable[[int], bytes]
     records: Records = field(kw_only=True)
+    management: Management | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a submission's configuration set and its sender's identity ask for."""
+
+    chosen: ConfigurationSet | None
+    sender: Sender
 
 
 def submit(submission: Submission, deps: ValidateDeps) -> Receipt:
@@ -135,10 +147,13 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
     table_settings = _table_settings(settings)
     keys: tuple[SigningKey, ...] = ()
     try:
+        chosen = set_of_mail(deps.records, submission.tenant, submission.configuration_set, message.authors[0].address)
+        submission = _with_set(submission, chosen)
         expanded = apply_tables(submission, message, given_path, given, deps.tables, table_settings, unaliased)
-        _check_identity(expanded.reverse_path, expanded.message, deps)
-        keys = _signing_keys(expanded.reverse_path, expanded.message, deps)
-        kept = _keep(submission, expanded, given, queue_id, digest, keys, deps)
+        check_sender(submission, expanded.reverse_path, expanded.message, deps)
+        sender = sender_of(submission, expanded.reverse_path, expanded.message, chosen, deps)
+        keys = _signing_keys(sender.mail_from or expanded.reverse_path, expanded.message, sender, deps)
+        kept = _keep(submission, expanded, given, queue_id, digest, keys, _Asked(chosen, sender), deps)
     except Rejected as exc:
         # What was taken once is on its way, or a part of it is, whatever the tables have come to say of it.
         kept = _kept_before(queue_id, digest, deps) if exc.status is not IDEMPOTENCY_CONFLICT else None
@@ -181,16 +196,26 @@ def _keep(
     queue_id: str,
     digest: str,
     keys: tuple[SigningKey, ...],
+    asked: _Asked,
     deps: ValidateDeps,
 ) -> tuple[Envelope, int, bool] | None:
     """Give the first envelope that is kept, how many recipients it all has, whether it was there; None: discarded."""
     settings = deps.settings
     now = deps.clock()
+    chosen = asked.chosen
     message = expanded.message
     hashed_body = hash_to_sign(message.body, keys)
     first = next(expanded.batches, None) if expanded.batches else None
     if expanded.batches is None or first is None:
         return None
+
+    told = telling(
+        deps.records,
+        tenant=submission.tenant,
+        configuration_set=submission.configuration_set,
+        author=message.authors[0].address,
+        client=submission.client,
+    )
 
     def make(
         own_id: str, group: Group, recipients: tuple[Recipient, ...], parts: tuple[tuple[str, int], ...]
@@ -231,11 +256,17 @@ def _keep(
             tags=submission.tags,
             digest=digest,
             tls_required=submission.tls_required,
+            max_delivery_s=chosen.max_delivery_s if chosen else 0.0,
+            suppressed_reasons=chosen.suppressed_reasons if chosen else None,
+            # A list's members hear of its owner, whose domain this is not.
+            mail_from=asked.sender.mail_from if is_from_sender else "",
+            reports=asked.sender.reports or not is_from_sender,
             body_id="" if own_id == queue_id else queue_id,
             parts=parts,
             release_at=submission.release_at if submission.release_at > now else 0.0,
             quarantine=expanded.found.quarantine or group.quarantine,
             arrivals=_arrivals(expanded, submission.envid) if own_id == queue_id else None,
+            telling=told,
         )
         return envelope, header
 
@@ -278,8 +309,6 @@ def _with_control_fields(submission: Submission, message: Message) -> Submission
     controls = control_fields(message)
     if controls.unsupported:
         raise Rejected(BAD_REQUEST, f"header field {controls.unsupported[0]} is not supported")
-    if controls.configuration_set:
-        raise Rejected(BAD_REQUEST, f"configuration set {controls.configuration_set} does not exist")
     if controls.list_options:
         from paravion.domain.contacts import read_options
 
@@ -287,7 +316,23 @@ def _with_control_fields(submission: Submission, message: Message) -> Submission
         if submission.contact_list and names != (submission.contact_list, submission.topic):
             raise Rejected(BAD_REQUEST, "ListManagementOptions and X-SES-LIST-MANAGEMENT-OPTIONS contradict each other")
         submission = replace(submission, contact_list=names[0], topic=names[1])
-    return replace(submission, tags=(*submission.tags, *controls.tags))
+    return replace(
+        submission,
+        configuration_set=submission.configuration_set or controls.configuration_set,
+        tags=(*submission.tags, *controls.tags),
+    )
+
+
+def _with_set(submission: Submission, chosen: ConfigurationSet | None) -> Submission:
+    """What the configuration set asks for is as if the caller had asked for it."""
+    if chosen is None:
+        return submission
+    return replace(
+        submission,
+        configuration_set=chosen.name,
+        tls_required=submission.tls_required or chosen.tls_required,
+        restamp=submission.restamp and not chosen.keeps_message_id,
+    )
 
 
 def _reverse_path(submission: Submission, message: Message) -> str:
@@ -332,36 +377,7 @@ def _recipients(
     return tuple(found.values()), frozenset(unaliased)
 
 
-def _check_identity(reverse_path: str, message: Message, deps: ValidateDeps) -> None:
-    """Deny by default: the reverse-path and every From and Sender address must belong to an identity."""
-    if deps.settings.identity_check == "off":
-        return
-    addresses = [*([reverse_path] if reverse_path else []), *responsible_addresses(message)]
-    missing = sorted({address for address in addresses if not _may_send(address, deps)})
-    if missing:
-        raise Rejected(
-            RELAY_DENIED,
-            "Email address is not verified. The following identities failed the check: " + ", ".join(missing),
-        )
-
-
-def _may_send(address: str, deps: ValidateDeps) -> bool:
-    """An address identity, or one of its domain or of a domain above it (but never a top-level one)."""
-    try:
-        address = parse_path(address, smtputf8=True)
-    except ValueError:
-        return False
-    local, domain = split_address(address)
-    labels = domain.split(".")
-    names = [f"{local}@{domain}".lower(), *(".".join(labels[n:]) for n in range(max(1, len(labels) - 1)))]
-    for name in names:
-        identity = deps.identities.get(name)
-        if identity is not None and (identity.verified or deps.settings.identity_check == "created"):
-            return True
-    return False
-
-
-def _signing_keys(reverse_path: str, message: Message, deps: ValidateDeps) -> tuple[SigningKey, ...]:
+def _signing_keys(reverse_path: str, message: Message, sender: Sender, deps: ValidateDeps) -> tuple[SigningKey, ...]:
     """Give the keys of the first author's domain, once every author's domain passed the alignment check."""
     domains = []
     for mailbox in message.authors:
@@ -369,7 +385,7 @@ def _signing_keys(reverse_path: str, message: Message, deps: ValidateDeps) -> tu
             domains.append(split_address(parse_path(mailbox.address, smtputf8=True))[1].lower())
         except ValueError as exc:
             raise Rejected(BAD_MESSAGE, f"From: {exc}") from exc
-    keys = deps.signer.keys_for(domains[0])
+    keys = deps.signer.keys_for(domains[0]) if sender.signing_enabled else ()
     settings = deps.settings
     return_domain = split_address(reverse_path)[1].lower() if reverse_path else settings.hostname
     check_alignment(domains, return_domain, keys, settings.alignment_check, deps.event_log)
@@ -400,6 +416,8 @@ def _digest(
     told = hashlib.sha256(submission.content)
     for part in (reverse_path, *map(repr, recipients), submission.ret, submission.envid, repr(submission.tags)):
         told.update(b"\0" + part.encode())
+    if submission.configuration_set:
+        told.update(b"\0set " + submission.configuration_set.encode())
     if not submission.aliasing:
         told.update(b"\0-n")
     for path in sorted(unaliased):

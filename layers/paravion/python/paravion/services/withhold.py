@@ -2,8 +2,9 @@
 Ask the suppression list before a mail is sent: who is on it is not sent to, and fails with an outcome that says so.
 
 As SES does: the submission is accepted, the sender hears of it like of any other failure (a report, an event). An
-entry counts while its reason is one of the account's. The jobs of a batch ask together, one read for each hundred
-recipients. While the list can't be read nothing is sent: our own faults defer (law 7).
+entry counts while its reason is one of the mail's configuration set, or, if that names none, of the account's. The
+jobs of a batch ask together, one read for each hundred recipients. While the list can't be read nothing is sent: our
+own faults defer (law 7).
 
 Reports of our own are sent whatever the list says: a sender must hear what became of his mail, and a listed address
 may be a good one (a complaint is made at a mailbox that somebody reads).
@@ -14,7 +15,7 @@ Next: services/deliver.py sends to the others. services/suppress.py fills the li
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from paravion.domain.suppression import Suppressed, looked_up_as, not_sent
 from paravion.services.gathering import Gathering, Member
@@ -35,18 +36,28 @@ def reasons_in_force(suppression: Suppression, by_setting: Sequence[Reason]) -> 
     return tuple(by_setting) if told is None else told
 
 
+_ANY_REASON: Final = "\0"
+"""Begins the key of an address whose mail has reasons of its own: its entry is wanted, whatever the account says."""
+
+
 def in_force(
-    addresses: Sequence[str], suppression: Suppression, by_setting: Sequence[Reason], now: float
+    keys: Sequence[str], suppression: Suppression, by_setting: Sequence[Reason], now: float
 ) -> dict[str, Suppressed]:
     """
-    Give the entries that keep mail from these addresses (in normal form); without any reason, nothing is asked.
+    Give the entries of addresses (in normal form) by the account's reasons; without any, nothing is asked.
+
+    Args:
+        keys: An address behind _ANY_REASON has its entry given whatever the reason.
 
     Raises:
         LedgerUnavailable
     """
     reasons = reasons_in_force(suppression, by_setting)
-    found = suppression.find(addresses, now) if reasons else {}
-    return {address: entry for address, entry in found.items() if entry.reason in reasons}
+    wanted = [key for key in keys if reasons or key.startswith(_ANY_REASON)]
+    addresses = list(dict.fromkeys(key.removeprefix(_ANY_REASON) for key in wanted))
+    found = suppression.find(addresses, now) if addresses else {}
+    entries = ((key, found.get(key.removeprefix(_ANY_REASON))) for key in wanted)
+    return {key: entry for key, entry in entries if entry and (key.startswith(_ANY_REASON) or entry.reason in reasons)}
 
 
 def of_batch(
@@ -75,5 +86,10 @@ async def withheld(envelope: Envelope, todo: Mapping[int, Recipient], member: Me
         return {}
     # A target has the alias's address for a name: what is listed is a mailbox of that name, which is another recipient.
     addresses = {n: looked_up_as(it.forward_path) for n, it in todo.items() if not (it.refusal or it.target)}
-    entries = await member.ask([address for address in addresses.values() if address])
-    return {n: not_sent(entries[address]) for n, address in addresses.items() if address in entries}
+    reasons = envelope.suppressed_reasons
+    if reasons is None:
+        entries = await member.ask([address for address in addresses.values() if address])
+        return {n: not_sent(entries[address]) for n, address in addresses.items() if address in entries}
+    keys = {n: _ANY_REASON + address for n, address in addresses.items() if address} if reasons else {}
+    entries = await member.ask(list(keys.values()))
+    return {n: not_sent(entries[key]) for n, key in keys.items() if key in entries and entries[key].reason in reasons}

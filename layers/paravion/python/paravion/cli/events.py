@@ -1,0 +1,76 @@
+"""`paravion events`: the webhooks of a configuration set, and telling once more what became of messages."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from paravion.cli.client import EX_OK, Client
+from paravion.cli.config import load
+from paravion.cli.mailq import plain
+from paravion.domain.http1 import quote
+
+if TYPE_CHECKING:
+    import argparse
+
+_KINDS = ("Webhook", "SnsDestination", "EventBridgeDestination", "KinesisFirehoseDestination", "CloudWatchDestination")
+_PLACES = ("Url", "TopicArn", "EventBusArn", "DeliveryStreamArn")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the actions; `run` of the result does one."""
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="list a configuration set's event destinations of every kind")
+    listing.add_argument("set")
+    listing.set_defaults(run=_list)
+    add = actions.add_parser("add", help="make a webhook of a configuration set; shows what requests are signed with")
+    add.add_argument("set")
+    add.add_argument("name", help="the destination's")
+    add.add_argument("url", help="https://…, its host allowed by the setting webhook_hosts")
+    add.add_argument("--types", default="", help="event types, with commas; default: all")
+    add.add_argument("--form", choices=("event", "sns"), default="event", help="what is posted; default: event")
+    add.set_defaults(run=_add)
+    remove = actions.add_parser("remove", help="tell a webhook nothing more")
+    remove.add_argument("set")
+    remove.add_argument("name")
+    remove.set_defaults(run=_remove)
+    replay = actions.add_parser("replay", help="publish again what became of messages")
+    replay.add_argument("queue_id", nargs="+")
+    replay.add_argument("--destination", default="", help="of their configuration set; default: all")
+    replay.set_defaults(run=_replay)
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    for item in _client().get(f"/v1/configuration-sets/{quote(arguments.set)}/destinations")["destinations"]:
+        kind = next(kind for kind in _KINDS if kind in item)
+        place = next((item[kind][name] for name in _PLACES if name in item[kind]), "")
+        state = "on" if item.get("Enabled") else "off"
+        types = ",".join(sorted(item["MatchingEventTypes"]))
+        print("  ".join(plain(text) for text in (item["Name"], kind, state, place or "-", types)))
+    return EX_OK
+
+
+def _add(arguments: argparse.Namespace) -> int:
+    types = [part.strip().upper() for part in arguments.types.split(",") if part.strip()]
+    body = {"name": arguments.name, "url": arguments.url, "form": arguments.form, "event_types": types}
+    made = _client().post(f"/v1/configuration-sets/{quote(arguments.set)}/webhooks", body)
+    for secret in made["secrets"]:
+        print(plain(secret))
+    return EX_OK
+
+
+def _remove(arguments: argparse.Namespace) -> int:
+    _client().delete(f"/v1/configuration-sets/{quote(arguments.set)}/webhooks/{quote(arguments.name)}")
+    return EX_OK
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    client = _client()
+    for queue_id in arguments.queue_id:
+        told = client.post(f"/v1/messages/{quote(queue_id)}/events", {"destination": arguments.destination})
+        print(f"{plain(queue_id)}  {told['events']} events")
+    return EX_OK
+
+
+def _client() -> Client:
+    return Client(load(os.environ))

@@ -1,0 +1,68 @@
+"""Events of a configuration set reach a webhook: simulated mail, a receiver that is busy at first, a complaint."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.certificates import ca_pem, server_context
+from tests.support.webhook_server import WebhookServer, running, verify
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import House
+
+CONTENT = b"From: me@example.org\r\nSubject: x\r\n\r\nbody\r\n"
+
+SIMULATOR = "simulator.amazonses.com"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def receiver(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebhookServer]:
+    """Its authority is in the trust store; the system starts with its port."""
+    folder: Path = tmp_path_factory.mktemp("tls")
+    (folder / "ca.pem").write_bytes(ca_pem())
+    with pytest.MonkeyPatch.context() as patch, running(WebhookServer(server_context(folder))) as server:
+        patch.setenv("SSL_CERT_FILE", str(folder / "ca.pem"))
+        request.module.SETTINGS = (f"webhook_private_hosts=127.0.0.1:{server.port}", "simulator_domain=sim.example.net")
+        yield server
+
+
+def _wait(receiver: WebhookServer, queue_id: str, count: int) -> list[dict[str, Any]]:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        events = [json.loads(request.body) for request in receiver.requests]
+        found = [event for event in events if event["mail"]["messageId"] == queue_id]
+        if len(found) >= count:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(found)
+
+
+def test_webhook_hears_what_becomes_of_mail(house: House, receiver: WebhookServer) -> None:
+    """Made by SES's API and ours; signed; a bounce, a complaint by an operator, and all of it once more."""
+    name = f"news-{len(receiver.requests)}"
+    house.aws("sesv2").create_configuration_set(ConfigurationSetName=name)
+    body = {"name": "hook", "url": f"https://127.0.0.1:{receiver.port}/told"}
+    secret = house.client.post(f"/v1/configuration-sets/{name}/webhooks", body)["secrets"][0]
+    (listed,) = house.client.get(f"/v1/configuration-sets/{name}/destinations")["destinations"]
+    assert listed["Webhook"]["Url"].endswith("/told")
+    people = (f"success+1@{SIMULATOR}", "bounce@sim.example.net")
+    steered = f"X-SES-CONFIGURATION-SET: {name}\r\nX-SES-MESSAGE-TAGS: campaign=may\r\n".encode()
+    queue_id = house.submit(steered + CONTENT, *people)
+    events = _wait(receiver, queue_id, 3)
+    assert sorted(event["eventType"] for event in events) == ["Bounce", "Delivery", "Send"]
+    assert events[0]["mail"]["tags"]["campaign"] == ["may"]
+    last = receiver.requests[-1]
+    assert verify(secret, last.headers, last.body, now=time.time())
+    house.client.post(f"/v1/messages/{queue_id}/complaint", {"address": people[0], "kind": "abuse"})
+    assert _wait(receiver, queue_id, 4)[-1]["eventType"] == "Complaint"
+    assert house.client.get(f"/v1/suppression/{people[0]}")["reason"] == "COMPLAINT"
+    house.client.post(f"/v1/messages/{queue_id}/events", {"destination": "hook"})
+    assert len(_wait(receiver, queue_id, 7)) == 7
+    house.client.delete(f"/v1/configuration-sets/{name}/webhooks/hook")
+    assert house.inbox.messages() == [] or all(SIMULATOR not in str(mail) for mail in house.inbox.messages())

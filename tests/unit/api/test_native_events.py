@@ -1,0 +1,174 @@
+"""Webhooks of configuration sets, complaints, replays and insights, over the APIs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from paravion.adapters.memory import MemoryQueues
+from paravion.domain import event_item
+from paravion.domain.allowed_destinations import AllowedDestinations
+from paravion.domain.envelope import encode_qf
+from paravion.domain.outcome import Outcome, Result
+from paravion.domain.queue import Job, JobKey, claimed, with_outcomes
+from paravion.domain.simulator import answered
+from paravion.domain.target import AllowedTargets
+from paravion.ports import QueueName
+from tests.unit.api.test_native import asked
+from tests.unit.domain.test_ses_event import ENVELOPE, HEADER, QUEUE_ID
+
+SET = "/v1/configuration-sets/ConfigSet"
+JANE, MARY = "jane@example.com", "mary@example.com"
+
+
+@pytest.fixture
+def operator(served, monkeypatch):
+    """An operator's credential, a configuration set, an event queue, and one message that was tried."""
+    world = served
+    world.put_credential(operator=True)
+    own = {"account_id": "123456789012", "queue_return_s": 432_000.0, "suppression_expiry_s": 0.0}
+    world.settings = SimpleNamespace(**vars(world.settings), **own)
+    world.queues = MemoryQueues(world.clock)
+    allowed = AllowedDestinations(webhooks=AllowedTargets((), ("hooks.example.org",), ()))
+    made = type(world).admin_deps.fget
+    monkeypatch.setattr(type(world), "admin_deps", property(
+        lambda self: replace(made(self), new_queues=lambda: self.queues, destination_problem=allowed.problem)
+    ))  # fmt: skip
+    world.records.put("configuration-set", "ConfigSet", {})
+    envelope = replace(ENVELOPE, submitter="AKIAOTHER")
+    world.spool.put_envelope(QUEUE_ID, encode_qf(envelope, HEADER))
+    job = Job(JobKey(QUEUE_ID), ENVELOPE.queued_at)
+    record = replace(claimed(None, job, token="t", lease_until=0.0), recipient_count=2)
+    ok = Outcome(Result.DELIVERED, "2.0.0", 250, "Ok", "DOT", "mx")
+    gone = Outcome(Result.FAILED, "5.1.1", 550, "user unknown", "RCPT", "mx")
+    outcomes = {0: (JANE, ok), 1: (MARY, gone)}
+    world.ledger.save(with_outcomes(replace(record, version=0), outcomes, now=1_800_000_005.0, notify={}, last=True))
+    return world
+
+
+def _add(world, **changes):
+    given = {"name": "hook", "url": "https://hooks.example.org/x", **changes}
+    return asked(world, "POST", f"{SET}/webhooks", given)
+
+
+def _queued(world):
+    items = [event_item.decode(item.body) for item in world.queues.items[QueueName.EVENT]]
+    return [(item.destination, event.type) for item in items for event in item.events]
+
+
+def test_webhook_is_made_listed_and_removed(operator):
+    """With the host's secret, which is made the first time."""
+    code, made = _add(operator, event_types=["BOUNCE"], form="sns")
+    assert code == 201
+    assert made["secrets"][0].startswith("whsec_")
+    (listed,) = asked(operator, "GET", f"{SET}/destinations")[1]["destinations"]
+    assert listed == made["destination"]
+    assert listed["Webhook"] == {"Url": "https://hooks.example.org/x", "Form": "sns"}
+    assert listed["MatchingEventTypes"] == ["BOUNCE"]
+    assert asked(operator, "DELETE", f"{SET}/webhooks/hook")[0] == 200
+    assert asked(operator, "GET", f"{SET}/destinations")[1]["destinations"] == []
+    assert asked(operator, "DELETE", f"{SET}/webhooks/hook")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"url": "http://hooks.example.org/x"}, "https"),
+        ({"url": "https://other.example/x"}, "webhook_hosts"),
+        ({"event_types": ["OPEN"]}, "OPEN"),
+        ({"event_types": "BOUNCE"}, "list"),
+        ({"form": "xml"}, "form"),
+        ({"name": "a b"}, "EventDestinationName"),
+        ({"name": 1}, "name"),
+    ],
+)
+def test_webhook_that_can_not_be_is_refused_by_name(operator, changes, word):
+    """Nothing is ignored."""
+    code, answer = _add(operator, **changes)
+    assert (code, word in answer["error"]["detail"]) == (400, True), answer
+
+
+def test_webhooks_are_an_operators(world):
+    """Whoever may name a URL makes us ask it."""
+    assert _add(world)[0] == 403
+    assert asked(world, "POST", f"/v1/messages/{QUEUE_ID}/complaint", {"address": JANE})[0] == 403
+
+
+def test_no_webhook_of_a_set_that_is_not_there(operator):
+    """Sets are made by SES's API."""
+    path = "/v1/configuration-sets/other"
+    given = {"name": "hook", "url": "https://hooks.example.org/x"}
+    assert asked(operator, "POST", f"{path}/webhooks", given)[0] == 422
+    assert asked(operator, "GET", f"{path}/destinations")[0] == 422
+
+
+def test_complaint_is_told_and_suppresses(operator):
+    """Once, under SES's reason; a report of not-spam suppresses nobody."""
+    _add(operator)
+    given = {"address": JANE.upper(), "kind": "abuse", "user_agent": "Loop/1"}
+    code, answer = asked(operator, "POST", f"/v1/messages/{QUEUE_ID}/complaint", given)
+    assert (code, answer["events"]) == (200, 1)
+    assert _queued(operator) == [("", "COMPLAINT")]
+    assert set(operator.suppression.items) == {JANE}
+    not_spam = {"address": MARY, "kind": "not-spam"}
+    assert asked(operator, "POST", f"/v1/messages/{QUEUE_ID}/complaint", not_spam)[0] == 200
+    assert set(operator.suppression.items) == {JANE}
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "code"),
+    [
+        (f"/v1/messages/{QUEUE_ID}/complaint", {"address": "other@example.com"}, 404),
+        (f"/v1/messages/{QUEUE_ID}/complaint", {"address": "x"}, 400),
+        (f"/v1/messages/{QUEUE_ID}/complaint", {"address": JANE, "kind": "rude"}, 400),
+        (f"/v1/messages/{'z' * 26}/complaint", {"address": JANE}, 404),
+        (f"/v1/messages/{QUEUE_ID}/events", {"destination": "none"}, 404),
+        (f"/v1/messages/{'z' * 26}/events", {}, 404),
+    ],
+)
+def test_what_is_not_there_is_told(operator, path, given, code):
+    """No such message, recipient, kind or destination."""
+    assert asked(operator, "POST", path, given)[0] == code
+
+
+def test_replay_tells_what_the_ledger_knows(operator):
+    """To one destination or all; to nobody where nobody is told."""
+    assert asked(operator, "POST", f"/v1/messages/{QUEUE_ID}/events", {})[1]["events"] == 0
+    _add(operator)
+    assert asked(operator, "POST", f"/v1/messages/{QUEUE_ID}/events", {})[1]["events"] == 3
+    given = {"destination": "hook"}
+    assert asked(operator, "POST", f"/v1/messages/{QUEUE_ID}/events", given)[1]["events"] == 3
+    kinds = ["SEND", "DELIVERY", "BOUNCE"]
+    assert _queued(operator) == [*(("", k) for k in kinds), *(("set/ConfigSet/hook", k) for k in kinds)]
+
+
+def test_message_insights_by_ses_api(operator):
+    """Per recipient what became of it, as SES tells it."""
+    answer = operator.client("sesv2").get_message_insights(MessageId=QUEUE_ID)
+    assert (answer["FromEmailAddress"], answer["Subject"]) == ("Jörg <me@example.org>", "Grüße")
+    assert {"Name": "campaign", "Value": "may"} in answer["EmailTags"]
+    told = {item["Destination"]: item["Events"] for item in answer["Insights"]}
+    assert {address: [event["Type"] for event in events] for address, events in told.items()} == {
+        JANE: ["SEND", "DELIVERY"], MARY: ["SEND", "BOUNCE"],
+    }  # fmt: skip
+    assert told[MARY][1]["Details"]["Bounce"] == {
+        "BounceType": "PERMANENT", "BounceSubType": "General", "DiagnosticCode": "smtp; 550 5.1.1 user unknown",
+    }  # fmt: skip
+
+
+def test_insights_of_mail_that_nobody_tried_and_of_a_simulated_complaint(operator):
+    """Sent, and no more; and with the complaint's kind."""
+    untried = "b" * 26
+    operator.spool.put_envelope(untried, encode_qf(replace(ENVELOPE, queue_id=untried), HEADER))
+    answer = operator.client("sesv2").get_message_insights(MessageId=untried)
+    assert [[event["Type"] for event in item["Events"]] for item in answer["Insights"]] == [["SEND"], ["SEND"]]
+    path = "complaint@simulator.amazonses.com"
+    record = operator.ledger.load(JobKey(QUEUE_ID))
+    simulated = {0: (path, answered(path, 1))}
+    record = replace(record, recipients={}, log=())
+    operator.ledger.save(with_outcomes(record, simulated, now=1_800_000_005.0, notify={}, last=True))
+    answer = operator.client("sesv2").get_message_insights(MessageId=QUEUE_ID)
+    events = {item["Destination"]: item["Events"] for item in answer["Insights"]}[path]
+    assert events[-1]["Details"]["Complaint"] == {"ComplaintFeedbackType": "abuse"}

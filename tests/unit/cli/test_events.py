@@ -1,0 +1,65 @@
+"""`paravion events` and `paravion complaint`: what they ask, and what they print."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from paravion.cli import main
+from tests.unit.cli.fake_api import FakeApi
+
+
+@pytest.fixture
+def api(monkeypatch):
+    with FakeApi() as fake:
+        monkeypatch.setenv("PARAVION_API", fake.url)
+        monkeypatch.setenv("PARAVION_ACCESS_KEY", "AKIA")
+        monkeypatch.setenv("PARAVION_SECRET_KEY", "secret")
+        yield fake
+
+
+HOOK = {"Name": "hook", "Enabled": True, "MatchingEventTypes": ["SEND", "BOUNCE"], "Webhook": {"Url": "https://h/x"}}
+METRICS = {"Name": "cw", "MatchingEventTypes": ["SEND"], "CloudWatchDestination": {}}
+SET = "/v1/configuration-sets/news"
+CASES = [
+    (
+        ["events", "list", "news"], ("GET", f"{SET}/destinations"), None, (200, {"destinations": [HOOK, METRICS]}),
+        "hook  Webhook  on  https://h/x  BOUNCE,SEND\ncw  CloudWatchDestination  off  -  SEND\n",
+    ),
+    (
+        ["events", "add", "news", "hook", "https://h/x", "--types", "bounce, send", "--form", "sns"],
+        ("POST", f"{SET}/webhooks"),
+        {"name": "hook", "url": "https://h/x", "form": "sns", "event_types": ["BOUNCE", "SEND"]},
+        (201, {"destination": HOOK, "secrets": ["whsec_x"]}), "whsec_x\n",
+    ),
+    (["events", "remove", "news", "hook"], ("DELETE", f"{SET}/webhooks/hook"), None, (200, {}), ""),
+    (
+        ["events", "replay", "abc", "--destination", "hook"], ("POST", "/v1/messages/abc/events"),
+        {"destination": "hook"}, (200, {"queue_id": "abc", "events": 3}), "abc  3 events\n",
+    ),
+    (
+        ["complaint", "a@b.example", "--message", "abc", "--kind", "abuse"], ("POST", "/v1/messages/abc/complaint"),
+        {"address": "a@b.example", "kind": "abuse", "user_agent": ""}, (200, {}), "",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "asked", "body", "answer", "printed"), CASES, ids=[" ".join(c[0][:2]) for c in CASES]
+)
+def test_command_asks_and_prints(api, capsys, words, asked, body, answer, printed):
+    """One request each."""
+    api.script.append(answer)
+    assert main.main(words) == 0
+    (request,) = api.requests
+    assert (request.method, request.path) == asked
+    assert body is None or json.loads(request.body) == body
+    assert capsys.readouterr().out == printed
+
+
+def test_usage(api, capsys):
+    """What is missing is a mistake of the caller's."""
+    assert main.main(["events"]) == 64
+    assert main.main(["complaint", "a@b.example"]) == 64
+    assert capsys.readouterr().out == ""
