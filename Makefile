@@ -9,6 +9,14 @@ SAM := .venv-sam/bin/sam
 export SAM_CLI_TELEMETRY := 0
 # A second DKIM verifier for the tests, where npm is installed.
 MAILAUTH := $(if $(shell command -v npm),$(CURDIR)/.ci/mailauth)
+# The Handlebars that ours is compared with, where npm is installed.
+HANDLEBARS := $(if $(shell command -v npm),$(CURDIR)/.ci/handlebars)
+
+# An emulator of SES to be measured beside, where npm is installed.
+SES_LOCAL := $(if $(shell command -v npm),$(CURDIR)/.ci/ses-v2-local)
+
+# Clients of SES that we did not write, for tests: those for Node, and the AWS command line, whose botocore is its own.
+CLIENTS := $(if $(shell command -v npm),$(CURDIR)/.ci/clients)
 
 # Mail servers that we did not write, for tests and benches.
 FOREIGN := $(CURDIR)/.foreign
@@ -37,6 +45,23 @@ $(MAILAUTH)/node_modules/.made: .ci/mailauth/package.json
 	cd .ci/mailauth && npm install --silent --no-audit --no-fund --no-package-lock
 	@touch $@
 
+$(CLIENTS)/node_modules/.made: .ci/clients/package.json
+	cd .ci/clients && npm install --silent --no-audit --no-fund --no-package-lock
+	@touch $@
+
+.venv-clients/.made: .ci/clients/requirements.txt
+	$(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check -r .ci/clients/requirements.txt
+	@touch $@
+
+$(SES_LOCAL)/node_modules/.made: .ci/ses-v2-local/package.json
+	cd .ci/ses-v2-local && npm install --silent --no-audit --no-fund --no-package-lock
+	@touch $@
+
+$(HANDLEBARS)/node_modules/.made: .ci/handlebars/package.json
+	cd .ci/handlebars && npm install --silent --no-audit --no-fund --no-package-lock
+	@touch $@
+
 $(FOREIGN)/.made: .ci/foreign-servers
 	.ci/foreign-servers $(FOREIGN)
 	@touch $@
@@ -47,8 +72,8 @@ demo: $(VENV)/.made-local  ## Show the main job: three mails through three doors
 up: $(VENV)/.made-local  ## Run the whole system on this machine until interrupted
 	$(BIN)/paravion up
 
-test: $(VENV)/.made-dev $(SAM) $(if $(MAILAUTH),$(MAILAUTH)/node_modules/.made) $(FOREIGN)/.made test-313  ## Run every test
-	PARAVION_MAILAUTH=$(MAILAUTH) PARAVION_SAM=$(SAM) PARAVION_PYTHON313=$(PYTHON313) $(BIN)/python -m pytest -n auto --dist loadfile
+test: $(VENV)/.made-dev $(SAM) $(if $(MAILAUTH),$(MAILAUTH)/node_modules/.made $(HANDLEBARS)/node_modules/.made $(CLIENTS)/node_modules/.made) .venv-clients/.made $(FOREIGN)/.made test-313  ## Run every test
+	PARAVION_MAILAUTH=$(MAILAUTH) PARAVION_HANDLEBARS=$(HANDLEBARS) PARAVION_SAM=$(SAM) PARAVION_PYTHON313=$(PYTHON313) $(BIN)/python -m pytest -n auto --dist loadfile
 
 test-313: $(if $(PYTHON313),.venv-313/.made)  ## Run the unit tests on Lambda's Python, where it is installed
 ifneq ($(PYTHON313),)
@@ -70,11 +95,13 @@ lint: $(VENV)/.made-dev  ## Check style, the template and the types
 type: $(VENV)/.made-dev  ## Check the types
 	$(BIN)/mypy
 
-bench: $(VENV)/.made-dev $(FOREIGN)/.made $(if $(PYTHON313),.venv-313/.made)  ## Measure, side by side; prints ratios
-	PARAVION_PYTHON313=$(if $(PYTHON313),.venv-313/bin/python) $(BIN)/python tests/bench/run.py
+bench: $(VENV)/.made-dev $(FOREIGN)/.made $(if $(SES_LOCAL),$(SES_LOCAL)/node_modules/.made) $(if $(PYTHON313),.venv-313/.made)  ## Measure, side by side; prints ratios
+	PARAVION_SES_LOCAL=$(SES_LOCAL) PARAVION_PYTHON313=$(if $(PYTHON313),.venv-313/bin/python) $(BIN)/python tests/bench/run.py
+
+bench-ses: $(if $(SES_LOCAL),$(SES_LOCAL)/node_modules/.made)
 
 bench-%: $(VENV)/.made-dev $(FOREIGN)/.made  ## Measure one thing: deliver, message, …
-	$(BIN)/python tests/bench/run.py $(subst -,_,$*)
+	PARAVION_SES_LOCAL=$(SES_LOCAL) $(BIN)/python tests/bench/run.py $(subst -,_,$*)
 
 FUZZ_S ?= 3600
 fuzz: $(VENV)/.made-dev  ## Feed hostile octets to every parser for an hour (FUZZ_S=seconds)
@@ -98,4 +125,4 @@ deploy: build  ## Deploy to your AWS account; asks for what it must know
 pr: lint type test  ## Everything that must be green before a change lands
 
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) .venv-313 .venv-sam .aws-sam .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-313 .venv-sam .venv-clients .aws-sam .pytest_cache .mypy_cache .ruff_cache

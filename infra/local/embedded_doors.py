@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 VALIDATE_ROUTES: Final = frozenset({
     ("POST", "/"),
     ("POST", "/v2/email/outbound-emails"),
+    ("POST", "/v2/email/outbound-bulk-emails"),
     ("POST", "/v1/messages"),
     ("POST", "/v1/uploads"),
 })  # fmt: skip

@@ -24,6 +24,7 @@ from paravion.domain.sigv4 import SignedRequest
 from paravion.domain.status import Rejected
 from paravion.domain.submission import Receipt, Submission
 from paravion.services.authenticate import Principal, authenticate
+from paravion.services.authorise import SMTP, require
 from paravion.services.validate import submit
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ class DirectApi:
         try:
             principal = self._principal(authorization)
             name = principal.access_key
+            require(principal, (SMTP,))
             submission = _submission(principal, fields, content)
             told = True
             receipt: Receipt = submit(submission, self._deps)
@@ -164,7 +166,12 @@ def _submission(principal: Principal, fields: Mapping[str, Any], content: bytes)
         for item in rest.pop("recipients")
     )
     return Submission(
-        principal=principal.access_key, tenant=principal.tenant, recipients=recipients, content=content, **rest
+        principal=principal.access_key,
+        tenant=principal.tenant,
+        scope=principal.scope,
+        recipients=recipients,
+        content=content,
+        **rest,
     )
 
 

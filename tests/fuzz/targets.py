@@ -24,6 +24,8 @@ from infra.front_door.settings import FrontDoorSettings
 from paravion.domain import address, target, webhook
 from paravion.domain.dsn import Report, build_dsn
 from paravion.domain.envelope import Arrivals, Envelope, Recipient, decode_qf, encode_qf
+from paravion.domain.handlebars import compile_template
+from paravion.domain.handlebars_syntax import TemplateError
 from paravion.domain.headers import encode_words, format_param, make_field, split_header
 from paravion.domain.http1 import Target as Url
 from paravion.domain.http1 import encode_request
@@ -331,6 +333,28 @@ def _envelope_files(draw: st.DrawFn) -> bytes:
     return json.dumps(fields).encode() + b"\n" + header
 
 
+_TEMPLATE_WORDS: Final = [
+    "{{", "}}", "{{{", "}}}", "{{#", "{{/", "{{^", "{{else}}", "{{else if a}}", "{{#if a}}", "{{/if}}", "{{#each a}}", "{{/each}}",
+    '{{#*inline "p"}}', "{{/inline}}", "{{> p}}", "{{#> p}}", "{{/p}}", "{{> @partial-block}}", "{{!--", "--}}", "{{{{if a}}}}",
+    "{{{{/if}}}}", "~", "\\", "../", ".", "@index", "@root", "this", "a", "b.c", "[", "]", '"', "'", "(", ")", "lookup a b", "=",
+    "as |x|", " ", "\n", "\r\n", "0", "-1.5", "null", "\0", "\ufeff", "\ud800", "text",
+]  # fmt: skip
+
+
+def _template_texts() -> st.SearchStrategy[str]:
+    return st.lists(st.sampled_from(_TEMPLATE_WORDS), max_size=40).map("".join)
+
+
+def templates(text: str) -> None:
+    """A template is read or refused, and rendered or refused, within its bounds."""
+    data = {"a": [1, {"b": {"c": "x"}}, None, "s"], "b": {"c": 1.5, "length": 2}, "x": True}
+    with contextlib.suppress(TemplateError):
+        template = compile_template(text)
+        for strict in (False, True):
+            with contextlib.suppress(TemplateError):
+                assert len(template.render(data, strict=strict, characters_max=10_000)) <= 10_000
+
+
 TARGETS: Final[dict[str, tuple[Callable[..., None], st.SearchStrategy[object]]]] = {
     "headers": (headers, OCTETS),
     "addresses": (addresses, OCTETS),
@@ -344,6 +368,7 @@ TARGETS: Final[dict[str, tuple[Callable[..., None], st.SearchStrategy[object]]]]
     "reports": (reports, TEXTS),
     "writing": (writing, TEXTS),
     "tables": (tables, OCTETS),
+    "templates": (templates, _template_texts()),
     "smtp_sessions": (sessions, TALKS),
 }
 

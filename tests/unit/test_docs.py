@@ -62,3 +62,29 @@ def test_paths_named_in_documents_exist(page: Path) -> None:
         assert (ROOT / name).exists(), name
     for name in re.findall(r"`((?:domain|services|adapters|api|cli)/\w+\.py)`", page.read_text()):
         assert (ROOT / "layers/paravion/python/paravion" / name).exists(), name
+
+
+def test_every_native_operation_is_documented() -> None:
+    """docs/credentials.md names each that a scope can name, with its route, and no other."""
+    from paravion.api import admin_doors  # noqa: F401 (registers its operations)
+    from paravion.api.native_admin import ADMIN_DOOR
+    from paravion.api.native_messages import VALIDATE_DOOR
+
+    page = (ROOT / "docs" / "credentials.md").read_text()
+    told = set(re.findall(r"^\| `(\S+)` \| `(\S+) (\S+)` \|$", page, re.MULTILINE))
+    operations = {**ADMIN_DOOR.operations, **VALIDATE_DOOR.operations}
+    assert {(name, *route) for name, route in operations.items()} == told
+
+
+def test_the_table_of_ses_operations_is_the_codes() -> None:
+    """docs/ses.md is made by `python -m tests.support.ses_table`; run that when this fails."""
+    from paravion.api.ses_coverage import FLEET, LATER
+    from paravion.api.ses_model import SES_V1, SES_V2
+    from tests.support.ses_table import PAGE, table
+
+    assert PAGE.read_text() == table()
+    known = {*SES_V1.model.operation_names, *SES_V2.model.operation_names}
+    reasons = {**FLEET, **LATER}
+    assert len(reasons) == len(FLEET) + len(LATER)
+    assert set() == set(reasons) - known
+    assert set() == {name for name in reasons if SES_V1.function(name) or SES_V2.function(name)}

@@ -256,6 +256,7 @@ def test_routes():
     expected = {
         ("POST", "/"): "Validate",
         ("POST", "/v2/email/outbound-emails"): "Validate",
+        ("POST", "/v2/email/outbound-bulk-emails"): "Validate",
         ("POST", "/v1/messages"): "Validate",
         ("POST", "/v1/uploads"): "Validate",
         ("", "$default"): "Admin",

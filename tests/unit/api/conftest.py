@@ -37,10 +37,18 @@ from paravion.domain.submission import Receipt
 from paravion.domain.suppression import Reason
 from paravion.services.admin import AdminDeps
 from paravion.services.commit import CommitDeps
+from paravion.services.validate import in_turn
 from tests.support.dkim_keys import fixed_private_key
 
+SESSION = boto3.session.Session()  # one, for it keeps the service models that it read
 ACCESS_KEY, SECRET_KEY = "AKIATEST", "test-secret"
-SUBMITTED = {("POST", "/"), ("POST", "/v2/email/outbound-emails"), ("POST", "/v1/messages"), ("POST", "/v1/uploads")}
+SUBMITTED = {
+    ("POST", "/"),
+    ("POST", "/v2/email/outbound-emails"),
+    ("POST", "/v2/email/outbound-bulk-emails"),
+    ("POST", "/v1/messages"),
+    ("POST", "/v1/uploads"),
+}
 
 
 @dataclass
@@ -96,6 +104,7 @@ class World:
         self.new_token = lambda: "t0ken"
         self.next_hop = lambda domain: NextHop(domain, (MxHost(f"mx.{domain}"),))
         self.entropy = lambda count: bytes(range(count))
+        self.side_by_side = in_turn
 
     @property
     def admin_deps(self):
@@ -127,7 +136,7 @@ class World:
         return serve(event, self.admin_deps, ADMIN_DOORS).to_event()
 
     def client(self, service, *, key=ACCESS_KEY, secret=SECRET_KEY, token=None, attempts=1):
-        return boto3.session.Session().client(
+        return SESSION.client(
             service, endpoint_url=self.url, region_name="eu-west-1", aws_access_key_id=key, aws_secret_access_key=secret,
             aws_session_token=token, config=Config(retries={"total_max_attempts": attempts, "mode": "standard"}),
         )  # fmt: skip

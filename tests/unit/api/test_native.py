@@ -161,9 +161,13 @@ def test_bad_idempotency_keys_are_refused(world, key):
     assert asked(world, "POST", "/v1/messages", GOOD, idempotency_key=key)[0] == 400
 
 
-def test_configuration_sets_are_not_there(world):
-    """Named, so not ignored."""
-    assert asked(world, "POST", "/v1/messages", {**GOOD, "configuration_set": "main"})[1]["error"]["key"] == "not_found"
+def test_configuration_set_goes_on(world):
+    """services/validate.py looks for it; a name that is none is refused here."""
+    assert asked(world, "POST", "/v1/messages", {**GOOD, "configuration_set": "main"})[0] == 202
+    assert world.submissions[-1].configuration_set == "main"
+    assert (
+        asked(world, "POST", "/v1/messages", {**GOOD, "configuration_set": "a b"})[1]["error"]["key"] == "bad_request"
+    )
 
 
 def test_upload_and_submit(world):

@@ -85,7 +85,6 @@ BAD = {
     "CRLF in the subject": ({"Message": {**MESSAGE, "Subject": {"Data": "a\r\nBcc: x@example.org"}}}, "Subject"),
     "CRLF in an address": ({"Destination": {"CcAddresses": ["a@example.org\r\nBcc: x@example.org"]}}, "CR, LF or NUL"),
     "bad return path": ({"ReturnPath": "nobody"}, "ReturnPath: nobody"),
-    "arn": ({"SourceArn": "arn:x"}, "SourceArn is not supported"),
     "no body": ({"Message": {"Subject": {"Data": "x"}, "Body": {}}}, "neither Text nor Html"),
 }  # fmt: skip
 
@@ -106,10 +105,12 @@ def test_bad_input_is_an_invalid_parameter(served, given, text):
 def test_configuration_set_does_not_exist(served):
     """By SES v1's own exception."""
     client = served.client("ses")
+    served.refusal = Rejected(status.NO_SUCH_CONFIGURATION_SET, "Configuration set <main> does not exist.")
     with pytest.raises(client.exceptions.ConfigurationSetDoesNotExistException, match="<main> does not exist"):
         sent(client, ConfigurationSetName="main")
     with pytest.raises(client.exceptions.ConfigurationSetDoesNotExistException):
         client.send_raw_email(RawMessage=RAW, ConfigurationSetName="main")
+    assert [submission.configuration_set for submission in served.submissions] == ["main", "main"]
 
 
 def test_refusals_are_boto3_exceptions(served):
@@ -152,10 +153,8 @@ def test_who_is_not_known_is_refused(served, given, shift_s, code, text):
 
 def test_known_operations_that_are_not_offered_say_so(served):
     """A clear error, not a wrong answer."""
-    with pytest.raises(
-        botocore.exceptions.ClientError, match="ListReceiptRuleSets is known, but not offered"
-    ) as caught:
-        served.client("ses").list_receipt_rule_sets()
+    with pytest.raises(botocore.exceptions.ClientError, match="ListReceiptFilters is not offered") as caught:
+        served.client("ses").list_receipt_filters()
     assert caught.value.response["Error"]["Code"] == "InvalidAction"
 
 

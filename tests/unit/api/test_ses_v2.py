@@ -116,10 +116,8 @@ BAD = {
     "empty sender": ({"FromEmailAddress": ""}, "FromEmailAddress"),
     "no content": ({"Content": {}}, "exactly one"),
     "two contents": ({"Content": {**SIMPLE, **RAW}}, "exactly one"),
-    "template": ({"Content": {"Template": {"TemplateName": "t"}}}, "Template is not supported"),
-    "list management": ({"ListManagementOptions": {"ContactListName": "l"}}, "ListManagementOptions is not supported"),
     "tenant": ({"TenantName": "t"}, "TenantName is not supported"),
-    "identity arn": ({"FromEmailAddressIdentityArn": "arn:aws:ses:x"}, "FromEmailAddressIdentityArn is not supported"),
+    "tracking": ({"ConfigurationOverrides": {"Tracking": {}}}, "ConfigurationOverrides is not supported"),
     "bad tag": ({"EmailTags": [{"Name": "a b", "Value": "x"}]}, "Invalid tag"),
     "reply-to of raw": ({"Content": RAW, "ReplyToAddresses": ["r@example.org"]}, "ReplyToAddresses is not supported with Raw"),
     "header name": ({"Content": {"Simple": {**SIMPLE["Simple"], "Headers": [{"Name": "a:b", "Value": "x"}]}}}, "regular expression pattern"),
@@ -141,10 +139,12 @@ def test_bad_input_is_a_bad_request(served, given, text):
 
 
 def test_configuration_set_does_not_exist(served):
-    """There are none, so naming one is NotFoundException as at SES."""
+    """NotFoundException, as at SES."""
     client = served.client("sesv2")
+    served.refusal = Rejected(status.NO_SUCH_CONFIGURATION_SET, "Configuration set <main> does not exist.")
     with pytest.raises(client.exceptions.NotFoundException, match="Configuration set <main> does not exist"):
         sent(client, ConfigurationSetName="main")
+    assert served.submissions[-1].configuration_set == "main"
 
 
 REFUSALS = {
@@ -191,8 +191,8 @@ def test_who_is_not_known_is_refused(served, given, shift_s, code, text):
 
 def test_known_operations_that_are_not_offered_say_so(served):
     """A clear error, not a wrong answer."""
-    with pytest.raises(botocore.exceptions.ClientError, match="ListContactLists is known, but not offered") as caught:
-        served.client("sesv2").list_contact_lists()
+    with pytest.raises(botocore.exceptions.ClientError, match="ListImportJobs is not offered") as caught:
+        served.client("sesv2").list_import_jobs()
     assert caught.value.response["Error"]["Code"] == "UnknownOperationException"
 
 

@@ -277,3 +277,49 @@ def test_a_query_that_the_client_did_not_sort_is_accepted():
     )
     signature = sigv4._signature(sigv4.signing_key(SECRET, "20260304", REGION, "ses"), claim, canonical)
     sigv4.verify(request, replace(claim, signature=signature), SECRET, now=AT)
+
+
+def test_a_signature_over_a_proxied_host_is_accepted():
+    """A proxy that rewrites Host says which one the client signed for; a wrong one still proves nothing."""
+    proxied = changed(GOOD, headers={**GOOD.headers, "host": "10.0.0.7:8025", "x-forwarded-host": f"{HOST}, 10.0.0.9"})
+    assert accept(proxied).access_key == KEY
+    for forwarded in ("other.example.test", ""):
+        with pytest.raises(Rejected, match="does not match"):
+            accept(changed(proxied, headers={**proxied.headers, "x-forwarded-host": forwarded}))
+
+
+@pytest.mark.parametrize("query", ["a=1&a=2", "a=2&a=1", "a&a", "a=&a=1&b=2&a=1"])
+def test_duplicate_query_parameters_are_all_signed(query):
+    """None can be dropped, added or changed."""
+    request = botocore_signed("GET", "/v1/queue", query, {}, b"")
+    assert accept(request).access_key == KEY
+    for other in (query.rpartition("&")[0], f"{query}&a=1", f"{query}x"):
+        with pytest.raises(Rejected, match="does not match"):
+            accept(changed(request, query=other))
+
+
+@pytest.mark.parametrize("name", ["Signature", "Credential", "Date", "Expires", "SignedHeaders", "Algorithm"])
+def test_a_presigned_parameter_given_twice_is_refused(name):
+    request = botocore_signed("GET", "/", "", {}, b"", signer=botocore.auth.SigV4QueryAuth)
+    with pytest.raises(IncompleteSignature, match=f"'X-Amz-{name}' is there more than once"):
+        sigv4.parse_claim(changed(request, query=f"{request.query}&X-Amz-{name}=1"))
+
+
+@pytest.mark.parametrize(
+    "stated", ["UNSIGNED-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"]
+)
+def test_a_payload_that_is_not_signed_is_refused(stated):
+    """Those are S3's: also from a client that signed them properly, for the body could be anybody's."""
+    names = ("host", "x-amz-content-sha256", "x-amz-date")
+    headers = {"host": HOST, "x-amz-date": "20260304T050607Z", "x-amz-content-sha256": stated}
+    request = SignedRequest("POST", "/", "", headers, b"Action=SendEmail")
+    claim = sigv4.Claim(KEY, "20260304", REGION, "ses", "20260304T050607Z", names, "")
+    canonical = sigv4.canonical_request("POST", "/", "", request.headers, names, stated)
+    signature = sigv4._signature(sigv4.signing_key(SECRET, "20260304", REGION, "ses"), claim, canonical)
+    with pytest.raises(Rejected, match="does not match"):
+        sigv4.verify(request, replace(claim, signature=signature), SECRET, now=AT)
+
+
+def test_a_body_changed_after_signing_is_refused():
+    with pytest.raises(Rejected, match="does not match"):
+        accept(changed(GOOD, body=GOOD.body + b" "))

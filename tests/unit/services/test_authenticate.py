@@ -9,6 +9,7 @@ import pytest
 
 from paravion.adapters.memory import MemorySecrets
 from paravion.domain import sigv4
+from paravion.domain.credential import Scope
 from paravion.domain.ses_smtp_password import smtp_password
 from paravion.domain.sigv4 import SignedRequest
 from paravion.domain.status import Rejected
@@ -119,8 +120,12 @@ def test_a_tenant_that_could_be_another_kind_is_a_broken_credential(tenant):
 
 
 def test_a_credential_is_of_its_tenant():
-    """Only the stored credential says so."""
+    """Only the stored credential says so, and what its scope is."""
     assert Principal(KEY, tenant="acme") == ask(basic(), secrets_with(tenant="acme"))
+    scope = {"identities": ["acme.example"], "operations": ["smtp"]}
+    assert Principal(KEY, tenant="acme", scope=Scope(("acme.example",), ("smtp",))) == ask(
+        basic(), secrets_with(tenant="acme", scope=scope)
+    )
 
 
 def test_records_of_a_tenant_are_of_a_kind_of_their_own():

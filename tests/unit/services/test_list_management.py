@@ -10,6 +10,7 @@ import pytest
 
 from paravion.domain import contacts, dkim_keys, unsubscribe
 from paravion.domain.status import BAD_MESSAGE, BAD_REQUEST, NOT_FOUND, Rejected
+from paravion.domain.tenant import contacts_kind
 from paravion.domain.unsubscribe import Key, Link
 from paravion.errors import LedgerUnavailable
 from paravion.services.list_management import PLACEHOLDER
@@ -39,7 +40,7 @@ def world():
 def contact(world, address, **fields):
     """Keep a contact of the list."""
     record = {"EmailAddress": address, "TopicPreferences": [], "UnsubscribeAll": False, **fields}
-    world.records.put(contacts.contacts_kind("news"), address, record)
+    world.records.put(contacts_kind("news"), address, record)
 
 
 def test_single_recipient_gets_the_link(world):
@@ -54,7 +55,7 @@ def test_single_recipient_gets_the_link(world):
     token = url.rpartition("/")[2]
     assert unsubscribe.read_token(token, KEYS) == Link("", "news", "sport", "Ann@example.com", receipt.queue_id)
     # Who was no contact has become one.
-    kept = world.records.get(contacts.contacts_kind("news"), "ann@example.com")
+    kept = world.records.get(contacts_kind("news"), "ann@example.com")
     assert (kept.value["EmailAddress"], kept.value["UnsubscribeAll"]) == ("Ann@example.com", False)
 
 

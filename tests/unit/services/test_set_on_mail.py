@@ -17,6 +17,7 @@ from paravion.domain.status import (
     Status,
 )
 from paravion.domain.suppression import Reason, Suppressed
+from paravion.domain.tenant import record_kind
 from tests.support.world import START, World
 
 BUSY = Outcome(Result.DEFERRED, "4.2.0", 451, "busy, come back", "RCPT", "mx")
@@ -28,7 +29,7 @@ PLAIN = b"From: me@example.org\r\n\r\nbody\r\n"
 def with_set(script: Any = None, *, tenant: str = "", **options: Any) -> World:
     """A world with the set `news`."""
     world = World(script)
-    world.records.put(f"@{tenant}/configuration-set" if tenant else "configuration-set", "news", options)
+    world.records.put(record_kind(tenant, "configuration-set"), "news", options)
     return world
 
 
@@ -140,6 +141,15 @@ def test_attempt_that_comes_too_late_is_not_made() -> None:
     assert [fields["recipient"] for event, fields in world.event_log.records if event == "Expiration"] == [
         "you@a.example"
     ]
+
+
+@pytest.mark.parametrize("later_s", [600, 7200])
+def test_lifetime_of_mail_that_is_sent_later_begins_then(later_s: float) -> None:
+    """Whether the queue keeps it back or the ledger."""
+    world = with_set(DeliveryOptions={"MaxDeliverySeconds": 300})
+    receipt = world.submit("you@a.example", content=HEADER, release_at=START + later_s)
+    world.run()
+    assert world.states(receipt.queue_id) == {"you@a.example": "delivered"}
 
 
 @pytest.mark.parametrize("after", [False, True])

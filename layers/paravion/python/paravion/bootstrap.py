@@ -127,6 +127,7 @@ def validate() -> ValidateDeps:
         entropy=secrets.token_bytes,
         records=_records(dynamodb, own.ledger),
         management=_management(clients, own.admin_function) if own.admin_function else None,
+        side_by_side=InParallel(_THREADS),
     )
 
 
@@ -447,4 +448,5 @@ def _suppression(dynamodb: Any, table: str, *, cache_s: float = CACHE_S) -> Dyna
 
 
 def _commit_deps(spool: S3Spool, queues: SqsQueues) -> CommitDeps:
-    return CommitDeps(spool, queues, InParallel(4))
+    # Threads are made as they are needed: two for one message, more only for a bulk call.
+    return CommitDeps(spool, queues, InParallel(_THREADS))

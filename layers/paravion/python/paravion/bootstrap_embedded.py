@@ -50,6 +50,7 @@ _WIRING: Final = (
 """Settings that name a cloud's things; here the data directory is all of them."""
 
 _SWEEP_THREADS: Final = 16
+_BULK_THREADS: Final = 16
 
 
 class Root:
@@ -78,12 +79,14 @@ class Root:
         self._environ = {settings.BY_NAME[name].variable: "embedded" for name in _WIRING} | dict(environ)
         self._log = log
         self._in_parallel = InParallel(_SWEEP_THREADS)
+        self._side_by_side = InParallel(_BULK_THREADS)
         # One for all doors and reports: it keeps the keys that it read.
         self._signer = Signer(data.secrets, time.monotonic)
 
     def close(self) -> None:
         """End the threads."""
         self._in_parallel.close()
+        self._side_by_side.close()
 
     def validate(self) -> ValidateDeps:
         """What services/validate.py needs."""
@@ -103,6 +106,8 @@ class Root:
             clock=time.time,
             entropy=secrets.token_bytes,
             records=data.records,
+            # Side by side, so that a bulk call's messages go with one group of the database.
+            side_by_side=self._side_by_side,
         )
 
     def deliver(self) -> DeliverDeps:

@@ -5,7 +5,8 @@ Names are KumoMTA's: Reception, Delivery, TransientFailure, Bounce, Expiration, 
 (when it is tried again), HostState (a host is slowed down, dead or back), Hold, Release and Removal (by a rule or an
 operator), Report (a DSN went out),
 DoubleBounceDropped, Suppressed and Unsuppressed (an address is on the suppression list, or off it),
-SuppressionReasons, and Fault (our own trouble; an error).
+SuppressionReasons, RenderingFailure (a template could not be filled in: nothing was sent), and Fault (our own
+trouble; an error).
 """
 
 from __future__ import annotations

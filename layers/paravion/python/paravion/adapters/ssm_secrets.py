@@ -1,5 +1,10 @@
 """
 Secrets as SSM SecureString parameters under one path, kept in memory for minutes.
+
+SSM's rate is the whole account's, and anybody can ask for access keys that do not exist. So what is missing is kept
+apart from what is there, and once a function has been asked for MISSES_MAX missing names of a guarded folder within
+LISTED_S, it reads the folder's names instead and asks SSM for no name that is not among them: a flood of unknown
+keys costs one listing in that time, however many they are.
 """
 
 from __future__ import annotations
@@ -21,6 +26,11 @@ FOUND_S: Final = 300.0
 MISSING_S: Final = 10.0
 """How long the absence of one is kept: SSM's rate is limited, and anybody can ask for unknown keys."""
 
+MISSES_MAX: Final = 20
+LISTED_S: Final = 30.0
+"""How long a listing is believed: a credential that is made during a flood works after this."""
+
+GUARDED: Final = frozenset({"credentials"})
 _ENTRIES: Final = 10_000
 
 
@@ -37,7 +47,10 @@ class SsmSecrets:
         self._client = client
         self._prefix = prefix
         self._clock = clock
-        self._cache: dict[str, tuple[float, str | None]] = {}
+        self._cache: dict[str, tuple[float, str]] = {}
+        self._missing: dict[str, float] = {}
+        self._misses: dict[str, tuple[float, int]] = {}
+        self._listed: dict[str, tuple[float, frozenset[str]]] = {}
 
     def get(self, name: str, *, fresh: bool = False) -> str | None:
         """See ports.Secrets."""
@@ -45,6 +58,8 @@ class SsmSecrets:
         until, cached = self._cache.get(name, (0.0, None))
         if now < until and not fresh:
             return cached
+        if not fresh and (now < self._missing.get(name, 0.0) or self._is_known_missing(name, now)):
+            return None
         value: str | None = None
         try:
             with _unavailable(name, but="ParameterNotFound"):
@@ -56,14 +71,52 @@ class SsmSecrets:
             # Stale beats shut: SSM's rate is the whole account's, and strangers with unknown keys can use it up.
             self._cache[name] = (now + MISSING_S, cached)
             return cached
+        if value is None:
+            self._miss(name, now)
+            return None
         if len(self._cache) >= _ENTRIES:
             self._cache.clear()
-        self._cache[name] = (now + (MISSING_S if value is None else FOUND_S), value)
+        self._missing.pop(name, None)
+        self._cache[name] = (now + FOUND_S, value)
         return value
+
+    def _miss(self, name: str, now: float) -> None:
+        """Remember that there is none; strangers' names fill a table of their own, which is bounded."""
+        self._cache.pop(name, None)
+        if len(self._missing) >= _ENTRIES:
+            self._missing.clear()
+        self._missing[name] = now + MISSING_S
+        folder = name.partition("/")[0]
+        since, count = self._misses.get(folder, (now, 0))
+        self._misses[folder] = (since, count + 1) if now < since + LISTED_S else (now, 1)
+
+    def _is_known_missing(self, name: str, now: float) -> bool:
+        """Say, during a flood, whether a name is not in its folder; without one, nothing is known."""
+        folder = name.partition("/")[0]
+        if folder not in GUARDED or name in self._cache:
+            return False
+        since, count = self._misses.get(folder, (now, 0))
+        until, names = self._listed.get(folder, (0.0, frozenset()))
+        if now >= until:
+            if count < MISSES_MAX or now >= since + 2 * LISTED_S:
+                return False
+            self._misses[folder] = (now, 0)
+            try:
+                names = frozenset(self.names(folder))
+            except SecretsUnavailable:
+                return False
+            self._listed[folder] = (now + LISTED_S, names)
+        elif name not in names:
+            # While it lasts the listing is renewed; a quiet while ends it.
+            since, count = self._misses.get(folder, (now, 0))
+            self._misses[folder] = (since, count + 1)
+        return name not in names
 
     def put(self, name: str, value: str, *, new: bool = False) -> bool:
         """See ports.Secrets."""
         self._cache.pop(name, None)
+        self._missing.pop(name, None)
+        self._listed.clear()
         with _unavailable(name, but="ParameterAlreadyExists" if new else ""):
             self._client.put_parameter(
                 Name=f"{self._prefix}/{name}", Value=value, Type="SecureString", Overwrite=not new

@@ -14,14 +14,20 @@ from paravion.api import (  # noqa: F401 (register their operations)
     native_suppression,
     native_tables,
     native_webhooks,
+    ses_custom_verification,
     ses_v1_account,
     ses_v1_configuration_sets,
     ses_v1_identities,
+    ses_v1_templates,
     ses_v2_account,
     ses_v2_configuration_sets,
+    ses_v2_contacts,
     ses_v2_identities,
     ses_v2_insights,
     ses_v2_suppression,
+    ses_v2_tags,
+    ses_v2_templates,
+    unsubscribe_pages,
 )
 from paravion.api.native_admin import ADMIN_DOOR
 from paravion.api.ses_query import SesV1Door

@@ -21,6 +21,7 @@ from paravion.domain.status import (
 )
 from paravion.errors import Misconfigured, SpoolUnavailable, Unavailable
 from paravion.services.authenticate import Principal, authenticate
+from paravion.services.authorise import require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -75,10 +76,14 @@ class Call(Generic[D]):
     submit: Callable[[Submission], Receipt] = _no_submission
     is_told: bool = False
 
+    def require(self, *operations: str) -> None:
+        """Hold back what the credential is not for; see services/authorise.py. Raises Rejected."""
+        require(self.principal, operations)
+
     def send(self, submission: Submission) -> Receipt:
         """Hand a submission on. Raises as services/validate.py's submit."""
         self.is_told = True
-        return self.submit(replace(submission, endpoint=self.request.endpoint))
+        return self.submit(replace(submission, endpoint=self.request.endpoint, scope=self.principal.scope))
 
 
 class Door(Protocol):
@@ -96,7 +101,7 @@ class Door(Protocol):
 
     def answer(self, call: Call[Any]) -> HttpAnswer:
         """
-        Do what the request asks.
+        Do what the request asks, once `call.require` let its operation pass.
 
         Raises:
             Rejected, Unavailable, Misconfigured

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from paravion.api.http_event import RETRY_AFTER_S, json_answer
 from paravion.domain.address import shown
@@ -31,28 +31,60 @@ _INSTANTS: Final = frozenset({"at", "queued_at", "due_at", "created_at", "expire
                               "since", "last_at", "held_until", "promised_until"})  # fmt: skip
 
 
+class _Route(NamedTuple):
+    method: str
+    template: list[str]
+    resource: Resource
+    operations: tuple[str, ...]
+    is_open: bool
+
+
+def native_operation(function: str) -> str:
+    """Give the operation's name for a function's."""
+    return "native:" + "".join(word.capitalize() for word in function.split("_"))
+
+
 class NativeDoor:
     """Serves the routes that are registered with it."""
 
     name = "http"
 
     def __init__(self) -> None:
-        self._routes: list[tuple[str, list[str], Resource, bool]] = []
+        self._routes: list[_Route] = []
 
-    def route(self, method: str, template: str, *, is_open: bool = False) -> Callable[[Resource], Resource]:
+    def route(
+        self,
+        method: str,
+        template: str,
+        *,
+        is_open: bool = False,
+        operations: tuple[str, ...] | None = None,
+    ) -> Callable[[Resource], Resource]:
         """
         Register the function for a method and a path such as `/v1/messages/{queue_id}`.
 
         A last label `{name+}` takes the rest of the path, slashes and all: API Gateway decodes a path before we
         see it, so that an encoded slash is one.
-        With `is_open`, anybody may ask.
+        With `is_open`, anybody may ask. A credential's scope knows the route by `operations`, of which one must be
+        allowed, the first one being its own; by default that is the function's name, `native:ShowQueue` for show_queue.
+        (): it is open to every credential.
         """
 
         def register(resource: Resource) -> Resource:
-            self._routes.append((method, template.split("/")[1:], resource, is_open))
+            names = (native_operation(resource.__name__),) if operations is None else operations
+            self._routes.append(_Route(method, template.split("/")[1:], resource, names, is_open))
             return resource
 
         return register
+
+    @property
+    def operations(self) -> dict[str, tuple[str, str]]:
+        """Method and path of each operation that a scope can name."""
+        return {
+            route.operations[0]: (route.method, "/" + "/".join(route.template))
+            for route in self._routes
+            if route.operations and not route.is_open
+        }
 
     def takes(self, request: HttpRequest) -> bool:
         """By its path."""
@@ -61,15 +93,17 @@ class NativeDoor:
     def is_open(self, request: HttpRequest) -> bool:
         """Say whether the route asks for no authentication."""
         found = self._find(request)
-        return found is not None and found[2]
+        return found is not None and found[0].is_open
 
     def answer(self, call: Call[Any]) -> HttpAnswer:
         """Find the route and do it. Raises as the resource does."""
         found = self._find(call.request)
         if found is None:
             raise Rejected(UNKNOWN_OPERATION, f"no {call.request.method} {shown(call.request.path)}")
-        resource, labels, _ = found
-        return resource(call, labels)
+        route, labels = found
+        if not route.is_open:
+            call.require(*route.operations)
+        return route.resource(call, labels)
 
     def refuse(self, request: HttpRequest, rejected: Rejected) -> HttpAnswer:  # noqa: ARG002 (a Door)
         """Give the error as JSON."""
@@ -84,13 +118,14 @@ class NativeDoor:
         headers = {"Retry_After": RETRY_AFTER_S} if status.is_transient else {}
         return json_answer(status.http, {"error": error}, **headers)
 
-    def _find(self, request: HttpRequest) -> tuple[Resource, dict[str, str], bool] | None:
-        for method, template, resource, is_open in self._routes:
+    def _find(self, request: HttpRequest) -> tuple[_Route, dict[str, str]] | None:
+        for route in self._routes:
+            template = route.template
             segments = request.segments
             if template[-1].endswith("+}"):
                 rest = len(template) - 1
                 segments = [*segments[:rest], "/".join(segments[rest:])]
-            if method != request.method or len(template) != len(segments):
+            if route.method != request.method or len(template) != len(segments):
                 continue
             labels: dict[str, str] = {}
             for expected, segment in zip(template, segments, strict=True):
@@ -99,7 +134,7 @@ class NativeDoor:
                 elif expected != segment:
                     break
             else:
-                return resource, labels, is_open
+                return route, labels
         return None
 
 

@@ -33,20 +33,20 @@ def health(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa
     return json_answer(HTTPStatus.OK, {"status": "ok", "version": __version__})
 
 
-@ADMIN_DOOR.route("GET", "/v1/credentials/self")
+@ADMIN_DOOR.route("GET", "/v1/credentials/self", operations=())
 def own_credential(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
     """Say whose credential it is; being here proves that it is good."""
     return json_answer(HTTPStatus.OK, {"access_key": call.principal.access_key})
 
 
 @ADMIN_DOOR.route("GET", "/v1/messages/{queue_id}")
-def message(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
+def show_message(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     """Tell where a message stands. Raises Rejected, Unavailable."""
     return json_answer(HTTPStatus.OK, timestamped(admin.show_message(labels["queue_id"], call.principal, call.deps)))
 
 
 @ADMIN_DOOR.route("GET", "/v1/messages/{queue_id}/transcript")
-def transcript(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
+def show_message_transcript(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     """Tell what was said in a message's attempts. Raises Rejected, Unavailable."""
     from paravion.services.transcripts import show_transcript  # seldom asked for
 
@@ -58,7 +58,7 @@ def transcript(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
 
 
 @ADMIN_DOOR.route("GET", "/v1/queue")
-def queue(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
+def show_queue(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
     """List waiting jobs. Raises Rejected, Unavailable."""
     parameters = call.request.parameters()
     refuse_unknown(parameters, frozenset({"limit", "held"}), "query parameter")
@@ -102,7 +102,7 @@ def remove_message(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
 
 
 @ADMIN_DOOR.route("GET", "/v1/identities")
-def identities(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
+def list_identities(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
     """List identities by name. Raises Rejected, Unavailable."""
     parameters = call.request.parameters()
     refuse_unknown(parameters, frozenset({"limit", "after"}), "query parameter")

@@ -24,6 +24,7 @@ from paravion.domain.envelope import Recipient
 from paravion.domain.status import BAD_REQUEST, MESSAGE_TOO_BIG, NOT_FOUND, QUEUED, Rejected
 from paravion.domain.submission import Submission
 from paravion.errors import SpoolConflict, SpoolMissing
+from paravion.services.authorise import SMTP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from paravion.services.validate import ValidateDeps
 
 VALIDATE_DOOR: Final = NativeDoor()
+
+SUBMIT: Final = "native:SubmitMessage"
 
 _ENVELOPE_KEYS: Final = frozenset({
     "reverse_path", "recipients_from_header", "body_type", "smtputf8", "ret", "envid", "configuration_set", "door",
@@ -54,6 +57,7 @@ _PARTS: Final = 100
 _KEY: Final = re.compile(r"[ -~]{1,128}")
 _TAG: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _CLIENT: Final = re.compile(r"[ -~]{0,255}")
+_SET_NAME: Final = re.compile(r"[A-Za-z0-9_-]{0,64}")
 # Printable ASCII without what would end a parameter on the wire (RFC 3461 4.2, 4.4).
 _WIRE_WORD: Final = re.compile(r"[!-~]{0,500}")
 
@@ -67,10 +71,11 @@ class _Form(NamedTuple):
     upload_ids: tuple[str, ...]
 
 
-@VALIDATE_DOOR.route("POST", "/v1/messages")
+@VALIDATE_DOOR.route("POST", "/v1/messages", operations=(SUBMIT, SMTP))
 def submit_message(call: Call[ValidateDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
     """Take one message. Raises Rejected, Unavailable."""
     form = _rfc822_form(call) if call.request.content_type == "message/rfc822" else _json_form(call)
+    call.require(SMTP if form.values.get("door") == "smtp" else SUBMIT)
     key = _idempotency_key(call)
     receipt = call.send(_submission(form, key, call))
     # A caller with a key may repeat and then needs the upload again; what stays vanishes after a day.
@@ -81,7 +86,7 @@ def submit_message(call: Call[ValidateDeps], labels: dict[str, str]) -> HttpAnsw
     return json_answer(QUEUED.http, answer)
 
 
-@VALIDATE_DOOR.route("POST", "/v1/uploads")
+@VALIDATE_DOOR.route("POST", "/v1/uploads", operations=("native:CreateUpload", SUBMIT, SMTP))
 def create_upload(call: Call[ValidateDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
     """Allow one PUT of a message that is too large for a request. Raises Rejected."""
     given = read_json(call.request)
@@ -151,8 +156,6 @@ def _submission(form: _Form, key: str, call: Call[ValidateDeps]) -> Submission:
     if reverse_path is not None and not isinstance(reverse_path, str):
         raise Rejected(BAD_REQUEST, "reverse_path must be text")
     client = _text(values, "client", _CLIENT, "up to 255 printable ASCII characters")
-    if _text(values, "configuration_set", _WIRE_WORD, "printable ASCII"):
-        raise Rejected(NOT_FOUND, f"configuration set {values['configuration_set']} does not exist")
     return Submission(
         principal=call.principal.access_key,
         tenant=call.principal.tenant,
@@ -166,6 +169,7 @@ def _submission(form: _Form, key: str, call: Call[ValidateDeps]) -> Submission:
         ret=_choice(values, "ret", ("FULL", "HDRS")),
         envid=_on_wire(check_envid, _text(values, "envid", _WIRE_WORD, "xtext"), "envid"),
         idempotency_key=key,
+        configuration_set=_text(values, "configuration_set", _SET_NAME, "up to 64 letters, digits, '_' and '-'"),
         tags=_tags(values.get("tags", {})),
         client=client or client_literal(call.request.client_address),
         protocol=_choice(values, "protocol", _PROTOCOLS),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @ADMIN_DOOR.route("GET", "/v1/export")
-def export(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
+def export_records(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
     """Give a page of records. Raises Rejected, Unavailable, Misconfigured."""
     from paravion.services import moving_out  # seldom used, as all that it imports
 

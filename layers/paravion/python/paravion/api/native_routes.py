@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @ADMIN_DOOR.route("GET", "/v1/routes/credentials")
-def list_credentials(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
+def list_route_credentials(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
     """List the names. Raises Rejected, Unavailable."""
     from paravion.services import route_credentials  # seldom used, as all that it imports
 
@@ -27,7 +27,7 @@ def list_credentials(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswe
 
 
 @ADMIN_DOOR.route("PUT", "/v1/routes/credentials/{name}")
-def put_credential(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
+def put_route_credential(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     """Keep a credential. Raises Rejected, Unavailable."""
     from paravion.services import route_credentials
 
@@ -38,7 +38,7 @@ def put_credential(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
 
 
 @ADMIN_DOOR.route("GET", "/v1/routes/credentials/{name}")
-def show_credential(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
+def show_route_credential(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     """Show whose it is. Raises Rejected, Unavailable."""
     from paravion.services import route_credentials
 
@@ -46,7 +46,7 @@ def show_credential(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer
 
 
 @ADMIN_DOOR.route("DELETE", "/v1/routes/credentials/{name}")
-def remove_credential(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
+def remove_route_credential(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     """Forget one that no route names. Raises Rejected, Unavailable."""
     from paravion.services import route_credentials
 

@@ -73,7 +73,7 @@ def remove_suppressed(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnsw
 
 
 @ADMIN_DOOR.route("DELETE", "/v1/suppression")
-def remove_named(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
+def remove_suppressed_named(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
     """Take an address off the list that can't stand in a path, for its slash. Raises Rejected, Unavailable."""
     given = call.request.parameters()
     refuse_unknown(given, frozenset({"address"}), "query parameter")
@@ -81,13 +81,13 @@ def remove_named(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  
 
 
 @ADMIN_DOOR.route("GET", "/v1/suppression-reasons")
-def show_reasons(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
+def show_suppression_reasons(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
     """Say for which reasons addresses are suppressed. Raises Unavailable."""
     return json_answer(HTTPStatus.OK, {"reasons": list(suppression.account_reasons(call.deps))})
 
 
 @ADMIN_DOOR.route("PUT", "/v1/suppression-reasons")
-def set_reasons(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
+def set_suppression_reasons(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
     """Set for which reasons addresses are suppressed. Raises Rejected, Unavailable."""
     given = read_json(call.request)
     refuse_unknown(given, frozenset({"reasons"}), "key")

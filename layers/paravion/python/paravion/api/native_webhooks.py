@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @ADMIN_DOOR.route("PUT", "/v1/webhooks/{host}/secret")
-def show_secret(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
+def show_webhook_secret(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     """Show a host's secrets; the first time, make one. Raises Rejected, Unavailable."""
     from paravion.services import webhook_secrets  # seldom used
 
@@ -28,7 +28,7 @@ def show_secret(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
 
 
 @ADMIN_DOOR.route("POST", "/v1/webhooks/{host}/secret/rotation")
-def rotate(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
+def rotate_webhook_secret(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     """Make a new secret beside the old one. Raises Rejected, Unavailable."""
     from paravion.services import webhook_secrets
 
@@ -37,7 +37,7 @@ def rotate(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
 
 
 @ADMIN_DOOR.route("DELETE", "/v1/webhooks/{host}/secret/rotation")
-def end_rotation(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
+def end_webhook_rotation(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     """Forget the old secret. Raises Rejected, Unavailable."""
     from paravion.services import webhook_secrets
 

@@ -70,8 +70,10 @@ def refuse_unsupported(given: Mapping[str, Any], names: Iterable[str]) -> None:
 
 
 def not_offered(operation: str) -> SesFault:
-    """Refuse an operation that SES has and we have not built."""
-    return SesFault(NOT_OFFERED.ses, f"Operation {operation} is known, but not offered by paravion yet.", NOT_OFFERED)
+    """Refuse an operation that SES has and we have not, saying why."""
+    from paravion.api.ses_coverage import refusal  # seldom asked for
+
+    return SesFault(NOT_OFFERED.ses, refusal(operation), NOT_OFFERED)
 
 
 def not_found(text: str) -> SesFault:

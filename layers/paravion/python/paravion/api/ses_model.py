@@ -26,16 +26,40 @@ if TYPE_CHECKING:
     Operation = Callable[[dict[str, Any], Call[Any]], Mapping[str, Any]]
 
 
+MOVED: Final[dict[str, tuple[tuple[str, str], ...]]] = {
+    "ListConfigurationSets": (
+        ("GET", "/v2/email/configuration-sets"),
+        ("POST", "/v2/email/list-configuration-sets"),
+    ),
+    "ListContacts": (
+        ("GET", "/v2/email/contact-lists/{ContactListName}/contacts"),
+        ("POST", "/v2/email/contact-lists/{ContactListName}/contacts/list"),
+    ),
+    "ListEmailIdentities": (("GET", "/v2/email/identities"), ("POST", "/v2/email/list-identities")),
+    "ListImportJobs": (("GET", "/v2/email/import-jobs"), ("POST", "/v2/email/import-jobs/list")),
+    "PutEmailIdentityDkimSigningAttributes": (
+        ("PUT", "/v1/email/identities/{EmailIdentity}/dkim/signing"),
+        ("PUT", "/v2/email/identities/{EmailIdentity}/dkim/signing"),
+    ),
+}
+"""
+Every path that an operation of SES v2 has had (botocore 1.31 of 2023, 1.34 of 2024, 1.44 of 2026): SDKs of all these
+years are in use. Where a list went from GET to POST, its page members went from the query string to the body.
+"""
+
+
 class Service:
     """
     One service model and our operations of it.
 
     Args:
         path: botocore's name of the model: service and API version.
+        moved: Further routes of its operations; one that the model has is no further one.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, moved: Mapping[str, tuple[tuple[str, str], ...]] | None = None) -> None:
         self.path = path
+        self.moved = moved or {}
         self._functions: dict[str, Operation] = {}
 
     def operation(self, name: str) -> Callable[[Operation], Operation]:
@@ -117,12 +141,35 @@ class Service:
         routes: dict[tuple[str, int], list[tuple[list[str], str]]] = {}
         for name in self.model.operation_names:
             http = self.model.operation_model(name).http
-            template = http["requestUri"].partition("?")[0].split("/")[1:]
-            routes.setdefault((http["method"], len(template)), []).append((template, name))
+            own = (http["method"], http["requestUri"].partition("?")[0])
+            for method, uri in dict.fromkeys((own, *self.moved.get(name, ()))):
+                template = uri.split("/")[1:]
+                routes.setdefault((method, len(template)), []).append((template, name))
         for candidates in routes.values():
             candidates.sort(key=lambda route: sum(segment.startswith("{") for segment in route[0]))
         return routes
 
 
-SES_V2: Final = Service("sesv2/2019-09-27/service-2")
+def action_name(operation: str) -> str:
+    """Give the name by which IAM, and a credential's scope, knows an operation; both versions share `ses:`."""
+    return f"ses:{operation}"
+
+
+def names_of_content(operation: str, given: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """
+    Give the names by which a call of v2 is known, of which one must be allowed.
+
+    Raw content is `ses:SendRawEmail`, as in SES; `ses:SendEmail` is taken for it, too.
+
+    Args:
+        given: The input; None: not read yet, which leaves both.
+    """
+    if operation == "SendEmail" and given is None:
+        return action_name("SendEmail"), action_name("SendRawEmail")
+    if operation == "SendEmail" and given and "Raw" in given["Content"]:
+        return action_name("SendRawEmail"), action_name("SendEmail")
+    return (action_name(operation),)
+
+
+SES_V2: Final = Service("sesv2/2019-09-27/service-2", MOVED)
 SES_V1: Final = Service("ses/2010-12-01/service-2")

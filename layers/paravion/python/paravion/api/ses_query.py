@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl
 
 from paravion.api.http_event import RETRY_AFTER_S, HttpAnswer
 from paravion.api.ses_faults import SesFault, error_form, not_offered
-from paravion.api.ses_model import SES_V1
+from paravion.api.ses_model import SES_V1, action_name
 from paravion.api.ses_shapes import ShapeError, check, from_text
 from paravion.domain.status import BAD_REQUEST, NOT_OFFERED, UNKNOWN_OPERATION, Rejected
 
@@ -48,7 +48,18 @@ _NAMES: Final = {
     "InternalServiceErrorException": "InternalFailure",
     "no_such_configuration_set": "ConfigurationSetDoesNotExistException",
     "configuration_set_paused": "ConfigurationSetSendingPausedException",
+    "no_such_template": "TemplateDoesNotExistException",
+    "invalid_template": "InvalidTemplateException",
+    "rendering_data": "InvalidRenderingParameterException",
+    "rendering_failed": "InvalidRenderingParameterException",
+    "template_attribute_missing": "MissingRenderingAttributeException",
     "sending_paused": "AccountSendingPausedException",
+    "quota_exceeded": "Throttling",
+    "rate_exceeded": "Throttling",
+    "no_such_verification_template": "CustomVerificationEmailTemplateDoesNotExistException",
+    "verification_template_exists": "CustomVerificationEmailTemplateAlreadyExistsException",
+    "verification_template_invalid": "CustomVerificationEmailInvalidContentException",
+    "sender_not_verified": "FromEmailAddressNotVerifiedException",
 }
 """This protocol's names for the taxonomy's, which are v2's."""
 
@@ -94,6 +105,7 @@ class SesV1Door:
         function = SES_V1.function(action)
         if function is None:
             raise not_offered(action)
+        call.require(action_name(action))
         given: dict[str, Any] = {}
         try:
             if model.input_shape is not None:

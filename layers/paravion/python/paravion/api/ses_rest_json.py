@@ -1,5 +1,5 @@
 """
-The SES v2 door: rest-json, by the service model.
+The SES v2 door: rest-json, by the service model, and by the paths that SDKs of earlier years have (ses_model.MOVED).
 
 Requests: labels in the path, the query string, and a JSON body; SES v2 has no headers or payload members.
 Errors: `x-amzn-ErrorType` and `{"message"}`, with HTTP status as the model has it.
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paravion.api.http_event import RETRY_AFTER_S, HttpAnswer
 from paravion.api.ses_faults import SesFault, bad_request, error_form, not_offered
-from paravion.api.ses_model import SES_V2
+from paravion.api.ses_model import SES_V2, names_of_content
 from paravion.api.ses_shapes import ShapeError, check, from_json, from_text, to_json
 from paravion.domain.status import UNKNOWN_OPERATION, Rejected
 
@@ -31,6 +31,12 @@ _NAMES: Final = {
 }
 """This protocol's names for the taxonomy's."""
 
+_PAGE_MEMBERS: Final = frozenset({"NextToken", "PageSize"})
+"""What stands in the query string or in the body, as the SDK's year has it (ses_model.MOVED)."""
+
+_V1_PATH: Final = "/v1/email/"
+"""Where SES v2 had an operation by mistake, for years."""
+
 
 class SesV2Door:
     """Serves `/v2/…`."""
@@ -39,7 +45,7 @@ class SesV2Door:
 
     def takes(self, request: HttpRequest) -> bool:
         """By its path."""
-        return request.path.startswith("/v2/")
+        return request.path.startswith(("/v2/", _V1_PATH))
 
     def is_open(self, request: HttpRequest) -> bool:  # noqa: ARG002 (a Door)
         """Never."""
@@ -55,10 +61,12 @@ class SesV2Door:
         function = SES_V2.function(model.name)
         if function is None:
             raise not_offered(model.name)
+        call.require(*names_of_content(model.name))
         try:
             given = _parse(request, model, labels)
         except ShapeError as exc:
             raise bad_request(str(exc)) from exc
+        call.require(*names_of_content(model.name, given))
         output = function(given, call)
         shape = model.output_shape
         body = json.dumps(to_json(output, shape) if shape else {}, separators=(",", ":"))
@@ -82,10 +90,11 @@ def _parse(request: HttpRequest, model: OperationModel, labels: dict[str, str]) 
     shape = model.input_shape
     if shape is None:
         return {}
-    given = _body(request, shape)
+    either = _PAGE_MEMBERS if model.name in SES_V2.moved else frozenset()
+    given = _body(request, shape, either)
     parameters = request.parameters()
     for name, member in shape.members.items():
-        location = member.serialization.get("location")
+        location = "querystring" if name in either else member.serialization.get("location")
         key = member.serialization.get("name", name)
         if location == "uri":
             given[name] = from_text(labels[key], member, name)
@@ -97,7 +106,7 @@ def _parse(request: HttpRequest, model: OperationModel, labels: dict[str, str]) 
     return given
 
 
-def _body(request: HttpRequest, shape: Any) -> dict[str, Any]:
+def _body(request: HttpRequest, shape: Any, either: frozenset[str]) -> dict[str, Any]:
     if not request.body.strip():
         return {}
     try:
@@ -108,7 +117,7 @@ def _body(request: HttpRequest, shape: Any) -> dict[str, Any]:
         raise ShapeError("The request body must be a JSON object")
     located = [name for name, member in shape.members.items() if "location" in member.serialization]
     for name in located:
-        if name in value:
+        if name in value and name not in either:
             raise ShapeError(f"{name} does not belong in the body")
     given: dict[str, Any] = from_json(value, shape)
     return given

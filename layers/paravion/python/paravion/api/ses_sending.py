@@ -1,18 +1,20 @@
 """
 What SES's sending operations of both versions share: addresses, limits, tags, and the way to a submission.
 
-Next on the message's path: services/validate.py.
+Next: api/ses_templated.py where a template makes the content; services/validate.py.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from paravion.api.ses_faults import bad_request
 from paravion.domain.address import parse_mailboxes, shown
 from paravion.domain.envelope import Recipient
 from paravion.domain.mime_build import Attachment, SimpleMail, TextPart, build_simple
+from paravion.domain.status import BAD_MESSAGE, Rejected
 from paravion.domain.submission import Submission
 
 if TYPE_CHECKING:
@@ -28,6 +30,44 @@ RECIPIENTS_MAX: Final = 50
 _TAG: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _INVOCATION: Final = re.compile(r"[!-~]{1,120}")
 _DESTINATION: Final = ("ToAddresses", "CcAddresses", "BccAddresses")
+
+_BLOCKED: Final = frozenset((
+    "ade", "adp", "app", "asp", "bas", "bat", "cer", "chm", "cmd", "com", "cpl",
+    "crt", "csh", "der", "exe", "fxp", "gadget", "hlp", "hta", "inf", "ins", "isp",
+    "its", "js", "jse", "ksh", "lib", "lnk", "mad", "maf", "mag", "mam", "maq",
+    "mar", "mas", "mat", "mau", "mav", "maw", "mda", "mdb", "mde", "mdt", "mdw",
+    "mdz", "msc", "msh", "msh1", "msh2", "mshxml", "msh1xml", "msh2xml", "msi", "msp", "mst",
+    "ops", "pcd", "pif", "plg", "prf", "prg", "reg", "scf", "scr", "sct", "shb",
+    "shs", "sys", "ps1", "ps1xml", "ps2", "ps2xml", "psc1", "psc2", "tmp", "url", "vb",
+    "vbe", "vbs", "vps", "vsmacros", "vss", "vst", "vsw", "vxd", "ws", "wsc", "wsf",
+    "wsh", "xnk",
+))  # fmt: skip
+"""File name extensions that SES does not send: what a mailbox provider would take for an attack."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """
+    One message of an SES operation, without its content.
+
+    Attributes:
+        reverse_path: None: the header's sender.
+        recipients: (): the header's.
+        entry: Which one of a bulk call, "" for the only one of a call.
+        others: As in Submission.
+    """
+
+    door: str
+    reverse_path: str | None
+    recipients: tuple[Recipient, ...]
+    tags: tuple[tuple[str, str], ...] = ()
+    configuration_set: str = ""
+    contact_list: str = ""
+    topic: str = ""
+    source_arn: str = ""
+    from_arn: str = ""
+    return_path_arn: str = ""
+    entry: str = ""
 
 
 def address_of(entry: str, where: str) -> str:
@@ -85,7 +125,7 @@ def tags_of(tags: Iterable[Mapping[str, str]]) -> tuple[tuple[str, str], ...]:
 
 
 def simple_content(
-    given: Mapping[str, Any], message: Mapping[str, Any], *, from_: str, call: Call[ValidateDeps]
+    given: Mapping[str, Any], message: Mapping[str, Any], *, from_: str, call: Call[ValidateDeps], entry: str = ""
 ) -> bytes:
     """
     Build the content of a message that came in pieces; Bcc is nowhere in it.
@@ -95,16 +135,17 @@ def simple_content(
         message: v2's Simple or v1's Message.
         from_: The From field's mailbox.
         call: Whose SDK may have named it (see `send`).
+        entry: As in Outgoing.
 
     Raises:
-        Rejected: As domain/mime_build.py.
+        Rejected: As domain/mime_build.py; bad_message, an attachment that SES does not send.
         SesFault: No recipient.
     """
     target: Mapping[str, Sequence[str]] = given.get("Destination", {})
     if not any(target.get(name) for name in _DESTINATION):
         raise bad_request("Destination must have at least one address in ToAddresses, CcAddresses or BccAddresses.")
-    for entry in given.get("ReplyToAddresses", ()):
-        address_of(entry, "ReplyToAddresses")
+    for reply_to in given.get("ReplyToAddresses", ()):
+        address_of(reply_to, "ReplyToAddresses")
     subject = message["Subject"]
     mail = SimpleMail(
         from_=from_,
@@ -119,44 +160,43 @@ def simple_content(
         headers=tuple((item["Name"], item["Value"]) for item in message.get("Headers", ())),
     )
     # The same seed for an SDK's repeat of one call: the content, and so the message, is the same then.
-    return build_simple(mail, boundary_seed=_invocation(call) or call.deps.entropy(16).hex())
+    invocation = _invocation(call)
+    seed = f"{invocation}{entry}" if invocation else call.deps.entropy(16).hex()
+    return build_simple(mail, boundary_seed=seed)
 
 
-def send(
-    call: Call[ValidateDeps],
-    *,
-    door: str,
-    reverse_path: str | None,
-    recipients: tuple[Recipient, ...],
-    content: bytes,
-    tags: tuple[tuple[str, str], ...],
-) -> Receipt:
+def submission_of(outgoing: Outgoing, content: bytes, call: Call[Any]) -> Submission:
     """
-    Submit what an SES operation made.
+    Give the submission that an SES operation made.
 
-    Without recipients they are the header's, and without reverse-path so is that. An SDK's name for the call
-    becomes the idempotency key: an SDK that repeats it after a lost answer sends one message.
-
-    Raises:
-        Rejected, Unavailable: As services/validate.py.
+    An SDK's name for the call becomes the idempotency key: an SDK that repeats it after a lost answer sends one
+    message, and of a bulk call each entry once.
     """
     invocation = _invocation(call)
-    address = call.request.client_address
-    return call.send(
-        Submission(
-            principal=call.principal.access_key,
-            tenant=call.principal.tenant,
-            door=door,
-            reverse_path=reverse_path,
-            recipients=recipients,
-            content=content,
-            recipients_from_header=not recipients,
-            restamp=True,
-            idempotency_key=f"sdk:{invocation}" if invocation else "",
-            tags=tags,
-            client=client_literal(address),
-        )
+    return Submission(
+        principal=call.principal.access_key,
+        tenant=call.principal.tenant,
+        door=outgoing.door,
+        reverse_path=outgoing.reverse_path,
+        recipients=outgoing.recipients,
+        content=content,
+        recipients_from_header=not outgoing.recipients,
+        restamp=True,
+        idempotency_key=f"sdk:{invocation}{outgoing.entry}" if invocation else "",
+        configuration_set=outgoing.configuration_set,
+        tags=outgoing.tags,
+        client=client_literal(call.request.client_address),
+        contact_list=outgoing.contact_list,
+        topic=outgoing.topic,
+        source_arn=outgoing.source_arn,
+        from_arn=outgoing.from_arn,
+        return_path_arn=outgoing.return_path_arn,
     )
+
+
+def send(outgoing: Outgoing, content: bytes, call: Call[ValidateDeps]) -> Receipt:
+    """Submit what an SES operation made. Raises Rejected, Unavailable as services/validate.py."""
+    return call.send(submission_of(outgoing, content, call))
 
 
 def client_literal(address: str) -> str:
@@ -177,8 +217,12 @@ def _text(part: Mapping[str, str] | None) -> TextPart | None:
 
 
 def _attachment(item: Mapping[str, Any]) -> Attachment:
+    name: str = item["FileName"]
+    extension = name.rpartition(".")[2].strip(" .").lower() if "." in name else ""
+    if extension in _BLOCKED:
+        raise Rejected(BAD_MESSAGE, f"Attachments: {shown(name)}: files of type .{extension} are not sent")
     return Attachment(
-        file_name=item["FileName"],
+        file_name=name,
         content=item["RawContent"],
         content_type=item.get("ContentType", ""),
         disposition=item.get("ContentDisposition", "ATTACHMENT"),

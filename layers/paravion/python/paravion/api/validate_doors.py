@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from paravion.api import ses_v1_sending, ses_v2_sending  # noqa: F401 (registers its operations)
+from paravion.api import ses_v1_bounce, ses_v1_sending, ses_v2_sending  # noqa: F401 (register their operations)
 from paravion.api.native_messages import VALIDATE_DOOR
 from paravion.api.ses_model import SES_V1
 from paravion.api.ses_query import SesV1Door
@@ -23,9 +23,8 @@ V1_SENDING: Final = frozenset({
     "SendTemplatedEmail",
     "SendBulkTemplatedEmail",
     "SendBounce",
-    "SendCustomVerificationEmail",
 })  # fmt: skip
-"""SES v1's operations that submit mail."""
+"""SES v1's operations that submit mail; SendCustomVerificationEmail makes an identity, which is admin's."""
 
 
 def _is_admins(action: str) -> bool:

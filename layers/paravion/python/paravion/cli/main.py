@@ -32,6 +32,7 @@ _MODULES: Final = {
     "routes": "what smarthosts are logged in to with",
     "events": "webhooks that are told what becomes of mail, and telling once more",
     "complaint": "enter that a recipient complained of a message",
+    "credentials": "access keys: who may call, what for, and SMTP passwords",
     "webhook": "the secrets that requests to webhooks are signed with",
     "fsck": "check and mend the data directory of a paravion on this machine",
 }
@@ -105,20 +106,6 @@ def _parser(command: str) -> argparse.ArgumentParser:
         if command == name:
             import_module(f"paravion.cli.{name}").add_arguments(parts)
 
-    credentials = commands.add_parser("credentials", help="access keys and SMTP passwords")
-    actions = credentials.add_subparsers(metavar="ACTION", required=True)
-    create = actions.add_parser("create", help="make an access key and show its secrets, once")
-    where = create.add_mutually_exclusive_group(required=True)
-    where.add_argument("--stack", help="name of the deployed stack")
-    where.add_argument("--prefix", help="path of its secrets, if it is not /paravion/STACK")
-    create.add_argument("--region", default="us-east-1", help="region of the SMTP password's derivation")
-    create.add_argument("--operator", action="store_true", help="the key may see what others submitted and load tables")
-    create.set_defaults(run=_create_credential)
-
-    password = actions.add_parser("smtp-password", help="derive the SMTP password of the configured secret key")
-    password.add_argument("--region", default="us-east-1", help="region of the derivation")
-    password.set_defaults(run=_smtp_password)
-
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(run=_version)
     return parser
@@ -168,32 +155,6 @@ def _queue(arguments: argparse.Namespace) -> int:
     from paravion.cli import mailq
 
     return mailq.main([*(["-v"] if arguments.v else []), *(["-qQ"] if arguments.held else [])])
-
-
-def _create_credential(arguments: argparse.Namespace) -> int:
-    from paravion.cli import credentials
-    from paravion.errors import SecretsUnavailable
-
-    prefix: str = arguments.prefix or f"/paravion/{arguments.stack}"
-    if not prefix.startswith("/") or prefix.endswith("/"):
-        return _fail(f"{prefix!r}: a prefix begins with a slash and does not end in one", EX_USAGE)
-    try:
-        store = credentials.ssm_store(prefix)
-        made = credentials.create(store, region=arguments.region, operator=arguments.operator)
-    except SecretsUnavailable as exc:
-        return _fail(f"the secret store refused: {exc}", EX_UNAVAILABLE)
-    print(f"access key    {made['access_key']}")
-    print(f"secret key    {made['secret_key']}")
-    print(f"SMTP password {made['smtp_password']}")
-    print("The SMTP user is the access key. These are shown only now.", file=sys.stderr)
-    return EX_OK
-
-
-def _smtp_password(arguments: argparse.Namespace) -> int:
-    from paravion.domain.ses_smtp_password import smtp_password
-
-    print(smtp_password(load(os.environ).secret_key, arguments.region))
-    return EX_OK
 
 
 def _version(_: argparse.Namespace) -> int:

@@ -2,7 +2,7 @@
 Who wants what: contact lists, their topics and the contacts' preferences, as SES has them.
 
 Records (ports.Records) hold them in SES's own member names: kind `contact-list` by name, and for each list a kind
-of its own, `contacts_kind(list)`, whose records are named by the contact's address in normal form.
+of its own, domain/tenant.py's, whose records are named by the contact's address in normal form.
 
 Next: services/contacts.py keeps them, services/list_management.py asks before a mail is sent.
 """
@@ -32,11 +32,6 @@ _OPTIONS: Final = re.compile(
     r"[ \t]*(?:contactListName[ \t]*=)?[ \t]*([^;=\s]+)[ \t]*"
     r"(?:;[ \t]*topic(?:Name)?[ \t]*=[ \t]*([^;\s]*)[ \t]*)?;?[ \t]*"
 )
-
-
-def contacts_kind(contact_list: str) -> str:
-    """Give the kind of a list's contacts, before the tenant is added."""
-    return f"contact/{contact_list}"
 
 
 def contact_name(address: str) -> str:

@@ -51,7 +51,7 @@ from paravion.domain.headers import MAX_LINE, Field, format_date, make_field, sp
 from paravion.domain.status import BAD_MESSAGE, MESSAGE_TOO_BIG, RECIPIENT_SYNTAX, SENDER_SYNTAX, Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from paravion.domain.status import Status
 
@@ -67,8 +67,10 @@ _SINGLETONS: Final = {
 }
 """RFC 5322 3.6: at most once."""
 
-_UNSUPPORTED_CONTROLS: Final = {
-    name.lower(): name.decode("ascii") for name in (b"X-SES-SOURCE-ARN", b"X-SES-FROM-ARN", b"X-SES-RETURN-PATH-ARN")
+_ARNS: Final = {
+    b"x-ses-source-arn": "source_arn",
+    b"x-ses-from-arn": "from_arn",
+    b"x-ses-return-path-arn": "return_path_arn",
 }
 _CONFIGURATION_SET: Final = b"x-ses-configuration-set"
 _MESSAGE_TAGS: Final = b"x-ses-message-tags"
@@ -76,7 +78,7 @@ _LIST_OPTIONS: Final = b"x-ses-list-management-options"
 _OWN_PREFIX: Final = b"x-paravion-"
 
 _REMOVED: Final = frozenset(
-    {b"bcc", b"resent-bcc", b"return-path", _CONFIGURATION_SET, _MESSAGE_TAGS, _LIST_OPTIONS, *_UNSUPPORTED_CONTROLS}
+    {b"bcc", b"resent-bcc", b"return-path", _CONFIGURATION_SET, _MESSAGE_TAGS, _LIST_OPTIONS, *_ARNS}
 )
 
 _OBSOLETE_FROM: Final = re.compile(rb"From[ \t]*:")
@@ -379,13 +381,13 @@ class Controls:
     Attributes:
         configuration_set: Of X-SES-CONFIGURATION-SET, or "".
         tags: Name and value pairs of X-SES-MESSAGE-TAGS, in order.
-        unsupported: Names of control fields that are there and that we can't obey.
+        arns: Of X-SES-SOURCE-ARN, -FROM-ARN and -RETURN-PATH-ARN, by the names that Submission has for them.
         list_options: Value of X-SES-LIST-MANAGEMENT-OPTIONS, unread (domain/contacts.py), or "".
     """
 
     configuration_set: str
     tags: tuple[tuple[str, str], ...]
-    unsupported: tuple[str, ...]
+    arns: Mapping[str, str]
     list_options: str = ""
 
 
@@ -398,11 +400,11 @@ def control_fields(message: Message) -> Controls:
     Read SES's control fields.
 
     Raises:
-        Rejected: BAD_MESSAGE; a malformed value, two configuration sets, or a tag named twice.
+        Rejected: BAD_MESSAGE; a malformed value, a field twice, or a tag named twice.
     """
     sets: list[str] = []
     tags: dict[str, str] = {}
-    unsupported: dict[str, None] = {}
+    arns: dict[str, str] = {}
     lists: list[str] = []
     for item in message.fields:
         key = item.key
@@ -414,13 +416,15 @@ def control_fields(message: Message) -> Controls:
             _read_tags(item.value, tags)
         elif key == _LIST_OPTIONS:
             lists.append(item.value.decode("utf-8", "replace"))
-        elif key in _UNSUPPORTED_CONTROLS:
-            unsupported[_UNSUPPORTED_CONTROLS[key]] = None
+        elif key in _ARNS:
+            if _ARNS[key] in arns:
+                raise Rejected(BAD_MESSAGE, f"{key.decode('ascii').upper()}: field is there more than once")
+            arns[_ARNS[key]] = item.value.decode("utf-8", "replace")
     if len(sets) > 1:
         raise Rejected(BAD_MESSAGE, "X-SES-CONFIGURATION-SET: field is there more than once")
     if len(lists) > 1:
         raise Rejected(BAD_MESSAGE, "X-SES-LIST-MANAGEMENT-OPTIONS: field is there more than once")
-    return Controls(sets[0] if sets else "", tuple(tags.items()), tuple(unsupported), "".join(lists))
+    return Controls(sets[0] if sets else "", tuple(tags.items()), arns, "".join(lists))
 
 
 def _control_name(field_name: str, octets: bytes, longest: int) -> str:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from paravion.domain.address import parse_mailboxes, shown
-from paravion.domain.headers import encode_words, format_mailbox, format_param, make_field
+from paravion.domain.headers import encode_words, format_date, format_mailbox, format_param, make_field
 from paravion.domain.ids import boundary_from
 from paravion.domain.status import BAD_REQUEST, RECIPIENT_SYNTAX, SENDER_SYNTAX, Rejected, Status
 
@@ -183,6 +183,18 @@ def build_simple(mail: SimpleMail, *, boundary_seed: str) -> bytes:
         *_custom_fields(mail.headers),
         make_field("MIME-Version", "1.0"),
     ]
+    root = _content(mail, boundary_seed)
+    return b"".join((*fields, *root.fields, b"\r\n", *root.pieces))
+
+
+def build_unaddressed(mail: SimpleMail, *, now: float, boundary_seed: str) -> bytes:
+    """
+    Give a message as `build_simple` does, dated and to and from nobody: to be looked at. Raises as that.
+
+    Args:
+        now: Seconds since the epoch.
+    """
+    fields = (make_field("Date", format_date(now)), _subject(mail), make_field("MIME-Version", "1.0"))
     root = _content(mail, boundary_seed)
     return b"".join((*fields, *root.fields, b"\r\n", *root.pieces))
 

@@ -6,8 +6,10 @@ Takes the Authorization header and the presigned query form. What SES does with 
 - The service in the scope is `ses`; any region is taken (there is one of us, whatever the SDK was told).
 - The body's own SHA-256 goes into the canonical request. An `x-amz-content-sha256` header must equal it, so
   UNSIGNED-PAYLOAD and the streaming forms, which belong to S3, are refused.
-- `host` must be signed. The request's time is `X-Amz-Date`, at most 5 minutes from ours; a presigned request
-  is good from 5 minutes before its date until `X-Amz-Expires` after it.
+- `host` must be signed. Behind a proxy that puts another Host in its place, X-Forwarded-Host is tried as well: the
+  client signed that one, and a header that anybody may set proves nothing without the secret key.
+- The request's time is `X-Amz-Date`, at most 5 minutes from ours; a presigned request is good from 5 minutes
+  before its date until `X-Amz-Expires` after it.
 - Session tokens are refused: there is nobody here who issues them.
 - A gateway may hand over the path percent-decoded (API Gateway's rawPath): the path is tried as given and, if
   that fails, encoded again. A query is tried in AWS's form and, unless it carries the signature, as given.
@@ -111,7 +113,7 @@ def parse_claim(request: SignedRequest) -> Claim:
         IncompleteSignature: It can't be read.
     """
     authorization = request.headers.get("authorization", "")
-    parameters = dict(_query_pairs(request.query)) if "X-Amz-" in request.query else {}
+    parameters = _unique(_query_pairs(request.query)) if "X-Amz-" in request.query else {}
     if not authorization and "X-Amz-Signature" not in parameters and "X-Amz-Algorithm" not in parameters:
         raise Rejected(AUTH_REQUIRED, "Missing Authentication Token")
     if "x-amz-security-token" in request.headers or "X-Amz-Security-Token" in parameters:
@@ -131,9 +133,11 @@ def verify(request: SignedRequest, claim: Claim, secret_key: str, *, now: float)
     payload = hashlib.sha256(request.body).hexdigest()
     key = signing_key(secret_key, claim.date, claim.region, claim.service)
     matches = False
-    for path, query in product(_canonical_paths(request.path), _canonical_queries(request.query, claim)):
-        names = sorted(set(claim.signed_headers))
-        canonical = canonical_request(request.method, path, query, request.headers, names, payload)
+    queries = _canonical_queries(request.query, claim)
+    names = sorted(set(claim.signed_headers))
+    for path, query, host in product(_canonical_paths(request.path), queries, _hosts(request)):
+        headers = {**request.headers, "host": host}
+        canonical = canonical_request(request.method, path, query, headers, names, payload)
         matches |= hmac.compare_digest(_signature(key, claim, canonical), claim.signature)
     _check_time(claim, now)
     if claim.service != SERVICE:
@@ -264,6 +268,25 @@ def _signature(key: bytes, claim: Claim, canonical: str) -> str:
     digest = hashlib.sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest()
     text = string_to_sign(claim.signed_at, scope, digest)
     return hmac.digest(key, text.encode("utf-8", "surrogateescape"), hashlib.sha256).hex()
+
+
+def _hosts(request: SignedRequest) -> list[str]:
+    """The Host that came, and the one that a proxy says it took away."""
+    hosts = [request.headers.get("host", "")]
+    forwarded = request.headers.get("x-forwarded-host", "").partition(",")[0].strip()
+    if forwarded and forwarded not in hosts:
+        hosts.append(forwarded)
+    return hosts
+
+
+def _unique(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    """The parameters, of which those of the signature may be there once: which of two counts, nobody could say."""
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        if name in found and name.startswith("X-Amz-"):
+            raise IncompleteSignature(f"Query parameter '{name[:40]}' is there more than once.")
+        found[name] = value
+    return found
 
 
 def _canonical_paths(path: str) -> list[str]:

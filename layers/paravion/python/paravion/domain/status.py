@@ -91,7 +91,7 @@ SIGNATURE_INVALID: Final = _row("signature_invalid", 535, "7.8", 403, "Signature
                                 "The request signature does not match")  # fmt: skip
 REQUEST_EXPIRED: Final = _row("request_expired", 535, "7.8", 403, "RequestExpired", 77,
                               "The request's time is too far from ours")  # fmt: skip
-ACCESS_DENIED: Final = _row("access_denied", 550, "7.1", 403, "AccessDeniedException", 77, "Not allowed")
+ACCESS_DENIED: Final = _row("access_denied", 554, "7.1", 403, "AccessDeniedException", 77, "Access denied")
 RELAY_DENIED: Final = _row("relay_denied", 550, "7.1", 403, "MessageRejected", 77, "Sender is not verified")
 MAIL_FROM_NOT_VERIFIED: Final = _row("mail_from_not_verified", 550, "7.1", 403, "MailFromDomainNotVerifiedException",
                                      77, "MAIL FROM domain is not verified")  # fmt: skip
@@ -105,6 +105,18 @@ DEFERRED_BY_TABLE: Final = _row("deferred_by_table", 450, "7.1", 503, "ServiceUn
                                 "Not now")  # fmt: skip
 REFUSED_BY_TARGET: Final = _row("refused_by_target", 554, "6.0", 422, "MessageRejected", 65,
                                 "The program behind this address refuses the message")  # fmt: skip
+NO_SUCH_MESSAGE: Final = _row("no_such_message", 554, "5.0", 404, "MessageRejected", 65,
+                              "Message does not exist")  # fmt: skip
+NO_SUCH_TEMPLATE: Final = _row("no_such_template", 550, "5.1", 404, "NotFoundException", 65,
+                               "Template does not exist")  # fmt: skip
+INVALID_TEMPLATE: Final = _row("invalid_template", 501, "5.4", 400, "BadRequestException", 65,
+                               "Template is malformed")  # fmt: skip
+RENDERING_DATA: Final = _row("rendering_data", 501, "5.4", 400, "BadRequestException", 65,
+                             "Template data is malformed")  # fmt: skip
+TEMPLATE_ATTRIBUTE_MISSING: Final = _row("template_attribute_missing", 554, "6.0", 400, "BadRequestException", 65,
+                                         "Template data lacks an attribute")  # fmt: skip
+RENDERING_FAILED: Final = _row("rendering_failed", 554, "6.0", 400, "BadRequestException", 65,
+                               "Template can't be rendered")  # fmt: skip
 NO_SUCH_CONFIGURATION_SET: Final = _row("no_such_configuration_set", 554, "5.4", 422, "NotFoundException", 65,
                                         "Configuration set does not exist")  # fmt: skip
 SET_PAUSED: Final = _row("configuration_set_paused", 554, "7.1", 403, "SendingPausedException", 77,
@@ -128,6 +140,17 @@ NOT_OFFERED: Final = _row("not_offered", 502, "5.1", 404, "UnknownOperationExcep
                           "This operation is not offered here")  # fmt: skip
 IDEMPOTENCY_CONFLICT: Final = _row("idempotency_conflict", 554, "5.0", 409, "ConflictException", 65,
                                    "Idempotency key was used for another message")  # fmt: skip
+NO_SUCH_VERIFICATION_TEMPLATE: Final = _row(
+    "no_such_verification_template", 550, "5.1", 404, "NotFoundException", 65, "No such custom verification template"
+)
+VERIFICATION_TEMPLATE_EXISTS: Final = _row(
+    "verification_template_exists", 550, "5.1", 400, "AlreadyExistsException", 65, "Exists already"
+)
+VERIFICATION_TEMPLATE_INVALID: Final = _row(
+    "verification_template_invalid", 501, "5.4", 400, "BadRequestException", 65, "Bad custom verification template"
+)
+SENDER_NOT_VERIFIED: Final = _row("sender_not_verified", 550, "7.1", 400, "BadRequestException", 77,
+                                  "Sender of the custom verification mail is not verified")  # fmt: skip
 EXPIRED: Final = _row("expired", 554, "4.7", 422, "MessageRejected", 69, "Could not be delivered in time")
 HELD_TOO_LONG: Final = _row("held_too_long", 550, "7.1", 422, "MessageRejected", 69,
                             "Held back here and not released in time")  # fmt: skip

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from paravion.domain.credential import ANYTHING, Scope
+
 if TYPE_CHECKING:
     from paravion.domain.envelope import Recipient
 
@@ -33,8 +35,10 @@ class Submission:
         aliasing: Expand virtual users and aliases; sendmail's -n says no. A recipient with a backslash before it,
             as in `\root@example.org`, is not looked up in them either.
         tls_required: It must not leave us in clear.
+        scope: The credential's: whom it may send as.
         release_at: Nothing is sent before; seconds since the epoch, 0 for at once.
         contact_list, topic: Whose mail it is (services/list_management.py); "" for none.
+        source_arn, from_arn, return_path_arn: SES's sending authorisation (services/arns.py); "" for none.
         endpoint: Base URL under which the caller reached us, "" if the door does not know.
         client: What stands in the Received field's from clause, printable ASCII, e.g. `[192.0.2.7]`.
     """
@@ -59,9 +63,13 @@ class Submission:
     tls_required: bool = False
     release_at: float = 0.0
     tenant: str = ""
+    scope: Scope = ANYTHING
     contact_list: str = ""
     topic: str = ""
     endpoint: str = ""
+    source_arn: str = ""
+    from_arn: str = ""
+    return_path_arn: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,12 @@ RECORD_KINDS: Final = (
     "identity-settings",
     "template",
 )
-"""Sorts of records that every tenant may have; and the contacts of each list, see domain/contacts.py."""
+"""Sorts of records that every tenant may have; and the contacts of each list, see `contacts_kind`."""
+
+
+def contacts_kind(contact_list: str) -> str:
+    """Give the sort of the records that are one list's contacts."""
+    return f"contact/{contact_list}"
 
 
 def record_kind(tenant: str, kind: str) -> str:

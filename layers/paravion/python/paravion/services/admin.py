@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     )
     from paravion.services.authenticate import Principal
     from paravion.services.commit import CommitDeps
+    from paravion.services.unsubscription import SubscriptionChange
     from paravion.settings import AdminSettings
 
 QUEUED: Final = "queued"
@@ -77,6 +78,7 @@ class AdminDeps:
         transcripts: Where what was said in attempts is kept; None: nowhere.
         new_queues: Gives the event queue, which is seldom needed; None: events are published by nobody.
         destination_problem: Why events must not go to a destination, "" if they may; the operator's settings.
+        on_subscription: Is told what somebody changed by a mail's unsubscribe link; None: nobody is.
         to_commit: Where mail of our own is kept; None: none is sent.
         settings_given: Settings that are not as they are by default, as text by name; an export tells them.
     """
@@ -101,6 +103,7 @@ class AdminDeps:
     new_queues: Callable[[], Queues] | None = field(default=None, kw_only=True)
     destination_problem: Callable[[EventDestination], str] = field(default=lambda _: "", kw_only=True)
     settings_given: Mapping[str, str] = field(default_factory=dict)
+    on_subscription: Callable[[SubscriptionChange], None] | None = None
     to_commit: CommitDeps | None = None
 
 

@@ -1,10 +1,8 @@
 """
 Who asks: SigV4 with a credential's secret key, or HTTP Basic with the SES SMTP password derived from it.
 
-A credential is the secret `credentials/<access key>`, JSON `{"secret_key", "enabled", "operator", "tenant"}`.
-`operator` (absent: false) lets it see every message, not only its own; `tenant` (absent: "") says whose things it
-uses. The Basic password is the one of the setting credential_region and no other region's: one credential, one
-password.
+A credential is the secret `credentials/<access key>`; domain/credential.py says what stands in it. The Basic password
+is the one of the setting credential_region and no other region's: one credential, one password.
 
 An unknown key costs the same work as a known one. For Basic an unknown key, a wrong password and a disabled
 credential are one error; SigV4 tells an unknown or disabled key from a wrong signature, as AWS does.
@@ -15,13 +13,13 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-import json
 import re
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from paravion.domain import sigv4
+from paravion.domain.credential import ANYTHING, Credential, Scope, read_credential
 from paravion.domain.ses_smtp_password import smtp_password
 from paravion.domain.status import ACCESS_DENIED, AUTH_INVALID, Rejected
 from paravion.domain.tenant import record_kind
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
 _ACCESS_KEY: Final = re.compile(r"[A-Za-z0-9_-]{4,128}", re.ASCII)
 """What may stand in a secret's name; dots and slashes would name other secrets."""
 
-_TENANT: Final = re.compile(r"[A-Za-z0-9_-]{0,64}", re.ASCII)
 _NOBODYS_SECRET: Final = "nobody has this secret key; it makes an unknown key cost what a known one does"  # noqa: S105 (the opposite of one)
 _UNKNOWN_KEY: Final = "The security token included in the request is invalid."
 
@@ -46,21 +43,17 @@ class Principal:
     Attributes:
         is_operator: May see what others submitted.
         tenant: Whose things it uses (domain/tenant.py).
+        scope: What it is narrowed to (services/authorise.py).
     """
 
     access_key: str
     is_operator: bool = False
     tenant: str = ""
+    scope: Scope = ANYTHING
 
     def kind(self, kind: str) -> str:
         """Give the kind under which its tenant's records of one sort are kept."""
         return record_kind(self.tenant, kind)
-
-
-@dataclass(frozen=True, slots=True)
-class _Credential:
-    secret_key: str
-    principal: Principal
 
 
 def authenticate(request: sigv4.SignedRequest, secrets: Secrets, *, now: float, credential_region: str) -> Principal:
@@ -84,7 +77,12 @@ def authenticate(request: sigv4.SignedRequest, secrets: Secrets, *, now: float, 
             sigv4.verify(request, claim, _NOBODYS_SECRET, now=now)
         raise Rejected(AUTH_INVALID, _UNKNOWN_KEY)
     sigv4.verify(request, claim, credential.secret_key, now=now)
-    return credential.principal
+    return principal_of(claim.access_key, credential)
+
+
+def principal_of(access_key: str, credential: Credential) -> Principal:
+    """Give whom a credential stands for."""
+    return Principal(access_key, credential.operator, credential.tenant, credential.scope)
 
 
 def require_operator(principal: Principal, what: str) -> None:
@@ -121,10 +119,10 @@ def _by_password(value: str, secrets: Secrets, region: str) -> Principal:
     expected = smtp_password(credential.secret_key if credential else _NOBODYS_SECRET, region)
     if not hmac.compare_digest(expected.encode(), password) or credential is None:
         raise Rejected(AUTH_INVALID)
-    return credential.principal
+    return principal_of(name, credential)
 
 
-def _credential(access_key: str, secrets: Secrets) -> _Credential | None:
+def _credential(access_key: str, secrets: Secrets) -> Credential | None:
     """Read a credential; None when there is none of that name or it is disabled."""
     if not _ACCESS_KEY.fullmatch(access_key):
         return None
@@ -133,13 +131,7 @@ def _credential(access_key: str, secrets: Secrets) -> _Credential | None:
     if text is None:
         return None
     try:
-        fields = json.loads(text)
-        secret_key, enabled, operator = fields["secret_key"], fields.get("enabled", True), fields.get("operator", False)
-        tenant = fields.get("tenant", "")
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise Misconfigured([f"secret {name}: no credential in it"]) from exc
-    if not (isinstance(secret_key, str) and secret_key and isinstance(enabled, bool) and isinstance(operator, bool)):
-        raise Misconfigured([f"secret {name}: secret_key must be text, enabled and operator true or false"])
-    if not (isinstance(tenant, str) and _TENANT.fullmatch(tenant)):
-        raise Misconfigured([f"secret {name}: tenant must be up to 64 letters, digits, '-' and '_'"])
-    return _Credential(secret_key, Principal(access_key, operator, tenant)) if enabled else None
+        credential = read_credential(text)
+    except ValueError as exc:
+        raise Misconfigured([f"secret {name}: {exc}"]) from exc
+    return credential if credential.enabled else None

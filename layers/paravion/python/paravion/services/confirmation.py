@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from hmac import compare_digest
-from typing import TYPE_CHECKING, Final
+from html import escape
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from paravion.domain import ids
+from paravion.domain.address import parse_mailboxes
 from paravion.domain.envelope import Envelope, Recipient
 from paravion.domain.headers import format_date, make_field
 from paravion.domain.mime_build import SimpleMail, TextPart, build_simple
@@ -25,6 +27,8 @@ from paravion.services.commit import commit
 from paravion.services.signing import Signer, hash_to_sign, signed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from paravion.ports import Identity
     from paravion.services.admin import AdminDeps
 
@@ -48,12 +52,16 @@ def is_over(identity: Identity, now: float) -> bool:
     return now >= identity.created_at + VALID_S
 
 
-def send(identity: Identity, base_url: str, deps: AdminDeps) -> None:
+def send(identity: Identity, base_url: str, deps: AdminDeps, custom: Mapping[str, Any] | None = None) -> str:
     """
     Send the mail that asks.
 
     Args:
         base_url: Of the API as the owner's browser reaches it, e.g. `https://api.example.org`.
+        custom: A custom verification template (services/verification_templates.py) instead of our own words.
+
+    Returns:
+        The mail's queue id.
 
     Raises:
         Rejected: bad_request: no mail can be sent from here.
@@ -61,26 +69,30 @@ def send(identity: Identity, base_url: str, deps: AdminDeps) -> None:
     """
     if deps.to_commit is None or not base_url:
         raise Rejected(BAD_REQUEST, "an address needs a confirmation mail, which can't be sent from here")
-    link = f"{base_url}{PATH}?{urlencode({'identity': identity.name, 'token': identity.token})}"
+    parameters = {"identity": identity.name, "token": identity.token}
+    if custom:
+        parameters["template"] = custom["TemplateName"]
+    link = f"{base_url}{PATH}?{urlencode(parameters)}"
     hostname, now = deps.settings.hostname, deps.clock()
-    sender = f"no-reply@{hostname}"
+    own = TextPart(_TEXT.format(name=identity.name, hostname=hostname, link=link), "UTF-8")
     mail = SimpleMail(
-        from_=sender,
+        from_=custom["FromEmailAddress"] if custom else f"no-reply@{hostname}",
         to=(identity.name,),
         cc=(),
         reply_to=(),
-        subject=f"Confirm that {hostname} may send mail as {identity.name}",
+        subject=custom["TemplateSubject"] if custom else f"Confirm that {hostname} may send mail as {identity.name}",
         subject_charset="",
-        text=TextPart(_TEXT.format(name=identity.name, hostname=hostname, link=link), "UTF-8"),
-        html=None,
+        text=None if custom else own,
+        html=TextPart(_with_link(custom["TemplateContent"], link), "UTF-8") if custom else None,
         attachments=(),
         headers=(("Auto-Submitted", "auto-generated"),),
     )
+    domain = parse_mailboxes(mail.from_.encode())[0].address.rpartition("@")[2]
     queue_id = ids.queue_id_from(f"confirmation\0{identity.name}\0{identity.token}".encode())
     header, _, body = build_simple(mail, boundary_seed=queue_id).partition(b"\r\n\r\n")
     header += b"\r\n"
     header = make_field("Date", format_date(now)) + make_field("Message-ID", f"<{queue_id}@{hostname}>") + header
-    keys = Signer(deps.secrets, deps.clock).keys_for(hostname.lower())
+    keys = Signer(deps.secrets, deps.clock).keys_for(domain.lower())
     header = signed(header, hash_to_sign(body, keys), keys, now)
     envelope = Envelope(
         queue_id=queue_id,
@@ -97,6 +109,14 @@ def send(identity: Identity, base_url: str, deps: AdminDeps) -> None:
     )
     commit(envelope, header, body, deps.to_commit)
     deps.event_log.emit("ConfirmationSent", {"identity": identity.name, "queue_id": queue_id})
+    return queue_id
+
+
+def _with_link(content: str, link: str) -> str:
+    """Give a template's HTML with the link at its end, as SES puts it there."""
+    shown = f'<p><a href="{escape(link)}">{escape(link)}</a></p>'
+    at = content.lower().rfind("</body>")
+    return content[:at] + shown + content[at:] if at >= 0 else content + shown
 
 
 def find(name: str, token: str, deps: AdminDeps) -> Identity:

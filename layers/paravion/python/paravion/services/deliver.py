@@ -285,12 +285,7 @@ class _Attempt:
             await self._hold(record, envelope)
             return True
         chunk = envelope.chunk(self.job.key.chunk)
-        record = record.changed(
-            recipient_count=len(chunk),
-            reverse_path=envelope.reverse_path,
-            max_delivery_s=envelope.max_delivery_s,
-            suppressed_reasons=envelope.suppressed_reasons,
-        )
+        record = _with_envelope(record, envelope, len(chunk))
         self.notify = {n: recipient.notify for n, recipient in chunk.items()}
         self.arrivals = queue.arrivals_of(envelope, self.job.key.chunk)
         self.tells = envelope.tells
@@ -620,6 +615,20 @@ class _Attempt:
                     **record_fields(outcome),
                 },
             )
+
+
+def _with_envelope(record: JobRecord, envelope: Envelope, count: int) -> JobRecord:
+    """Enter what the envelope says of the job."""
+    # What is sent later has its lifetime from then on, whether queue or ledger kept it back.
+    is_bounded_from_later = envelope.max_delivery_s and envelope.release_at
+    waited_s = envelope.release_at - record.queued_at if is_bounded_from_later else 0.0
+    return record.changed(
+        recipient_count=count,
+        reverse_path=envelope.reverse_path,
+        max_delivery_s=envelope.max_delivery_s,
+        suppressed_reasons=envelope.suppressed_reasons,
+        held_s=max(record.held_s, waited_s),
+    )
 
 
 def _broke_off() -> Outcome:

@@ -29,8 +29,9 @@ from paravion.domain.placeholder import filled_in
 from paravion.domain.refusal import Refusal
 from paravion.domain.status import BAD_MESSAGE, NOT_FOUND, UNSUBSCRIBED, Rejected
 from paravion.domain.suppression import looked_up_as
-from paravion.domain.tenant import record_kind
+from paravion.domain.tenant import contacts_kind, record_kind
 from paravion.errors import Misconfigured, RecordTooLarge, Unavailable
+from paravion.services import unsubscribe_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -100,7 +101,7 @@ def manage(
     name, topic = submission.contact_list, submission.topic
     contact_list = _contact_list(submission.tenant, name, topic, deps)
     names = {recipient.forward_path: looked_up_as(recipient.forward_path) for recipient in recipients}
-    kind = record_kind(submission.tenant, contacts.contacts_kind(name))
+    kind = record_kind(submission.tenant, contacts_kind(name))
     found = deps.records.get_all(kind, [one for one in names.values() if one])
     refusal = str(_refusal(name, topic))
     checked = tuple(
@@ -123,7 +124,7 @@ def remember(managed: Managed, submission: Submission, deps: ListDeps) -> None:
 
     crash here = a recipient who is no contact yet, as before: his link works all the same, and makes him one.
     """
-    kind = record_kind(submission.tenant, contacts.contacts_kind(submission.contact_list))
+    kind = record_kind(submission.tenant, contacts_kind(submission.contact_list))
     now = deps.clock()
     for name, address in managed.strangers.items():
         try:
@@ -166,13 +167,9 @@ def _url(link: unsubscribe.Link, submission: Submission, deps: ListDeps) -> str:
     base = deps.settings.public_url or submission.endpoint
     if not base:
         raise Misconfigured(["PARAVION_PUBLIC_URL is not set, and this door does not know it"])
-    text = deps.secrets.get(unsubscribe.SECRET)
-    if text is None:
+    keys = unsubscribe_keys.read(deps.secrets)
+    if not keys:
         raise Misconfigured([f"secret {unsubscribe.SECRET}: missing; POST /v1/unsubscribe/rotation makes it"])
-    try:
-        keys = unsubscribe.read_keys(text)
-    except ValueError as exc:
-        raise Misconfigured([f"secret {unsubscribe.SECRET}: {exc}"]) from exc
     return base.rstrip("/") + unsubscribe.PATH + unsubscribe.make_token(link, keys)
 
 

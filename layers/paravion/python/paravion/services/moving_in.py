@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 from paravion.domain import account, configuration_set, dkim_keys, sasl
 from paravion.domain import identity as identity_settings
 from paravion.domain.address import shown
+from paravion.domain.credential import as_fields, read_credential
 from paravion.domain.dkim import load_key
 from paravion.domain.export_file import KINDS
 from paravion.domain.next_hop import credential_name
@@ -239,13 +240,13 @@ def _webhook_secret(plan: _Plan, line: int, fields: Record) -> None:
 
 
 def _credential(plan: _Plan, line: int, fields: Record) -> None:
-    _known(fields, ("access_key", "secret_key", "enabled", "operator"))
+    _known(fields, ("access_key", "secret_key", "enabled", "operator"), ("tenant", "scope", "created_at"))
     name, secret_key = _text(fields, "access_key"), _text(fields, "secret_key")
     if not _ACCESS_KEY.fullmatch(name) or not secret_key:
         raise ValueError("no access key or secret key")
     if secret_key in PUBLIC_SECRET_KEYS:
         raise ValueError(f"{name} has local mode's own secret key, which everybody knows")
-    wanted = {"secret_key": secret_key, "enabled": _flag(fields, "enabled"), "operator": _flag(fields, "operator")}
+    wanted = as_fields(read_credential(json.dumps({n: value for n, value in fields.items() if n != "access_key"})))
     deps, key = plan.deps, f"credentials/{name}"
     here = _read(deps, key, credential_fields)
     if name == plan.principal.access_key and here != wanted:
@@ -313,7 +314,7 @@ def _ring(domain: str, generations: object) -> dkim_keys.Ring:
     return ring
 
 
-_OF_RECORD: Final = re.compile(r"@?[A-Za-z0-9_-]{1,64}(/[A-Za-z0-9_-]{1,64}){0,2}")
+_OF_RECORD: Final = re.compile(r"(@[A-Za-z0-9_-]{1,64}/)?[A-Za-z0-9_-]{1,64}(/[A-Za-z0-9_-]{1,64})?")
 _DECODERS: Final[dict[str, Callable[[str, Record], object]]] = {
     "configuration-set": configuration_set.decode,
     "identity-settings": lambda _, value: identity_settings.decode(value),

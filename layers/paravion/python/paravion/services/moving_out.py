@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain import dkim_keys
 from paravion.domain.address import shown
-from paravion.domain.contacts import contacts_kind
+from paravion.domain.credential import as_fields, read_credential
 from paravion.domain.export_file import KINDS, encode
 from paravion.domain.status import BAD_REQUEST, Rejected
 from paravion.domain.suppression import Reason
 from paravion.domain.table_pages import INCLUDE
 from paravion.domain.table_text import lines_of
-from paravion.domain.tenant import RECORD_KINDS, record_kind
+from paravion.domain.tenant import RECORD_KINDS, contacts_kind, record_kind
 from paravion.errors import Misconfigured
 from paravion.services import admin, route_credentials
 from paravion.services.authenticate import require_operator
@@ -94,13 +94,7 @@ def credential_fields(text: str) -> dict[str, Any]:
     Raises:
         ValueError: It is none.
     """
-    try:
-        found = {"enabled": True, "operator": False, **json.loads(text)}
-    except TypeError as exc:
-        raise ValueError("no credential") from exc
-    if set(found) != {"secret_key", "enabled", "operator"}:
-        raise ValueError("no credential")
-    return found
+    return as_fields(read_credential(text))
 
 
 def _settings(_after: str, deps: AdminDeps, _secrets: bool) -> Page:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain import ids
 from paravion.domain.address import parse_path, split_address
@@ -22,7 +22,6 @@ from paravion.domain.envelope import Arrivals, Envelope, Recipient, decode_qf
 from paravion.domain.headers import make_field
 from paravion.domain.message import (
     complete,
-    control_fields,
     header_recipients,
     header_sender,
     hop_count,
@@ -43,8 +42,11 @@ from paravion.domain.status import (
 )
 from paravion.domain.submission import Receipt, Submission
 from paravion.errors import SpoolMissing
+from paravion.services.arns import check_arns
+from paravion.services.authorise import require_sender
 from paravion.services.commit import enqueue
 from paravion.services.configuration import set_of_mail
+from paravion.services.control_fields import with_control_fields
 from paravion.services.events import telling
 from paravion.services.expand import TableSettings, apply_tables
 from paravion.services.sender import Sender, check_sender, sender_of
@@ -52,7 +54,7 @@ from paravion.services.signing import Signer, check_alignment, hash_to_sign, sig
 from paravion.services.split import commit_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from paravion.domain.configuration_set import ConfigurationSet
     from paravion.domain.dkim import SigningKey
@@ -73,6 +75,11 @@ _CLOCK_SKEW_S: Final = 300.0
 _API_PROTOCOL: Final = "HTTPS"
 
 
+def in_turn(calls: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Call each function when the one before it is done."""
+    return [call() for call in calls]
+
+
 @dataclass(frozen=True, slots=True)
 class ValidateDeps:
     """
@@ -80,6 +87,8 @@ class ValidateDeps:
 
     Attributes:
         clock: Seconds since the epoch.
+        side_by_side: Calls each function, several at once, and gives their results in order; the functions commit,
+            and so call `to_commit.in_parallel`, which must not share its threads.
         entropy: Gives that many fresh random octets; asked anew for each id (a frozen random state would
             repeat itself in every function that is restored from one snapshot).
         management: Who answers what comes to our doors and is not ours; None: nobody.
@@ -97,6 +106,7 @@ class ValidateDeps:
     entropy: Callable[[int], bytes]
     records: Records = field(kw_only=True)
     management: Management | None = None
+    side_by_side: Callable[[Sequence[Callable[[], Any]]], list[Any]] = field(kw_only=True, default=in_turn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +143,10 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
         raise Rejected(ROUTING_LOOP, f"more than {HOPS_MAX} Received fields")
     if submission.release_at > deps.clock() + MAX_RELEASE_S + _CLOCK_SKEW_S:
         raise Rejected(BAD_REQUEST, f"a message is sent at most {MAX_RELEASE_S / 86_400:.0f} days later")
-    submission = _with_control_fields(submission, message)
+    submission = with_control_fields(submission, message)
     given_path = _reverse_path(submission, message)
     given, unaliased = _recipients(submission, message, settings.max_recipients_count)
-    queue_id = _queue_id(submission, deps)
+    queue_id = queue_id_of(submission, deps)
     digest = _digest(submission, given_path, given, unaliased)
     managed: Managed | None = None
     if submission.contact_list:
@@ -150,6 +160,8 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
         chosen = set_of_mail(deps.records, submission.tenant, submission.configuration_set, message.authors[0].address)
         submission = _with_set(submission, chosen)
         expanded = apply_tables(submission, message, given_path, given, deps.tables, table_settings, unaliased)
+        require_sender(submission, expanded.reverse_path, expanded.message)
+        check_arns(submission, given_path, message, deps)
         check_sender(submission, expanded.reverse_path, expanded.message, deps)
         sender = sender_of(submission, expanded.reverse_path, expanded.message, chosen, deps)
         keys = _signing_keys(sender.mail_from or expanded.reverse_path, expanded.message, sender, deps)
@@ -304,25 +316,6 @@ def _arrivals(expanded: Expanded, envid: str) -> Arrivals | None:
     return Arrivals(expanded.reverse_path, envid, lists, aliases)
 
 
-def _with_control_fields(submission: Submission, message: Message) -> Submission:
-    """Settings of the send that travel in the header (X-SES-…); what we can't honour is refused by name."""
-    controls = control_fields(message)
-    if controls.unsupported:
-        raise Rejected(BAD_REQUEST, f"header field {controls.unsupported[0]} is not supported")
-    if controls.list_options:
-        from paravion.domain.contacts import read_options
-
-        names = read_options(controls.list_options)
-        if submission.contact_list and names != (submission.contact_list, submission.topic):
-            raise Rejected(BAD_REQUEST, "ListManagementOptions and X-SES-LIST-MANAGEMENT-OPTIONS contradict each other")
-        submission = replace(submission, contact_list=names[0], topic=names[1])
-    return replace(
-        submission,
-        configuration_set=submission.configuration_set or controls.configuration_set,
-        tags=(*submission.tags, *controls.tags),
-    )
-
-
 def _with_set(submission: Submission, chosen: ConfigurationSet | None) -> Submission:
     """What the configuration set asks for is as if the caller had asked for it."""
     if chosen is None:
@@ -401,7 +394,8 @@ def _table_settings(settings: ValidateSettings) -> TableSettings:
     )
 
 
-def _queue_id(submission: Submission, deps: ValidateDeps) -> str:
+def queue_id_of(submission: Submission, deps: ValidateDeps) -> str:
+    """Give a submission its queue id: drawn, or the one that follows from its idempotency key."""
     if submission.idempotency_key:
         return ids.queue_id_from(f"{submission.principal}\0{submission.idempotency_key}".encode())
     return ids.random_queue_id(deps.entropy(16))
@@ -424,6 +418,8 @@ def _digest(
         told.update(b"\0\\" + path.encode())
     if submission.tls_required:
         told.update(b"\0tls")
+    if submission.source_arn or submission.from_arn or submission.return_path_arn:
+        told.update(f"\0arns {submission.source_arn} {submission.from_arn} {submission.return_path_arn}".encode())
     if submission.release_at:
         told.update(b"\0at %a" % submission.release_at)
     if submission.contact_list:
