@@ -401,6 +401,7 @@ def test_control_fields_are_read(fields: bytes, controls: Controls) -> None:
         pytest.param(b"X-SES-MESSAGE-TAGS: k=\r\n", "X-SES-MESSAGE-TAGS: '' is not 1 to 256", id="empty_value"),
         pytest.param("X-SES-MESSAGE-TAGS: k=ü\r\n".encode(), "X-SES-MESSAGE-TAGS: '\\xfc' is not", id="utf8"),
         pytest.param(b"X-SES-MESSAGE-TAGS: k=v, k=w\r\n", "X-SES-MESSAGE-TAGS: 'k' is there more than once", id="twice"),
+        pytest.param(b"X-SES-TENANT: acme\r\n", "X-SES-TENANT: the tenants of Amazon's fleet are not offered", id="tenant"),
     ],
 )  # fmt: skip
 def test_bad_control_field_is_refused_by_name(fields: bytes, detail: str) -> None:

@@ -75,6 +75,7 @@ _ARNS: Final = {
 _CONFIGURATION_SET: Final = b"x-ses-configuration-set"
 _MESSAGE_TAGS: Final = b"x-ses-message-tags"
 _LIST_OPTIONS: Final = b"x-ses-list-management-options"
+_TENANT: Final = b"x-ses-tenant"
 _OWN_PREFIX: Final = b"x-paravion-"
 
 _REMOVED: Final = frozenset(
@@ -400,7 +401,8 @@ def control_fields(message: Message) -> Controls:
     Read SES's control fields.
 
     Raises:
-        Rejected: BAD_MESSAGE; a malformed value, a field twice, or a tag named twice.
+        Rejected: BAD_MESSAGE; a malformed value, a field twice, a tag named twice, or X-SES-TENANT, which SES obeys
+            and we do not have.
     """
     sets: list[str] = []
     tags: dict[str, str] = {}
@@ -420,6 +422,8 @@ def control_fields(message: Message) -> Controls:
             if _ARNS[key] in arns:
                 raise Rejected(BAD_MESSAGE, f"{key.decode('ascii').upper()}: field is there more than once")
             arns[_ARNS[key]] = item.value.decode("utf-8", "replace")
+        elif key == _TENANT:
+            raise Rejected(BAD_MESSAGE, "X-SES-TENANT: the tenants of Amazon's fleet are not offered here")
     if len(sets) > 1:
         raise Rejected(BAD_MESSAGE, "X-SES-CONFIGURATION-SET: field is there more than once")
     if len(lists) > 1:
