@@ -410,8 +410,6 @@ def control_fields(message: Message) -> Controls:
     lists: list[str] = []
     for item in message.fields:
         key = item.key
-        if not key.startswith(b"x-ses-"):
-            continue
         if key == _CONFIGURATION_SET:
             sets.append(_control_name("X-SES-CONFIGURATION-SET", item.value, _MAX_CONFIGURATION_SET))
         elif key == _MESSAGE_TAGS:
