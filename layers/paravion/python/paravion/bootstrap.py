@@ -43,6 +43,7 @@ from paravion.services.signing import Signer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from paravion.adapters.dynamodb_counters import DynamoCounters
     from paravion.adapters.dynamodb_hosts import DynamoHosts
     from paravion.adapters.webhook_events import WebhookEvents
     from paravion.domain.configuration_set import EventDestination
@@ -126,6 +127,7 @@ def validate() -> ValidateDeps:
         clock=time.time,
         entropy=secrets.token_bytes,
         records=_records(dynamodb, own.ledger),
+        counters=_counters(dynamodb, own.ledger),
         management=_management(clients, own.admin_function) if own.admin_function else None,
         side_by_side=InParallel(_THREADS),
     )
@@ -193,6 +195,7 @@ def deliver() -> DeliverDeps:
         suppression=_suppression(dynamodb, own.ledger),
         suppression_reasons=own.suppression_reasons,
         simulator_domain=own.simulator_domain,
+        counters=_counters(dynamodb, own.ledger) if own.statistics == "on" else None,
         clock=time.time,
         new_token=partial(secrets.token_hex, 8),
         transcripts=S3Transcripts(s3, own.spool) if own.transcripts == "on" else None,
@@ -207,6 +210,7 @@ def retry() -> RetryDeps:
     own = settings.from_env(settings.RetrySettings, os.environ)
     clients = _Clients()
     draws = secrets.SystemRandom()
+    dynamodb: Any = clients.make("dynamodb")
     return RetryDeps(
         spool=S3Spool(clients.make("s3"), own.spool),
         queues=SqsQueues(
@@ -219,7 +223,8 @@ def retry() -> RetryDeps:
                 QueueName.PARKED: own.parked_queue,
             },
         ),
-        ledger=DynamoLedger(clients.make("dynamodb"), own.ledger),
+        ledger=DynamoLedger(dynamodb, own.ledger),
+        counters=_counters(dynamodb, own.ledger) if own.statistics == "on" else None,
         event_log=PowertoolsEventLog("retry", own.log_level),
         plan=Plan(
             own.retry_intervals_s, own.retry_jitter_ratio, own.queue_warn_s, own.queue_return_s, own.fault_backoff_s
@@ -322,6 +327,8 @@ def admin() -> AdminDeps:
         suppression=_suppression(dynamodb, own.ledger, cache_s=0.0),
         uploads=S3Uploads(s3, s3, own.spool, time.time),
         records=_records(dynamodb, own.ledger, cache_s=0.0),
+        counters=_counters(dynamodb, own.ledger),
+        has_statistics=own.statistics == "on",
         next_hop=look_up_next_hop,
         resolver_txt=look_up_txt,
         event_log=PowertoolsEventLog("admin", own.log_level),
@@ -441,6 +448,12 @@ def _tables(dynamodb: Any, table: str, *, cache_s: float = CACHE_S) -> DynamoTab
 
 def _records(dynamodb: Any, table: str, *, cache_s: float = CACHE_S) -> DynamoRecords:
     return DynamoRecords(dynamodb, table, cache_s=cache_s, clock=time.monotonic, sleep=time.sleep)
+
+
+def _counters(dynamodb: Any, table: str) -> DynamoCounters:
+    from paravion.adapters.dynamodb_counters import DynamoCounters
+
+    return DynamoCounters(dynamodb, table, sleep=time.sleep, draw=secrets.SystemRandom().random)
 
 
 def _suppression(dynamodb: Any, table: str, *, cache_s: float = CACHE_S) -> DynamoSuppression:
