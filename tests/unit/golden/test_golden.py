@@ -36,7 +36,8 @@ TEMPORARY_AND_PERMANENT = {
     "german": (set(), {b"bob@example.org", b"sales+north@corp.example"}),
     "french": ({b"bob@example.org"}, set()),
     "spanish": (set(), {b"bob@example.org"}),
-    "smtputf8": (set(), set()),  # neither of the two parsers below knows RFC 6533's types
+    "smtputf8_to_ascii": (set(), set()),
+    "smtputf8": (set(), set()),  # flufl.bounce knows type rfc822 alone
     "listed": (set(), set()),
     "relayed": (set(), set()),
     "delivered": (set(), set()),
@@ -86,6 +87,11 @@ ACTIONS = {
 }  # fmt: skip
 
 
+def in_ascii(address):
+    """Give an address in RFC 6533's ASCII form."""
+    return "".join(char if char.isascii() else f"\\x{{{ord(char):X}}}" for char in address)
+
+
 def test_sisimai_classifies():
     """Sisimai finds the final addresses, with action and class of status; it has two views of an expiry's class."""
     library = ROOT / "usr/share/perl5"
@@ -98,9 +104,10 @@ def test_sisimai_classifies():
     )
     found = set(run.stdout.replace("expired failed 4", "expired failed 5").splitlines())
     assert found == {
-        f"{name} {ACTIONS.get(name, 'failed 5')} {recipient.forward_path}"
+        f"{name} {ACTIONS.get(name, 'failed 5')} {in_ascii(recipient.forward_path)}"
         for name, report in REPORTS.items()
         for recipient, _ in report.members
+        # It knows addresses of RFC 6533, but not message/global-delivery-status.
         if name != "smtputf8"
     }
 
@@ -112,4 +119,5 @@ def test_python_reads_it(name):
     assert [defect for part in message.walk() for defect in part.defects] == []
     status = message.get_payload(1).as_bytes().decode()
     for recipient, _ in REPORTS[name].members:
-        assert f"; {recipient.forward_path}\r\n" in status
+        address = recipient.forward_path if name == "smtputf8" else in_ascii(recipient.forward_path)
+        assert f"; {address}\r\n" in status
