@@ -172,7 +172,7 @@ def _delivery_status(report: Report) -> Entity:
         fields.insert(0, make_field("Original-Envelope-Id", _ascii(_decode_xtext(envelope.envid))))
     fields.append(make_field("Arrival-Date", format_date(envelope.queued_at)))
     if envelope.release_at:
-        # RFC 4865 8: as the sender could have asked for it.
+        # RFC 4865: as the sender could have asked for it.
         until = datetime.fromtimestamp(int(envelope.release_at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         fields.append(make_field("Future-Release-Request", f"until;{until}"))
     for recipient, state in report.members:

@@ -44,6 +44,9 @@ GROUP_JOBS: Final = 10
 WAIT_S: Final = 60.0
 """How long the first failure waits for jobs that are still being tried; from the attempt's end."""
 
+_MOST: Final = 3 * GROUP_JOBS
+"""Reports of a group that share their names but for the number: one for each job, and again for what is owed anew."""
+
 _ONCE: Final = frozenset({NoticeKind.EXPIRED, NoticeKind.DELAYED})
 """What a job owes once in its life, whatever the number of the attempt."""
 
@@ -60,7 +63,7 @@ def tell_joined(record: JobRecord, about: Subject, deps: BounceDeps) -> bool:
     """
     mine = (record.key.chunk, about.notice.attempt)
     told: Told = frozenset()
-    for number in range(GROUP_JOBS):
+    for number in range(_MOST):
         name = _name(record, about, number)
         found = _look(queue_id_from(f"joined\0{name}".encode()), deps)
         if found is None:
