@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import re
 import smtplib
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,15 @@ def test_sender_reads_the_report_in_his_language(house: House) -> None:
     assert '<html lang="de">' in html.get_content()
     assert b"Action: failed" in fields.as_bytes()
     assert original.get_content_type() == "message/rfc822"
+
+
+def test_jobs_that_fail_together_are_returned_together(house: House) -> None:
+    """Two jobs of one message, on the real queues: each recipient is told of once, in as few reports as may be."""
+    sender = "many@example.org"
+    paths = [f"missing+{n}@example.com" for n in range(101)]
+    house.ended(house.submit(MAIL, *paths, sender=sender))
+    told = re.findall(rb"Final-Recipient: rfc822; ([^\r]*)", b"".join(house.mail_to(sender)))
+    assert sorted(told) == sorted(path.encode() for path in paths)
 
 
 def test_disconnect_in_data_defers(house: House) -> None:

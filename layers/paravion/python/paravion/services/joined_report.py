@@ -44,6 +44,9 @@ GROUP_JOBS: Final = 10
 WAIT_S: Final = 60.0
 """How long the first failure waits for jobs that are still being tried; from the attempt's end."""
 
+STEP_S: Final = 10.0
+"""After how long it looks again."""
+
 _MOST: Final = 3 * GROUP_JOBS
 """Reports of a group that share their names but for the number: one for each job, and again for what is owed anew."""
 
@@ -71,7 +74,7 @@ def tell_joined(record: JobRecord, about: Subject, deps: BounceDeps) -> bool:
             wait_s = max(state.at for _, state in owed[mine]) + WAIT_S - deps.clock()
             if under_way and wait_s > 0:
                 deps.to_commit.queues.send(
-                    QueueName.BOUNCE, [Job(record.key, record.queued_at)], delay_s=min(wait_s, WAIT_S)
+                    QueueName.BOUNCE, [Job(record.key, record.queued_at)], delay_s=min(wait_s, STEP_S)
                 )
                 return False
             found = _decide(name, record, about, owed, deps)
