@@ -223,7 +223,12 @@ def bounce() -> BounceDeps:
         to_commit=_commit_deps(
             S3Spool(clients.make("s3"), own.spool),
             SqsQueues(
-                clients.make("sqs"), {QueueName.DELIVERY: own.delivery_queue, QueueName.PARKED: own.parked_queue}
+                clients.make("sqs"),
+                {
+                    QueueName.DELIVERY: own.delivery_queue,
+                    QueueName.BOUNCE: own.bounce_queue,
+                    QueueName.PARKED: own.parked_queue,
+                },
             ),
         ),
         ledger=DynamoLedger(dynamodb, own.ledger),
@@ -239,6 +244,7 @@ def bounce() -> BounceDeps:
         tables=_tables(dynamodb, own.ledger),
         local_domains=own.local_domains,
         max_expansion_count=own.max_expansion_count,
+        language=own.report_language,
     )
 
 

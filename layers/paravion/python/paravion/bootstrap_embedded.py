@@ -187,6 +187,7 @@ class Root:
             tables=self._data.tables,
             local_domains=own.local_domains,
             max_expansion_count=own.max_expansion_count,
+            language=own.report_language,
         )
 
     def publish(self) -> PublishDeps:

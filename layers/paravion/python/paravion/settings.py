@@ -305,6 +305,13 @@ SETTINGS: Final = (
     Setting("max_sessions_count", _count(1, 100_000), "1000", "sessions", "Most sessions of a door (local mode)."),
     Setting("postmaster", _text, "", "", "Who gets reports about reports; empty: they are dropped with a record."),
     Setting(
+        "report_language",
+        _choice("en", "de", "fr", "es"),
+        "en",
+        "",
+        "Language of reports to senders whose mail names none that we have.",
+    ),
+    Setting(
         "suppression_reasons",
         _reasons,
         "BOUNCE,COMPLAINT",
@@ -465,11 +472,13 @@ class BounceSettings:
     spool: str
     ledger: str
     delivery_queue: str
+    bounce_queue: str
     parked_queue: str
     secrets: str
     hostname: str
     log_level: str
     postmaster: str
+    report_language: str
     queue_return_s: float
     local_domains: tuple[str, ...]
     max_expansion_count: int
