@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
+import re
 import smtplib
 from typing import TYPE_CHECKING
 
@@ -40,6 +43,30 @@ def test_missing_is_returned_to_its_sender(house: House) -> None:
     assert b"Status: 5.1.1" in report
     assert b"good+b@example.com" not in report
     assert [m.mail_from for m in house.inbox.messages() if sender in m.rcpt_tos] == [""]
+
+
+def test_sender_reads_the_report_in_his_language(house: House) -> None:
+    """Accept-Language of the mail that failed: words and HTML in it, fields for programs as ever."""
+    sender = "autor@example.org"
+    house.ended(house.submit(b"Accept-Language: de-CH, en;q=0.5\r\n" + MAIL, "missing+de@example.com", sender=sender))
+    (content,) = house.mail_to(sender)
+    report = email.message_from_bytes(content, policy=email.policy.default)
+    assert report["Subject"] == "Nicht zugestellt: Ihre E-Mail an missing+de@example.com"
+    words, fields, original = report.iter_parts()
+    plain, html = words.iter_parts()
+    assert "Diese Adresse gibt es nicht." in plain.get_content()
+    assert '<html lang="de">' in html.get_content()
+    assert b"Action: failed" in fields.as_bytes()
+    assert original.get_content_type() == "message/rfc822"
+
+
+def test_jobs_that_fail_together_are_returned_together(house: House) -> None:
+    """Two jobs of one message, on the real queues: each recipient is told of once, in as few reports as may be."""
+    sender = "many@example.org"
+    paths = [f"missing+{n}@example.com" for n in range(101)]
+    house.ended(house.submit(MAIL, *paths, sender=sender))
+    told = re.findall(rb"Final-Recipient: rfc822; ([^\r]*)", b"".join(house.mail_to(sender)))
+    assert sorted(told) == sorted(path.encode() for path in paths)
 
 
 def test_disconnect_in_data_defers(house: House) -> None:

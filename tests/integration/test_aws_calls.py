@@ -70,11 +70,15 @@ def _handler(name: str) -> Any:
     return module.handler
 
 
-@pytest.mark.parametrize("signed", [False, True], ids=["without keys", "signed"])
+@pytest.mark.parametrize(
+    ("signed", "counted"),
+    [(False, False), (True, False), (False, True)],
+    ids=["without keys", "signed", "quota and statistics"],
+)
 def test_a_mail_costs_what_the_design_allows(
-    monkeypatch: pytest.MonkeyPatch, sink: tuple[Inbox, int], calls: Counter[str], signed: bool
+    monkeypatch: pytest.MonkeyPatch, sink: tuple[Inbox, int], calls: Counter[str], signed: bool, counted: bool
 ) -> None:
-    """2.1 S3 PUT, 2 S3 GET, 1 SQS send, 0.2 receive and delete, 2 ledger writes, 0.1 reads; all else cached."""
+    """2.1 S3 PUT, 2 S3 GET, 1 SQS send, 0.2 receive and delete, 2 ledger writes, 0.1 reads; all else cached. A quota costs one write more; statistics 0.1."""
     inbox, port = sink
     # A batch asks the suppression list once, but for jobs whose envelope comes late; on a busy machine all may.
     monkeypatch.setattr("paravion.services.gathering.PATIENCE_S", 60.0)
@@ -84,6 +88,8 @@ def test_a_mail_costs_what_the_design_allows(
         "PARAVION_HOSTNAME": "mail.example.net", "PARAVION_IDENTITY_CHECK": "off",
         "PARAVION_RELAY": f"127.0.0.1:{port}",
     }  # fmt: skip
+    if counted:
+        environ |= {"PARAVION_MAX_24_HOUR_SEND": "100", "PARAVION_MAX_SEND_RATE": "100", "PARAVION_STATISTICS": "on"}
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     with mock_aws():
@@ -126,13 +132,14 @@ def test_a_mail_costs_what_the_design_allows(
         drain()
     assert len(inbox.messages()) == MAILS + 1
     assert all(mail.content.count(b"DKIM-Signature: ") == 2 * signed for mail in inbox.messages())
+    assert calls.pop("dynamodb.GetItem", 0) <= counted  # of a quota, when an hour begins meanwhile
     assert dict(calls) == {
         "s3.PutObject": 2 * MAILS + 1,  # the batch's transcripts are one object
         "s3.GetObject": 2 * MAILS,
         "sqs.SendMessage": MAILS,
         "sqs.ReceiveMessage": 1,
         "sqs.DeleteMessageBatch": 1,
-        "dynamodb.UpdateItem": MAILS,
+        "dynamodb.UpdateItem": MAILS + counted * (MAILS + 1),
         "dynamodb.PutItem": MAILS,
         "dynamodb.BatchGetItem": 1,
     }

@@ -167,6 +167,7 @@ def test_mail_waits_through_a_stop(tmp_path: Path, sink: tuple[Inbox, str]) -> N
         (record,) = data.ledger.load_message(queue_id)
         assert record.state is State.DONE
         assert data.queues.depth(QueueName.DELIVERY) == {"visible": 0, "in_flight": 0}
+        assert [point.tally.attempts for point in data.counters.points("", 0, time.time())] == [1]
 
 
 def test_second_instance_is_refused_by_name(tmp_path: Path) -> None:

@@ -360,6 +360,10 @@ OUTCOMES = {
     "relay denied": (error(403, "relay_denied", 550, "5.7.1", "Sender is not verified"), "550 5.7.1 Sender is"),
     "busy": (error(503, "spool_unavailable", 451, "4.3.0", "Temporary service failure"), "451 4.3.0 Temporary"),
     "rate": (error(429, "rate_limited", 451, "4.4.5", "Too many requests"), "451 4.4.5 Too many requests"),
+    "over quota": (
+        error(429, "rate_exceeded", 454, "4.7.0", "Throttling failure", "Maximum sending rate exceeded."),
+        "454 4.7.0 Throttling failure: Maximum sending rate exceeded.",
+    ),
     "429 of a gateway": ((429, {"message": "Too Many Requests"}), "451 4.4.5 "),
     "500 of a gateway, once: a lost answer": ((500, {"message": "Internal"}), "250 2.0.0 Ok"),
     "500 of our own": (error(500, "internal", 451, "4.3.0", "Internal error"), "451 4.3.0 Internal error"),

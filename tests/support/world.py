@@ -128,6 +128,7 @@ class World:
         script: Forward-path to the outcomes of its attempts; see MemoryTransport.
         hops: Domain to its next hop, where it is not simply itself.
         targets: Alias target to the outcomes of its attempts; see MemoryTargets.
+        statistics: Whether it is counted what becomes of mail.
     """
 
     def __init__(
@@ -139,6 +140,7 @@ class World:
         saboteur: Saboteur | None = None,
         postmaster: str = "",
         plan: Plan = PLAN,
+        statistics: bool = False,
         **settings: str,
     ) -> None:
         self.now = START
@@ -152,6 +154,7 @@ class World:
         self.identities = memory.MemoryIdentities()
         self.secrets = memory.MemorySecrets()
         self.records = memory.MemoryRecords()
+        self.counters = memory.MemoryCounters()
         self.tables = memory.MemoryTables()
         self.hosts = memory.MemoryHosts(lambda: self.now)
         self.suppression = memory.MemorySuppression()
@@ -197,6 +200,7 @@ class World:
             clock=clock,
             entropy=lambda octets: next(serial).to_bytes(octets, "big"),
             records=self.records,
+            counters=self.saboteur.wrap("validate:counters", self.counters),
         )
         spool, queues, ledger = ports("deliver")
         self.for_deliver = DeliverDeps(
@@ -214,6 +218,7 @@ class World:
             clock=clock,
             new_token=lambda: f"t{next(serial)}",
             transcripts=self.saboteur.wrap("deliver:transcripts", self.transcripts),
+            counters=self.saboteur.wrap("deliver:counters", self.counters) if statistics else None,
         )
         self.new_transport = lambda: PacedTransport(
             self.saboteur.wrap("deliver:transport", self.transport),
@@ -235,6 +240,7 @@ class World:
             in_parallel=in_turn,
             clock=clock,
             jitter=lambda: 0.5,
+            counters=self.saboteur.wrap("retry:counters", self.counters) if statistics else None,
         )
         spool, queues, ledger = ports("bounce")
         self.for_bounce = BounceDeps(

@@ -498,8 +498,7 @@ def test_queues_that_a_function_knows_are_those_that_it_may_use(name):
         if role == f"{name}Role" and s["Sid"] in {"Poll", "Enqueue"}
         for resource in _as_list(s["Resource"])
     }
-    # `bounce` is handed its items and never calls its queue.
-    assert known == granted - ({"BounceQueue"} if name == "Bounce" else set())
+    assert known == granted
 
 
 OPERATORS_POLICIES = ("AliasTargetsPolicy", "EventDestinationsPolicy", "EventMetricsPolicy")

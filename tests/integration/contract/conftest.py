@@ -24,6 +24,7 @@ import pytest
 from moto import mock_aws
 
 from paravion.adapters import memory
+from paravion.adapters.dynamodb_counters import DynamoCounters
 from paravion.adapters.dynamodb_hosts import DynamoHosts
 from paravion.adapters.dynamodb_identities import DynamoIdentities
 from paravion.adapters.dynamodb_ledger import DynamoLedger
@@ -153,6 +154,16 @@ def records(engine: str, data: Any) -> Any:
     if engine == "memory":
         return memory.MemoryRecords()
     return DynamoRecords(boto3.client("dynamodb"), TABLE, cache_s=0.0, clock=time.monotonic, sleep=time.sleep)
+
+
+@pytest.fixture
+def counters(engine: str, data: Any) -> Any:
+    """ports.Counters."""
+    if data:
+        return data.counters
+    if engine == "memory":
+        return memory.MemoryCounters()
+    return DynamoCounters(boto3.client("dynamodb"), TABLE, sleep=time.sleep, draw=random.random)
 
 
 @pytest.fixture

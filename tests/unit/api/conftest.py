@@ -16,6 +16,7 @@ import pytest
 from botocore.config import Config
 
 from paravion.adapters.memory import (
+    MemoryCounters,
     MemoryEventLog,
     MemoryHosts,
     MemoryIdentities,
@@ -73,6 +74,8 @@ class World:
         self.event_log = MemoryEventLog()
         self.uploads = MemoryUploads()
         self.records = MemoryRecords()
+        self.counters = MemoryCounters()
+        self.has_statistics = False
         self.tables = MemoryTables()
         self.transcripts = MemoryTranscripts()
         self.suppression = MemorySuppression()
@@ -84,6 +87,9 @@ class World:
             identity_check="verified",
             alignment_check="warn",
             max_recipients_count=1000,
+            max_24_hour_send=-1.0,
+            max_send_rate=-1.0,
+            simulator_domain="",
             max_expansion_count=100_000,
             hostname="local.example",
             public_url="https://api.example",
@@ -116,6 +122,7 @@ class World:
             self.next_hop,
             lambda name: self.txt.get(name, []), self.event_log, self.clock, self.new_token,
             fixed_private_key, self.transcripts, records=self.records,
+            counters=self.counters, has_statistics=self.has_statistics,
             to_commit=CommitDeps(self.spool, self.queues, lambda calls: [call() for call in calls]),
         )  # fmt: skip
 

@@ -31,7 +31,7 @@ def test_sending_is_paused_and_goes_on_by_both_versions(clients, served):
 
 
 def test_no_quota_is_told_as_ses_tells_it(clients):
-    """-1 for the day; what was sent is not counted, and not told."""
+    """-1 for the day; without statistics what was sent is not counted, and not told."""
     v2, v1 = clients
     told = v1.get_send_quota()
     assert (told["Max24HourSend"], told["MaxSendRate"]) == (-1.0, 1000.0)

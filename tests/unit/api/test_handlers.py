@@ -41,6 +41,7 @@ def test_submitted_by_one_function_and_seen_by_the_other(world):
         to_commit=CommitDeps(world.spool, MemoryQueues(clock=world.clock), lambda calls: [call() for call in calls]),
         secrets=world.secrets, identities=world.identities, tables=world.tables, uploads=world.uploads,
         event_log=world.event_log, clock=world.clock, entropy=world.entropy, records=world.records,
+        counters=world.counters,
         signer=Signer(world.secrets, world.clock),
     )  # fmt: skip
     validate = validate_function.make_handler(lambda: validate_deps)

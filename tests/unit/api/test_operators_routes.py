@@ -13,9 +13,9 @@ FOR_EVERYBODY = {
     ("GET", "/unsubscribe/{token}"), ("POST", "/unsubscribe/{token}"),
     ("GET", "/v1/messages/{queue_id}"), ("GET", "/v1/messages/{queue_id}/transcript"),
     ("GET", "/v1/identities/{name}"), ("GET", "/v1/suppression-reasons"), ("POST", "/v1/messages/{queue_id}/events"),
-    ("GET", "/v1/confirmations"), ("POST", "/v1/confirmations"),
+    ("GET", "/v1/confirmations"), ("POST", "/v1/confirmations"), ("GET", "/v1/quota"),
 }  # fmt: skip
-"""Of messages and the queue, one's own alone; a confirmation is whose link it is."""
+"""Of messages, the queue and quotas, one's own alone; a confirmation is whose link it is."""
 
 BODIES = {
     "hold": {"reason": "r"},
@@ -26,6 +26,7 @@ BODIES = {
     "credentials": {"user": "u", "password": "p"},
     "webhooks": {"name": "a", "url": "https://hooks.example.org/"},
     "complaint": {"address": "a@x.example"},
+    "quota": {"max_send_rate": 1},
     "configuration-sets": {"keep_message_id": True},
 }
 TABLE = {"files": [{"name": "a", "content": ""}]}

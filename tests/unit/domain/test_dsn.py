@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import html
 import re
 from dataclasses import replace
 
@@ -12,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paravion.domain import dsn_text
-from paravion.domain.dsn import build_dsn
+from paravion.domain.dsn import build_dsn, language_of
 from paravion.domain.envelope import Recipient
 from paravion.domain.outcome import Result
 from paravion.domain.queue import EVENTS, NoticeKind, RecipientState
+from paravion.domain.report_words import LANGUAGES, words_of
 from tests.unit.golden.reports import (
     BOB,
     BODY,
@@ -44,9 +46,14 @@ def blocks(message):
     return message.get_payload(1).get_payload()
 
 
+def told(subject):
+    """Give the text for people."""
+    return dsn_text.plain(dsn_text.explain(subject)[1])
+
+
 def words(subject):
     """Give the text for people, unwrapped: runs of white space are one space."""
-    return " ".join(dsn_text.explain(subject)[1].split())
+    return " ".join(told(subject).split())
 
 
 def with_outcome(outcome, *, kind=NoticeKind.FAILED, recipient=BOB, **more):
@@ -58,12 +65,16 @@ def with_outcome(outcome, *, kind=NoticeKind.FAILED, recipient=BOB, **more):
 def test_report_has_three_parts(name):
     """RFC 6522 3: multipart/report of text, message/delivery-status and the original."""
     message = parsed(REPORTS[name])
-    whole = REPORTS[name].original_body is not None
+    whole = REPORTS[name].original_body is not None and not REPORTS[name].is_redacted
     assert message.get_content_type() == "multipart/report"
     assert message.get_param("report-type") == "delivery-status"
-    assert ["text/plain", "message/delivery-status", "message/rfc822" if whole else "text/rfc822-headers"] == [
-        part.get_content_type() for part in message.iter_parts()
-    ]
+    found = [part.get_content_type() for part in message.iter_parts()]
+    assert found[0] == "multipart/alternative"
+    assert found[1] in {"message/delivery-status", "message/global-delivery-status"}
+    assert found[2] in (
+        {"message/rfc822", "message/global"} if whole else {"text/rfc822-headers", "message/global-headers"}
+    )
+    assert [part.get_content_type() for part in message.get_payload(0).iter_parts()] == ["text/plain", "text/html"]
     assert [defect for part in message.walk() for defect in part.defects] == []
 
 
@@ -72,7 +83,7 @@ def test_header_says_that_a_program_wrote_it(name):
     """RFC 3834 5: Auto-Submitted; and RFC 5322 3.6: From, Date, Message-ID, and what it is about."""
     message = parsed(REPORTS[name])
     assert message["From"] == "Mail Delivery System <MAILER-DAEMON@mail.paravion.example>"
-    assert message["To"] == "joerg@sender.example"
+    assert message["To"] == REPORTS[name].to
     assert message["Auto-Submitted"] == "auto-replied"
     assert message["Message-ID"] == f"<{'b' * 26}@mail.paravion.example>"
     assert message["In-Reply-To"] == message["References"] == "<20261122085958.4711@sender.example>"
@@ -377,7 +388,7 @@ def test_expiry_says_how_long_we_tried(seconds, said):
 )
 def test_recipient_is_called_what_the_sender_called_it(recipient, listed):
     """RFC 3461 6.3: a sender knows the address that he wrote, not the one behind an alias."""
-    assert f"\n    {listed}\n" in dsn_text.explain(with_outcome(NO_USER, recipient=recipient))[1]
+    assert f"\n    {listed}\n" in told(with_outcome(NO_USER, recipient=recipient))
 
 
 @pytest.mark.parametrize(
@@ -396,7 +407,7 @@ def test_recipient_is_called_what_the_sender_called_it(recipient, listed):
 def test_subject_of_the_original_is_readable(field, shown):
     """RFC 2047 6: encoded words are decoded for the reader, white space between two is dropped."""
     subject = replace(ONE, original_header=b"Subject: " + field + b"\r\n")
-    assert f"    Subject: {shown}\n" in dsn_text.explain(subject)[1]
+    assert f"    Subject: {shown}\n" in told(subject)
 
 
 @pytest.mark.parametrize(
@@ -413,12 +424,12 @@ def test_subject_of_the_original_is_readable(field, shown):
 )
 def test_technical_details_name_host_and_command(change, intro):
     """The people who look after mail find who said what to which command."""
-    assert f"    {intro}\n" in dsn_text.explain(with_outcome(replace(NO_USER, **change)))[1]
+    assert f"    {intro}\n" in told(with_outcome(replace(NO_USER, **change)))
 
 
 def test_details_without_any_text():
     """An outcome without words says so."""
-    assert "        no further details\n" in dsn_text.explain(with_outcome(replace(NO_USER, code=0, text="")))[1]
+    assert "        no further details\n" in told(with_outcome(replace(NO_USER, code=0, text="")))
 
 
 def test_long_reply_is_cut_in_the_details():
@@ -429,7 +440,7 @@ def test_long_reply_is_cut_in_the_details():
 def test_report_about_a_report_is_written_for_the_postmaster():
     """A double bounce does not tell the postmaster that mail of his has failed, nor what a sender could do."""
     subject = replace(ONE, envelope=replace(ONE.envelope, kind="dsn"))
-    title, text = dsn_text.explain(subject)
+    title, text = dsn_text.explain(subject)[0], told(subject)
     assert title == "Not delivered: a report to bob@example.org"
     assert text.startswith("To the postmaster:")
     assert "Your mail" not in text
@@ -438,7 +449,7 @@ def test_report_about_a_report_is_written_for_the_postmaster():
 
 def test_lines_of_the_text_are_short():
     """RFC 5322 2.1.1: lines of at most 78 characters, where words permit."""
-    assert [line for name in REPORTS for line in dsn_text.explain(REPORTS[name])[1].split("\n") if len(line) > 78] == []
+    assert [line for name in REPORTS for line in told(REPORTS[name]).split("\n") if len(line) > 78] == []
 
 
 HOSTILE = st.one_of(
@@ -476,3 +487,123 @@ def test_foreign_header_never_breaks_the_structure(octets):
     header = b"X: " + re.sub(rb"[\r\n]+", b"\r\n ", octets) + b"\r\n"
     message = parsed(replace(ONE, original_header=header, original_body=None), email.policy.compat32)
     assert len(message.get_payload()) == 3
+
+
+def test_html_says_what_the_text_says():
+    """RFC 2046 5.1.4: alternatives have the same content; nothing in it is fetched, run or left unescaped."""
+    outcome = replace(NO_USER, text="<script src=https://x.example>&\n<img src=x>")
+    subject = with_outcome(outcome)
+    shown = parsed(subject).get_payload(0).get_payload(1).get_content()
+    assert "<script" not in shown
+    assert "<img" not in shown
+    assert not re.search(
+        r"(?i)(?:src|href|url\(|@import|\son[a-z]+)\s*=", re.sub(r"<pre>.*?</pre>", "", shown, flags=re.DOTALL)
+    )
+    plain = html.unescape(re.sub(r"<[^>]+>", " ", shown.partition("</head>")[2]))
+    assert " ".join(plain.split()).endswith(words(subject))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_language_is_complete(language):
+    """Every language has the same texts with the same placeholders; none is left in English."""
+    own, english = words_of(language), words_of("en")
+    for name in ("PHRASES", "FAILED", "FAILED_HERE", "LATER", "LATER_HERE"):
+        texts, pattern = getattr(own, name), getattr(english, name)
+        assert set(texts) == set(pattern)
+        for key in pattern:
+            pairs = (
+                zip(texts[key], pattern[key], strict=True)
+                if isinstance(pattern[key], tuple)
+                else [(texts[key], pattern[key])]
+            )
+            for text, model in pairs:
+                assert sorted(re.findall(r"\{[^}]*\}", text)) == sorted(re.findall(r"\{[^}]*\}", model)), key
+                assert language == "en" or text != model or key in SAME, key
+                assert text == text.strip()
+    assert len(own.FAILED_SUPPRESSED) == 2
+    assert [len(own.PHRASES[key].split()) for key in ("weekdays", "months")] == [7, 12]
+
+
+SAME = {"minutes", "day"}
+"""Keys whose text may be the English one's."""
+
+
+def test_unknown_language_is_a_bug():
+    """Only what is shipped is loaded."""
+    with pytest.raises(ValueError, match="no words"):
+        words_of("../en")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", ["failed_many", "expired", "delayed", "relayed", "listed", "expanded", "delivered"])
+def test_every_report_in_every_language(language, name):
+    """The parts for people change, those for programs do not; RFC 3282: the part says its language."""
+    message = parsed(replace(REPORTS[name], language=language))
+    assert [part["Content-Language"] for part in message.get_payload(0).iter_parts()] == [language, language]
+    assert f'<html lang="{language}">' in message.get_payload(0).get_payload(1).get_content()
+    assert message.get_payload(1).as_bytes() == parsed(REPORTS[name]).get_payload(1).as_bytes()
+    assert message["From"] == "Mail Delivery System <MAILER-DAEMON@mail.paravion.example>"
+    lines = told(replace(REPORTS[name], language=language)).split("\n")
+    assert [line for line in lines if len(line) > 78] == []
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (b"Accept-Language: de\r\n", "de"),
+        (b"Accept-Language: pt, fr;q=0.5, es;q=0.8\r\n", "es"),
+        (b"Accept-Language: de-CH, en\r\nContent-Language: fr\r\n", "de"),
+        (b"Content-Language: fr-CA\r\n", "fr"),
+        (b"Accept-Language: de;q=0\r\n", "en"),
+        (b"Accept-Language: xx;q=z, \xff\r\nContent-Language: ja\r\n", "en"),
+        (b"Subject: x\r\n", "en"),
+        (b"no header", "en"),
+    ],
+)
+def test_language_follows_the_original(header, expected):
+    """RFC 3282: what the sender reads, else what he writes, else the setting."""
+    assert language_of(header, "en") == expected
+
+
+def test_mail_sent_later_says_so():
+    """RFC 4865: Future-Release-Request; the sender reads when it was to be sent."""
+    assert blocks(parsed(REPORTS["released"]))[0]["Future-Release-Request"] == "until;2026-11-23T09:00:00Z"
+    assert "To be sent at: Mon, 23 Nov 2026 09:00:00 +0000" in words(REPORTS["released"])
+
+
+def test_mail_for_secure_connections_alone_is_redacted():
+    """RFC 8689 5: neither subject nor content comes back in clear; what names the mail does."""
+    header, body = build_dsn(REPORTS["secure_only"])
+    assert b"figures" not in header + body
+    assert b"Jo" not in body
+    original = parsed(REPORTS["secure_only"], email.policy.compat32).get_payload(2).get_payload()
+    assert (
+        original.replace("\r\n", "\n")
+        == "Date: Sun, 22 Nov 2026 09:59:58 +0100\nMessage-ID: <20261122085958.4711@sender.example>\n"
+    )
+
+
+def test_cut_original_is_told():
+    """A sender whose mail does not come back whole reads why."""
+    assert "too large to be sent back whole" in words(REPORTS["huge"])
+    assert "too large" not in words(ONE)
+
+
+def test_huge_header_is_cut_after_a_whole_field():
+    """A report stays small whatever the original's header is."""
+    header = HEADER + b"".join(b"X-%d: a\r\n %s\r\n" % (n, b"b" * 900) for n in range(100))
+    part = parsed(replace(ONE, original_header=header, original_body=None), email.policy.compat32).get_payload(2)
+    kept = part.get_payload().encode()
+    assert 40_000 < len(kept) <= 50_000
+    assert header.startswith(kept)
+    assert header[len(kept) :].startswith(b"X-")
+
+
+def test_international_report_names_addresses_in_utf8():
+    """RFC 6533: message/global-delivery-status with type utf-8, the encoded ORCPT read."""
+    part = parsed(REPORTS["smtputf8"]).get_payload(1)
+    assert part.get_content_type() == "message/global-delivery-status"
+    text = part.as_bytes().decode()
+    assert "Original-Recipient: utf-8; jürgen@bücher.example\n" in text.replace("\r\n", "\n")
+    assert "Final-Recipient: utf-8; jürgen@bücher.example\n" in text.replace("\r\n", "\n")
+    assert r"\x{FC}" not in words(REPORTS["smtputf8"])

@@ -141,9 +141,58 @@ REPORTS = {
         recipients=2,
         original_body=None,
     ),
+    "smtputf8": report(
+        NoticeKind.FAILED,
+        (Recipient("jürgen@bücher.example", orcpt="utf-8;j\\x{FC}rgen@b\\x{FC}cher.example"), NO_USER),
+        now=QUEUED_AT + 5,
+        recipients=1,
+        to="jörg@sender.example",
+        original_header=HEADER.replace(b"<joerg@", "<jörg@".encode()),
+    ),
+    "smtputf8_to_ascii": report(
+        NoticeKind.FAILED,
+        (Recipient("jürgen@bücher.example", orcpt="utf-8;j\\x{FC}rgen@b\\x{FC}cher.example"), NO_USER),
+        now=QUEUED_AT + 5,
+        recipients=1,
+    ),
+    "eight_bit": report(
+        NoticeKind.FAILED,
+        (BOB, FULL),
+        now=QUEUED_AT + 5,
+        recipients=1,
+        original_header=HEADER.replace(b"charset=utf-8", b"charset=iso-8859-1"),
+        original_body=BODY.decode().encode("latin-1"),
+    ),
+    "huge": report(NoticeKind.FAILED, (BOB, NO_USER), now=QUEUED_AT + 5, recipients=1, original_body=None, is_cut=True),
+    "secure_only": report(NoticeKind.FAILED, (BOB, NO_USER), now=QUEUED_AT + 5, recipients=1),
+    "released": report(NoticeKind.FAILED, (BOB, NO_USER), now=QUEUED_AT + DAY + 5, recipients=1, original_body=None),
+    "german": report(NoticeKind.FAILED, (BOB, NO_USER), (FRED, FULL), now=QUEUED_AT + 5, recipients=3, language="de"),
+    "french": report(
+        NoticeKind.DELAYED,
+        (BOB, GREYLISTED),
+        now=QUEUED_AT + 4 * 3600,
+        recipients=1,
+        original_body=None,
+        language="fr",
+    ),
+    "spanish": report(
+        NoticeKind.EXPIRED,
+        (BOB, replace(NO_ANSWER, result=Result.FAILED, status="5.4.1", command="EXPIRED")),
+        now=QUEUED_AT + 5 * DAY + 60,
+        recipients=1,
+        language="es",
+    ),
     "relayed": report(NoticeKind.RELAYED, (BOB, TAKEN), now=QUEUED_AT + 3, recipients=1, original_body=None),
 }
 """By the name of the golden file."""
+
+for _name, _more in {
+    "smtputf8": {"smtputf8": True},
+    "smtputf8_to_ascii": {"smtputf8": True},
+    "secure_only": {"tls_required": True},
+    "released": {"release_at": QUEUED_AT + DAY},
+}.items():
+    REPORTS[_name] = replace(REPORTS[_name], envelope=replace(REPORTS[_name].envelope, **_more))
 
 
 def octets(name: str) -> bytes:

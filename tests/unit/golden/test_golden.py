@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import email
+import email.policy
 import pathlib
+import shutil
+import subprocess
 
 import pytest
 
+from tests.support.foreign import ROOT
 from tests.unit.golden.reports import REPORTS, octets
 
 HERE = pathlib.Path(__file__).parent
@@ -25,6 +29,15 @@ TEMPORARY_AND_PERMANENT = {
     ),
     "expired": (set(), {b"bob@example.org", b"sales+north@corp.example"}),
     "delayed": ({b"bob@example.org"}, set()),
+    "eight_bit": (set(), {b"bob@example.org"}),
+    "huge": (set(), {b"bob@example.org"}),
+    "secure_only": (set(), {b"bob@example.org"}),
+    "released": (set(), {b"bob@example.org"}),
+    "german": (set(), {b"bob@example.org", b"sales+north@corp.example"}),
+    "french": ({b"bob@example.org"}, set()),
+    "spanish": (set(), {b"bob@example.org"}),
+    "smtputf8_to_ascii": (set(), set()),
+    "smtputf8": (set(), set()),  # flufl.bounce knows type rfc822 alone
     "listed": (set(), set()),
     "relayed": (set(), set()),
     "delivered": (set(), set()),
@@ -57,3 +70,54 @@ def test_flufl_bounce_classifies(name):
     bounce = pytest.importorskip("flufl.bounce")
     message = email.message_from_bytes((HERE / f"{name}.eml").read_bytes())
     assert TEMPORARY_AND_PERMANENT[name] == bounce.all_failures(message)
+
+
+SISIMAI = """
+use Sisimai;
+for my $file (@ARGV) {
+    for my $found (@{ Sisimai->make($file, delivered => 1) || [] }) {
+        my ($name) = $file =~ m{([^/]+)[.]eml$};
+        print join(" ", $name, $found->action, substr($found->deliverystatus, 0, 1), $found->recipient->address), "\\n";
+    }
+}
+"""
+ACTIONS = {
+    "delayed": "delayed 4", "french": "delayed 4", "relayed": "relayed 2", "listed": "delivered 2",
+    "expanded": "expanded 2", "delivered": "delivered 2",
+}  # fmt: skip
+
+
+def in_ascii(address):
+    """Give an address in RFC 6533's ASCII form."""
+    return "".join(char if char.isascii() else f"\\x{{{ord(char):X}}}" for char in address)
+
+
+def test_sisimai_classifies():
+    """Sisimai finds the final addresses, with action and class of status; it has two views of an expiry's class."""
+    library = ROOT / "usr/share/perl5"
+    perl = shutil.which("perl")
+    if not perl or not (library / "Sisimai.pm").exists():
+        pytest.skip("no Sisimai: make foreign")
+    files = [str(HERE / f"{name}.eml") for name in REPORTS]
+    run = subprocess.run(
+        [perl, "-e", SISIMAI, *files], env={"PERL5LIB": str(library)}, capture_output=True, check=True, text=True
+    )
+    found = set(run.stdout.replace("expired failed 4", "expired failed 5").splitlines())
+    assert found == {
+        f"{name} {ACTIONS.get(name, 'failed 5')} {in_ascii(recipient.forward_path)}"
+        for name, report in REPORTS.items()
+        for recipient, _ in report.members
+        # It knows addresses of RFC 6533, but not message/global-delivery-status.
+        if name != "smtputf8"
+    }
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_python_reads_it(name):
+    """The standard library's parser finds no defect, and every address, action and status."""
+    message = email.message_from_bytes((HERE / f"{name}.eml").read_bytes(), policy=email.policy.SMTPUTF8)
+    assert [defect for part in message.walk() for defect in part.defects] == []
+    status = message.get_payload(1).as_bytes().decode()
+    for recipient, _ in REPORTS[name].members:
+        address = recipient.forward_path if name == "smtputf8" else in_ascii(recipient.forward_path)
+        assert f"; {address}\r\n" in status

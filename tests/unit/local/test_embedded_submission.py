@@ -96,6 +96,16 @@ def test_refusals_are_the_taxonomys(desk: Desk) -> None:
     assert not answer.refused_credential
 
 
+def test_over_quota_in_ses_words(desk: Desk) -> None:
+    """Transient, and nothing is kept."""
+    desk.world.records.put("account", "settings", {"Max24HourSend": 2, "MaxSendRate": 1})
+    assert desk.submit().queue_id
+    assert desk.submit().reply == "454 4.7.0 Throttling failure: Daily message quota exceeded."
+    desk.world.records.put("account", "settings", {"MaxSendRate": 1})
+    assert desk.submit().reply == "454 4.7.0 Throttling failure: Maximum sending rate exceeded."
+    assert len(desk.world.spool.envelopes) == 1
+
+
 def test_disabled_credential_is_refused_with_the_next_message(desk: Desk) -> None:
     """However often it was good before."""
     assert desk.submit().queue_id

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from paravion.adapters.memory import (
+    MemoryCounters,
     MemoryEventLog,
     MemoryHosts,
     MemoryIdentities,
@@ -43,7 +44,7 @@ def deps():
         MemoryTables(), MemoryHosts(lambda: 100.0), MemorySuppression(), MemoryUploads(),
         lambda domain: NextHop(domain, ()), lambda name: [], MemoryEventLog(),
         lambda: 100.0, lambda: "t0ken", fixed_private_key,
-        records=MemoryRecords(),
+        records=MemoryRecords(), counters=MemoryCounters(),
     )  # fmt: skip
 
 

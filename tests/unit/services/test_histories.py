@@ -20,10 +20,12 @@ from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from paravion.domain import envelope
 from paravion.domain.envelope import Recipient, decode_qf
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import Job, JobKey, State
@@ -268,5 +270,22 @@ def _check_waits(record: Any) -> None:
     assert all(at >= record.queued_at + PLAN.warn_s for at in warned)
 
 
+class SmallJobs(History):
+    """The same, every recipient a job of his own: jobs of one message share their reports."""
+
+    def __init__(self) -> None:
+        self._patch = pytest.MonkeyPatch()
+        self._patch.setattr(envelope, "CHUNK_RECIPIENTS", 1)
+        super().__init__()
+
+    def teardown(self) -> None:
+        try:
+            super().teardown()
+        finally:
+            self._patch.undo()
+
+
 TestHistories = History.TestCase
 TestHistories.settings = settings(max_examples=HISTORIES, stateful_step_count=40, deadline=None)
+TestSmallJobs = SmallJobs.TestCase
+TestSmallJobs.settings = settings(max_examples=HISTORIES, stateful_step_count=40, deadline=None)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from paravion.adapters.memory import (
+    MemoryCounters,
     MemoryEventLog,
     MemoryHosts,
     MemoryIdentities,
@@ -41,7 +42,7 @@ class House:
             MemoryTables(), MemoryHosts(lambda: 100.0), MemorySuppression(), MemoryUploads(),
             lambda domain: NextHop(domain, ()),
             lambda name: self.txt.get(name, []), MemoryEventLog(), lambda: self.now, lambda: "t0ken", fixed_private_key,
-            records=MemoryRecords(),
+            records=MemoryRecords(), counters=MemoryCounters(),
         )  # fmt: skip
 
     def ring(self):

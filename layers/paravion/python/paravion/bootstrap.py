@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from paravion.adapters.dynamodb_counters import DynamoCounters
     from paravion.adapters.dynamodb_hosts import DynamoHosts
     from paravion.adapters.webhook_events import WebhookEvents
     from paravion.domain.configuration_set import EventDestination
@@ -128,6 +129,7 @@ def validate() -> ValidateDeps:
         clock=time.time,
         entropy=secrets.token_bytes,
         records=_records(dynamodb, own.ledger),
+        counters=_counters(dynamodb, own.ledger),
         management=_management(clients, own.admin_function) if own.admin_function else None,
         side_by_side=InParallel(_THREADS),
     )
@@ -169,6 +171,7 @@ def deliver() -> DeliverDeps:
         suppression=_suppression(dynamodb, own.ledger),
         suppression_reasons=own.suppression_reasons,
         simulator_domain=own.simulator_domain,
+        counters=_counters(dynamodb, own.ledger) if own.statistics == "on" else None,
         clock=time.time,
         new_token=partial(secrets.token_hex, 8),
         transcripts=S3Transcripts(s3, own.spool) if own.transcripts == "on" else None,
@@ -183,6 +186,7 @@ def retry() -> RetryDeps:
     own = settings.from_env(settings.RetrySettings, os.environ)
     clients = _Clients()
     draws = secrets.SystemRandom()
+    dynamodb: Any = clients.make("dynamodb")
     return RetryDeps(
         spool=S3Spool(clients.make("s3"), own.spool),
         queues=SqsQueues(
@@ -195,7 +199,8 @@ def retry() -> RetryDeps:
                 QueueName.PARKED: own.parked_queue,
             },
         ),
-        ledger=DynamoLedger(clients.make("dynamodb"), own.ledger),
+        ledger=DynamoLedger(dynamodb, own.ledger),
+        counters=_counters(dynamodb, own.ledger) if own.statistics == "on" else None,
         event_log=PowertoolsEventLog("retry", own.log_level),
         plan=Plan(
             own.retry_intervals_s, own.retry_jitter_ratio, own.queue_warn_s, own.queue_return_s, own.fault_backoff_s
@@ -220,7 +225,12 @@ def bounce() -> BounceDeps:
         to_commit=_commit_deps(
             S3Spool(clients.make("s3"), own.spool),
             SqsQueues(
-                clients.make("sqs"), {QueueName.DELIVERY: own.delivery_queue, QueueName.PARKED: own.parked_queue}
+                clients.make("sqs"),
+                {
+                    QueueName.DELIVERY: own.delivery_queue,
+                    QueueName.BOUNCE: own.bounce_queue,
+                    QueueName.PARKED: own.parked_queue,
+                },
             ),
         ),
         ledger=DynamoLedger(dynamodb, own.ledger),
@@ -236,6 +246,7 @@ def bounce() -> BounceDeps:
         tables=_tables(dynamodb, own.ledger),
         local_domains=own.local_domains,
         max_expansion_count=own.max_expansion_count,
+        language=own.report_language,
     )
 
 
@@ -298,6 +309,8 @@ def admin() -> AdminDeps:
         suppression=_suppression(dynamodb, own.ledger, cache_s=0.0),
         uploads=S3Uploads(s3, s3, own.spool, time.time),
         records=_records(dynamodb, own.ledger, cache_s=0.0),
+        counters=_counters(dynamodb, own.ledger),
+        has_statistics=own.statistics == "on",
         next_hop=look_up_next_hop,
         resolver_txt=look_up_txt,
         event_log=PowertoolsEventLog("admin", own.log_level),
@@ -417,6 +430,12 @@ def _tables(dynamodb: Any, table: str, *, cache_s: float = CACHE_S) -> DynamoTab
 
 def _records(dynamodb: Any, table: str, *, cache_s: float = CACHE_S) -> DynamoRecords:
     return DynamoRecords(dynamodb, table, cache_s=cache_s, clock=time.monotonic, sleep=time.sleep)
+
+
+def _counters(dynamodb: Any, table: str) -> DynamoCounters:
+    from paravion.adapters.dynamodb_counters import DynamoCounters
+
+    return DynamoCounters(dynamodb, table, sleep=time.sleep, draw=secrets.SystemRandom().random)
 
 
 def _suppression(dynamodb: Any, table: str, *, cache_s: float = CACHE_S) -> DynamoSuppression:

@@ -106,6 +106,7 @@ class Root:
             clock=time.time,
             entropy=secrets.token_bytes,
             records=data.records,
+            counters=data.counters,
             # Side by side, so that a bulk call's messages go with one group of the database.
             side_by_side=self._side_by_side,
         )
@@ -135,6 +136,7 @@ class Root:
             suppression=data.suppression,
             suppression_reasons=own.suppression_reasons,
             simulator_domain=own.simulator_domain,
+            counters=data.counters if own.statistics != "off" else None,
             clock=time.time,
             new_token=partial(secrets.token_hex, 8),
             transcripts=data.transcripts if own.transcripts == "on" else None,
@@ -152,6 +154,7 @@ class Root:
             spool=data.spool,
             queues=data.queues,
             ledger=data.ledger,
+            counters=data.counters if own.statistics != "off" else None,
             event_log=self._event_log("retry", own.log_level),
             plan=Plan(
                 own.retry_intervals_s, own.retry_jitter_ratio, own.queue_warn_s, own.queue_return_s, own.fault_backoff_s
@@ -184,6 +187,7 @@ class Root:
             tables=self._data.tables,
             local_domains=own.local_domains,
             max_expansion_count=own.max_expansion_count,
+            language=own.report_language,
         )
 
     def publish(self) -> PublishDeps:
@@ -248,6 +252,8 @@ class Root:
             suppression=data.suppression,
             uploads=data.uploads,
             records=data.records,
+            counters=data.counters,
+            has_statistics=own.statistics != "off",
             next_hop=look_up_next_hop,
             resolver_txt=look_up_txt,
             event_log=self._event_log("admin", own.log_level),

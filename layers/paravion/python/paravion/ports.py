@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from paravion.domain.outcome import Outcome
     from paravion.domain.pacing import HostState
     from paravion.domain.queue import DueJob, Job, JobKey, JobRecord
+    from paravion.domain.quota import Quota, Short, Want
     from paravion.domain.ses_event import SesEvent
+    from paravion.domain.statistics import Point, Tally
     from paravion.domain.suppression import Reason, Suppressed
     from paravion.domain.tls_policy import DaneFinding
     from paravion.domain.told import Told
@@ -582,6 +584,57 @@ class Records(Protocol):
 
         Raises:
             LedgerUnavailable
+        """
+        ...
+
+
+class Counters(Protocol):
+    """
+    What tenants have sent: against their quotas (domain/quota.py), and in quarters of an hour (domain/statistics.py).
+
+    Changed by many functions at once; nothing is lost that somebody else counted.
+    """
+
+    def take(self, tenant: str, want: Want, quota: Quota, now: float) -> Short | None:
+        """
+        Count a message's recipients, of both limits or of none, if `domain.quota.decide` lets it pass.
+
+        Cost: one write; a read before it if nothing was taken within this hour, or others changed it meanwhile.
+
+        Returns:
+            None: it passed; else why it did not.
+
+        Raises:
+            LedgerUnavailable: Unknown whether it was counted.
+        """
+        ...
+
+    def give_back(self, tenant: str, count: int, taken_at: float) -> None:
+        """
+        Take back what `take` counted for the day, of a message that was not kept. One write.
+
+        Raises:
+            LedgerUnavailable: Unknown whether it was taken back.
+        """
+        ...
+
+    def sent(self, tenant: str, now: float) -> int:
+        """Count what was taken in the last 24 hours (domain/quota.py). One read. Raises LedgerUnavailable."""
+        ...
+
+    def count(self, tenant: str, tally: Tally, at: float) -> None:
+        """
+        Add to the quarter of an hour of `at`; may be seen a moment later. One write.
+
+        Raises:
+            LedgerUnavailable: Unknown whether it was added.
+        """
+        ...
+
+    def points(self, tenant: str, since: float, until: float) -> list[Point]:
+        """Give the quarters that begin from `since` to `until`, oldest first, those with anything in them.
+
+        Kept for two weeks. One read. Raises LedgerUnavailable.
         """
         ...
 

@@ -63,6 +63,18 @@ def _seconds(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
+def _day_limit(text: str) -> float:
+    from paravion.domain.account import day_limit  # few have any
+
+    return -1.0 if text == "-1" else day_limit(float(text))
+
+
+def _rate_limit(text: str) -> float:
+    from paravion.domain.account import rate_limit  # as above
+
+    return -1.0 if text == "-1" else rate_limit(float(text))
+
+
 def _intervals(text: str) -> tuple[float, ...]:
     values = tuple(float(part) for part in text.split(","))
     if not all(value > 0 for value in values):
@@ -202,6 +214,11 @@ SETTINGS: Final = (
     Setting("max_message_octets", _count(1024, 40 * MEBI), str(10 * MEBI), "octets", "Largest message taken."),
     Setting("max_recipients_count", _count(1, 1000), "1000", "recipients", "Most recipients of one submission."),
     Setting("bare_lf", _choice("normalise", "refuse"), "normalise", "", "What becomes of a bare LF in a submission."),
+    Setting("max_24_hour_send", _day_limit, "-1", "recipients", "Most that a tenant sends in 24 hours; -1: no limit."),
+    Setting("max_send_rate", _rate_limit, "-1", "recipients/s", "Most that a tenant sends in a second; -1: no limit."),
+    Setting(
+        "statistics", _choice("auto", "on", "off"), "auto", "", "Whether sending is counted; auto: on one machine."
+    ),
     Setting("max_expansion_count", _count(1, 100_000), "100000", "recipients", "Most recipients after expansion."),
     Setting("local_domains", _domains, "", "", "Domains whose addresses are looked up in the aliases."),
     Setting("masquerade_as", _domain_or_none, "", "", "Domain that local senders are given; empty: they keep theirs."),
@@ -288,6 +305,13 @@ SETTINGS: Final = (
     Setting("max_sessions_count", _count(1, 100_000), "1000", "sessions", "Most sessions of a door (local mode)."),
     Setting("postmaster", _text, "", "", "Who gets reports about reports; empty: they are dropped with a record."),
     Setting(
+        "report_language",
+        _choice("en", "de", "fr", "es"),
+        "en",
+        "",
+        "Language of reports to senders whose mail names none that we have.",
+    ),
+    Setting(
         "suppression_reasons",
         _reasons,
         "BOUNCE,COMPLAINT",
@@ -371,6 +395,9 @@ class ValidateSettings:
     log_level: str
     max_message_octets: int
     max_recipients_count: int
+    max_24_hour_send: float
+    max_send_rate: float
+    simulator_domain: str
     bare_lf: str
     max_expansion_count: int
     local_domains: tuple[str, ...]
@@ -414,6 +441,7 @@ class DeliverSettings:
     webhook_private_hosts: tuple[str, ...]
     suppression_reasons: tuple[Reason, ...]
     simulator_domain: str
+    statistics: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -434,6 +462,7 @@ class RetrySettings:
     queue_return_s: float
     fault_backoff_s: float
     sweep_grace_s: float
+    statistics: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -443,11 +472,13 @@ class BounceSettings:
     spool: str
     ledger: str
     delivery_queue: str
+    bounce_queue: str
     parked_queue: str
     secrets: str
     hostname: str
     log_level: str
     postmaster: str
+    report_language: str
     queue_return_s: float
     local_domains: tuple[str, ...]
     max_expansion_count: int
@@ -493,6 +524,9 @@ class AdminSettings:
     credential_region: str
     account_id: str
     public_url: str
+    max_24_hour_send: float
+    max_send_rate: float
+    statistics: str
     max_message_octets: int
     max_recipients_count: int
     max_expansion_count: int

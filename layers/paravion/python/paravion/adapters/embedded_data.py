@@ -25,6 +25,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final, Self
 
 from paravion.adapters import embedded_files
+from paravion.adapters.embedded_counters import EmbeddedCounters
 from paravion.adapters.embedded_database import Database
 from paravion.adapters.embedded_hosts import EmbeddedHosts
 from paravion.adapters.embedded_identities import EmbeddedIdentities
@@ -105,6 +106,7 @@ class EmbeddedData:
             self.ledger = EmbeddedLedger(self.database)
             self.identities = EmbeddedIdentities(self.database)
             self.records = EmbeddedRecords(self.database)
+            self.counters = EmbeddedCounters(self.database)
             self.tables = EmbeddedTables(self.database, writes=part is not Part.WORKERS)
             self.hosts = EmbeddedHosts(self.database, clock)
             self.suppression = EmbeddedSuppression(self.database)
@@ -132,6 +134,7 @@ class EmbeddedData:
             + self.ledger.expire(now, _EXPIRE_AT_ONCE)
             + self.queues.expire(now, _EXPIRE_AT_ONCE)
             + self.suppression.expire(now, _EXPIRE_AT_ONCE)
+            + self.counters.expire(now, _EXPIRE_AT_ONCE)
             + self.hosts.expire(now, _EXPIRE_AT_ONCE)
             + self.transcripts.expire(now, _EXPIRE_AT_ONCE)
             + self.tls_policies.expire(now, _EXPIRE_AT_ONCE)

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
-from paravion.domain import queue, table_pages
+from paravion.domain import queue, quota, table_pages
 from paravion.domain.mta_sts import StsFault
 from paravion.domain.next_hop import MxHost, NextHop
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import DueJob, Job, JobKey, JobRecord, Received, State
+from paravion.domain.statistics import Point, Tally, point_of
 from paravion.domain.target import idempotency_key
 from paravion.domain.target_verdict import taken
 from paravion.domain.tls_facts import TlsResult
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from paravion.domain.mta_sts import KeptPolicy
     from paravion.domain.pacing import HostState
+    from paravion.domain.quota import Quota, Short, Want
     from paravion.domain.ses_event import SesEvent
     from paravion.domain.suppression import Reason, Suppressed
     from paravion.domain.told import Told
@@ -344,6 +346,43 @@ class MemoryRecords:
         """See ports.Records."""
         names = sorted((name for of, name in self.items if of == kind and name > after), key=str.encode)
         return list(self.get_all(kind, names[:limit]).values())
+
+
+class MemoryCounters:
+    """Counters in dictionaries."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, quota.State] = {}
+        self.tallies: dict[tuple[str, int], Tally] = {}
+        self._lock = threading.Lock()
+
+    def take(self, tenant: str, want: Want, limits: Quota, now: float) -> Short | None:
+        """See ports.Counters."""
+        with self._lock:
+            decision = quota.decide(self.states.get(tenant, quota.State()), want, limits, now)
+            if isinstance(decision, quota.Short):
+                return decision
+            self.states[tenant] = decision
+            return None
+
+    def give_back(self, tenant: str, count: int, taken_at: float) -> None:
+        """See ports.Counters."""
+        with self._lock:
+            self.states[tenant] = quota.given_back(self.states.get(tenant, quota.State()), count, taken_at)
+
+    def sent(self, tenant: str, now: float) -> int:
+        """See ports.Counters."""
+        return quota.sent(self.states.get(tenant, quota.State()), now)
+
+    def count(self, tenant: str, tally: Tally, at: float) -> None:
+        """See ports.Counters."""
+        key = (tenant, point_of(at))
+        self.tallies[key] = self.tallies.get(key, Tally()) + tally
+
+    def points(self, tenant: str, since: float, until: float) -> list[Point]:
+        """See ports.Counters."""
+        found = sorted((at, tally) for (of, at), tally in self.tallies.items() if of == tenant and since <= at <= until)
+        return [Point(at, tally) for at, tally in found]
 
 
 class MemoryTables:

@@ -11,6 +11,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass, field
+from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, unquote
 
@@ -135,6 +136,11 @@ class HttpAnswer:
             "body": self.body,
             "isBase64Encoded": False,
         }
+
+
+def retry_after(wait_s: float) -> str:
+    """Give the seconds to wait after a transient error, of which it is known or not (0)."""
+    return str(ceil(wait_s)) if wait_s > 0 else RETRY_AFTER_S
 
 
 def json_answer(status: int, value: object, **headers: str) -> HttpAnswer:

@@ -13,7 +13,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from paravion.api.http_event import RETRY_AFTER_S, json_answer
+from paravion.api.http_event import json_answer, retry_after
 from paravion.domain.address import shown
 from paravion.domain.status import BAD_REQUEST, UNKNOWN_OPERATION, Rejected
 
@@ -115,7 +115,7 @@ class NativeDoor:
             "message": status.text,
             "detail": rejected.detail,
         }
-        headers = {"Retry_After": RETRY_AFTER_S} if status.is_transient else {}
+        headers = {"Retry_After": retry_after(rejected.wait_s)} if status.is_transient else {}
         return json_answer(status.http, {"error": error}, **headers)
 
     def _find(self, request: HttpRequest) -> tuple[_Route, dict[str, str]] | None:

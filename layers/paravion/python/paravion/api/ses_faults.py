@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
+from paravion.api.http_event import retry_after
 from paravion.domain.sigv4 import IncompleteSignature
-from paravion.domain.status import BAD_REQUEST, NOT_FOUND, NOT_OFFERED, Rejected, Status
+from paravion.domain.status import BAD_REQUEST, NOT_FOUND, NOT_OFFERED, QUOTA_EXCEEDED, Rejected, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+
+_LONGEST_WAIT_S: Final = 20.0
 
 _INCOMPLETE: Final = "IncompleteSignature"
 
@@ -79,6 +82,17 @@ def not_offered(operation: str) -> SesFault:
 def not_found(text: str) -> SesFault:
     """Refuse the name of a thing that does not exist."""
     return SesFault(NOT_FOUND.ses, text, NOT_FOUND)
+
+
+def retry_headers(rejected: Rejected) -> dict[str, str]:
+    """
+    Tell an SDK how long to wait after a transient error, within what it can bear.
+
+    Some wait for as long as they are told: a day, for a quota, would hang the caller; SES tells nothing.
+    """
+    if not rejected.status.is_transient or rejected.status.key == QUOTA_EXCEEDED.key:
+        return {}
+    return {"Retry-After": retry_after(min(rejected.wait_s, _LONGEST_WAIT_S))}
 
 
 def error_form(rejected: Rejected, names: Mapping[str, str], model_http: Mapping[str, int]) -> ErrorForm:

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
-from paravion.api.http_event import RETRY_AFTER_S, HttpAnswer
-from paravion.api.ses_faults import SesFault, error_form, not_offered
+from paravion.api.http_event import HttpAnswer
+from paravion.api.ses_faults import SesFault, error_form, not_offered, retry_headers
 from paravion.api.ses_model import SES_V1, action_name
 from paravion.api.ses_shapes import ShapeError, check, from_text
 from paravion.domain.status import BAD_REQUEST, NOT_OFFERED, UNKNOWN_OPERATION, Rejected
@@ -62,6 +63,8 @@ _NAMES: Final = {
     "sender_not_verified": "FromEmailAddressNotVerifiedException",
 }
 """This protocol's names for the taxonomy's, which are v2's."""
+
+_OVER_QUOTA: Final = frozenset({"quota_exceeded", "rate_exceeded"})
 
 _NOT_XML: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
@@ -124,12 +127,14 @@ class SesV1Door:
     def refuse(self, request: HttpRequest, rejected: Rejected) -> HttpAnswer:
         """Give the error as SES v1 does."""
         form = error_form(rejected, {**_NAMES, **SES_V1.error_codes}, SES_V1.error_http)
-        http, headers = form.http, {}
+        http = form.http
+        if rejected.status.key in _OVER_QUOTA:
+            # By its name an SDK knows it as a throttle, and repeats; SES calls it the sender's fault.
+            form = replace(form, is_senders_fault=True)
+            http = HTTPStatus.BAD_REQUEST
         if form.is_senders_fault:
             # "InvalidAction" and the like have no HTTP status of their own in this protocol.
             http = HTTPStatus.BAD_REQUEST if http == HTTPStatus.NOT_FOUND else http
-        else:
-            headers["Retry-After"] = RETRY_AFTER_S
         parts = (
             ("Type", "Sender" if form.is_senders_fault else "Receiver"),
             ("Code", form.name),
@@ -137,7 +142,7 @@ class SesV1Door:
         )
         error = _element("Error", "".join(_element(name, _escape(text)) for name, text in parts))
         body = error + _element("RequestId", _escape(request.request_id))
-        return _xml(http, "ErrorResponse", body, request, headers)
+        return _xml(http, "ErrorResponse", body, request, retry_headers(rejected))
 
 
 def _read_form(request: HttpRequest) -> dict[str, str]:

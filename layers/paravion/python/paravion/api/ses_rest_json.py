@@ -13,8 +13,8 @@ import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from paravion.api.http_event import RETRY_AFTER_S, HttpAnswer
-from paravion.api.ses_faults import SesFault, bad_request, error_form, not_offered
+from paravion.api.http_event import HttpAnswer
+from paravion.api.ses_faults import SesFault, bad_request, error_form, not_offered, retry_headers
 from paravion.api.ses_model import SES_V2, names_of_content
 from paravion.api.ses_shapes import ShapeError, check, from_json, from_text, to_json
 from paravion.domain.status import UNKNOWN_OPERATION, Rejected
@@ -75,9 +75,7 @@ class SesV2Door:
     def refuse(self, request: HttpRequest, rejected: Rejected) -> HttpAnswer:
         """Give the error as SES v2 does."""
         form = error_form(rejected, _NAMES, SES_V2.error_http)
-        headers = {**_headers(request), "x-amzn-ErrorType": form.name}
-        if not form.is_senders_fault:
-            headers["Retry-After"] = RETRY_AFTER_S
+        headers = {**_headers(request), "x-amzn-ErrorType": form.name, **retry_headers(rejected)}
         return HttpAnswer(form.http, json.dumps({"message": form.text}), headers)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from paravion.api.ses_model import SES_V1
@@ -27,5 +28,22 @@ def update_account_sending_enabled(given: dict[str, Any], call: Call[AdminDeps])
 
 @SES_V1.operation("GetSendQuota")
 def get_send_quota(given: dict[str, Any], call: Call[AdminDeps]) -> dict[str, Any]:  # noqa: ARG001
-    """Tell that no quota is enforced; what was sent is not counted, and so not told."""
-    return {"Max24HourSend": account.UNLIMITED, "MaxSendRate": account.TOLD_RATE}
+    """Tell what may be sent, and what was. Raises LedgerUnavailable."""
+    return account.send_quota(call.principal, call.deps)
+
+
+@SES_V1.operation("GetSendStatistics")
+def get_send_statistics(given: dict[str, Any], call: Call[AdminDeps]) -> dict[str, Any]:  # noqa: ARG001
+    """Tell what became of two weeks' mail, in quarters of an hour. Raises LedgerUnavailable."""
+    return {
+        "SendDataPoints": [
+            {
+                "Timestamp": datetime.fromtimestamp(point.at, UTC),
+                "DeliveryAttempts": point.tally.attempts,
+                "Bounces": point.tally.bounces,
+                "Complaints": point.tally.complaints,
+                "Rejects": point.tally.rejects,
+            }
+            for point in account.statistics(call.principal, call.deps)
+        ]
+    }

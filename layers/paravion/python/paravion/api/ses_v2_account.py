@@ -1,8 +1,6 @@
 """
 SES v2's operations on the account.
 
-No quota is enforced: Max24HourSend is SES's -1, and what was sent in the last 24 hours is not told.
-
 Next: services/account.py.
 """
 
@@ -29,7 +27,7 @@ def get_account(given: dict[str, Any], call: Call[AdminDeps]) -> dict[str, Any]:
         "ProductionAccessEnabled": True,
         "DedicatedIpAutoWarmupEnabled": False,
         "EnforcementStatus": "HEALTHY",
-        "SendQuota": {"Max24HourSend": account.UNLIMITED, "MaxSendRate": account.TOLD_RATE},
+        "SendQuota": account.send_quota(call.principal, call.deps),
         "SuppressionAttributes": {"SuppressedReasons": list(account_reasons(call.deps))},
     }
     return {**shown, "Details": value["Details"]} if "Details" in value else shown

@@ -1,6 +1,6 @@
 """
 `paravion`: login, send, install, up, smtpd, show, queue, hold, release, remove, identity, doctor, tables,
-suppression, hosts, routes, events, complaint, webhook, fsck, credentials, export, import, version.
+suppression, quota, hosts, routes, events, complaint, webhook, fsck, credentials, export, import, version.
 
 A command's own work stands in its module, which is imported only when it is called.
 """
@@ -28,6 +28,7 @@ _MODULES: Final = {
     "install": "make a quick sendmail, mailq and newaliases in a directory",
     "tables": "load and show aliases and sendmail's other tables",
     "suppression": "addresses that nothing is sent to",
+    "quota": "how much tenants may send, and have sent",
     "hosts": "which hosts are slow or away, and limits for them",
     "routes": "what smarthosts are logged in to with",
     "events": "webhooks that are told what becomes of mail, and telling once more",

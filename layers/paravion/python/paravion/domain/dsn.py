@@ -1,26 +1,30 @@
 """
 Build a delivery status notification: one report for all recipients that share a notice.
 
-Three parts: words for the sender (domain/dsn_text.py), fields for programs, and the original's header or
+Three parts: words for the sender (domain/dsn_text.py, dsn_html.py), fields for programs, and the original's header or
 the whole of it. Texts of remote hosts are escaped and cut, so that nothing in them can open a field, a
 line or a part. Deterministic: the same report gives the same octets, so that a repeated one is one message.
 Does not decide who hears of what, nor whether the original is returned whole (services/bounce.py).
 
 RFC: 3464 (delivery-status), 6522 (multipart/report), 3461 6 (what RFC 3461 parameters become), 3834 5
-(Auto-Submitted), 6533 (internationalised addresses).
+(Auto-Submitted), 6533 (internationalised addresses), 8689 5 (mail that must not travel in clear), 4865
+(mail that was sent later).
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from paravion.domain import dsn_text
 from paravion.domain.address import xtext_decode
+from paravion.domain.dsn_html import html
 from paravion.domain.headers import encode_words, format_date, format_mailbox, make_field
 from paravion.domain.mime_build import Entity, multipart, quoted_printable, text_entity
 from paravion.domain.queue import NoticeKind
+from paravion.domain.report_words import chosen
 
 if TYPE_CHECKING:
     from paravion.domain.envelope import Envelope, Recipient
@@ -41,6 +45,13 @@ _ACTIONS: Final = {
 }
 """Action (RFC 3464 2.3.3) and the class that every status in the report has."""
 
+_FROM: Final = "Mail Delivery System"
+"""In every language, for programs know a report by it."""
+
+_HEADER_OCTETS: Final = 50_000
+"""A longer header of the original is cut after a whole field."""
+
+_REDACTED: Final = re.compile(rb"^(?:Message-ID|Date):[^\n]*\n(?:[ \t][^\n]*\n)*", re.IGNORECASE | re.MULTILINE)
 _STATUS: Final = re.compile(r"[245]\.(\d{1,3}\.\d{1,3})")
 _ADDRESS_TYPE: Final = re.compile(r"[0-9A-Za-z-]{1,40}")
 _MESSAGE_ID: Final = re.compile(r"<[!-;=?-~]{1,250}>")
@@ -62,6 +73,8 @@ class Report:
         original_body: None: return the header only, as for RET=HDRS, and for every report that tells of
             no failure (RFC 3461 4.3).
         return_at: When mail that is still delayed will be given up, seconds since the epoch.
+        is_cut: The body would come back, but for its size.
+        language: One of domain/report_words.
     """
 
     queue_id: str
@@ -74,6 +87,20 @@ class Report:
     original_header: bytes
     original_body: bytes | None
     return_at: float
+    is_cut: bool = False
+    language: str = "en"
+
+    @property
+    def is_redacted(self) -> bool:
+        """
+        The mail must not travel in clear, and a report may: subject, header and content stay out (RFC 8689 5).
+        """
+        return self.envelope.tls_required
+
+    @property
+    def is_international(self) -> bool:
+        """Its addressee reads RFC 6533's forms: one with an address in ASCII may have a program that doesn't."""
+        return self.envelope.smtputf8 and not self.to.isascii()
 
     @property
     def from_(self) -> str:
@@ -93,18 +120,18 @@ def build_dsn(report: Report) -> tuple[bytes, bytes]:
     """
     if not report.to or not report.members:
         raise ValueError("a report needs an addressee and members")
-    original = _original(report)
-    eight_bit = not all(octets.isascii() for octets in original.pieces)
-    subject, words = dsn_text.explain(report)
+    original, status = _original(report), _delivery_status(report)
+    eight_bit = not all(octets.isascii() for octets in (*original.pieces, *status.pieces))
+    subject, words = _words(report)
     root = multipart(
         "report",
-        (text_entity(words, charset="us-ascii" if words.isascii() else "utf-8"), _delivery_status(report), original),
+        (words, status, original),
         seed=report.queue_id,
         encoding="8bit" if eight_bit else "",
         parameter="report-type=delivery-status",
     )
     fields = [
-        make_field("From", format_mailbox(dsn_text.PHRASES["from"], report.from_)),
+        make_field("From", format_mailbox(_FROM, report.from_)),
         make_field("To", report.to, utf8=True),
         make_field("Subject", encode_words(subject)),
         make_field("Date", format_date(report.now)),
@@ -117,15 +144,44 @@ def build_dsn(report: Report) -> tuple[bytes, bytes]:
     return b"".join(fields), b"".join(root.pieces)
 
 
+def language_of(header: bytes, otherwise: str) -> str:
+    """Give the language in which the sender of a mail with this header is told, one of domain/report_words."""
+    fields = dsn_text.original_fields(header)
+    return chosen(fields.get(b"accept-language", ""), fields.get(b"content-language", ""), otherwise)
+
+
+def _words(report: Report) -> tuple[str, Entity]:
+    """Give the subject, and the part for people: as plain text and as HTML (RFC 2046 5.1.4: the plain first)."""
+    subject, blocks = dsn_text.explain(report)
+    text = dsn_text.plain(blocks)
+    language = make_field("Content-Language", report.language)
+    parts = [
+        replace(entity, fields=(*entity.fields, language))
+        for entity in (
+            text_entity(text, charset="us-ascii" if text.isascii() else "utf-8"),
+            text_entity(html(subject, blocks, report.language), charset="utf-8", subtype="html"),
+        )
+    ]
+    return subject, multipart("alternative", parts, seed=report.queue_id)
+
+
 def _delivery_status(report: Report) -> Entity:
     envelope = report.envelope
     fields = [make_field("Reporting-MTA", f"dns; {report.hostname}")]
     if envelope.envid:
         fields.insert(0, make_field("Original-Envelope-Id", _ascii(_decode_xtext(envelope.envid))))
     fields.append(make_field("Arrival-Date", format_date(envelope.queued_at)))
+    if envelope.release_at:
+        # RFC 4865: as the sender could have asked for it.
+        until = datetime.fromtimestamp(int(envelope.release_at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        fields.append(make_field("Future-Release-Request", f"until;{until}"))
     for recipient, state in report.members:
         fields += (b"\r\n", *_recipient_fields(report, recipient, state))
-    return Entity((make_field("Content-Type", "message/delivery-status"),), tuple(fields))
+    if all(field.isascii() for field in fields):
+        return Entity((make_field("Content-Type", "message/delivery-status"),), tuple(fields))
+    # RFC 6533 4
+    kind = make_field("Content-Type", "message/global-delivery-status")
+    return Entity((kind, make_field("Content-Transfer-Encoding", "8bit")), tuple(fields))
 
 
 def _recipient_fields(report: Report, recipient: Recipient, state: RecipientState) -> list[bytes]:
@@ -135,8 +191,8 @@ def _recipient_fields(report: Report, recipient: Recipient, state: RecipientStat
     stale = dsn_text.is_stale(report.kind, outcome)
     match = None if stale else _STATUS.fullmatch(outcome.status)
     found = [
-        ("Original-Recipient", _original_recipient(recipient.orcpt)),
-        ("Final-Recipient", _typed_address(recipient.forward_path)),
+        ("Original-Recipient", _original_recipient(recipient.orcpt, utf8=report.is_international)),
+        ("Final-Recipient", _typed_address(recipient.forward_path, utf8=report.is_international)),
         ("Action", action),
         ("Status", f"{class_}.{match[1] if match else '0.0'}"),
         ("Remote-MTA", "" if stale or not outcome.mx_host else f"dns; {_ascii(outcome.mx_host)}"),
@@ -145,7 +201,7 @@ def _recipient_fields(report: Report, recipient: Recipient, state: RecipientStat
         ("Last-Attempt-Date", "" if report.kind is NoticeKind.EXPIRED else format_date(state.at)),
         ("Will-Retry-Until", format_date(report.return_at) if report.kind is NoticeKind.DELAYED else ""),
     ]
-    return [make_field(name, value) for name, value in found if value]
+    return [make_field(name, value, utf8=True) for name, value in found if value]
 
 
 def _diagnostic(outcome: Outcome) -> str:
@@ -155,17 +211,20 @@ def _diagnostic(outcome: Outcome) -> str:
     return f"smtp; {_ascii(dsn_text.reply_line(outcome))}"
 
 
-def _original_recipient(orcpt: str) -> str:
+def _original_recipient(orcpt: str, *, utf8: bool) -> str:
     """Give `type; address` of an ORCPT value, its xtext decoded (RFC 3461 6.3 c), or ""."""
     address_type, semicolon, address = orcpt.partition(";")
     if not semicolon or not _ADDRESS_TYPE.fullmatch(address_type):
         return ""
-    return f"{address_type}; {_ascii(_decode_xtext(address))}"
+    address = _decode_xtext(address)
+    if address_type.lower() == "utf-8" and utf8:
+        return f"{address_type}; {_line(dsn_text.unembedded(address), utf8=True)}"
+    return f"{address_type}; {_ascii(address)}"
 
 
-def _typed_address(address: str) -> str:
-    # RFC 6533 3: utf-8-addr-xtext keeps the part 7-bit, which any host can carry.
-    return f"{'rfc822' if address.isascii() else 'utf-8'}; {_ascii(address)}"
+def _typed_address(address: str, *, utf8: bool) -> str:
+    # RFC 6533 3: utf-8-addr-xtext keeps the part 7-bit, for a sender who may not know UTF-8 in addresses.
+    return f"{'rfc822' if address.isascii() else 'utf-8'}; {_line(address, utf8=utf8)}"
 
 
 def _decode_xtext(text: str) -> str:
@@ -177,14 +236,29 @@ def _decode_xtext(text: str) -> str:
 
 
 def _ascii(text: str) -> str:
-    r"""Give one line of printable ASCII: white space is a space, all else is `\x{HEX}` as in RFC 6533 3."""
+    return _line(text, utf8=False)
+
+
+def _line(text: str, *, utf8: bool) -> str:
+    r"""Give one line of printable text: white space is a space, all else is `\x{HEX}` as in RFC 6533 3."""
     line = " ".join(text.split())
-    line = re.sub(r"[^ -~]", lambda match: f"\\x{{{ord(match[0]):X}}}", line)
+    line = "".join(c if " " <= c <= "~" or (utf8 and c.isprintable()) else f"\\x{{{ord(c):X}}}" for c in line)
     return line if len(line) <= _TEXT_OCTETS else f"{line[:_TEXT_OCTETS]} [...]"
 
 
+def _header(report: Report) -> bytes:
+    """Give as much of the original's header as comes back."""
+    header = report.original_header
+    if report.is_redacted:
+        return b"".join(match[0] for match in _REDACTED.finditer(header))
+    if len(header) <= _HEADER_OCTETS:
+        return header
+    ends = [match.end() for match in re.finditer(rb"\r\n(?![ \t])", header[:_HEADER_OCTETS])]
+    return header[: ends[-1]] if ends else b""
+
+
 def _original(report: Report) -> Entity:
-    header, body = report.original_header, report.original_body
+    header, body = _header(report), None if report.is_redacted else report.original_body
     whole = body is not None
     # RFC 6532 3.7, 6533 5: a header in UTF-8 makes it message/global.
     international = report.envelope.smtputf8 and not header.isascii()

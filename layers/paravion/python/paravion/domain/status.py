@@ -57,12 +57,14 @@ class Rejected(Exception):
         status: The row of the taxonomy; its public text opens the answer.
         detail: What exactly is wrong, for the caller: names the field, address or parameter. Printable
             ASCII only; whoever builds it escapes the rest.
+        wait_s: After which it is worth trying again, where that is known; 0: it is not.
     """
 
-    def __init__(self, status: Status, detail: str = "") -> None:
+    def __init__(self, status: Status, detail: str = "", *, wait_s: float = 0.0) -> None:
         super().__init__(f"{status.key}: {detail or status.text}")
         self.status = status
         self.detail = detail
+        self.wait_s = wait_s
 
 
 def _row(key: str, smtp: int, detail: str, http: int, ses: str, exit_: int, text: str) -> Status:
@@ -161,6 +163,8 @@ SMTPUTF8_NEEDED: Final = _row("smtputf8_needed", 553, "6.7", 422, "MessageReject
                               "Next hop does not take internationalised mail")  # fmt: skip
 CONVERSION_REFUSED: Final = _row("conversion_refused", 554, "6.3", 422, "MessageRejected", 65,
                                  "Next hop takes 7-bit mail only, and the message can't be converted")  # fmt: skip
+RATE_EXCEEDED: Final = _row("rate_exceeded", 454, "7.0", 429, "TooManyRequestsException", 75, "Throttling failure")
+QUOTA_EXCEEDED: Final = _row("quota_exceeded", 454, "7.0", 429, "LimitExceededException", 75, "Throttling failure")
 RATE_LIMITED: Final = _row("rate_limited", 451, "4.5", 429, "TooManyRequestsException", 75, "Too many requests")
 SYSTEM_BUSY: Final = _row("system_busy", 421, "3.2", 503, "ServiceUnavailableException", 75, "Not accepting mail now")
 SPOOL_UNAVAILABLE: Final = _row("spool_unavailable", 451, "3.0", 503, "ServiceUnavailableException", 75,

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from paravion.domain.outcome import Outcome
     from paravion.domain.queue import JobRecord, RecipientState
     from paravion.ports import (
+        Counters,
         EventLog,
         Hosts,
         Identities,
@@ -79,6 +80,7 @@ class AdminDeps:
         new_queues: Gives the event queue, which is seldom needed; None: events are published by nobody.
         destination_problem: Why events must not go to a destination, "" if they may; the operator's settings.
         to_commit: Where mail of our own is kept; None: none is sent.
+        has_statistics: Whether it is counted what becomes of mail.
         settings_given: Settings that are not as they are by default, as text by name; an export tells them.
     """
 
@@ -99,6 +101,8 @@ class AdminDeps:
     new_private_key: Callable[[str], bytes]
     transcripts: Transcripts | None = None
     records: Records = field(kw_only=True)
+    counters: Counters = field(kw_only=True)
+    has_statistics: bool = field(default=False, kw_only=True)
     new_queues: Callable[[], Queues] | None = field(default=None, kw_only=True)
     destination_problem: Callable[[EventDestination], str] = field(default=lambda _: "", kw_only=True)
     settings_given: Mapping[str, str] = field(default_factory=dict)

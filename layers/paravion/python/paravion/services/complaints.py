@@ -22,7 +22,12 @@ from paravion.domain.status import BAD_REQUEST, NOT_FOUND, Rejected
 from paravion.domain.suppression import normal_form
 from paravion.errors import Misconfigured
 from paravion.ports import QueueName
+<<<<<<< HEAD
 from paravion.services.admin import each_part
+=======
+from paravion.services.account import count_complaint
+from paravion.services.admin import find_envelope
+>>>>>>> main
 from paravion.services.authenticate import require_operator
 from paravion.services.event_destinations import told_of
 from paravion.services.events import identity_told
@@ -70,6 +75,7 @@ def complain(
             deps.suppression, deps.settings.suppression_reasons, deps.settings.suppression_expiry_s, deps.event_log
         )
         suppress_complained(paths[0], queue_id, now, to_suppress)
+        count_complaint(envelope.tenant, now, deps)
     mail = _mail(mail_of(envelope, header, 0), envelope.tenant, deps)
     mail = replace(mail, destination=tuple(item.forward_path for item in envelope.recipients[:100]))
     event = complaint_event(mail, _origin(deps), now, paths[:1], kind=kind, user_agent=user_agent)

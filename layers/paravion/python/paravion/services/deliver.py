@@ -42,6 +42,7 @@ from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing, Unavaila
 from paravion.ports import Handover, QueueName, Transaction
 from paravion.services.fallback import Leg
 from paravion.services.routes import Chain, MxRoute, refused, routes_for
+from paravion.services.statistics import Tallies
 from paravion.services.withhold import of_batch, withheld
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from paravion.domain.transcript import Recorder
     from paravion.ports import (
         Body,
+        Counters,
         EventLog,
         Ledger,
         Queues,
@@ -82,6 +84,9 @@ _RECORDING_S: Final = 10.0
 _KEEPING_S: Final = 3.0
 """Longest that the invocation goes on for its transcripts, out of what is kept for the recording."""
 
+_COUNTING_S: Final = 1.0
+"""Longest that the invocation goes on for its statistics."""
+
 _RECORD_NAMES: Final = {Result.DELIVERED: "Delivery", Result.DEFERRED: "TransientFailure", Result.FAILED: "Bounce"}
 
 
@@ -98,6 +103,7 @@ class DeliverDeps:
         mta_sts: Finds domains' policies; None: nobody's is asked for.
         transcripts: Where what was said is kept; None: nothing is.
         in_thread: Calls the ports that block; `directly` if none of them does (services/blocking.py).
+        counters: Where it is counted what becomes of mail; None: it is not.
         simulator_domain: Where mailboxes are simulated beside Amazon's domain (domain/simulator.py); "" for nowhere.
     """
 
@@ -118,6 +124,7 @@ class DeliverDeps:
     transcripts: Transcripts | None = None
     in_thread: InThread = asyncio.to_thread
     simulator_domain: str = ""
+    counters: Counters | None = None
 
 
 async def deliver(
@@ -140,8 +147,9 @@ async def deliver(
     listed = of_batch(deps.suppression, deps.suppression_reasons, deps.clock, len(items), deps.in_thread)
     members = [listed.member() for _ in items]
     telling: list[Received] = []
+    tallies = Tallies()
     tasks = [
-        asyncio.ensure_future(_one(item, deps, deadline, ends_at, gates, member, book, telling))
+        asyncio.ensure_future(_one(item, deps, deadline, ends_at, gates, member, book, telling, tallies))
         for item, member in zip(items, members, strict=True)
     ]
     try:
@@ -156,6 +164,7 @@ async def deliver(
     if failed:
         await deps.in_thread(deps.queues.release, QueueName.DELIVERY, [item.receipt for item in failed])
     await _keep(book, deps, deadline)
+    await _count(tallies, deps, deadline)
     return [item.item_id for item in failed]
 
 
@@ -169,6 +178,18 @@ async def _publish(telling: Sequence[Received], deps: DeliverDeps) -> list[Recei
         deps.event_log.emit("Fault", {"stage": "events", "error": repr(exc)})
         return list(telling)
     return []
+
+
+async def _count(tallies: Tallies, deps: DeliverDeps, deadline: float) -> None:
+    """Write the statistics: best effort, after everything that mail depends on."""
+    seconds = min(_COUNTING_S, deadline - asyncio.get_running_loop().time())
+    if deps.counters is None or not tallies or seconds <= 0:
+        return
+    try:
+        async with asyncio.timeout(seconds):
+            await deps.in_thread(tallies.write, deps.counters, deps.clock(), deps.event_log)
+    except Exception as exc:  # noqa: BLE001 (a count is never worth a delivery)
+        deps.event_log.emit("Fault", {"stage": "statistics", "error": repr(exc)})
 
 
 async def _settle(deps: DeliverDeps, deadline: float) -> None:
@@ -215,6 +236,7 @@ async def _one(
     listed: Member[Suppressed],
     book: Book | None,
     telling: list[Received],
+    tallies: Tallies,
 ) -> bool:
     """Try one job; True when its item may be deleted. Whose events are owed joins `telling`."""
     job = item.job
@@ -223,7 +245,7 @@ async def _one(
         deps.event_log.emit("Fault", {"stage": "deliver", "error": "no job in the item"})
         return False
     try:
-        attempt = _Attempt(job, deps, deadline, ends_at, gates, listed, book)
+        attempt = _Attempt(job, deps, deadline, ends_at, gates, listed, book, tallies)
         is_done = await attempt.run()
         if attempt.owes_event:
             telling.append(item)
@@ -248,8 +270,11 @@ class _Attempt:
         gates: Gates,
         listed: Member[Suppressed],
         book: Book | None,
+        tallies: Tallies,
     ) -> None:
         self.job = job
+        self.tallies = tallies
+        self.tenant = ""
         self.book = book
         self.gates = gates
         self.listed = listed
@@ -289,6 +314,7 @@ class _Attempt:
         self.notify = {n: recipient.notify for n, recipient in chunk.items()}
         self.arrivals = queue.arrivals_of(envelope, self.job.key.chunk)
         self.tells = envelope.tells
+        self.tenant = envelope.tenant
         todo = {n: chunk[n] for n in record.open_positions(chunk)}
         if 0 < record.max_delivery_s <= deps.clock() - record.counted_from:
             return await self._expire(record, todo)
@@ -337,6 +363,7 @@ class _Attempt:
             record, now=now, outcomes=told, notify=self.notify, arrivals=self.arrivals, tells=self.tells
         )
         record = await self.deps.in_thread(self.deps.ledger.save, record)
+        self.tallies.add(self.tenant, (outcome for _, outcome in told.values()))
         for path, outcome in told.values():
             fields = {"queue_id": record.key.queue_id, "chunk": record.key.chunk, "attempts": record.attempts}
             told_of = {"recipient": path, "text": outcome.text, **record_fields(outcome)}
@@ -592,6 +619,7 @@ class _Attempt:
             )
 
     def _log(self, record: JobRecord, outcomes: Mapping[int, Outcome], todo: Mapping[int, Recipient]) -> None:
+        self.tallies.add(self.tenant, outcomes.values())
         for n, outcome in outcomes.items():
             self.deps.event_log.emit(
                 _RECORD_NAMES[outcome.result],

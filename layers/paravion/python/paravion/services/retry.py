@@ -41,6 +41,7 @@ from paravion.domain.status import ATTEMPT_BROKE_OFF, HELD_TOO_LONG
 from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing
 from paravion.ports import MAX_DELAY_S, QueueName
 from paravion.services.batch import work_through
+from paravion.services.statistics import Tallies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from paravion.domain.envelope import Envelope
     from paravion.domain.queue import DueJob, JobKey, Received, RecipientState
     from paravion.domain.schedule import Plan
-    from paravion.ports import EventLog, Ledger, Queues, Spool
+    from paravion.ports import Counters, EventLog, Ledger, Queues, Spool
 
 _CONFLICTS = 5
 """Times that a record may change under us before we leave the item to its next reception."""
@@ -72,6 +73,7 @@ class RetryDeps:
         in_parallel: See services/commit.py.
         clock: Seconds since the epoch.
         jitter: Uniform draws in [0, 1).
+        counters: Where it is counted what becomes of mail; None: it is not.
     """
 
     spool: Spool
@@ -83,6 +85,7 @@ class RetryDeps:
     in_parallel: Callable[[Sequence[Callable[[], Any]]], list[Any]]
     clock: Callable[[], float]
     jitter: Callable[[], float]
+    counters: Counters | None = None
 
 
 def retry(items: Sequence[Received], deps: RetryDeps) -> list[str]:
@@ -92,13 +95,17 @@ def retry(items: Sequence[Received], deps: RetryDeps) -> list[str]:
     Returns:
         The item ids that could not be handled; see services/batch.py.
     """
-    return work_through(
+    tallies = Tallies()
+    failed = work_through(
         items,
-        lambda job: _decide(job, deps),
+        lambda job: _decide(job, deps, tallies),
         queue=QueueName.RETRY,
         queues=deps.queues,
         event_log=deps.event_log,
     )
+    if deps.counters is not None:
+        tallies.write(deps.counters, deps.clock(), deps.event_log)
+    return failed
 
 
 def sweep(deps: RetryDeps, remaining_s: Callable[[], float]) -> int:
@@ -156,19 +163,22 @@ def _wake(key: JobKey, now: float, deps: RetryDeps) -> JobRecord | None:
         return None
 
 
-def _decide(job: Job, deps: RetryDeps) -> None:
+def _decide(job: Job, deps: RetryDeps, tallies: Tallies) -> None:
     for _ in range(_CONFLICTS):
         record = deps.ledger.load(job.key)
         now = deps.clock()
         if record is not None and record.state is State.CLAIMED and record.lease_until > now:
             deps.ledger.watch(record, record.lease_until + _LEASE_MARGIN_S)
             return
-        new = _next(record, job, now, deps)
+        ended: list[tuple[str, list[Outcome]]] = []
+        new = _next(record, job, now, deps, ended)
         if new is not None:
             try:
                 new = deps.ledger.save(new)
             except ClaimLost:
                 continue
+            for tenant, outcomes in ended:
+                tallies.add(tenant, outcomes)
             _log(new, now, deps)
             if new.state is State.READY:
                 # crash here = the sweep finds it when its safety net is due, and sends it then
@@ -184,8 +194,10 @@ def _decide(job: Job, deps: RetryDeps) -> None:
     raise LedgerUnavailable(f"{job.key} changes faster than it can be read")
 
 
-def _next(record: JobRecord | None, job: Job, now: float, deps: RetryDeps) -> JobRecord | None:
-    """Give the record to save, or None when nothing is to be changed."""
+def _next(
+    record: JobRecord | None, job: Job, now: float, deps: RetryDeps, ended: list[tuple[str, list[Outcome]]]
+) -> JobRecord | None:
+    """Give the record to save, or None when nothing is to be changed; what is given up joins `ended`, by tenant."""
     if record is None or queue.is_of_earlier_message(record, job):
         record = JobRecord(job.key, job.queued_at, State.READY, version=record.version if record else 0)
         release_at = _release_at(job, deps)
@@ -196,9 +208,9 @@ def _next(record: JobRecord | None, job: Job, now: float, deps: RetryDeps) -> Jo
     plan = schedule.limited(deps.plan, record.max_delivery_s)
     is_old = now >= record.queued_at + schedule.LIFETIME_S
     if record.state is State.HELD:
-        return _returned_from_hold(record, now, deps) if is_old else None
+        return _returned_from_hold(record, now, deps, ended) if is_old else None
     if (is_old or schedule.is_expired(record.counted_from, now, plan)) and not record.quarantine:
-        return _given_up(record, now, deps)
+        return _given_up(record, now, deps, ended)
     if record.state is State.CLAIMED:
         record = queue.with_event(record, "broke_off", now=now, text=ATTEMPT_BROKE_OFF.text)
     if record.quarantine:
@@ -256,22 +268,26 @@ def _warned(record: JobRecord, deps: RetryDeps) -> JobRecord:
     return replace(record, warned=True, owed=(*record.owed, notice))
 
 
-def _given_up(record: JobRecord, now: float, deps: RetryDeps) -> JobRecord:
+def _given_up(record: JobRecord, now: float, deps: RetryDeps, ended: list[tuple[str, list[Outcome]]]) -> JobRecord:
     envelope, _ = decode_qf(deps.spool.get_envelope(record.key.queue_id))
     chunk = envelope.chunk(record.key.chunk)
     outcomes = {n: (chunk[n].forward_path, queue.expiry(record, n)) for n in record.open_positions(chunk)}
+    ended.append((envelope.tenant, [outcome for _, outcome in outcomes.values()]))
     record = replace(record, recipient_count=len(chunk), reverse_path=envelope.reverse_path)
     arrivals = queue.arrivals_of(envelope, record.key.chunk)
     return queue.expired(record, now=now, outcomes=outcomes, notify=_notify(envelope, record), arrivals=arrivals,
                          tells=envelope.tells)  # fmt: skip
 
 
-def _returned_from_hold(record: JobRecord, now: float, deps: RetryDeps) -> JobRecord:
+def _returned_from_hold(
+    record: JobRecord, now: float, deps: RetryDeps, ended: list[tuple[str, list[Outcome]]]
+) -> JobRecord:
     """Nobody released it while the spool lasted: its sender hears that it failed, and not a word of why it was held."""
     envelope, _ = decode_qf(deps.spool.get_envelope(record.key.queue_id))
     chunk = envelope.chunk(record.key.chunk)
     failed = Outcome(Result.FAILED, HELD_TOO_LONG.enhanced, text=HELD_TOO_LONG.text, command="LOCAL")
     outcomes = {n: (chunk[n].forward_path, failed) for n in record.open_positions(chunk)}
+    ended.append((envelope.tenant, [failed] * len(outcomes)))
     # An attempt of its own: what earlier ones owed a report of stays as it was.
     record = replace(
         record,

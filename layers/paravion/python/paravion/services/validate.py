@@ -49,6 +49,7 @@ from paravion.services.configuration import set_of_mail
 from paravion.services.control_fields import with_control_fields
 from paravion.services.events import telling
 from paravion.services.expand import TableSettings, apply_tables
+from paravion.services.quotas import charged
 from paravion.services.sender import Sender, check_sender, sender_of
 from paravion.services.signing import Signer, check_alignment, hash_to_sign, signed
 from paravion.services.split import commit_all
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
     from paravion.domain.dkim import SigningKey
     from paravion.domain.expand import Group
     from paravion.domain.message import Message
-    from paravion.ports import EventLog, Identities, Management, Records, Secrets, Tables, Uploads
+    from paravion.ports import Counters, EventLog, Identities, Management, Records, Secrets, Tables, Uploads
     from paravion.services.commit import CommitDeps
     from paravion.services.expand import Expanded
     from paravion.services.list_management import Managed
@@ -105,6 +106,7 @@ class ValidateDeps:
     clock: Callable[[], float]
     entropy: Callable[[int], bytes]
     records: Records = field(kw_only=True)
+    counters: Counters = field(kw_only=True)
     management: Management | None = None
     side_by_side: Callable[[Sequence[Callable[[], Any]]], list[Any]] = field(kw_only=True, default=in_turn)
 
@@ -165,7 +167,9 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
         check_sender(submission, expanded.reverse_path, expanded.message, deps)
         sender = sender_of(submission, expanded.reverse_path, expanded.message, chosen, deps)
         keys = _signing_keys(sender.mail_from or expanded.reverse_path, expanded.message, sender, deps)
-        kept = _keep(submission, expanded, given, queue_id, digest, keys, _Asked(chosen, sender), deps)
+        with charged(submission, given, deps) as charge:
+            kept = _keep(submission, expanded, given, queue_id, digest, keys, _Asked(chosen, sender), deps)
+            charge.is_due = kept is not None and not kept[2]
     except Rejected as exc:
         # What was taken once is on its way, or a part of it is, whatever the tables have come to say of it.
         kept = _kept_before(queue_id, digest, deps) if exc.status is not IDEMPOTENCY_CONFLICT else None
