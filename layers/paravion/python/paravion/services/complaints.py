@@ -22,12 +22,8 @@ from paravion.domain.status import BAD_REQUEST, NOT_FOUND, Rejected
 from paravion.domain.suppression import normal_form
 from paravion.errors import Misconfigured
 from paravion.ports import QueueName
-<<<<<<< HEAD
-from paravion.services.admin import each_part
-=======
 from paravion.services.account import count_complaint
-from paravion.services.admin import find_envelope
->>>>>>> main
+from paravion.services.admin import each_part
 from paravion.services.authenticate import require_operator
 from paravion.services.event_destinations import told_of
 from paravion.services.events import identity_told
