@@ -104,6 +104,7 @@ class World:
         self.queues = MemoryQueues(self.clock)
         self.to_commit = SimpleNamespace(queues=self.queues)
         self.new_token = lambda: "t0ken"
+        self.destination_problem = lambda _: ""
         self.next_hop = lambda domain: NextHop(domain, (MxHost(f"mx.{domain}"),))
         self.entropy = lambda count: bytes(range(count))
         self.side_by_side = in_turn
@@ -117,6 +118,7 @@ class World:
             lambda name: self.txt.get(name, []), self.event_log, self.clock, self.new_token,
             fixed_private_key, self.transcripts, records=self.records,
             to_commit=CommitDeps(self.spool, self.queues, lambda calls: [call() for call in calls]),
+            destination_problem=self.destination_problem,
         )  # fmt: skip
 
     @property
