@@ -171,7 +171,8 @@ class Demo:
         content = f"From: {SENDER}\nTo: {MISSING}\nSubject: Reset your password\n\nFollow this link.\n"
         environ = {
             **os.environ,
-            "PARAVION_API": self.engine.api_url,
+            "PARAVION_ENDPOINT": self.engine.api_url,
+            "PARAVION_QUEUE": "off",
             "PARAVION_ACCESS_KEY": self.options.access_key,
             "PARAVION_SECRET_KEY": self.options.secret_key,
         }

@@ -189,6 +189,7 @@ def test_sendmail(house: House) -> None:
         "PARAVION_API": house.engine.api_url,
         "PARAVION_ACCESS_KEY": house.options.access_key,
         "PARAVION_SECRET_KEY": house.options.secret_key,
+        "PARAVION_QUEUE": "off",
     }
     content = b"From: cron@example.org\nTo: sm1@example.com\nBcc: sm2@example.com\nSubject: x\n\nbody\n.\nmore\n"
     command = [sys.executable, "-m", "paravion.cli.sendmail", "-t", "-i", "-f", "cron@example.org"]

@@ -194,6 +194,7 @@ def test_sendmail_exits_by_sysexits(house: House, words: list[str], content: byt
         "PARAVION_API": house.engine.api_url,
         "PARAVION_ACCESS_KEY": house.options.access_key,
         "PARAVION_SECRET_KEY": house.options.secret_key,
+        "PARAVION_QUEUE": "off",
     }
     command = [sys.executable, "-m", "paravion.cli.sendmail", "-f", "me@example.org", *words]
     done = subprocess.run(command, input=content, env=environ, capture_output=True, timeout=60, check=False)
@@ -203,8 +204,9 @@ def test_sendmail_exits_by_sysexits(house: House, words: list[str], content: byt
 
 
 def test_sendmail_without_an_api_says_try_again(house: House) -> None:
-    """75, and only then: nothing was accepted."""
+    """75, and only then: nothing was accepted, and nothing is to be kept here."""
     environ = {**os.environ, "PARAVION_API": "127.0.0.1:9", "PARAVION_ACCESS_KEY": "A" * 20, "PARAVION_SECRET_KEY": "s"}
+    environ["PARAVION_QUEUE"] = "off"
     command = [sys.executable, "-m", "paravion.cli.sendmail", "-f", "me@example.org", "you@example.com"]
     done = subprocess.run(command, input=MAIL, env=environ, capture_output=True, timeout=110, check=False)
     assert done.returncode == 75

@@ -38,7 +38,7 @@ def asked(api):
         (["add", "x.example"], "PUT", "/v1/identities/x.example", b""),
         (["show", "a@x.example"], "GET", "/v1/identities/a%40x.example", b""),
         (["rotate", "x.example"], "POST", "/v1/identities/x.example/rotation", b"{}"),
-        (["rotate", "x.example", "--force"], "POST", "/v1/identities/x.example/rotation", b'{"force": true}'),
+        (["rotate", "x.example", "--force"], "POST", "/v1/identities/x.example/rotation", b'{"force":true}'),
     ],
 )
 def test_what_is_asked(api, capsys, words, method, path, body):

@@ -344,8 +344,8 @@ def test_mailq_qq_asks_for_what_is_held_and_says_why(api, capsys, command):
 @pytest.mark.parametrize(
     ("words", "method", "tail", "body"),
     [
-        (["hold", QUEUE_ID, "--reason", "why not"], "POST", "/hold", b'{"reason": "why not"}'),
-        (["hold", QUEUE_ID], "POST", "/hold", b'{"reason": "held by hand"}'),
+        (["hold", QUEUE_ID, "--reason", "why not"], "POST", "/hold", b'{"reason":"why not"}'),
+        (["hold", QUEUE_ID], "POST", "/hold", b'{"reason":"held by hand"}'),
         (["release", QUEUE_ID], "POST", "/release", b"{}"),
         (["remove", QUEUE_ID], "DELETE", "", b""),
     ],

@@ -1,14 +1,15 @@
 """cli/sendmail.py against an API that answers as told: what is sent, and the exit codes."""
 
 import io
-import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from paravion.cli import client, sendmail
 from paravion.domain.sigv4 import SignedRequest, parse_claim, verify
+from tests.support.authority import Authority, pem, server_context
 from tests.unit.cli.fake_api import QUEUE_ID, FakeApi, error
 
 ACCESS, SECRET = "AKIATEST", "secret"
@@ -31,8 +32,8 @@ def environ(api, **more):
     """A complete configuration."""
     url = api if isinstance(api, str) else api.url
     return {
-        "PARAVION_API": url, "PARAVION_ACCESS_KEY": ACCESS, "PARAVION_SECRET_KEY": SECRET,
-        "PARAVION_HOSTNAME": "host.example", "PARAVION_SENDER": "me@x.example", "HOME": "/nonexistent", **more,
+        "PARAVION_ENDPOINT": url, "PARAVION_ACCESS_KEY": ACCESS, "PARAVION_SECRET_KEY": SECRET,
+        "PARAVION_HOSTNAME": "host.example", "PARAVION_SENDER": "me@x.example", "HOME": "/nonexistent", "PARAVION_QUEUE": "off", **more,
     }  # fmt: skip
 
 
@@ -210,7 +211,8 @@ def test_large_mail_is_uploaded(api):
 
 
 @pytest.mark.parametrize(
-    ("words", "code"), [([], 64), (["-z", "b@y"], 64), (["-bs"], 69), (["-bp", "x"], 64), (["a b"], 65)]
+    ("words", "code"),
+    [([], 64), (["-z", "b@y"], 64), (["-bt"], 69), (["-bp", "x"], 64), (["-q", "x"], 64), (["-q"], 64), (["a b"], 65)],
 )
 def test_wrong_calls(api, capsys, words, code):
     """Nothing is sent, and one line says why."""
@@ -236,7 +238,7 @@ def test_without_configuration_it_exits_78(capsys):
     """Every missing value is named."""
     assert 78 == sendmail.run(["b@y.example"], {"HOME": "/nonexistent"}, io.BytesIO(b""))
     err = capsys.readouterr().err
-    assert all(name in err for name in ("PARAVION_API", "PARAVION_ACCESS_KEY", "PARAVION_SECRET_KEY"))
+    assert all(name in err for name in ("PARAVION_ENDPOINT", "PARAVION_ACCESS_KEY", "PARAVION_SECRET_KEY"))
 
 
 def test_the_configuration_file(api, tmp_path):
@@ -259,20 +261,48 @@ def test_a_bad_configuration_file_exits_78(tmp_path, capsys, text):
 def test_a_bad_url_exits_78(capsys):
     """PARAVION_API."""
     assert 78 == run("ftp://x", "b@y.example")
-    assert "PARAVION_API" in capsys.readouterr().err
+    assert "PARAVION_ENDPOINT" in capsys.readouterr().err
 
 
-def test_the_command_imports_little(api):
-    """Cron and PHP start it for each mail: no boto3, asyncio, email, http.client, argparse or ssl for a plain API."""
+@pytest.mark.parametrize(
+    ("name", "code", "told"),
+    [("mailq", 0, "is empty"), ("smtpd", 69, "-bd"), ("purgestat", 69, "-bH"), ("newaliases", 66, "/nonexistent")],
+)
+def test_names(api, monkeypatch, capsys, name, code, told):
+    """sendmail(8): what it is called by says what it does."""
+    api.answers["/v1/queue?limit=1000"] = {"jobs": []}
+    for variable, value in environ(api, PARAVION_ALIASES="/nonexistent").items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(sys, "argv", [f"/usr/sbin/{name}"])
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    assert code == sendmail.main()
+    assert told in "".join(capsys.readouterr())
+
+
+def test_over_tls(api, monkeypatch, tmp_path):
+    """The production's way: https, with the certificate and its name verified."""
+    authority = Authority("root")
+    context = server_context(authority.issue("localhost"))
+    api.server.socket = context.wrap_socket(api.server.socket, server_side=True)
+    (tmp_path / "root.pem").write_bytes(pem(authority.certificate))
+    url = f"https://localhost:{api.server.server_port}"
+    assert 75 == run(url, "b@y.example")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "root.pem"))
+    assert 0 == run(url, "b@y.example")
+    assert 75 == run(url.replace("localhost", "127.0.0.1"), "b@y.example")
+
+
+@pytest.mark.parametrize("words", [["b@y.example"], ["-odq", "b@y.example"]], ids=["to the API", "to the queue"])
+def test_the_command_imports_little(api, tmp_path, words):
+    """Cron and PHP start it for each mail: nothing that takes long to import, and no ssl for a plain API."""
     script = (
-        "import io,json,os,sys; from paravion.cli import sendmail; "
-        "code = sendmail.run(['b@y.example'], os.environ, io.BytesIO(b'x\\n')); "
-        "print(json.dumps([code, sorted(sys.modules)]))"
+        f"import sys; sys.path.insert(0, {str(Path(sendmail.__file__).parents[2])!r})\n"
+        f"from paravion.cli import sendmail; sys.argv = ['sendmail', *{words!r}]\n"
+        "code = sendmail.main(); print(code, *sorted(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", script], env={**environ(api), "PYTHONPATH": ":".join(sys.path)},
-                          capture_output=True, check=True)  # fmt: skip
-    code, modules = json.loads(done.stdout)
-    assert 0 == code
-    assert set() == {"boto3", "botocore", "asyncio", "email", "http.client", "argparse", "ssl", "urllib.request"} & set(
-        modules
-    )
+    done = subprocess.run([sys.executable, "-IS", "-c", script], input=b"x\n",
+                          env=environ(api, HOME=str(tmp_path), PARAVION_QUEUE=""), capture_output=True, check=True)  # fmt: skip
+    code, *modules = done.stdout.decode().split()
+    assert "0" == code
+    assert set() == {"boto3", "botocore", "asyncio", "email", "http.client", "argparse", "ssl", "urllib.request", "re", "json",
+                     "socket", "hashlib", "typing", "dataclasses", "encodings.idna", "pathlib"} & set(modules)  # fmt: skip

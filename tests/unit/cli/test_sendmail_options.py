@@ -1,8 +1,12 @@
 """cli/sendmail_options.py: every option is honoured, harmless by nature, or refused by name."""
 
+import string
+from pathlib import Path
+
 import pytest
 
 from paravion.cli.sendmail_options import BadUsage, Options, parse_options
+from paravion.cli.sendmail_table import REFUSED, ROWS, WORKS, render
 
 HONOURED = {
     "-t": (["-t"], {"from_header": True}),
@@ -27,6 +31,16 @@ HONOURED = {
     "-bp": (["-bp"], {"mode": "p"}),
     "-bi": (["-bi"], {"mode": "i"}),
     "-I": (["-I"], {"mode": "i"}),
+    "-odb": (["-odb"], {"delivery_mode": "b"}),
+    "-O DeliveryMode": (["-ODeliveryMode=queue-only"], {"delivery_mode": "q"}),
+    "-oQ": (["-oQ/q"], {"queue_folder": "/q"}),
+    "-q": (["-q"], {"mode": "q"}),
+    "-q!I -qR": (
+        ["-q!Iab", "-qRx", "-v"],
+        {"mode": "q", "selectors": [("I", "ab", True), ("R", "x", False)], "verbose": True},
+    ),
+    "-bp -qQ": (["-bp", "-qQ"], {"mode": "p", "held": True}),
+    "-p": (["-pesmtp:h"], {"protocol": "ESMTP", "client": "h"}),
     "-d0.1": (["-d0.1"], {"mode": "version"}),
     "-oeq": (["-oeq"], {"quiet": True}),
     "-C": (["-C", "/x.toml"], {"config_path": "/x.toml"}),
@@ -46,27 +60,42 @@ def test_option_is_honoured(words, expected):
     assert vars(Options()) | expected == vars(parse_options(words))
 
 
-@pytest.mark.parametrize(
-    "words", [["-oem"], ["-oee"], ["-eq"], ["-odb"], ["-odi"], ["-odq"], ["-om"], ["-m"], ["-n"], ["-Am"], ["-L", "tag"],
-              ["-O", "ErrorMode=m"], ["-O", "DeliveryMode=b"]], ids=" ".join,
-)  # fmt: skip
-def test_harmless_option_is_taken(words):
-    """Options with no effect by nature: no aliases, no local delivery modes, errors always told."""
-    assert ["b@y"] == parse_options([*words, "b@y"]).recipients
+EXAMPLES = [(row, example) for row in ROWS for example in row.examples]
 
 
-@pytest.mark.parametrize("words", [["-bs"], ["-bt"], ["-bd"], ["-bP"], ["-q"], ["-q30m"], ["-qf"], ["-X", "log"], ["-h", "3"],
-                                   ["-p", "UUCP"], ["-G"], ["-D", "f"], ["-M", "x"], ["-Q"]], ids=" ".join)  # fmt: skip
-def test_what_is_not_built_is_refused_by_name(words):
-    """Exit 69 or 64 with words, never ignored."""
-    with pytest.raises(BadUsage) as refused:
-        parse_options([*words, "b@y"])
-    assert refused.value.exit in {64, 69}
-    assert str(refused.value)
+@pytest.mark.parametrize(("row", "example"), EXAMPLES, ids=[example for _, example in EXAMPLES])
+def test_table_is_true(row, example):
+    """sendmail(8) in full: what works changes the call, what is harmless does not, the rest is refused by its name."""
+    words = example.split(" ")
+    if row.disposition == REFUSED:
+        with pytest.raises(BadUsage) as refused:
+            parse_options(words)
+        assert 69 == refused.value.exit
+        assert words[0][:2] in str(refused.value)
+        return
+    changed = vars(Options()) != vars(parse_options(words))
+    assert (row.disposition == WORKS) == changed or "odi" in row.forms
+
+
+def test_every_letter_is_in_the_table_or_refused_as_unknown():
+    """No option is parsed and ignored."""
+    known = {word[:2] for row in ROWS for example in row.examples for word in example.split(" ")[:1]} - {"--"}
+    for letter in string.ascii_letters + string.digits:
+        if f"-{letter}" in known:
+            continue
+        with pytest.raises(BadUsage) as refused:
+            parse_options([f"-{letter}", "x"])
+        assert 64 == refused.value.exit
+        assert f"-{letter}" in str(refused.value)
+
+
+def test_docs_have_the_table():
+    """docs/commands.md holds what sendmail_table.py prints."""
+    assert render() in (Path(__file__).parents[3] / "docs/commands.md").read_text()
 
 
 @pytest.mark.parametrize("words", [["-z"], ["-tz"], ["-bz"], ["-f"], ["-N", "often"], ["-N", "never,delay"], ["-R", "some"],
-                                   ["-V", "a=b"], ["-B", "9BIT"], ["-ox"], ["-O", "X=1"], ["-oez"], ["-Ax"], ["--help"]], ids=" ".join)  # fmt: skip
+                                   ["-V", "a=b"], ["-B", "9BIT"], ["-ox"], ["-O", "X=1"], ["-oez"], ["-Ax"], ["--help"], ["-h", "x"], ["-qI"], ["-qZ"], ["-odx"], ["-oQq"]], ids=" ".join)  # fmt: skip
 def test_bad_usage_exits_64(words):
     """sysexits: the command was used wrongly."""
     with pytest.raises(BadUsage) as refused:

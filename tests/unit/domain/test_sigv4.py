@@ -314,7 +314,7 @@ def test_a_payload_that_is_not_signed_is_refused(stated):
     headers = {"host": HOST, "x-amz-date": "20260304T050607Z", "x-amz-content-sha256": stated}
     request = SignedRequest("POST", "/", "", headers, b"Action=SendEmail")
     claim = sigv4.Claim(KEY, "20260304", REGION, "ses", "20260304T050607Z", names, "")
-    canonical = sigv4._canonical_request(request, "/", "", names, stated, HOST)
+    canonical = sigv4.canonical_request("POST", "/", "", request.headers, names, stated)
     signature = sigv4._signature(sigv4.signing_key(SECRET, "20260304", REGION, "ses"), claim, canonical)
     with pytest.raises(Rejected, match="does not match"):
         sigv4.verify(request, replace(claim, signature=signature), SECRET, now=AT)

@@ -9,12 +9,17 @@ Next on a message's path: api/native.py, behind POST /v1/messages.
 
 from __future__ import annotations
 
-import json
 import os
-import socket
 import time
 
+from paravion.cli import quick_json
 from paravion.domain import http1
+
+try:
+    # The socket module makes enumerations of all that the system knows, which takes longer than a short exchange.
+    import _socket
+except ImportError:
+    import socket as _socket  # type: ignore[no-redef]
 
 TYPE_CHECKING = False  # as in http1.py
 if TYPE_CHECKING:
@@ -38,6 +43,7 @@ ANSWER_TIMEOUT_S = 40.0
 GIVE_UP_AFTER_S = 60.0
 """No new attempt starts later than this; a script that waits for sendmail waits for at most about 100 s."""
 RETRY_WAITS_S = (0.5, 1.0, 2.0, 4.0)
+_MUCH_TO_DIGEST_OCTETS = 1 << 20
 INLINE_OCTETS = 3_500_000
 """Larger messages are uploaded first: base64 and JSON of more than this pass Lambda's 6 MB."""
 
@@ -61,6 +67,13 @@ class ApiError(Exception):
         self.http = http
         self.key = key
         self.text = text
+
+    @property
+    def is_of_credential(self) -> bool:
+        """The credential or the clock is refused, not the message: what is kept may be sent once that is mended."""
+        return self.key in {"auth_required", "auth_invalid", "signature_invalid", "request_expired"} or (
+            not self.key and self.http in {401, 403}
+        )
 
     @property
     def exit(self) -> int:
@@ -99,6 +112,7 @@ class Client:
     Args:
         sleep, clock: Of the time module; tests pass their own.
         answer_timeout_s: Longest silence of the API within one attempt.
+        retry_waits_s: Between attempts while no answer comes; None for RETRY_WAITS_S.
     """
 
     def __init__(
@@ -108,15 +122,17 @@ class Client:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
+        retry_waits_s: tuple[float, ...] | None = None,
     ) -> None:
         self._config = config
+        self._retry_waits_s = RETRY_WAITS_S if retry_waits_s is None else retry_waits_s
         self._answer_timeout_s = answer_timeout_s
         try:
             self._target = http1.Target(config.api)
         except ValueError as exc:
             from paravion.cli.config import BadConfig
 
-            raise BadConfig(f"PARAVION_API: {exc}") from exc
+            raise BadConfig(f"PARAVION_ENDPOINT: {exc}") from exc
         self._sleep = sleep
         self._clock = clock
 
@@ -149,7 +165,7 @@ class Client:
     def post(self, path: str, fields: dict[str, Any]) -> dict[str, Any]:
         """Do something; a lost answer is asked for again, so it is done twice then. Raises ApiAway, ApiError."""
         headers = {"Content-Type": "application/json"}
-        return self._persist("POST", path, json.dumps(fields).encode(), headers, {}).fields
+        return self._persist("POST", path, quick_json.dumps(fields), headers, {}).fields
 
     def delete(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Remove something. Raises ApiAway, ApiError."""
@@ -172,7 +188,7 @@ class Client:
         """
         deadline = self._clock() + GIVE_UP_AFTER_S
         if len(content) > INLINE_OCTETS:
-            body = json.dumps({**fields, "upload_id": self._upload(content, deadline)}).encode()
+            body = quick_json.dumps({**fields, "upload_id": self._upload(content, deadline)})
         else:
             body = encode_submission(fields, content)
         headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
@@ -182,7 +198,7 @@ class Client:
         return answer.fields
 
     def _upload(self, content: bytes, deadline: float) -> str:
-        body = json.dumps({"octets": len(content)}).encode()
+        body = quick_json.dumps({"octets": len(content)})
         ticket = self._persist("POST", "/v1/uploads", body, {"Content-Type": "application/json"}, {}, deadline).fields
         try:
             target = http1.Target(ticket["url"])
@@ -223,7 +239,7 @@ class Client:
         if response.status // 100 != 2:  # noqa: PLR2004 (2xx)
             raise _error(response, self._config.api)
         try:
-            fields = json.loads(response.body or b"{}")
+            fields = quick_json.loads(response.body or b"{}")
         except ValueError:
             fields = None
         if not isinstance(fields, dict):
@@ -231,7 +247,7 @@ class Client:
         return Answer(response.status, fields)
 
     def _repeat(self, attempt: Callable[[], http1.ResponseParser], deadline: float, what: str) -> http1.ResponseParser:
-        waits = iter(RETRY_WAITS_S)
+        waits = iter(self._retry_waits_s)
         while True:
             try:
                 response = attempt()
@@ -247,12 +263,15 @@ class Client:
             self._sleep(wait)
 
     def _signed(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
-        from paravion.domain import sigv4
+        from paravion.domain import sigv4_signing
 
         host = self._target.netloc
-        request = sigv4.SignedRequest(method, path, query, {"host": host}, body)
         config = self._config
-        signature = sigv4.sign(request, config.access_key, config.secret_key, config.region, now=time.time())
+        signature = sigv4_signing.sign(
+            method, path, query, {"host": host}, body,
+            access_key=config.access_key, secret_key=config.secret_key, region=config.region,
+            signed_at=time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()), sha256=_sha256(body),
+        )  # fmt: skip
         return {"Host": host, "Connection": "close", **headers, **signature}
 
 
@@ -270,7 +289,7 @@ def encode_submission(fields: Mapping[str, Any], content: bytes) -> bytes:
     """Give the JSON body of POST /v1/messages; the content goes in as it is, without a JSON encoder's scan."""
     import binascii
 
-    head = json.dumps(dict(fields), separators=(",", ":")).encode()
+    head = quick_json.dumps(dict(fields))
     separator = b"," if fields else b""
     return b"".join((head[:-1], separator, b'"content":"', binascii.b2a_base64(content, newline=False), b'"}'))
 
@@ -286,29 +305,70 @@ def exchange(
         http1.BadResponse
     """
     head = http1.encode_request(method, path, {"Host": target.netloc, **headers}, len(body))
-    with socket.create_connection((target.host, target.port), CONNECT_TIMEOUT_S) as plain:
-        plain.settimeout(timeout_s)
+    connection = _connect(target.host, target.port)
+    try:
+        connection.settimeout(timeout_s)
         # One segment for a small request: without this the second write waits for the peer's delayed ACK.
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = _secure(plain, target.host) if target.secure else plain
+        connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+        if target.secure:
+            connection = _secure(connection, target.host, timeout_s)
+        connection.sendall(head + body)
+        parser = http1.ResponseParser(bodiless=method == "HEAD")
+        while True:
+            octets = connection.recv(1 << 16)
+            if not octets:
+                parser.end()
+                return parser
+            if parser.feed(octets):
+                return parser
+    finally:
+        connection.close()
+
+
+def _connect(host: str, port: int) -> _socket.socket:
+    """Connect to the first of a host's addresses that answers. Raises OSError."""
+    fault = OSError(f"{host} has no address")
+    # As octets, for a text would be taken through the codec of international names, whose import is dear.
+    name = host.encode("ascii")
+    for family, kind, protocol, _, address in _socket.getaddrinfo(name, port, 0, _socket.SOCK_STREAM):
+        connection = _socket.socket(family, kind, protocol)
         try:
-            connection.sendall(head + body)
-            parser = http1.ResponseParser(bodiless=method == "HEAD")
-            while True:
-                octets = connection.recv(1 << 16)
-                if not octets:
-                    parser.end()
-                    return parser
-                if parser.feed(octets):
-                    return parser
-        finally:
+            connection.settimeout(CONNECT_TIMEOUT_S)
+            connection.connect(address)
+        except OSError as exc:
             connection.close()
+            fault = exc
+        else:
+            return connection
+    raise fault
 
 
-def _secure(plain: socket.socket, host: str) -> socket.socket:
+def _secure(plain: _socket.socket, host: str, timeout_s: float) -> _socket.socket:
+    import socket
     import ssl
 
-    return ssl.create_default_context().wrap_socket(plain, server_hostname=host)
+    whole = socket.socket(fileno=plain.detach())
+    whole.settimeout(timeout_s)
+    return ssl.create_default_context().wrap_socket(whole, server_hostname=host)
+
+
+def _sha256(body: bytes) -> Callable[[bytes], Any]:
+    """Give Python's own digest, which needs no OpenSSL; for much to digest OpenSSL's, which is faster."""
+    if len(body) < _MUCH_TO_DIGEST_OCTETS:
+        try:
+            from _sha2 import sha256  # type: ignore[import-not-found]  # of Python 3.12 and later
+        except ImportError:
+            try:
+                from _sha256 import sha256  # type: ignore[import-not-found]  # of those before
+            except ImportError:
+                pass
+            else:
+                return sha256  # type: ignore[no-any-return]
+        else:
+            return sha256  # type: ignore[no-any-return]
+    import hashlib
+
+    return hashlib.sha256
 
 
 def _reason(exc: Exception) -> str:
@@ -319,7 +379,7 @@ def _reason(exc: Exception) -> str:
 
 def _error(response: http1.ResponseParser, what: str) -> ApiError:
     try:
-        error = json.loads(response.body)["error"]
+        error = quick_json.loads(response.body)["error"]
         key, message, detail = str(error["key"]), str(error["message"]), str(error.get("detail") or "")
     except (ValueError, KeyError, TypeError, AttributeError):
         return ApiError(response.status, "", f"{what}: HTTP {response.status}")

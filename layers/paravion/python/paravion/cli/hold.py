@@ -7,12 +7,14 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from paravion.cli.client import EX_OK, ApiError, Client
+from paravion.cli.client import EX_OK, ApiAway, ApiError, Client
 from paravion.cli.config import load
 from paravion.cli.mailq import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from paravion.cli.config import Config
 
 _HELP = {
     "hold": "keep messages from being tried until they are released",
@@ -40,7 +42,8 @@ def _queue_id(text: str) -> str:
 
 def _run(arguments: argparse.Namespace) -> int:
     """Go through all ids; what one of them is refused for is told, and the others are done."""
-    client = Client(load(os.environ))
+    config = load(os.environ)
+    client = Client(config)
     acts: Mapping[str, Callable[[str], dict[str, Any]]] = {
         "hold": lambda path: client.post(f"{path}/hold", {"reason": arguments.reason}),
         "release": lambda path: client.post(f"{path}/release", {}),
@@ -48,6 +51,9 @@ def _run(arguments: argparse.Namespace) -> int:
     }
     exit_code = EX_OK
     for queue_id in arguments.queue_id:
+        if arguments.action == "remove" and _is_removed_here(queue_id, config):
+            print(f"{queue_id}: removed from this machine's queue")
+            continue
         try:
             answer = acts[arguments.action](f"/v1/messages/{queue_id}")
         except ApiError as exc:
@@ -57,3 +63,14 @@ def _run(arguments: argparse.Namespace) -> int:
         states = sorted({plain(job["state"]) for job in answer["jobs"]})
         print(f"{queue_id}: {plain(answer['changed'])} jobs {_DONE[arguments.action]}, now {', '.join(states)}")
     return exit_code
+
+
+def _is_removed_here(queue_id: str, config: Config) -> bool:
+    from paravion.cli.client_queue import QueueUnavailable
+    from paravion.cli.sendmail import client_queue
+
+    queue = client_queue(config, os.environ)
+    try:
+        return queue is not None and queue.holds(queue_id) and queue.remove(queue_id)
+    except QueueUnavailable as exc:
+        raise ApiAway(str(exc)) from exc

@@ -6,6 +6,8 @@
                      (450 4.2.0 Try again later)
                                                            b@busy.example
 
+What waits on this machine (client_queue.py) comes first, also where the API can't be asked.
+
 What is held shows why; `-qQ` shows that alone, as sendmail's does with what it has in quarantine.
 
 sendmail's size column holds the number of attempts: the ledger does not know sizes, only the spool does.
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
+    from paravion.cli.client_queue import Entry
+    from paravion.cli.config import Config
+
 MOST_JOBS = 1000
 _TITLE = "-----------Q-ID----------- -Tries- ------Q-Time------- ------------Sender/Recipient------------"
 _INDENT = 55
@@ -35,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(words, os.environ)
 
 
-def run(words: Sequence[str], environ: Mapping[str, str]) -> int:
+def run(words: Sequence[str], environ: Mapping[str, str], config_path: str = "", queue_folder: str = "") -> int:
     """
     Print the queue; `-v` adds when each job is due, `-qQ` shows what is held and nothing else.
 
@@ -46,21 +51,69 @@ def run(words: Sequence[str], environ: Mapping[str, str]) -> int:
     if unknown:
         print(f"mailq: unknown argument {unknown[0]}", file=sys.stderr)
         return EX_USAGE
+    held = "-qQ" in words
     try:
-        query = {"limit": str(MOST_JOBS)} | ({"held": "true"} if "-qQ" in words else {})
-        jobs = Client(load(environ)).get("/v1/queue", query).get("jobs", [])
-    except BadConfig as exc:
-        print(f"mailq: {exc}", file=sys.stderr)
-        return EX_CONFIG
-    except ApiAway as exc:
-        print(f"mailq: {exc}", file=sys.stderr)
-        return EX_TEMPFAIL
-    except ApiError as exc:
-        print(f"mailq: {exc.text}", file=sys.stderr)
-        return exc.exit
-    for line in render(jobs, verbose="-v" in words):
-        print(line)
+        config = load(environ, config_path)
+        kept = [] if held else _kept(config, environ, queue_folder)
+        for line in render_kept(kept):
+            print(line)
+        query = {"limit": str(MOST_JOBS)} | ({"held": "true"} if held else {})
+        # Whoever is without network shall see at once what waits here.
+        jobs = _client(config, kept).get("/v1/queue", query).get("jobs", [])
+    except (BadConfig, ApiAway, ApiError) as exc:
+        return _fail(exc)
+    if not kept or jobs:
+        for line in render(jobs, verbose="-v" in words):
+            print(line)
     return EX_OK
+
+
+def count(environ: Mapping[str, str], config_path: str = "", queue_folder: str = "") -> int:
+    """Print how many messages wait here and how many jobs the service has (-bP). Gives the sysexits code."""
+    try:
+        config = load(environ, config_path)
+        kept = _kept(config, environ, queue_folder)
+        print(f"on this machine: entries={len(kept)}")
+        jobs = _client(config, kept).get("/v1/queue", {"limit": str(MOST_JOBS)}).get("jobs", [])
+    except (BadConfig, ApiAway, ApiError) as exc:
+        return _fail(exc)
+    print(f"{plain(config.api)}: entries={len(jobs)}" + (" or more" if len(jobs) >= MOST_JOBS else ""))
+    return EX_OK
+
+
+def _client(config: Config, kept: Sequence[Entry]) -> Client:
+    return Client(config, retry_waits_s=()) if kept else Client(config)
+
+
+def _kept(config: Config, environ: Mapping[str, str], folder: str) -> list[Entry]:
+    from paravion.cli.sendmail import client_queue
+
+    queue = client_queue(config, environ, folder)
+    return queue.entries() if queue else []
+
+
+def _fail(exc: BadConfig | ApiAway | ApiError) -> int:
+    text = exc.text if isinstance(exc, ApiError) else str(exc)
+    print(f"mailq: {plain(text)}", file=sys.stderr)
+    if isinstance(exc, ApiError):
+        return exc.exit
+    return EX_CONFIG if isinstance(exc, BadConfig) else EX_TEMPFAIL
+
+
+def render_kept(entries: Sequence[Entry]) -> Iterator[str]:
+    """Give the lines for what waits on this machine."""
+    if not entries:
+        return
+    import time
+
+    yield _TITLE
+    for entry in entries:
+        arrived = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(entry.queued_at))
+        yield f"{entry.id:<26} {entry.tries:>7} {arrived:<19} {plain(entry.sender) or '<>'}"
+        yield f"{'':17}({'given up' if entry.is_dead else 'on this machine'}: {plain(entry.reason) or 'not tried yet'})"
+        for recipient in entry.recipients or ["(recipients of the header)"]:
+            yield f"{'':{_INDENT}}{plain(recipient)}"
+    yield f"{'':17}On this machine: {len(entries)}"
 
 
 def render(jobs: Sequence[Mapping[str, Any]], *, verbose: bool) -> Iterator[str]:

@@ -1,5 +1,5 @@
 """
-`paravion`: up, smtpd, show, queue, hold, release, remove, identity, doctor, tables,
+`paravion`: login, send, install, up, smtpd, show, queue, hold, release, remove, identity, doctor, tables,
 suppression, hosts, routes, events, complaint, webhook, fsck, credentials, export, import, version.
 
 A command's own work stands in its module, which is imported only when it is called.
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 
 _MODULES: Final = {
+    "login": "write the configuration file: endpoint and credential",
+    "send": "send a message made of words and files, or one that is there",
+    "install": "make a quick sendmail, mailq and newaliases in a directory",
     "tables": "load and show aliases and sendmail's other tables",
     "suppression": "addresses that nothing is sent to",
     "hosts": "which hosts are slow or away, and limits for them",
@@ -109,7 +112,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
 
 
 def _add_smtpd(parser: argparse.ArgumentParser) -> None:
-    _find_infra()
+    find_infra()
     try:
         from infra.front_door import command
     except ImportError as exc:  # it is not part of the package
@@ -119,7 +122,7 @@ def _add_smtpd(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=command.run)
 
 
-def _find_infra() -> None:
+def find_infra() -> None:
     """Make `infra` importable when we run from a checkout (pip install -e): it is not part of the package."""
     root = Path(__file__).resolve().parents[5]
     if (root / "infra" / "__init__.py").is_file() and str(root) not in sys.path:

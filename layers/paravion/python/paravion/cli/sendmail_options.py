@@ -1,8 +1,9 @@
 """
 What the words after `sendmail` mean: every option is honoured, named harmless with the reason, or refused.
 
-sendmail(8)'s own getopt rules: letters may be bundled (`-ti`), a value may stand at its letter or in the
-next word, `--` ends the options. Mode letters that we do not have exit 69, letters that nobody has exit 64.
+sendmail(8)'s own getopt rules: letters may be bundled (`-ti`), a value may stand at its letter or in the next word,
+`--` ends the options. What we do not have exits 69, what nobody has 64. sendmail_table.py has a row for each option,
+held against this module by a test.
 """
 
 from __future__ import annotations
@@ -14,24 +15,35 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
-_WITH_VALUE = frozenset("ABCFLNORVXbdefhmopqrD")
-_VALUE_AT_LETTER_ONLY = frozenset("dqeo")
+_WITH_VALUE = frozenset("ABCFLMNORVXbdefhmopqrDQ")
+_VALUE_AT_LETTER_ONLY = frozenset("dqeoQM")
 """sendmail takes these letters' values only without a blank; -e and -o are historic forms of -o."""
 
-_BUILT_LATER = {
-    "s": "SMTP on standard input (-bs)",
-    "t": "address test mode (-bt)",
-    "d": "the daemon (-bd; see paravion smtpd)",
-    "D": "the daemon (-bD; see paravion smtpd)",
-    "a": "ARPANET mode (-ba)",
-    "h": "host status (-bh)",
-    "H": "host status purge (-bH)",
-    "P": "the count of queue entries (-bP)",
-    "C": "configuration check (-bC)",
+MODES = "mpPivshC"
+_NO_MODES = {
+    "t": "address test mode (-bt) is not offered; see sendmail -bv",
+    "d": "the daemon (-bd) is paravion smtpd",
+    "D": "the daemon (-bD) is paravion smtpd",
+    "a": "ARPANET mode (-ba) is not offered",
+    "H": "host status purge (-bH) is not offered; see paravion hosts reset",
+}
+_REFUSED = {
+    "D": "-D (debug log file) is not offered",
+    "M": "-M (define a macro) is not offered: there are none",
+    "Q": "-Q (quarantine) is not offered; see paravion hold",
+    "X": "-X (traffic log) is not offered; see paravion show --transcript",
 }
 _BODY_TYPES = ("7BIT", "8BITMIME")
-_DELIVERY_MODES = ("i", "b", "q", "d", "interactive", "background", "queue", "queue-only", "deferred", "defer")
+_DELIVERY_MODES = {
+    "i": "i", "interactive": "i", "b": "b", "background": "b", "q": "q", "queue": "q", "queue-only": "q",
+    "d": "q", "deferred": "q", "defer": "q",
+}  # fmt: skip
 _ERROR_MODES = ("m", "p", "w", "q", "e", "mail", "print", "write", "quiet", "berkeley")
+_PROTOCOLS = ("SMTP", "ESMTP", "ESMTPA", "ESMTPS", "ESMTPSA")
+_YES, _NO = ("", "true", "t", "yes", "y"), ("false", "f", "no", "n")
+_HARMLESS_LONG = ("metoo", "supersafe", "loglevel", "oldstyleheaders")
+MAX_HOPS = 100
+"""As the API counts Received fields; sendmail's own MaxHopCount is 25."""
 
 
 class BadUsage(Exception):
@@ -47,12 +59,18 @@ class Options:
     A call of sendmail.
 
     Attributes:
-        mode: "m" deliver, "p" mailq, "i" newaliases, "v" verify addresses, "version" for -d0.
+        mode: "m" deliver, "p" mailq, "P" count, "i" newaliases, "v" verify addresses, "s" SMTP, "h" hosts,
+            "C" check the configuration, "q" run the client queue, "version" for -d0.
         dot_ends: A lone dot ends the message.
         sender: Reverse path as given; None: not given.
         notify: As in domain/envelope.Recipient.
         aliasing: -n says no.
         config_path: -C, "" for the usual places.
+        delivery_mode: "i", "b" or "q" as in config.Config; "" as configured.
+        queue_folder: Of the client queue, "" as configured.
+        selectors: Of -q: kind (I, R, S), text, whether negated. Every one must hold.
+        held: -qQ: with -bp, show what is held.
+        protocol, client: For the Received field.
     """
 
     def __init__(self) -> None:
@@ -71,6 +89,12 @@ class Options:
         self.quiet = False
         self.config_path = ""
         self.aliasing = True
+        self.delivery_mode = ""
+        self.queue_folder = ""
+        self.selectors: list[tuple[str, str, bool]] = []
+        self.held = False
+        self.protocol = ""
+        self.client = ""
 
 
 def parse_options(words: Sequence[str]) -> Options:
@@ -89,6 +113,8 @@ def parse_options(words: Sequence[str]) -> Options:
             _parse_word(options, word, rest)
         else:
             options.recipients.append(word)
+    if options.held and options.mode != "p":
+        raise BadUsage("-qQ: held mail is shown by -bp -qQ, and let go by paravion release", EX_UNAVAILABLE)
     return options
 
 
@@ -160,6 +186,12 @@ def _set_value(options: Options, letter: str, value: str) -> None:  # noqa: C901
         _set_long_option(options, value)
     elif letter == "e":
         _set_error_mode(options, value, f"-e{value}")
+    elif letter == "h":
+        _check_hops(value)
+    elif letter == "p":
+        _set_protocol(options, value)
+    elif letter == "q":
+        _set_queue_run(options, value)
     elif letter == "A":
         # Which of sendmail's own two configurations to use: there is one here.
         if value not in {"c", "m"}:
@@ -168,19 +200,54 @@ def _set_value(options: Options, letter: str, value: str) -> None:  # noqa: C901
         pass  # The tag of sendmail's lines in syslog: nothing is written there.
     elif letter == "d" and (value == "0" or value.startswith("0.")):
         options.mode = "version"
-    elif letter == "q":
-        raise BadUsage("-q: the service runs its queue itself; flushing by hand is not built yet", EX_UNAVAILABLE)
     else:
-        raise BadUsage(f"-{letter}{value} is not offered", EX_UNAVAILABLE)
+        raise BadUsage(_REFUSED.get(letter) or f"-{letter}{value} is not offered", EX_UNAVAILABLE)
 
 
 def _set_mode(options: Options, value: str) -> None:
-    if value in {"m", "p", "i", "v"}:
+    if len(value) == 1 and value in MODES:
         options.mode = value
-    elif value in _BUILT_LATER:
-        raise BadUsage(f"{_BUILT_LATER[value]} is not built yet", EX_UNAVAILABLE)
+    elif value in _NO_MODES:
+        raise BadUsage(_NO_MODES[value], EX_UNAVAILABLE)
     else:
         raise BadUsage(f"unknown mode -b{value}")
+
+
+def _set_queue_run(options: Options, value: str) -> None:
+    negated = value.startswith("!")
+    kind, text = value[negated : negated + 1], value[negated + 1 :]
+    if kind == "Q" and not text and not negated:
+        options.held = True
+        return
+    if kind in {"I", "R", "S"}:
+        if not text:
+            raise BadUsage(f"-q{value} needs a text to look for")
+        options.selectors.append((kind, text, negated))
+    elif value not in {"", "f"}:
+        what = {"p": "a persistent queue runner", "G": "a queue group", "Q": "a quarantine reason"}
+        if kind not in what and not value[:1].isdecimal():
+            raise BadUsage(f"unknown option -q{value}")
+        raise BadUsage(
+            f"-q{value} ({what.get(kind, 'a runner at intervals')}) is not offered: nothing runs here all the time;"
+            " call sendmail -q from a timer",
+            EX_UNAVAILABLE,
+        )
+    if options.mode == "m":
+        options.mode = "q"
+
+
+def _set_protocol(options: Options, value: str) -> None:
+    protocol, _, host = value.partition(":")
+    if protocol.upper() not in _PROTOCOLS:
+        raise BadUsage(f"-p {value}: the protocol must be one of {', '.join(_PROTOCOLS)}", EX_UNAVAILABLE)
+    options.protocol, options.client = protocol.upper(), host
+
+
+def _check_hops(value: str) -> None:
+    if not value.isascii() or not value.isdecimal():
+        raise BadUsage(f"-h {value}: must be a number")
+    if int(value) > MAX_HOPS:
+        raise BadUsage(f"-h {value}: too many hops, mail loops", EX_UNAVAILABLE)
 
 
 def _set_short_option(options: Options, value: str) -> None:
@@ -189,11 +256,14 @@ def _set_short_option(options: Options, value: str) -> None:
         options.dot_ends = False
     elif name == "e":
         _set_error_mode(options, rest, f"-o{value}")
-    elif name == "d" and rest in _DELIVERY_MODES:
-        # When to deliver: the message is queued before we exit and tried at once, whatever is asked.
-        pass
-    elif name == "m" and not rest:
-        pass  # as -m
+    elif name == "d":
+        _set_delivery_mode(options, rest, f"-o{value}")
+    elif name == "Q":
+        _set_queue_folder(options, rest, f"-o{value}")
+    elif (name in {"m", "o", "s"} and rest.lower() in _YES) or (name == "L" and rest.isdecimal()):
+        pass  # as the long names MeToo, OldStyleHeaders, SuperSafe, LogLevel
+    elif name == "t" and not rest:
+        options.from_header = True
     elif name == "v" and not rest:
         options.verbose = True
     else:
@@ -202,18 +272,35 @@ def _set_short_option(options: Options, value: str) -> None:
 
 def _set_long_option(options: Options, value: str) -> None:
     name, _, rest = value.partition("=")
-    if name.lower() == "ignoredots" and rest.lower() in {"", "true", "t", "yes", "y"}:
+    word = f"-O {value}"
+    if name.lower() == "ignoredots" and rest.lower() in _YES:
         options.dot_ends = False
-    elif name.lower() == "ignoredots" and rest.lower() in {"false", "f", "no", "n"}:
+    elif name.lower() == "ignoredots" and rest.lower() in _NO:
         options.dot_ends = True
     elif name.lower() == "errormode":
-        _set_error_mode(options, rest, f"-O {value}")
-    elif name.lower() == "deliverymode" and rest in _DELIVERY_MODES:
-        pass  # as -od
-    elif name.lower() == "metoo":
-        pass  # as -m
+        _set_error_mode(options, rest, word)
+    elif name.lower() == "deliverymode":
+        _set_delivery_mode(options, rest, word)
+    elif name.lower() == "queuedirectory":
+        _set_queue_folder(options, rest, word)
+    elif name.lower() in _HARMLESS_LONG:
+        # The sender stays in lists; what is accepted is on the disk; there is no log here; lists of addresses that
+        # are separated by blanks are refused by name, where they stand.
+        pass
     else:
         raise BadUsage(f"option -O {value} is not offered")
+
+
+def _set_delivery_mode(options: Options, value: str, word: str) -> None:
+    if value not in _DELIVERY_MODES:
+        raise BadUsage(f"{word}: unknown delivery mode")
+    options.delivery_mode = _DELIVERY_MODES[value]
+
+
+def _set_queue_folder(options: Options, value: str, word: str) -> None:
+    if not value.startswith("/"):
+        raise BadUsage(f"{word}: must be an absolute path")
+    options.queue_folder = value
 
 
 def _set_error_mode(options: Options, value: str, word: str) -> None:

@@ -1,5 +1,5 @@
 """
-AWS Signature Version 4: verify a request's signature, and sign one.
+AWS Signature Version 4: verify a request's signature, and sign one (sigv4_signing.py).
 
 Takes the Authorization header and the presigned query form. What SES does with the rest, and what we choose:
 
@@ -30,13 +30,21 @@ from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING, Final
 
+from paravion.domain import sigv4_signing
+from paravion.domain.sigv4_signing import (
+    ALGORITHM,
+    SERVICE,
+    canonical_request,
+    encode,
+    encode_path,
+    string_to_sign,
+    without_dots,
+)
 from paravion.domain.status import AUTH_INVALID, AUTH_REQUIRED, REQUEST_EXPIRED, SIGNATURE_INVALID, Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ALGORITHM: Final = "AWS4-HMAC-SHA256"
-SERVICE: Final = "ses"
 CLOCK_SKEW_S: Final = 300
 PRESIGNED_MAX_S: Final = 604_800
 """AWS's own limit of X-Amz-Expires, a week."""
@@ -45,9 +53,6 @@ _SIGNED_MISMATCH: Final = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
     "Access Key and signing method. Consult the service documentation for details."
 )
-_UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~")
-_ENCODED: Final = tuple(chr(octet) if octet in _UNRESERVED else f"%{octet:02X}" for octet in range(256))
-_ENCODED_PATH: Final = tuple("/" if octet == ord("/") else text for octet, text in enumerate(_ENCODED))
 _PERCENT: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _DATE: Final = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})Z", re.ASCII)
 _SIGNATURE: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -129,8 +134,10 @@ def verify(request: SignedRequest, claim: Claim, secret_key: str, *, now: float)
     key = signing_key(secret_key, claim.date, claim.region, claim.service)
     matches = False
     queries = _canonical_queries(request.query, claim)
+    names = sorted(set(claim.signed_headers))
     for path, query, host in product(_canonical_paths(request.path), queries, _hosts(request)):
-        canonical = _canonical_request(request, path, query, claim.signed_headers, payload, host)
+        headers = {**request.headers, "host": host}
+        canonical = canonical_request(request.method, path, query, headers, names, payload)
         matches |= hmac.compare_digest(_signature(key, claim, canonical), claim.signature)
     _check_time(claim, now)
     if claim.service != SERVICE:
@@ -149,22 +156,10 @@ def sign(request: SignedRequest, access_key: str, secret_key: str, region: str, 
     Returns:
         The headers to add: X-Amz-Date and Authorization.
     """
-    signed_at = datetime.fromtimestamp(int(now), UTC).strftime("%Y%m%dT%H%M%SZ")
-    headers = {**request.headers, "x-amz-date": signed_at}
-    names = tuple(sorted(headers))
-    stamped = SignedRequest(request.method, request.path, request.query, headers, request.body)
-    claim = Claim(access_key, signed_at[:8], region, SERVICE, signed_at, names, "")
-    payload = hashlib.sha256(request.body).hexdigest()
-    path = _encode(_without_dots(request.path), _ENCODED_PATH)
-    canonical = _canonical_request(
-        stamped, path, _canonical_query(request.query), names, payload, request.headers.get("host", "")
-    )
-    signature = _signature(signing_key(secret_key, claim.date, region, SERVICE), claim, canonical)
-    scope = f"{access_key}/{claim.date}/{region}/{SERVICE}/aws4_request"
-    return {
-        "X-Amz-Date": signed_at,
-        "Authorization": f"{ALGORITHM} Credential={scope}, SignedHeaders={';'.join(names)}, Signature={signature}",
-    }
+    return sigv4_signing.sign(
+        request.method, request.path, _canonical_query(request.query), request.headers, request.body,
+        access_key=access_key, secret_key=secret_key, region=region, signed_at=_stamp(now, 0), sha256=hashlib.sha256,
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=256)
@@ -271,17 +266,8 @@ def _stamp(now: float, shift_s: int) -> str:
 def _signature(key: bytes, claim: Claim, canonical: str) -> str:
     scope = f"{claim.date}/{claim.region}/{claim.service}/aws4_request"
     digest = hashlib.sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest()
-    text = f"{ALGORITHM}\n{claim.signed_at}\n{scope}\n{digest}"
+    text = string_to_sign(claim.signed_at, scope, digest)
     return hmac.digest(key, text.encode("utf-8", "surrogateescape"), hashlib.sha256).hex()
-
-
-def _canonical_request(
-    request: SignedRequest, path: str, query: str, signed_headers: tuple[str, ...], payload: str, host: str
-) -> str:
-    names = sorted(set(signed_headers))
-    values = {**request.headers, "host": host}
-    headers = "".join(f"{name}:{' '.join(values.get(name, '').split())}\n" for name in names)
-    return f"{request.method.upper()}\n{path}\n{query}\n{headers}\n{';'.join(names)}\n{payload}"
 
 
 def _hosts(request: SignedRequest) -> list[str]:
@@ -305,21 +291,9 @@ def _unique(pairs: list[tuple[str, str]]) -> dict[str, str]:
 
 def _canonical_paths(path: str) -> list[str]:
     """As on the wire (and encoded once more, as every service but S3 has it); then as if a gateway had decoded it."""
-    given = _encode(_without_dots(path), _ENCODED_PATH)
-    decoded = _encode(_without_dots(_encode(path, _ENCODED_PATH)), _ENCODED_PATH)
+    given = encode_path(without_dots(path))
+    decoded = encode_path(without_dots(encode_path(path)))
     return [given] if given == decoded else [given, decoded]
-
-
-def _without_dots(path: str) -> str:
-    """Drop empty and dot segments, RFC 3986 5.2.4."""
-    segments: list[str] = []
-    for segment in path.split("/"):
-        if segment == "..":
-            del segments[-1:]
-        elif segment not in {"", "."}:
-            segments.append(segment)
-    tail = "/" if segments and path.endswith("/") else ""
-    return "/" + "/".join(segments) + tail
 
 
 def _canonical_queries(query: str, claim: Claim) -> list[str]:
@@ -340,7 +314,7 @@ def _canonical_query(query: str) -> str:
     if not query:
         return ""
     pairs = [
-        (_encode(name), _encode(value))
+        (encode(name), encode(value))
         for name, value in _query_pairs(query)
         if name != "X-Amz-Signature"
     ]  # fmt: skip
@@ -353,10 +327,6 @@ def _query_pairs(query: str) -> list[tuple[str, str]]:
         (_decode(name), _decode(value))
         for name, _, value in (part.partition("=") for part in query.split("&") if part)
     ]  # fmt: skip
-
-
-def _encode(text: str, table: tuple[str, ...] = _ENCODED) -> str:
-    return "".join([table[octet] for octet in text.encode("utf-8", "surrogateescape")])
 
 
 def _decode(text: str) -> str:

@@ -1,0 +1,208 @@
+"""
+`paravion send`, for people: makes a message of words and files, or takes one that is there, and hands it in.
+
+What it makes is MIME by the email package, with encoded words and quoted-printable where something is not ASCII. A
+message that is there, of a file or standard input, goes as it is. Unlike `sendmail` it keeps nothing on this machine:
+who calls it sees that it failed.
+
+Next on the message's path: cli/client.py; cli/watch.py waits for its end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from paravion.cli.client import EX_DATAERR, EX_OK, EX_USAGE, Client, new_idempotency_key
+from paravion.cli.config import load
+from paravion.cli.newaliases import EX_NOINPUT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from email.message import EmailMessage
+
+    from paravion.cli.config import Config
+
+_MAKING = ("subject", "text", "html", "attach", "header", "reply_to")
+"""Options that make a message: not for one that is there."""
+
+
+class BadMessage(Exception):
+    """The call can't be served; `exit` is its sysexits code."""
+
+    def __init__(self, text: str, exit_code: int = EX_USAGE) -> None:
+        super().__init__(text)
+        self.exit = exit_code
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("message", nargs="?", metavar="FILE", help="a message that is there; - for standard input")
+    for name, help_text in {
+        "to": "recipient, also `Name <address>`; may be repeated",
+        "cc": "recipient that the others see; may be repeated",
+        "bcc": "recipient that nobody sees; may be repeated",
+    }.items():
+        parser.add_argument(f"--{name}", action="append", default=[], metavar="ADDRESS", help=help_text)
+    parser.add_argument("--from", dest="sender", metavar="ADDRESS", help="author; default: PARAVION_SENDER")
+    parser.add_argument("--reply-to", metavar="ADDRESS")
+    parser.add_argument("--subject", metavar="TEXT")
+    parser.add_argument("--text", metavar="TEXT", help="the plain text; - for standard input, @FILE for a file")
+    parser.add_argument("--html", metavar="HTML", help="the same in HTML; - or @FILE as well")
+    parser.add_argument("--attach", action="append", default=[], metavar="FILE", help="may be repeated")
+    parser.add_argument("--header", action="append", default=[], metavar="NAME: VALUE", help="may be repeated")
+    parser.add_argument("--at", metavar="WHEN", help="not before: 2026-12-24 18:00, in 2 hours, tomorrow 9:00")
+    parser.add_argument("--wait", action="store_true", help="wait until it has come to its end, and show how")
+    parser.add_argument("--timeout", type=float, default=600.0, metavar="S", help="of --wait; 600 s")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what a call asks for; gives the sysexits code."""
+    config = load(os.environ)
+    try:
+        fields, content = _submission(arguments, config)
+    except BadMessage as exc:
+        return _fail(str(exc), exc.exit)
+    client = Client(config)
+    receipt = client.submit(fields, content, new_idempotency_key("send"))
+    queue_id = str(receipt["queue_id"])
+    later = f", to be sent at {fields['send_at']}" if "send_at" in fields else ""
+    print(f"queued as {queue_id}{later}")
+    if not arguments.wait:
+        return EX_OK
+    from paravion.cli import watch
+
+    return watch.wait(client, queue_id, timeout_s=arguments.timeout)
+
+
+def _submission(arguments: argparse.Namespace, config: Config) -> tuple[dict[str, Any], bytes]:
+    made = [f"--{name.replace('_', '-')}" for name in _MAKING if getattr(arguments, name)]
+    if arguments.message is not None and made:
+        raise BadMessage(f"{', '.join(made)}: not with a message that is there")
+    recipients = [address for name in ("to", "cc", "bcc") for address in _addresses(name, getattr(arguments, name))]
+    is_there = arguments.message is not None or not (made or sys.stdin.isatty())
+    if is_there:
+        content = _read(arguments.message or "-")
+        fields: dict[str, Any] = {"recipients": recipients}
+        if not recipients:
+            fields["recipients_from_header"] = True
+        if arguments.sender:
+            fields["reverse_path"] = _addresses("from", [arguments.sender])[0]
+    else:
+        if not recipients:
+            raise BadMessage("nobody to send it to: pass --to")
+        author = arguments.sender or config.sender
+        if not author:
+            raise BadMessage("who is it from? Pass --from, or set PARAVION_SENDER")
+        content = _made(arguments, author)
+        fields = {"recipients": recipients, "reverse_path": _addresses("from", [author])[0]}
+    if any(not address.isascii() for address in (*recipients, fields.get("reverse_path", ""))):
+        fields["smtputf8"] = True
+    if arguments.at:
+        from paravion.cli.when import instant
+
+        try:
+            at = instant(arguments.at, datetime.now(UTC))
+        except ValueError as exc:
+            raise BadMessage(f"--at: {exc}") from exc
+        fields["send_at"] = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return fields, content
+
+
+def _addresses(name: str, words: Sequence[str]) -> list[str]:
+    from paravion.domain.address import parse_mailboxes
+
+    found = []
+    for word in words:
+        try:
+            addresses = [mailbox.address for mailbox in parse_mailboxes(word.encode("utf-8", "surrogateescape"))]
+        except ValueError as exc:
+            raise BadMessage(f"--{name}: {exc}", EX_DATAERR) from exc
+        if not addresses or (name == "from" and len(addresses) > 1):
+            raise BadMessage(f"--{name}: not one address in {word!r}", EX_DATAERR)
+        found += addresses
+    return found
+
+
+def _made(arguments: argparse.Namespace, author: str) -> bytes:
+    """Make the message; Date and Message-ID are added by the API."""
+    from email import policy
+    from email.message import EmailMessage
+
+    if not (arguments.text or arguments.html or arguments.attach):
+        raise BadMessage("it would be empty: pass --text, --html or --attach")
+    if [arguments.text, arguments.html].count("-") > 1:
+        raise BadMessage("--text and --html can't both be standard input")
+    is_utf8 = any(
+        not address.isascii()
+        for name in ("to", "cc", "from")
+        for address in _addresses(name, [author] if name == "from" else getattr(arguments, name))
+    )
+    message = EmailMessage(policy.SMTPUTF8 if is_utf8 else policy.SMTP)
+    try:
+        _set_fields(message, arguments, author)
+    except (ValueError, UnicodeError) as exc:
+        raise BadMessage(f"header: {exc}", EX_DATAERR) from exc
+    if arguments.text or not arguments.html:
+        message.set_content(_text(arguments.text or ""))
+    if arguments.html and arguments.text:
+        message.add_alternative(_text(arguments.html), subtype="html")
+    elif arguments.html:
+        message.set_content(_text(arguments.html), subtype="html")
+    for path in arguments.attach:
+        _attach(message, path)
+    return message.as_bytes()
+
+
+def _set_fields(message: EmailMessage, arguments: argparse.Namespace, author: str) -> None:
+    message["From"] = author
+    for name in ("to", "cc"):
+        if addresses := getattr(arguments, name):
+            message[name.title()] = ", ".join(addresses)
+    if arguments.reply_to:
+        message["Reply-To"] = arguments.reply_to
+    message["Subject"] = arguments.subject or ""
+    for line in arguments.header:
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip():
+            raise BadMessage(f"--header {line!r}: must be NAME: VALUE")
+        message[name.strip()] = value.strip()
+
+
+def _attach(message: EmailMessage, path: str) -> None:
+    import mimetypes
+
+    kind, encoding = mimetypes.guess_type(path)
+    if kind is None or encoding is not None or kind.startswith(("multipart/", "message/")):
+        kind = "application/octet-stream"
+    maintype, _, subtype = kind.partition("/")
+    message.add_attachment(_read(path), maintype=maintype, subtype=subtype, filename=Path(path).name)
+
+
+def _text(word: str) -> str:
+    if word != "-" and not word.startswith("@"):
+        return word
+    try:
+        return _read("-" if word == "-" else word[1:]).decode()
+    except UnicodeDecodeError as exc:
+        raise BadMessage(f"{word}: not UTF-8", EX_DATAERR) from exc
+
+
+def _read(path: str) -> bytes:
+    if path == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(path).read_bytes()
+    except OSError as exc:
+        raise BadMessage(f"{path}: {exc.strerror}", EX_NOINPUT) from exc
+
+
+def _fail(text: str, exit_code: int) -> int:
+    line = "".join(char if char.isprintable() else "?" for char in text)
+    print(f"paravion: {line}", file=sys.stderr)
+    return exit_code
