@@ -71,11 +71,13 @@ def check_sender(submission: Submission, reverse_path: str, message: Message, de
         Rejected: relay_denied, the addresses named.
         LedgerUnavailable, Misconfigured
     """
-    if deps.settings.identity_check == "off":
+    try:
+        answerable = responsible_addresses(message)
+    except Rejected:
+        if deps.settings.identity_check != "off":
+            raise
         # Anybody's, so that what can't be read is nobody's either.
         answerable = [author.address for author in message.authors]
-    else:
-        answerable = responsible_addresses(message)
     addresses = [*([reverse_path] if reverse_path else []), *answerable]
     missing = sorted({address for address in addresses if not may_send(address, submission, reverse_path, deps)})
     if missing:
