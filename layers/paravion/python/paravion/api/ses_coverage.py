@@ -61,6 +61,7 @@ _LATER: Final[dict[str, tuple[str, ...]]] = {
         "AssociateEmailIdentityCertificate", "DisassociateEmailIdentityCertificate", "ListEmailIdentityCertificates",
         "UpdateConfigurationSet",
     ),
+    "statistics: nothing counts mail; events tell of each (docs/events.md)": ("GetSendStatistics",),
     "jobs of import and export; paravion export and import move all that is set up": (
         "CreateExportJob", "GetExportJob", "ListExportJobs", "CancelExportJob", "CreateImportJob", "GetImportJob",
         "ListImportJobs",
