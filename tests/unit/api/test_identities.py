@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from paravion.domain import dkim_keys
 from paravion.domain.envelope import decode_qf
 from paravion.domain.outcome import Outcome, Result
+from paravion.ports import Identity
 from paravion.services.signing import Signer
 
 POLICY = json.dumps({
@@ -394,3 +395,15 @@ def test_tenants_have_identities_of_their_own(v2, served):
         assert refused(client.get_email_identity_policies, **DOMAIN) == ("NotFoundException", 404)
         assert refused(client.create_email_identity, **DOMAIN) == ("AlreadyExistsException", 400)
     assert served.identities.get("example.org").tenant == "red"
+
+
+def test_mail_from_domain_is_not_another_tenants(v2, served):
+    """Who has proved an address only does not get a reverse-path in its domain, if that is somebody else's."""
+    served.identities.put(Identity("ann@shop.example", True, "t", 0.0))
+    served.identities.put(Identity("shop.example", False, "t", 0.0, "rival"))
+    put = v2.put_email_identity_mail_from_attributes
+    put(EmailIdentity="ann@shop.example", MailFromDomain="b.shop.example")
+    served.identities.put(Identity("shop.example", True, "t", 0.0, "rival"))
+    assert refused(put, EmailIdentity="ann@shop.example", MailFromDomain="b.shop.example")[0] == "BadRequestException"
+    served.identities.put(Identity("b.shop.example", True, "t", 0.0))
+    put(EmailIdentity="ann@shop.example", MailFromDomain="b.shop.example")
