@@ -85,7 +85,7 @@ class Cloud:
         self._listeners: dict[str, Callable[[], None]] = {}
         self._saved: dict[str, str | None] = {}
         self._active = False
-        self._invoke: Callable[[str, bytes], tuple[bytes, bool]] | None = None
+        self._invoke: Callable[[str, bytes], tuple[bytes, bool] | None] | None = None
 
     def start(self) -> None:
         """
@@ -134,8 +134,12 @@ class Cloud:
         if listener:
             listener()
 
-    def answer_invocations(self, invoke: Callable[[str, bytes], tuple[bytes, bool]]) -> None:
-        """Let synchronous invocations of functions be answered by `invoke`: name, event → answer, whether it failed."""
+    def answer_invocations(self, invoke: Callable[[str, bytes], tuple[bytes, bool] | None]) -> None:
+        """
+        Let invocations of functions be answered by `invoke`: name, event → answer, whether it failed.
+
+        None from it is a function that the template has not: moto says what Lambda does then.
+        """
         self._invoke = invoke
 
     def queue(self, name: str) -> QueueView:
@@ -153,9 +157,11 @@ class Cloud:
             # A handler that outlived its engine holds a client of ours: it must not reach the network.
             raise EndpointConnectionError(endpoint_url=request.url)
         if (service, operation) == ("lambda", "Invoke") and self._invoke is not None:
-            with self.lock(service):
-                self.calls["lambda.Invoke"] += 1
-            return _invoked(request, self._invoke)
+            response = _invoked(request, self._invoke)
+            if response is not None:
+                with self.lock(service):
+                    self.calls["lambda.Invoke"] += 1
+                return response
         with self.lock(service):
             self.calls[f"{service}.{operation}"] += 1
             response = botocore_stubber(event_name, request)
@@ -234,11 +240,16 @@ class QueueView:
             return [message.body for message in self._backend.get_queue(self.name)._messages]  # noqa: SLF001
 
 
-def _invoked(request: AWSPreparedRequest, invoke: Callable[[str, bytes], tuple[bytes, bool]]) -> AWSResponse:
+def _invoked(
+    request: AWSPreparedRequest, invoke: Callable[[str, bytes], tuple[bytes, bool] | None]
+) -> AWSResponse | None:
     """Answer Lambda's Invoke, `POST /2015-03-31/functions/{name}/invocations`, without moto, which needs Docker."""
     name = unquote(urlsplit(request.url).path.split("/")[3]).rpartition(":")[2]
     content: Any = request.body
-    octets, failed = invoke(name, content if isinstance(content, bytes) else str(content).encode())
+    answer = invoke(name, content if isinstance(content, bytes) else str(content).encode())
+    if answer is None:
+        return None
+    octets, failed = answer
     headers: Any = {"x-amz-function-error": "Unhandled"} if failed else {}
     return AWSResponse(request.url, HTTPStatus.OK, headers, MockRawResponse(octets))
 

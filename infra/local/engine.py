@@ -170,9 +170,11 @@ class LocalEngine:
         """
         return self._run(self._functions[function].invoke(event))
 
-    def _invoked(self, name: str, event: bytes) -> tuple[bytes, bool]:
-        """Answer a function's call of another, which is made in the calling environment's thread."""
-        function = self._functions[name]  # infra/local/template.py names functions after themselves
+    def _invoked(self, name: str, event: bytes) -> tuple[bytes, bool] | None:
+        """Answer a function's call of another, which is made in the calling environment's thread; None: no such one."""
+        function = self._functions.get(name)  # infra/local/template.py names functions after themselves
+        if function is None:
+            return None
         try:
             answer = asyncio.run_coroutine_threadsafe(function.invoke(json.loads(event)), self._loop).result(INVOKE_S)
         except (FunctionFailed, TimeoutError) as exc:

@@ -86,7 +86,7 @@ def test_unsigned_request(house: House, path: str) -> None:
         ({"Content": {"Raw": {"Data": b"no header"}}}, "MessageRejected"),
         ({"Content": {"Raw": {"Data": b"From: a@b.example\r\nFrom: c@d.example\r\n\r\n"}}}, "MessageRejected"),
         ({"Content": {"Raw": {"Data": MAIL + b"x" * 200_000}}}, None),
-        ({"Content": {"Template": {"TemplateName": "t", "TemplateData": "{}"}}}, "BadRequestException"),
+        ({"Content": {"Template": {"TemplateName": "t", "TemplateData": "{}"}}}, "NotFoundException"),
     ],
     ids=["syntax", "no recipients", "51 recipients", "injection", "configuration set", "no header", "two Froms",
          "too large", "template"],

@@ -114,7 +114,7 @@ def test_function_that_is_not_there_waits_and_is_visible(house: House, secret: s
     while (message := house.message(queue_id))["recipients"][0]["state"] != "deferred":
         assert time.monotonic() < until
         time.sleep(0.1)
-    assert message["recipients"][0]["status"] == "4.3.5"
+    assert message["recipients"][0]["status"] == "4.3.5", message["recipients"]
     house.logged("lambda:tickets")
 
 

@@ -38,7 +38,7 @@ from paravion.domain.message import (
     responsible_addresses,
 )
 from paravion.domain.outcome import Outcome, Result
-from paravion.domain.queue import NoticeKind, RecipientState
+from paravion.domain.queue import EVENTS, NoticeKind, RecipientState
 from paravion.domain.reply import Malformed, ReplyParser
 from paravion.domain.seven_bit import NotConvertible, to_seven_bit
 from paravion.domain.smtp_dialogue import Content, parse_ehlo
@@ -238,7 +238,7 @@ def reports(text: str) -> None:
     state = RecipientState("b@y.example", Outcome(Result.FAILED, text[:10], 550, text, "RCPT", text[:50], text), 1.0, 1)
     member = (Recipient("b@y.example", orcpt=text), state)
     header = b"Subject: " + text.encode("utf-8", "replace").replace(b"\r", b"").replace(b"\n", b"\r\n ") + b"\r\n"
-    for kind in (kind for kind in NoticeKind if kind is not NoticeKind.SUPPRESS):  # that one is no report
+    for kind in (kind for kind in NoticeKind if kind not in {*EVENTS, NoticeKind.SUPPRESS, NoticeKind.REPLY}):
         envelope = Envelope("q" * 26, "a@x.example", (member[0],), 0.0, 5, envid=text)
         report = Report("r" * 26, "h.example", 0.0, "a@x.example", kind, envelope, (member,), header, b"body\r\n", 9.0)
         head, body = build_dsn(report)

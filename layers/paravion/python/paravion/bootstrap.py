@@ -133,38 +133,19 @@ def validate() -> ValidateDeps:
 
 def deliver() -> DeliverDeps:
     """What functions/deliver.py needs."""
-    from paravion.adapters.dns_resolver import DnsResolver
-    from paravion.adapters.smtp_client import SmtpTransport
+    from paravion.bootstrap_smtp import new_resolver, new_transport, paced
     from paravion.domain.next_hop import route
-    from paravion.domain.tls_policy import TlsMode
-    from paravion.services.access import NextHosts
     from paravion.services.deliver import DeliverDeps
-    from paravion.services.pacing import PacedTransport
-    from paravion.services.route_login import RouteLogin
 
     own = settings.from_env(settings.DeliverSettings, os.environ)
     clients = _Clients()
-    resolver = DnsResolver()
-    if own.dane_resolver is not None:
-        address, port = own.dane_resolver
-        resolver = DnsResolver([address], port=port, validating=True)
-    # The client is made when the first route with a credential is used: few have one.
-    credential_of = RouteLogin(lambda: SsmSecrets(clients.make("ssm"), own.secrets, time.monotonic))
+    resolver = new_resolver(own)
     dynamodb: Any = clients.make("dynamodb")
     s3: Any = clients.make("s3")
     tables = _tables(dynamodb, own.ledger)
     event_log = PowertoolsEventLog("deliver", own.log_level)
-    transport = SmtpTransport(
-        own.hostname,
-        resolver,
-        connect_timeout_s=own.connect_timeout_s,
-        connections_per_host=own.host_concurrency,
-        tls=TlsMode(own.tls),
-        tls_fallback=own.tls_fallback == "yes",
-        ca_file=own.tls_ca_file,
-        credential_of=credential_of,
-        chunking=own.chunking == "on",
-        admit=NextHosts(tables),
+    transport = new_transport(
+        own, resolver, lambda: SsmSecrets(clients.make("ssm"), own.secrets, time.monotonic), tables
     )
     return DeliverDeps(
         spool=S3Spool(s3, own.spool),
@@ -178,14 +159,7 @@ def deliver() -> DeliverDeps:
         ),
         ledger=DynamoLedger(dynamodb, own.ledger),
         resolver=resolver,
-        transport=PacedTransport(
-            transport,
-            _hosts(dynamodb, own.ledger),
-            event_log,
-            clock=time.time,
-            draw=secrets.SystemRandom().random,
-            new_token=partial(secrets.token_hex, 8),
-        ),
+        transport=paced(transport, _hosts(dynamodb, own.ledger), event_log),
         event_log=event_log,
         smarthost=route(own.relay, own.relay_tls, own.relay_credential),
         tables=tables,

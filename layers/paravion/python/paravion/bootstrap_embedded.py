@@ -112,49 +112,22 @@ class Root:
 
     def deliver(self) -> DeliverDeps:
         """What services/deliver.py needs; its transport belongs to the loop that uses it."""
-        from paravion.adapters.dns_resolver import DnsResolver
-        from paravion.adapters.smtp_client import SmtpTransport
+        from paravion.bootstrap_smtp import new_resolver, new_transport, paced
         from paravion.domain.next_hop import route
-        from paravion.domain.tls_policy import TlsMode
-        from paravion.services.access import NextHosts
         from paravion.services.deliver import DeliverDeps
-        from paravion.services.pacing import PacedTransport
-        from paravion.services.route_login import RouteLogin
 
         own = self._settings(settings.DeliverSettings)
         data = self._data
-        resolver = DnsResolver()
-        if own.dane_resolver is not None:
-            address, port = own.dane_resolver
-            resolver = DnsResolver([address], port=port, validating=True)
+        resolver = new_resolver(own)
         event_log = self._event_log("deliver", own.log_level)
-        transport = SmtpTransport(
-            own.hostname,
-            resolver,
-            connect_timeout_s=own.connect_timeout_s,
-            connections_per_host=own.host_concurrency,
-            tls=TlsMode(own.tls),
-            tls_fallback=own.tls_fallback == "yes",
-            ca_file=own.tls_ca_file,
-            credential_of=RouteLogin(lambda: data.secrets),
-            chunking=own.chunking == "on",
-            admit=NextHosts(data.tables),
-        )
-        paced = PacedTransport(
-            transport,
-            data.hosts,
-            event_log,
-            clock=time.time,
-            draw=secrets.SystemRandom().random,
-            new_token=partial(secrets.token_hex, 8),
-            in_thread=self._in_thread,
-        )
+        transport = new_transport(own, resolver, lambda: data.secrets, data.tables)
+        limited = paced(transport, data.hosts, event_log, self._in_thread)
         return DeliverDeps(
             spool=data.spool,
             queues=data.queues,
             ledger=data.ledger,
             resolver=resolver,
-            transport=AwakeTransport(paced, transport),
+            transport=AwakeTransport(limited, transport),
             event_log=event_log,
             smarthost=route(own.relay, own.relay_tls, own.relay_credential),
             tables=data.tables,
