@@ -106,7 +106,7 @@ class DirectApi:
         try:
             principal = self._principal(authorization)
             name = principal.access_key
-            require(principal, (SMTP,))
+            require(principal, (SMTP,), self._deps.settings)
             submission = _submission(principal, fields, content)
             told = True
             receipt: Receipt = submit(submission, self._deps)

@@ -110,6 +110,7 @@ class World:
         self.queues = MemoryQueues(self.clock)
         self.to_commit = SimpleNamespace(queues=self.queues)
         self.new_token = lambda: "t0ken"
+        self.destination_problem = lambda _: ""
         self.next_hop = lambda domain: NextHop(domain, (MxHost(f"mx.{domain}"),))
         self.entropy = lambda count: bytes(range(count))
         self.side_by_side = in_turn
@@ -124,6 +125,7 @@ class World:
             fixed_private_key, self.transcripts, records=self.records,
             counters=self.counters, has_statistics=self.has_statistics,
             to_commit=CommitDeps(self.spool, self.queues, lambda calls: [call() for call in calls]),
+            destination_problem=self.destination_problem,
         )  # fmt: skip
 
     @property

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from paravion.domain import dkim_keys
 from paravion.domain.envelope import decode_qf
 from paravion.domain.outcome import Outcome, Result
+from paravion.ports import Identity
 from paravion.services.signing import Signer
 
 POLICY = json.dumps({
@@ -328,6 +329,33 @@ def test_notifications_are_kept(v1):
     assert refused(call, **IDENTITY, NotificationType="Bounce", SnsTopic="x")[0] == "InvalidParameterValue"
 
 
+def test_a_topic_that_events_may_not_go_to_is_refused(v1, served):
+    """Taken, it would hear nothing; and with forwarding off its sender would hear of no failure at all."""
+    v1.verify_domain_identity(Domain="example.org")
+    asked = []
+    served.destination_problem = lambda destination: asked.append(destination) or "not in event_destination_arns"
+    topic = "arn:aws:sns:eu-west-1:123456789012:bounces"
+    call = v1.set_identity_notification_topic
+    with pytest.raises(ClientError, match=r"InvalidParameterValue.*not in event_destination_arns"):
+        call(**IDENTITY, NotificationType="Bounce", SnsTopic=topic)
+    assert asked[0].target == {"TopicArn": topic}
+    call(**IDENTITY, NotificationType="Bounce")
+    assert (
+        v1.get_identity_notification_attributes(Identities=["example.org"])["NotificationAttributes"]["example.org"][
+            "BounceTopic"
+        ]
+        == ""
+    )
+
+
+def test_no_link_leads_to_the_host_that_the_caller_named(v2, served):
+    """Its token would be the caller's, and with it somebody else's address."""
+    served.settings.public_url = ""
+    code = refused(v2.create_email_identity, EmailIdentity="me@bank.example")[0]
+    assert code == "BadRequestException"
+    assert not served.spool.envelopes
+
+
 def test_unknown_identity_is_not_found(v2):
     """By every operation of v2 on one."""
     for call, given in (
@@ -367,3 +395,15 @@ def test_tenants_have_identities_of_their_own(v2, served):
         assert refused(client.get_email_identity_policies, **DOMAIN) == ("NotFoundException", 404)
         assert refused(client.create_email_identity, **DOMAIN) == ("AlreadyExistsException", 400)
     assert served.identities.get("example.org").tenant == "red"
+
+
+def test_mail_from_domain_is_not_another_tenants(v2, served):
+    """Who has proved an address only does not get a reverse-path in its domain, if that is somebody else's."""
+    served.identities.put(Identity("ann@shop.example", True, "t", 0.0))
+    served.identities.put(Identity("shop.example", False, "t", 0.0, "rival"))
+    put = v2.put_email_identity_mail_from_attributes
+    put(EmailIdentity="ann@shop.example", MailFromDomain="b.shop.example")
+    served.identities.put(Identity("shop.example", True, "t", 0.0, "rival"))
+    assert refused(put, EmailIdentity="ann@shop.example", MailFromDomain="b.shop.example")[0] == "BadRequestException"
+    served.identities.put(Identity("b.shop.example", True, "t", 0.0))
+    put(EmailIdentity="ann@shop.example", MailFromDomain="b.shop.example")

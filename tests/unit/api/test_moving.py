@@ -11,8 +11,9 @@ from paravion.cli import main, moving
 from paravion.cli.client import ApiError
 from paravion.domain.status import Rejected
 from paravion.domain.suppression import Reason, Suppressed
+from paravion.domain.unsubscribe import Link, make_token, read_keys
 from paravion.ports import Identity
-from paravion.services import identity_keys
+from paravion.services import identity_keys, unsubscribe_keys, unsubscription
 from paravion.services.authenticate import Principal
 from tests.unit.api.conftest import ACCESS_KEY, SECRET_KEY, World
 from tests.unit.api.test_native import asked
@@ -89,10 +90,14 @@ RECORDS = (
 )
 
 
+UNSUBSCRIBE_KEYS = json.dumps([{"name": "2b", "key": "Yg=="}, {"name": "1a", "key": "YQ=="}])
+
+
 def _fill(world):
     """Everything that can be set up."""
     world.secrets.put("routes/ses", '{"user": "u", "password": "pässword", "mechanism": "PLAIN"}')
     world.secrets.put("webhooks/hooks.example.org", '{"secrets": ["whsec_2", "whsec_1"]}')
+    world.secrets.put("unsubscribe/keys", UNSUBSCRIBE_KEYS)
     world.secrets.put("credentials/AKIAOTHER", '{"secret_key": "s3cret"}')
     world.secrets.put(
         "credentials/AKIAPARAVIONLOCAL000",
@@ -120,7 +125,7 @@ def _fill(world):
 def _state(world):
     tables = {kind: {k: v for page in world.tables.pages(kind) for k, v in page.items()} for kind in world.tables.loaded()}  # fmt: skip
     hosts = {state.name: (state.max_rate, state.max_slots) for state in world.hosts.all(100)}
-    secrets = {name: world.secrets.get(name) for under in ("routes", "webhooks", "dkim") for name in world.secrets.names(under)}  # fmt: skip
+    secrets = {name: world.secrets.get(name) for under in ("routes", "webhooks", "unsubscribe", "dkim") for name in world.secrets.names(under)}  # fmt: skip
     records = {key: value for key, (value, _) in world.records.items.items()}
     return (
         tables,
@@ -141,8 +146,8 @@ def test_round_trip_of_every_kind_and_a_second_import_changes_nothing(new, run, 
     assert run(old, "export", file, "--secrets")[0] == 0
     assert file.stat().st_mode & 0o777 == 0o600
     assert {json.loads(line).get("kind") for line in file.read_bytes().splitlines()[1:]} == {
-        "route_credential", "webhook_secret", "identity", "record", "table", "host_limit", "suppression_reasons", "suppressed",
-        "credential", "end",
+        "route_credential", "webhook_secret", "unsubscribe_keys", "identity", "record", "table", "host_limit",
+        "suppression_reasons", "suppressed", "credential", "end",
     }  # fmt: skip
     assert b"not-for-production" not in file.read_bytes()
     code, said = run(other, "import", file)
@@ -177,6 +182,32 @@ def test_without_the_option_no_secret_is_in_it(new, run, tmp_path):
     code, said = run(other, "import", file)
     assert code == 0, said
     assert "example.org: new DKIM keys" in said
+
+
+def test_links_of_both_installations_work_after_a_move(new, run, tmp_path):
+    """Keys of unsubscribe links are added to those that are here, without --replace; a key of the same name stays."""
+    old, other = new(), new()
+    old.secrets.put("unsubscribe/keys", UNSUBSCRIBE_KEYS)
+    old.identities.put(Identity("joe@red.example", verified=True, token="r", created_at=2.0, tenant="red"))
+    old.records.put("@red/contact-list", "all", {"Topics": []})
+    link = Link("red", "all", "", "joe@far.example", "q")
+    token = make_token(link, read_keys(UNSUBSCRIBE_KEYS))
+    bare, full = tmp_path / "bare.jsonl", tmp_path / "full.jsonl"
+    run(old, "export", bare)
+    run(old, "export", full, "--secrets")
+    assert b"YQ==" not in bare.read_bytes()
+    assert run(other, "import", bare)[0] == 0
+    (own,) = unsubscribe_keys.read(other.secrets)
+    with pytest.raises(Rejected):
+        unsubscription.look(token, other.admin_deps)
+    assert run(other, "import", full)[0] == 0
+    assert [key.name for key in unsubscribe_keys.read(other.secrets)] == [own.name, "2b", "1a"]
+    assert unsubscription.look(token, other.admin_deps).link == link
+    code, said = run(other, "import", full)
+    assert (code, "unsubscribe_keys: 1 unchanged" in said) == (0, True), said
+    other.secrets.put("unsubscribe/keys", json.dumps([{"name": "2b", "key": "eA=="}]))
+    code, said = run(other, "import", full, "--replace")
+    assert (code, "key 2b is here already and differs" in said) == (65, True)
 
 
 def test_conflicts_are_refused_by_name_or_replaced(new, run, tmp_path):
@@ -248,6 +279,11 @@ def test_bad_file_is_refused_before_anything_is_asked(new, run, tmp_path, change
         {"kind": "route_credential", "name": "a", "user": "u"},
         {"kind": "webhook_secret", "name": "../x", "secrets": ["s"]},
         {"kind": "webhook_secret", "name": "x", "secrets": []},
+        {"kind": "unsubscribe_keys", "keys": []},
+        {"kind": "unsubscribe_keys", "keys": [{"name": 1, "key": "YQ=="}]},
+        {"kind": "unsubscribe_keys", "keys": [{"name": "a", "key": "!"}]},
+        {"kind": "unsubscribe_keys", "keys": "x"},
+        {"kind": "identity", "name": "t.example", "verified": True, "token": "t", "created_at": 1, "tenant": "a/b"},
         {"kind": "identity", "name": "EXAMPLE.org", "verified": True, "token": "t", "created_at": 1},
         {"kind": "identity", "name": "example.org", "verified": 1, "token": "t", "created_at": 1},
         {"kind": "identity", "name": "example.org", "verified": True, "token": "t", "created_at": 1, "more": 1},

@@ -82,7 +82,7 @@ def test_ses_v2_operation_out_of_scope_is_denied(served, narrowed, name):
         served.client("sesv2")._make_api_call(name, _given(operation.input_shape))
     assert caught.value.response["Error"]["Code"] == "AccessDeniedException"
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
-    wanted = f"User `arn:aws:iam::000000000000:user/{ACCESS_KEY}' " + DENIED.format(f"ses:{name}")
+    wanted = f"User `arn:aws:iam::123456789012:user/{ACCESS_KEY}' " + DENIED.format(f"ses:{name}")
     assert caught.value.response["Error"]["Message"].startswith(wanted)
     assert not served.submissions
 
@@ -162,7 +162,7 @@ SENDERS = {
 @pytest.mark.parametrize("identity_check", ["off", "created"])
 def test_send_as_another_is_denied_in_ses_words(content, sender, identity_check):
     """Whether or not identities are checked: a scope is its own check. Nothing is kept."""
-    world = World(identity_check=identity_check)
+    world = World(identity_check=identity_check, account_id="123456789012", credential_region="eu-central-1")
     scope = Scope(("example.org", "boss@other.example"))
     with pytest.raises(Rejected) as caught:
         world.submit("you@example.com", content=content, sender=sender, scope=scope)
@@ -170,8 +170,8 @@ def test_send_as_another_is_denied_in_ses_words(content, sender, identity_check)
         "access_denied", 554, "5.7.1",
     )  # fmt: skip
     assert caught.value.detail == (
-        "User `arn:aws:iam::000000000000:user/AKIATEST' is not authorized to perform `ses:SendRawEmail' on resource "
-        "`arn:aws:ses:us-east-1:000000000000:identity/x@other.example'"
+        "User `arn:aws:iam::123456789012:user/AKIATEST' is not authorized to perform `ses:SendRawEmail' on resource "
+        "`arn:aws:ses:eu-central-1:123456789012:identity/x@other.example'"
     )
     assert not world.spool.envelopes
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+from urllib.parse import quote
 
 import pytest
 from botocore.exceptions import ClientError
@@ -145,7 +146,8 @@ def test_custom_verification_mail_asks_and_leads_on(ses, served, service):
     assert (done.status, done.headers["refresh"]) == (200, "0; url=https://example.org/yes")
     assert served.identities.get("new@customer.example").verified is True
     bad = page_of(served, "POST", body=query.replace("token=", "token=x"))
-    assert (bad.status, bad.headers["refresh"]) == (404, "0; url=https://example.org/no")
+    assert (bad.status, bad.headers.get("refresh")) == (404, None)
+    assert done.headers["x-content-type-options"] == "nosniff"
     v1 = service == "ses"
     fails("CustomVerificationEmailTemplateDoesNotExist" if v1 else "NotFoundException", send,
           EmailAddress="a@b.example", TemplateName="nobody")  # fmt: skip
@@ -161,3 +163,69 @@ def test_custom_verification_mail_asks_and_leads_on(ses, served, service):
 def page_of(world, method, *, query="", body=""):
     request = HttpRequest(method, "/v1/confirmations", query, {"host": "h"}, body.encode())
     return answer(request, world.admin_deps, ADMIN_DOORS)
+
+
+def test_too_old_a_link_leads_on_and_a_made_up_one_does_not(ses, served):
+    """What the page does for a stranger must not tell him which addresses are somebody's."""
+    client = served.client("sesv2")
+    client.create_custom_verification_email_template(**TEMPLATE)
+    client.send_custom_verification_email(EmailAddress="new@customer.example", TemplateName="hello")
+    served.clock_shift_s += 86_401
+    for token, goes_on in ("t0ken", "0; url=https://example.org/no"), ("t1ken", None), ("\udcff", None), ("", None):
+        query = f"identity=new%40customer.example&template=hello&token={quote(token, errors='surrogateescape')}"
+        for method, given in ("GET", {"query": query}), ("POST", {"body": query}):
+            shown = page_of(served, method, **given)
+            assert (shown.status, shown.headers.get("refresh")) in {(404, goes_on), (400, None)}, (method, token)
+    assert page_of(served, "POST", body="&".join(["a=b"] * 200)).status == 400
+    assert page_of(served, "POST", body="a" * 200_000).status == 400
+
+
+@pytest.mark.parametrize("service", ["sesv2", "ses"])
+def test_custom_verification_mail_goes_by_its_set(ses, served, service):
+    """The one that is named, or the sender's own; what is paused sends nothing, and nothing is left of the try."""
+    client = served.client(service)
+    client.create_custom_verification_email_template(**TEMPLATE)
+
+    def ask(**given):
+        sent = client.send_custom_verification_email(EmailAddress="new@customer.example", TemplateName="hello", **given)
+        return decode_qf(served.spool.get_envelope(sent["MessageId"]))[0]
+
+    plain = ask()
+    assert (plain.configuration_set, plain.tls_required, plain.telling) == ("", False, None)
+    v2 = served.client("sesv2")
+    v2.create_configuration_set(
+        ConfigurationSetName="strict", DeliveryOptions={"TlsPolicy": "REQUIRE", "MaxDeliverySeconds": 600}
+    )
+    served.clock_shift_s += 1
+    strict = ask(ConfigurationSetName="strict")
+    assert (strict.configuration_set, strict.tls_required, strict.max_delivery_s) == ("strict", True, 600.0)
+    assert (strict.submitter, strict.queue_id == plain.queue_id) == (ACCESS_KEY, False)
+    served.records.put("identity-settings", "example.org", {"ConfigurationSetName": "strict"})
+    served.clock_shift_s += 1
+    assert ask().configuration_set == "strict"
+    v2.put_configuration_set_sending_options(ConfigurationSetName="strict", SendingEnabled=False)
+    served.identities.delete("new@customer.example")
+    v1 = service == "ses"
+    fails("ConfigurationSetSendingPausedException" if v1 else "SendingPausedException", ask)
+    v2.put_account_sending_attributes(SendingEnabled=False)
+    fails("AccountSendingPausedException" if v1 else "SendingPausedException", ask)
+    assert served.identities.get("new@customer.example") is None
+
+
+def test_custom_verification_is_no_way_to_be_another_tenant(served):
+    """Neither as its identity, whether or not identities are checked, nor of an address that it has proved."""
+    served.secrets.put(f"credentials/{ACCESS_KEY}", json.dumps({"secret_key": SECRET_KEY, "tenant": "acme"}))
+    served.identities.put(Identity("example.org", True, "t", 0.0, "rival"))
+    served.identities.put(Identity("proved@customer.example", True, "t", 0.0, "rival"))
+    served.identities.put(Identity("squatted@customer.example", False, "t", 0.0, "rival"))
+    client = served.client("sesv2")
+    for check in "verified", "off":
+        served.settings.identity_check = check
+        fails("BadRequestException", client.create_custom_verification_email_template, **TEMPLATE)
+    served.settings.identity_check = "verified"
+    served.identities.put(Identity("acme.example", True, "t", 0.0, "acme"))
+    client.create_custom_verification_email_template(**{**TEMPLATE, "FromEmailAddress": "us@acme.example"})
+    send = client.send_custom_verification_email
+    fails("AlreadyExistsException", send, EmailAddress="proved@customer.example", TemplateName="hello")
+    send(EmailAddress="squatted@customer.example", TemplateName="hello")
+    assert served.identities.get("squatted@customer.example").tenant == "acme"

@@ -8,15 +8,18 @@ are tried too, for they are taken from what is registered.
 from __future__ import annotations
 
 import json
+import re
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from paravion.api import admin_doors, validate_doors  # noqa: F401 (register their operations)
+from paravion.api.native_admin import ADMIN_DOOR
 from paravion.api.ses_model import SES_V1, SES_V2
 from paravion.domain.tenant import record_kind
 from paravion.ports import Identity
 from paravion.services.verification_templates import MEMBERS
 from tests.unit.api.conftest import ACCESS_KEY, SECRET_KEY
+from tests.unit.api.test_native import asked
 
 WORD = "xyzzy"
 NAMES = {
@@ -101,6 +104,34 @@ def test_no_operation_that_reads_tells_another_tenants_things(served):
         "ListConfigurationSets", "GetCustomVerificationEmailTemplate", "ListCustomVerificationEmailTemplates",
         "ListEmailIdentities", *(f"ListTagsForResource {kind}" for kind in KINDS),
     }, told  # fmt: skip
+
+
+NATIVE = {
+    name: (path.replace("{name+}", "{name}"))
+    for name, (method, path) in ADMIN_DOOR.operations.items()
+    if method == "GET"
+}
+OPERATORS_OWN = frozenset({"native:ShowSuppressionReasons"})
+"""Everybody may read these: they say how the installation is set up."""
+
+
+def test_no_native_route_that_reads_tells_another_tenants_things(world):
+    """Lists, too; one's own messages apart, whose owner is the credential (tests/unit/services/test_admin.py)."""
+    _seed(world)
+    told = {}
+    for tenant in ("", "acme"):
+        text = {"secret_key": SECRET_KEY, "operator": not tenant, "tenant": tenant}
+        world.secrets.put(f"credentials/{ACCESS_KEY}", json.dumps(text))
+        for name, path in NATIVE.items():
+            thing = f"{WORD}.example" if "identities" in path else WORD
+            code, answer = asked(world, "GET", re.sub(r"\{.*?\}", thing, path.replace("{queue_id}", "q" * 26)))
+            told[tenant, name] = (code, json.dumps(answer))
+    leaks = [name for (tenant, name), (code, answer) in told.items() if tenant and code == 200 and WORD in answer]
+    assert leaks == []
+    opened = {name for (tenant, name), (code, _) in told.items() if tenant and code == 200}
+    assert opened == {"native:ListIdentities", "native:ShowQueue", *OPERATORS_OWN}
+    owners = {name for (tenant, name), (code, answer) in told.items() if not tenant and code == 200 and WORD in answer}
+    assert owners >= {"native:ListIdentities", "native:GetIdentity", "native:ShowSet"}, told
 
 
 def test_kinds_of_tenants_never_meet():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+from pathlib import Path
 
 import pytest
 
@@ -53,13 +55,21 @@ def test_a_credentials_life(store, capsys):
     assert run(capsys, "delete", key)[0] == run(capsys, "disable", key)[0] == 65
 
 
-def test_scope_is_set_anew(store, capsys):
+def test_scope_is_changed_by_what_is_named(store, capsys):
+    """A limit never goes by being forgotten."""
     key = create(capsys)
     assert "scope" not in kept(store, key)
     assert run(capsys, "scope", key, "--operation", "NONE")[1].endswith("operations=NONE\n")
     assert kept(store, key)["scope"] == {"operations": []}
     run(capsys, "scope", key, "--identity", "a@b.example")
-    assert kept(store, key)["scope"] == {"identities": ["a@b.example"]}
+    assert kept(store, key)["scope"] == {"identities": ["a@b.example"], "operations": []}
+    run(capsys, "scope", key, "--operation", "smtp", "--operation", "ses:Send*")
+    assert kept(store, key)["scope"] == {"identities": ["a@b.example"], "operations": ["smtp", "ses:Send*"]}
+    run(capsys, "scope", key, "--identity", "ANY")
+    assert kept(store, key)["scope"] == {"operations": ["smtp", "ses:Send*"]}
+    before = kept(store, key)
+    assert run(capsys, "scope", key)[0] == 0
+    assert kept(store, key) == before
     run(capsys, "scope", key, "--none")
     assert "scope" not in kept(store, key)
 
@@ -73,6 +83,8 @@ def test_scope_is_set_anew(store, capsys):
         ("create", "--tenant", "a/b"),
         ("create", "--tenant", "acme", "--operator"),
         ("scope", "AKIA", "--none", "--operation", "smtp"),
+        ("scope", "AKIA", "--operation", "ANY", "--operation", "smtp"),
+        ("create", "--identity", "a.example", "--identity", "NONE"),
         ("explode",),
     ],
 )
@@ -100,3 +112,19 @@ def test_on_a_data_directory(tmp_path, capsys):
     assert capsys.readouterr().out.startswith(f"{key}  enabled")
     (file,) = (tmp_path / "secrets").iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_examples_of_the_page_run(store, tmp_path, capsys):
+    """docs/credentials.md, line by line, on its stack and its data directory."""
+    page = (Path(__file__).parents[3] / "docs" / "credentials.md").read_text()
+    (tmp_path / "secrets").mkdir()
+    key = create(capsys)
+    lines = page.partition("```sh\n")[2].partition("```")[0].splitlines()
+    assert len(lines) >= 5
+    for line in lines:
+        words = shlex.split(line.replace("AKIA…", key).replace("~/.local/state/paravion", str(tmp_path)), comments=True)
+        assert main.main(words[1:]) == 0, line
+    assert kept(store, key)["enabled"] is False
+    assert kept(store, key)["scope"] == {"identities": ["shop.example", "me@other.example"]}
+    assert len(store.names("credentials")) == 2
+    assert len(list((tmp_path / "secrets").iterdir())) == 1

@@ -50,6 +50,27 @@ def test_identity_of_another_tenant_can_not_be_used(check: str, tenant: str) -> 
     assert sent(world)
 
 
+@pytest.mark.parametrize("check", ["off", "created", "verified"])
+def test_sender_field_of_another_tenant_can_not_be_used(check: str) -> None:
+    """Who is named as the one who sent it answers for it like an author; what can't be read is nobody's, if unasked."""
+    world = World(identity_check=check)
+    world.identities.put(Identity("red.example", True, "t", 0.0, "red"))
+    world.identities.put(Identity("blue.example", True, "t", 0.0, "blue"))
+    mail = b"From: me@red.example\r\nSender: %b\r\nTo: you@x.example\r\n\r\nx\r\n"
+
+    def send(sender: bytes) -> Any:
+        return world.submit("you@x.example", content=mail % sender, sender="me@red.example", tenant="red")
+
+    assert send(b"other@red.example").recipient_count == 1
+    with pytest.raises(Rejected, match=r"boss@blue\.example"):
+        send(b"boss@blue.example")
+    if check == "off":
+        assert send(b"a@@b").recipient_count == 1
+    else:
+        with pytest.raises(Rejected):
+            send(b"a@@b")
+
+
 def policy(**change: Any) -> dict[str, str]:
     """Blue may send as red's identity."""
     statement = {"Effect": "Allow", "Principal": {"AWS": "blue"}, "Action": "ses:Send*", "Resource": "*", **change}

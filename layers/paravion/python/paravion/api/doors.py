@@ -36,7 +36,12 @@ class DoorSettings(Protocol):
 
     @property
     def credential_region(self) -> str:
-        """Region of the Basic password's derivation."""
+        """Region of the Basic password's derivation, and of the ARNs that we give."""
+        ...
+
+    @property
+    def account_id(self) -> str:
+        """Of the ARNs that we give."""
         ...
 
 
@@ -78,7 +83,7 @@ class Call(Generic[D]):
 
     def require(self, *operations: str) -> None:
         """Hold back what the credential is not for; see services/authorise.py. Raises Rejected."""
-        require(self.principal, operations)
+        require(self.principal, operations, self.deps.settings)
 
     def own(self, submission: Submission) -> Submission:
         """Give a submission what the request itself says of it: the credential's scope above all."""

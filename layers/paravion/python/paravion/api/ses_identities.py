@@ -37,9 +37,12 @@ class Dkim:
 
 
 def base_url(call: Call[AdminDeps]) -> str:
-    """Give the API's own address for a link in a mail."""
-    host = call.request.headers.get("host", "")
-    return call.deps.settings.public_url or call.request.endpoint or (f"https://{host}" if host else "")
+    """
+    Give the API's own address for a link in a mail; "": it is not known.
+
+    Never what the caller calls us (Host): his link would bring him the token of somebody else's address.
+    """
+    return call.deps.settings.public_url or call.request.endpoint
 
 
 def kind_of(identity: Identity) -> str:

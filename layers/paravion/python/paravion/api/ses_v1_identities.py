@@ -15,10 +15,12 @@ from paravion.api.ses_identities import base_url, dkim_of, status_of
 from paravion.api.ses_model import SES_V1
 from paravion.api.ses_pages import after_of, page_size, token_of
 from paravion.api.ses_v2_identities import policies_of
+from paravion.domain.address import shown
 from paravion.domain.event_destination import is_topic
 from paravion.domain.status import BAD_REQUEST, NOT_FOUND, Rejected
 from paravion.services import admin, identity_settings
 from paravion.services.authenticate import require_manager
+from paravion.services.event_destinations import topic_of_identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -188,6 +190,10 @@ def set_notification_topic(given: dict[str, Any], call: Call[AdminDeps]) -> dict
     topic = given.get("SnsTopic", "")
     if topic and not is_topic(topic):
         raise bad_request("Invalid SNS topic.")
+    problem = call.deps.destination_problem(topic_of_identity("BOUNCE", topic)) if topic else ""
+    if problem:
+        # Taken, it would hear nothing, and the sender who relies on it would get no reports by mail either.
+        raise bad_request(f"Invalid SNS topic <{shown(topic, 300)}>: {problem}")
     return _edit_kind(given, call, "NotificationTopics", topic or None)
 
 

@@ -13,44 +13,27 @@ from __future__ import annotations
 
 import html
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qsl
+from typing import TYPE_CHECKING
 
-from paravion.api.http_event import HttpAnswer, json_answer
+from paravion.api.http_event import json_answer
 from paravion.api.native_admin import ADMIN_DOOR
+from paravion.api.pages import checked_size, page, read_form
 from paravion.domain.status import BAD_REQUEST, NOT_FOUND, Rejected
 from paravion.domain.unsubscribe import ONE_CLICK, PATH
 from paravion.services import unsubscription
 
 if TYPE_CHECKING:
     from paravion.api.doors import Call
-    from paravion.api.http_event import HttpRequest
+    from paravion.api.http_event import HttpAnswer, HttpRequest
     from paravion.services.admin import AdminDeps
     from paravion.services.unsubscription import Subscription
-
-_HEADERS: Final = {
-    "content-type": "text/html; charset=utf-8",
-    "cache-control": "no-store",
-    "referrer-policy": "no-referrer",
-    "x-robots-tag": "noindex",
-    "x-content-type-options": "nosniff",
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'",
-}
-_STYLE: Final = (
-    "body{font:1rem/1.5 system-ui,sans-serif;max-width:34rem;margin:3rem auto;padding:0 1rem;color:#222}"
-    "fieldset{border:1px solid #767676;border-radius:.3rem;margin:1rem 0}label{display:block;margin:.5rem 0}"
-    "button{font:inherit;padding:.5rem 1rem;margin:.5rem .5rem 0 0}small{color:#555}"
-)
-_FIELDS_MAX: Final = 100
-_FORM_OCTETS: Final = 100_000
 
 
 @ADMIN_DOOR.route("GET", PATH + "{token}", is_open=True)
 def show_subscription(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     """Show the page. Raises Unavailable, Misconfigured."""
     try:
-        return _page("Your subscription", _form(unsubscription.look(labels["token"], call.deps)))
+        return page("Your subscription", _form(unsubscription.look(labels["token"], call.deps)))
     except Rejected as rejected:
         return _refused(rejected)
 
@@ -73,27 +56,23 @@ def change_subscription(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAn
     except Rejected as rejected:
         return _refused(rejected)
     words = "Your choice is saved." if form.get("do") == "save" else "You are unsubscribed."
-    return _page("Done", f"<p role=status>{words}</p><p><small>It may take a minute until it counts.</small></p>")
+    return page("Done", f"<p role=status>{words}</p><p><small>It may take a minute until it counts.</small></p>")
 
 
 def _refused(rejected: Rejected) -> HttpAnswer:
     words = "This link is not valid." if rejected.status is NOT_FOUND else rejected.detail or rejected.status.text
-    return _page("That did not work", f"<p role=alert>{html.escape(words)}</p>", rejected.status.http)
+    return page("That did not work", f"<p role=alert>{html.escape(words)}</p>", rejected.status.http)
 
 
 def _read(request: HttpRequest) -> dict[str, str]:
     """Read a form of either type; of the multipart one only what one-click needs."""
-    if len(request.body) > _FORM_OCTETS:
-        raise Rejected(BAD_REQUEST, "the form is too large")
+    octets = checked_size(request)
     if request.content_type == "multipart/form-data":
-        body = request.body.replace(b"\r\n", b"\n")
+        body = octets.replace(b"\r\n", b"\n")
         name, _, rest = body.partition(b'name="List-Unsubscribe"')[2].partition(b"\n\n")
         value = rest.partition(b"\n")[0].decode("ascii", "replace")
         return {"List-Unsubscribe": value} if value and not name.strip() else {}
-    try:
-        return dict(parse_qsl(request.body.decode(), keep_blank_values=True, max_num_fields=_FIELDS_MAX))
-    except ValueError as exc:
-        raise Rejected(BAD_REQUEST, "the body is no form") from exc
+    return read_form(octets)
 
 
 def _form(found: Subscription) -> str:
@@ -119,14 +98,6 @@ def _form(found: Subscription) -> str:
         parts.append("</fieldset><button name=do value=save>Save</button>")
     parts.append("<button name=do value=leave>Unsubscribe from everything</button></form>")
     return "".join(parts)
-
-
-def _page(title: str, body: str, status: int = HTTPStatus.OK) -> HttpAnswer:
-    text = (
-        f'<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport content="width=device-width">'
-        f"<title>{title}</title><style>{_STYLE}</style></head><body><main><h1>{title}</h1>{body}</main></body></html>\n"
-    )
-    return HttpAnswer(status, text, _HEADERS)
 
 
 @ADMIN_DOOR.route("POST", "/v1/unsubscribe/rotation")

@@ -46,6 +46,9 @@ _ID_OCTETS: Final = 10  # 16 characters of base32
 _NOBODY: Final = "NONE"
 """The word for an empty list, which allows nothing."""
 
+_ANYBODY: Final = "ANY"
+"""The word for no list, which allows everything; whoever means that says it."""
+
 
 class NoCredential(Exception):
     """There is none of that name, or it can't be read; the text says which."""
@@ -199,11 +202,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         _add_store(action)
         action.set_defaults(run=run)
 
-    scope = actions.add_parser("scope", help="show, or set anew, what a key is narrowed to")
+    scope = actions.add_parser("scope", help="show, or change, what a key is narrowed to; what is not named stays")
     scope.add_argument("access_key", metavar="KEY")
     _add_store(scope)
     _add_scope(scope)
-    scope.add_argument("--none", action="store_true", help="narrow it no more")
+    scope.add_argument("--none", action="store_true", help=f"narrow it no more: both are {_ANYBODY}")
     scope.set_defaults(run=_scope)
 
     password = actions.add_parser("smtp-password", help="derive the SMTP password of the configured secret key")
@@ -220,10 +223,16 @@ def _add_store(parser: argparse.ArgumentParser) -> None:
 
 def _add_scope(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--identity", action="append", metavar="NAME", help=f"may send as this domain or address only ({_NOBODY}: none)"
+        "--identity",
+        action="append",
+        metavar="NAME",
+        help=f"may send as this domain or address only ({_NOBODY}: none, {_ANYBODY}: all)",
     )
     parser.add_argument(
-        "--operation", action="append", metavar="NAME", help="may call this only: ses:Send*, native:*, smtp …"
+        "--operation",
+        action="append",
+        metavar="NAME",
+        help=f"may call this only: ses:Send*, native:*, smtp … ({_NOBODY}, {_ANYBODY})",
     )
 
 
@@ -253,7 +262,12 @@ def _scope_of(arguments: argparse.Namespace) -> Scope:
 
 
 def _list_of(given: list[str] | None) -> list[str] | None:
-    return [] if given == [_NOBODY] else given
+    words = {_NOBODY, _ANYBODY}.intersection(given or ())
+    if given is None or not words:
+        return given
+    if len(given) > 1:
+        raise _Refused(EX_USAGE, f"{min(words)} stands alone")
+    return [] if given == [_NOBODY] else None
 
 
 def _guarded(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
@@ -328,10 +342,14 @@ def _scope(arguments: argparse.Namespace) -> int:
     if given and arguments.none:
         raise _Refused(EX_USAGE, "--none goes with no --identity and no --operation")
     scope = ANYTHING if arguments.none else _scope_of(arguments)
-    narrowed = (
-        change(store, key, lambda kept: replace(kept, scope=scope)) if given or arguments.none else read(store, key)
-    )
-    print(line(key, narrowed))
+
+    def edited(kept: Credential) -> Credential:
+        """A limit that was not spoken of stays: it must not go by being forgotten."""
+        identities = scope.identities if arguments.none or arguments.identity else kept.scope.identities
+        operations = scope.operations if arguments.none or arguments.operation else kept.scope.operations
+        return replace(kept, scope=Scope(identities, operations))
+
+    print(line(key, change(store, key, edited) if given or arguments.none else read(store, key)))
     return EX_OK
 
 

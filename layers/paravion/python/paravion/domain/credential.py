@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain.address import split_address
@@ -81,8 +82,7 @@ class Credential:
 
 def matches(pattern: str, operation: str) -> bool:
     """Say whether a pattern, in which `*` stands for any letters, is for an operation."""
-    words = (re.escape(word) for word in pattern.split("*"))
-    return re.fullmatch(".*".join(words), operation, re.IGNORECASE) is not None
+    return fnmatchcase(operation.lower(), pattern.lower())
 
 
 def make_scope(identities: Iterable[str] | None, operations: Iterable[str] | None) -> Scope:

@@ -8,8 +8,8 @@ The file that moves an installation: JSON lines, of which the first says what it
 
 Kinds, in this order, and what a record of each holds (docs/one-machine.md):
 
-    setting, route_credential*, webhook_secret*, identity, record, table, host_limit, suppression_reasons, suppressed,
-    credential*                                                                            (* only with secrets)
+    setting, route_credential*, webhook_secret*, unsubscribe_keys*, identity, record, table, host_limit,
+    suppression_reasons, suppressed, credential*                                           (* only with secrets)
 
 A `record` is one of ports.Records: what users made by SES's API, such as a template or a configuration set.
 
@@ -33,7 +33,7 @@ VERSION: Final = 1
 """Of the format; another one is refused."""
 
 KINDS: Final = (
-    "setting", "route_credential", "webhook_secret", "identity", "record", "table", "host_limit",
+    "setting", "route_credential", "webhook_secret", "unsubscribe_keys", "identity", "record", "table", "host_limit",
     "suppression_reasons", "suppressed", "credential",
 )  # fmt: skip
 """In the order in which they stand in a file: what others need comes before them, what opens doors last."""

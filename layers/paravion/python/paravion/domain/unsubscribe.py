@@ -63,7 +63,7 @@ def read_keys(text: str) -> tuple[Key, ...]:
         keys = tuple(Key(item["name"], base64.b64decode(item["key"], validate=True)) for item in json.loads(text))
     except (KeyError, TypeError) as exc:
         raise ValueError("no keys") from exc
-    if not keys or not all(key.name.isalnum() and key.octets for key in keys):
+    if not keys or not all(isinstance(key.name, str) and key.name.isalnum() and key.octets for key in keys):
         raise ValueError("no keys")
     return keys
 

@@ -224,9 +224,9 @@ def create_identity(name: str, deps: AdminDeps, *, tenant: str = "", base_url: s
     name = identity_name(name)
     existing = deps.identities.get(name)
     if existing is not None:
-        if existing.tenant == tenant or existing.verified or deps.settings.identity_check != "verified":
+        if existing.tenant == tenant:
             raise Rejected(ALREADY_EXISTS, f"identity {name} exists already")
-        _remove(existing, deps)
+        give_way(existing, deps)
     # Stored as proved only by proof, also where none is asked for (`may_send`): the setting may be tightened.
     identity = Identity(name, verified=False, token=deps.new_token(), created_at=deps.clock(), tenant=tenant)
     if not is_address(name):
@@ -239,6 +239,19 @@ def create_identity(name: str, deps: AdminDeps, *, tenant: str = "", base_url: s
         # crash here = an identity that waits for a mail that never comes: asking for it again sends one
         confirmation.send(identity, base_url, deps)
     return identity
+
+
+def give_way(existing: Identity, deps: AdminDeps) -> None:
+    """
+    Remove what another tenant made and never proved, where proof is asked for, so that it is no obstacle.
+
+    Raises:
+        Rejected: already_exists: it is proved, or needs no proof.
+        LedgerUnavailable, SecretsUnavailable
+    """
+    if existing.verified or deps.settings.identity_check != "verified":
+        raise Rejected(ALREADY_EXISTS, f"identity {existing.name} exists already")
+    _remove(existing, deps)
 
 
 def ensure_identity(name: str, deps: AdminDeps, *, tenant: str = "", base_url: str = "") -> tuple[Identity, bool]:

@@ -13,7 +13,7 @@ The words are SES's, so that whoever searches for them finds his way.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from paravion.domain.address import shown
 from paravion.domain.message import responsible_addresses
@@ -26,15 +26,21 @@ if TYPE_CHECKING:
     from paravion.domain.submission import Submission
     from paravion.services.authenticate import Principal
 
-ACCOUNT: Final = "000000000000"
-"""AWS's account number in the names that we give; there are no accounts here."""
-
 SMTP: Final = "smtp"
 SENDING: Final = "ses:SendRawEmail"
 """What SES calls a send that it refuses, whatever it was asked by."""
 
 
-def require(principal: Principal, operations: Sequence[str]) -> None:
+class Place(Protocol):
+    """What stands in ARNs; the settings have it."""
+
+    @property
+    def credential_region(self) -> str: ...  # noqa: D102 (an attribute)
+    @property
+    def account_id(self) -> str: ...  # noqa: D102
+
+
+def require(principal: Principal, operations: Sequence[str], place: Place) -> None:
     """
     Hold back a request whose credential is narrowed to other operations.
 
@@ -45,10 +51,10 @@ def require(principal: Principal, operations: Sequence[str]) -> None:
         Rejected: access_denied, in SES's words.
     """
     if operations and not principal.scope.allows(operations):
-        raise _denied(principal.access_key, operations[0], f"arn:aws:ses:us-east-1:{ACCOUNT}:*")
+        raise _denied(principal.access_key, operations[0], "*", place)
 
 
-def require_sender(submission: Submission, reverse_path: str, message: Message) -> None:
+def require_sender(submission: Submission, reverse_path: str, message: Message, place: Place) -> None:
     """
     Hold back a mail from an address that its credential may not send as: reverse-path (but null), From and Sender.
 
@@ -62,10 +68,10 @@ def require_sender(submission: Submission, reverse_path: str, message: Message) 
         return
     for address in (*([reverse_path] if reverse_path else []), *responsible_addresses(message)):
         if not submission.scope.may_use(address):
-            resource = f"arn:aws:ses:us-east-1:{ACCOUNT}:identity/{shown(address, 320)}"
-            raise _denied(submission.principal, SENDING, resource)
+            raise _denied(submission.principal, SENDING, f"identity/{shown(address, 320)}", place)
 
 
-def _denied(access_key: str, operation: str, resource: str) -> Rejected:
-    user = f"arn:aws:iam::{ACCOUNT}:user/{access_key}"
+def _denied(access_key: str, operation: str, thing: str, place: Place) -> Rejected:
+    user = f"arn:aws:iam::{place.account_id}:user/{access_key}"
+    resource = f"arn:aws:ses:{place.credential_region}:{place.account_id}:{thing}"
     return Rejected(ACCESS_DENIED, f"User `{user}' is not authorized to perform `{operation}' on resource `{resource}'")

@@ -38,15 +38,18 @@ def told_of(records: Records, tenant: str, configuration_set: str, identity: str
     return found + _topics(records, tenant, identity) if identity else found
 
 
+def topic_of_identity(kind: str, arn: str) -> EventDestination:
+    """Give an identity's topic for a kind of domain.told.NOTIFIED as the destination that it is."""
+    return EventDestination(TYPES[kind], True, frozenset({kind}), "SnsDestination", {"TopicArn": arn})
+
+
 def _topics(records: Records, tenant: str, identity: str) -> list[Told]:
     own = settings_of_identity(records, tenant, identity)
     return [
         Told(
             f"identity/{identity}/{TYPES[kind]}",
             tenant,
-            EventDestination(
-                TYPES[kind], True, frozenset({kind}), "SnsDestination", {"TopicArn": own.topics[TYPES[kind]]}
-            ),
+            topic_of_identity(kind, own.topics[TYPES[kind]]),
             is_notification=True,
             with_headers=TYPES[kind] in own.with_headers,
         )

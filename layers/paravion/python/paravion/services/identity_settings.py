@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain.configuration_set import KIND as CONFIGURATION_SET
 from paravion.domain.configuration_set import is_name
-from paravion.domain.identity import KIND
+from paravion.domain.identity import KIND, identities_of
 from paravion.domain.next_hop import NextHop
 from paravion.domain.outcome import Result
 from paravion.domain.policy import check
@@ -92,7 +92,7 @@ def put_mail_from(name: str, domain: str, behaviour: str, principal: Principal, 
     Set or take away ("") the MAIL FROM domain: one below the identity's own, as SES has it.
 
     Raises:
-        Rejected: access_denied, not_found; bad_request: no such domain.
+        Rejected: access_denied, not_found; bad_request: no such domain, or another tenant's.
         LedgerUnavailable
     """
     identity = managed(name, principal, deps)
@@ -104,6 +104,9 @@ def put_mail_from(name: str, domain: str, behaviour: str, principal: Principal, 
     if "@" in domain or not domain.endswith(f".{own}"):
         text = f"Provided MAIL-FROM domain <{domain}> is not subdomain of the domain of the identity."
         raise Rejected(BAD_REQUEST, text)
+    if _is_another_tenants(domain, identity, deps):
+        # An address's owner is not its domain's: the reverse-path must be no way to send as somebody else.
+        raise Rejected(BAD_REQUEST, f"Provided MAIL-FROM domain <{domain}> belongs to an identity that is not yours.")
     attributes = {
         "MailFromDomain": domain,
         "MailFromDomainStatus": _mail_from_status(domain, deps),
@@ -183,6 +186,13 @@ def _change(
     identity: Identity, edit: Callable[[Mapping[str, Any] | None], Mapping[str, Any]], deps: AdminDeps
 ) -> Mapping[str, Any]:
     return change(deps.records, _kind(identity), identity.name, edit)
+
+
+def _is_another_tenants(domain: str, identity: Identity, deps: AdminDeps) -> bool:
+    """Of the identities that a domain belongs to, the nearest that may send decides."""
+    found = (deps.identities.get(name) for name in identities_of(f"postmaster@{domain}"))
+    nearest = next((each for each in found if each is not None and admin.may_send(each, deps)), None)
+    return nearest is not None and nearest.tenant != identity.tenant
 
 
 def _mail_from_status(domain: str, deps: AdminDeps) -> str:

@@ -24,9 +24,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from paravion.domain import account, configuration_set, dkim_keys, sasl
+from paravion.domain import account, configuration_set, dkim_keys, sasl, unsubscribe
 from paravion.domain import identity as identity_settings
 from paravion.domain.address import shown
+from paravion.domain.contacts import LISTS_KIND
 from paravion.domain.credential import as_fields, read_credential
 from paravion.domain.dkim import load_key
 from paravion.domain.export_file import KINDS
@@ -36,7 +37,7 @@ from paravion.domain.suppression import Suppressed, normal_form, read_reasons
 from paravion.domain.webhook import MAX_SECRETS, encode_secrets
 from paravion.errors import ClaimLost, Misconfigured, RecordTooLarge
 from paravion.ports import Identity
-from paravion.services import admin, hosts, identity_keys, route_credentials, tables
+from paravion.services import admin, hosts, identity_keys, route_credentials, tables, unsubscribe_keys
 from paravion.services.authenticate import require_operator
 from paravion.services.moving_out import PUBLIC_SECRET_KEYS, credential_fields
 from paravion.services.signing import secret_name
@@ -61,6 +62,10 @@ _TOKEN: Final = re.compile(r"[0-9A-Za-z]{1,128}")
 _ACCESS_KEY: Final = re.compile(r"[A-Za-z0-9_-]{4,128}")
 _WEBHOOK: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,252}")
 _RECORD_NAME: Final = 512
+_TENANT: Final = re.compile(r"[A-Za-z0-9_-]{0,64}", re.ASCII)
+_UNSUBSCRIBE_KEYS: Final = 40
+"""What fits a standard SSM parameter."""
+
 _SOURCES: Final = frozenset({"bounce", "complaint", "operator"})
 
 
@@ -239,6 +244,25 @@ def _webhook_secret(plan: _Plan, line: int, fields: Record) -> None:
     )  # fmt: skip
 
 
+def _unsubscribe_keys(plan: _Plan, line: int, fields: Record) -> None:
+    """Add the keys to those that are here: links of either installation go on working, and nothing is replaced."""
+    _known(fields, ("keys",))
+    given = unsubscribe.read_keys(json.dumps(fields["keys"]))
+    deps = plan.deps
+    here = unsubscribe_keys.read(deps.secrets, fresh=True)
+    by_name = {key.name: key for key in here}
+    for key in given:
+        if by_name.setdefault(key.name, key) != key:
+            raise ValueError(f"key {shown(key.name)} is here already and differs")
+    ring = tuple(by_name.values())
+    if len(ring) > _UNSUBSCRIBE_KEYS:
+        raise ValueError(f"there would be {len(ring)} keys; at most {_UNSUBSCRIBE_KEYS} are kept")
+    plan.add(
+        line, "unsubscribe_keys", f"{len(given)} keys", ring if ring == here else None, ring,
+        lambda: void(deps.secrets.put(unsubscribe.SECRET, unsubscribe.write_keys(ring))),
+    )  # fmt: skip
+
+
 def _credential(plan: _Plan, line: int, fields: Record) -> None:
     _known(fields, ("access_key", "secret_key", "enabled", "operator"), ("tenant", "scope", "created_at"))
     name, secret_key = _text(fields, "access_key"), _text(fields, "secret_key")
@@ -272,7 +296,7 @@ def _identity(plan: _Plan, line: int, fields: Record) -> None:
         raise ValueError(f"{shown(name)} is not in normal form")
     if not _TOKEN.fullmatch(token):
         raise ValueError("token has 1 to 128 letters and digits")
-    tenant = _text(fields, "tenant") if "tenant" in fields else ""
+    tenant = _tenant(fields)
     wanted = Identity(name, _flag(fields, "verified"), token, _number(fields, "created_at"), tenant)
     deps = plan.deps
     is_domain = not admin.is_address(name)
@@ -301,6 +325,13 @@ def _identity(plan: _Plan, line: int, fields: Record) -> None:
     # Keys without their identity are no conflict: a crash left them, or they were never used.
     there = None if here is None else (here, kept if given else ())
     plan.add(line, "identity", name, there, (wanted, given), write)
+
+
+def _tenant(fields: Mapping[str, Any]) -> str:
+    tenant = _text(fields, "tenant")
+    if not _TENANT.fullmatch(tenant):
+        raise ValueError("tenant must be up to 64 letters, digits, '-' and '_'")
+    return tenant
 
 
 def _ring(domain: str, generations: object) -> dkim_keys.Ring:
@@ -334,6 +365,9 @@ def _record(plan: _Plan, line: int, fields: Record) -> None:
     here = deps.records.get(kind, name)
 
     def write() -> None:
+        if kind.rpartition("/")[2] == LISTS_KIND:
+            # As with a list that is made by hand; no others came, or these are there by now.
+            unsubscribe_keys.ensure(deps.secrets, deps.new_token)
         try:
             deps.records.put(kind, name, value)
         except RecordTooLarge as exc:
@@ -463,6 +497,7 @@ _PLANNERS: Final[dict[str, Callable[[_Plan, int, Record], None]]] = {
     "setting": _setting,
     "route_credential": _route_credential,
     "webhook_secret": _webhook_secret,
+    "unsubscribe_keys": _unsubscribe_keys,
     "identity": _identity,
     "record": _record,
     "host_limit": _host_limit,

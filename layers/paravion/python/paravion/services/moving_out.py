@@ -14,7 +14,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from paravion.domain import dkim_keys
+from paravion.domain import dkim_keys, unsubscribe
 from paravion.domain.address import shown
 from paravion.domain.credential import as_fields, read_credential
 from paravion.domain.export_file import KINDS, encode
@@ -24,7 +24,7 @@ from paravion.domain.table_pages import INCLUDE
 from paravion.domain.table_text import lines_of
 from paravion.domain.tenant import RECORD_KINDS, contacts_kind, record_kind
 from paravion.errors import Misconfigured
-from paravion.services import admin, route_credentials
+from paravion.services import admin, route_credentials, unsubscribe_keys
 from paravion.services.authenticate import require_operator
 from paravion.services.signing import secret_name
 from paravion.services.suppression import EVER, view
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 PUBLIC_SECRET_KEYS: Final = frozenset({"paravion-local-secret-key-not-for-production"})
 """Local mode's own: everybody can read it, so it goes nowhere."""
 
-SECRET_KINDS: Final = frozenset({"route_credential", "webhook_secret", "credential"})
+SECRET_KINDS: Final = frozenset({"route_credential", "webhook_secret", "unsubscribe_keys", "credential"})
 
 _ENTRIES: Final = 1000
 _SECRETS_AT_ONCE: Final = 100
@@ -134,6 +134,11 @@ def _webhook_secrets(after: str, deps: AdminDeps, _secrets: bool) -> Page:
         return {"kind": "webhook_secret", "name": name, "secrets": list(decode_secrets(text))}
 
     return _secret_records("webhooks", after, deps, record)
+
+
+def _unsubscribe_keys(_after: str, deps: AdminDeps, _secrets: bool) -> Page:
+    ring = unsubscribe_keys.read(deps.secrets, fresh=True)
+    return [{"kind": "unsubscribe_keys", "keys": json.loads(unsubscribe.write_keys(ring))}] if ring else [], ""
 
 
 def _credentials(after: str, deps: AdminDeps, _secrets: bool) -> Page:
@@ -270,6 +275,7 @@ _READERS: Final[dict[str, Callable[[str, AdminDeps, bool], Page]]] = {
     "setting": _settings,
     "route_credential": _route_credentials,
     "webhook_secret": _webhook_secrets,
+    "unsubscribe_keys": _unsubscribe_keys,
     "identity": _identities,
     "record": _records,
     "table": _tables,

@@ -11,7 +11,7 @@ Next on the message's path: back to services/validate.py.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from paravion.domain.address import split_address
 from paravion.domain.identity import identities_of
@@ -25,9 +25,26 @@ if TYPE_CHECKING:
     from paravion.domain.identity import IdentitySettings
     from paravion.domain.message import Message
     from paravion.domain.submission import Submission
+    from paravion.ports import Identities, Records
     from paravion.services.validate import ValidateDeps
 
 _SES_DOORS = frozenset({"ses-v1", "ses-v2"})
+
+
+class _Settings(Protocol):
+    @property
+    def identity_check(self) -> str: ...
+
+
+class SenderDeps(Protocol):
+    """What a sender is checked by: ValidateDeps and AdminDeps have it."""
+
+    @property
+    def settings(self) -> _Settings: ...  # noqa: D102 (an attribute)
+    @property
+    def identities(self) -> Identities: ...  # noqa: D102
+    @property
+    def records(self) -> Records: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +71,15 @@ def check_sender(submission: Submission, reverse_path: str, message: Message, de
         Rejected: relay_denied, the addresses named.
         LedgerUnavailable, Misconfigured
     """
-    if deps.settings.identity_check == "off":
+    try:
+        answerable = responsible_addresses(message)
+    except Rejected:
+        if deps.settings.identity_check != "off":
+            raise
         # Anybody's, so that what can't be read is nobody's either.
         answerable = [author.address for author in message.authors]
-    else:
-        answerable = responsible_addresses(message)
     addresses = [*([reverse_path] if reverse_path else []), *answerable]
-    missing = sorted({address for address in addresses if not _may_send(address, submission, reverse_path, deps)})
+    missing = sorted({address for address in addresses if not may_send(address, submission, reverse_path, deps)})
     if missing:
         raise Rejected(
             RELAY_DENIED,
@@ -86,7 +105,8 @@ def sender_of(
     )
 
 
-def _may_send(address: str, submission: Submission, reverse_path: str, deps: ValidateDeps) -> bool:
+def may_send(address: str, submission: Submission, reverse_path: str, deps: SenderDeps) -> bool:
+    """Say whether a submission may go out as an address (see above). Raises LedgerUnavailable, Misconfigured."""
     check = deps.settings.identity_check
     is_theirs = False
     for name in identities_of(address):

@@ -162,7 +162,7 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
         chosen = set_of_mail(deps.records, submission.tenant, submission.configuration_set, message.authors[0].address)
         submission = _with_set(submission, chosen)
         expanded = apply_tables(submission, message, given_path, given, deps.tables, table_settings, unaliased)
-        require_sender(submission, expanded.reverse_path, expanded.message)
+        require_sender(submission, expanded.reverse_path, expanded.message, settings)
         check_arns(submission, given_path, message, deps)
         check_sender(submission, expanded.reverse_path, expanded.message, deps)
         sender = sender_of(submission, expanded.reverse_path, expanded.message, chosen, deps)

@@ -11,24 +11,25 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from paravion.domain.address import parse_mailboxes, parse_path, shown, split_address
+from paravion.domain.address import parse_mailboxes, parse_path, shown
+from paravion.domain.envelope import Recipient
 from paravion.domain.status import (
-    ALREADY_EXISTS,
     BAD_REQUEST,
     CHANGED_MEANWHILE,
     LIMIT_EXCEEDED,
-    NO_SUCH_CONFIGURATION_SET,
     NO_SUCH_VERIFICATION_TEMPLATE,
     SENDER_NOT_VERIFIED,
     VERIFICATION_TEMPLATE_EXISTS,
     VERIFICATION_TEMPLATE_INVALID,
     Rejected,
 )
+from paravion.domain.submission import Submission
 from paravion.ports import Identity
 from paravion.services import admin, confirmation
 from paravion.services.authenticate import require_manager
-from paravion.services.configuration import find_set
+from paravion.services.configuration import set_of_mail
 from paravion.services.record_change import change
+from paravion.services.sender import may_send
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,6 +114,8 @@ def send(given: Mapping[str, Any], base_url: str, principal: Principal, deps: Ad
     """
     Make an address an identity that waits for its owner's consent, and ask for it in the template's words.
 
+    The mail goes by the configuration set that is named, or else the sender's, as any other mail.
+
     Args:
         base_url: See services/confirmation.py.
 
@@ -121,35 +124,35 @@ def send(given: Mapping[str, Any], base_url: str, principal: Principal, deps: Ad
 
     Raises:
         Rejected: access_denied, bad_request, no_such_verification_template, no_such_configuration_set,
-            sender_not_verified; already_exists: another tenant's address.
+            sending_paused, configuration_set_paused, sender_not_verified; already_exists: another tenant's address.
         Unavailable
     """
     require_manager(principal, "identities are")
     value = show(given["TemplateName"], principal, deps)
-    named = given.get("ConfigurationSetName", "")
-    if named and find_set(deps.records, principal.tenant, named) is None:
-        raise Rejected(NO_SUCH_CONFIGURATION_SET, f"Configuration set <{shown(named)}> does not exist.")
-    _check(value, principal, deps)
     name = admin.identity_name(given["EmailAddress"])
     if not admin.is_address(name):
         raise Rejected(BAD_REQUEST, f"EmailAddress: {shown(name)} is no address.")
+    _check(value, principal, deps, to=name)
+    author = _address(value["FromEmailAddress"])
+    chosen = set_of_mail(deps.records, principal.tenant, given.get("ConfigurationSetName", ""), author)
     found = deps.identities.get(name)
     if found is not None and found.tenant != principal.tenant:
-        raise Rejected(ALREADY_EXISTS, f"identity {name} exists already")
+        admin.give_way(found, deps)
+        found = None
     identity = found
     if identity is None or not identity.verified:
         identity = Identity(name, False, deps.new_token(), deps.clock(), principal.tenant)
         # crash here = an identity that waits for a mail that never comes: asking again sends one
         if not deps.identities.put(identity, new=found is None):
             raise Rejected(CHANGED_MEANWHILE, f"{name} was changed by somebody else at the same time; try again.")
-    return confirmation.send(identity, base_url, deps, value)
+    return confirmation.send(identity, base_url, deps, confirmation.Custom(value, chosen, principal.access_key))
 
 
 def _kept(given: Mapping[str, Any]) -> dict[str, Any]:
     return {member: given[member] for member in MEMBERS if member in given}
 
 
-def _check(given: Mapping[str, Any], principal: Principal, deps: AdminDeps) -> None:
+def _check(given: Mapping[str, Any], principal: Principal, deps: AdminDeps, *, to: str = "") -> None:
     for member in ("SuccessRedirectionURL", "FailureRedirectionURL"):
         if not _URL.fullmatch(given[member]):
             raise Rejected(BAD_REQUEST, f"{member} must be an http or https URL.")
@@ -159,11 +162,11 @@ def _check(given: Mapping[str, Any], principal: Principal, deps: AdminDeps) -> N
     if not content.strip() or len(content) > CONTENT_CHARACTERS:
         text = f"TemplateContent must be 1 to {CONTENT_CHARACTERS} characters."
         raise Rejected(VERIFICATION_TEMPLATE_INVALID, text)
-    if not _may_send(given["FromEmailAddress"], principal, deps):
+    if not _may_send(_address(given["FromEmailAddress"]), to, principal, deps):
         raise Rejected(SENDER_NOT_VERIFIED, f"Email address is not verified: {shown(given['FromEmailAddress'], 320)}")
 
 
-def _may_send(entry: str, principal: Principal, deps: AdminDeps) -> bool:
+def _address(entry: str) -> str:
     try:
         mailboxes = parse_mailboxes(entry.encode())
         address = parse_path(mailboxes[0].address, smtputf8=True) if len(mailboxes) == 1 else ""
@@ -171,18 +174,14 @@ def _may_send(entry: str, principal: Principal, deps: AdminDeps) -> bool:
         raise Rejected(BAD_REQUEST, f"FromEmailAddress: {shown(entry)} is no address.") from exc
     if not address:
         raise Rejected(BAD_REQUEST, f"FromEmailAddress: {shown(entry)} is no address.")
-    if not principal.scope.may_use(address):
-        return False
-    if deps.settings.identity_check == "off":
-        return True
-    local, domain = split_address(address)
-    labels = domain.lower().split(".")
-    names = [f"{local}@{domain}".lower(), *(".".join(labels[n:]) for n in range(max(1, len(labels) - 1)))]
-    found = (deps.identities.get(name) for name in names)
-    return any(
-        identity is not None and admin.may_send(identity, deps) and getattr(identity, "tenant", "") == principal.tenant
-        for identity in found
-    )
+    return address
+
+
+def _may_send(address: str, to: str, principal: Principal, deps: AdminDeps) -> bool:
+    """As any mail's sender is held to identities and their policies."""
+    recipients = (Recipient(to),) if to else ()
+    mail = Submission(principal.access_key, "ses-v2", "", recipients, b"", tenant=principal.tenant)
+    return principal.scope.may_use(address) and may_send(address, mail, "", deps)
 
 
 def _there(value: Mapping[str, Any] | None, name: str) -> Mapping[str, Any]:
