@@ -97,7 +97,7 @@ def _checked(submission: Submission, deps: ValidateDeps) -> tuple[Submission, Me
     queue_id = queue_id_of(submission, deps)
     author = message.authors[0].address
     chosen = set_of_mail(deps.records, submission.tenant, submission.configuration_set, author)
-    require_sender(submission, reverse_path, message)
+    require_sender(submission, reverse_path, message, settings)
     check_arns(submission, reverse_path, message, deps)
     check_sender(submission, reverse_path, message, deps)
     sender_of(submission, reverse_path, message, chosen, deps)
