@@ -129,7 +129,7 @@ def test_no_native_route_that_reads_tells_another_tenants_things(world):
     leaks = [name for (tenant, name), (code, answer) in told.items() if tenant and code == 200 and WORD in answer]
     assert leaks == []
     opened = {name for (tenant, name), (code, _) in told.items() if tenant and code == 200}
-    assert opened == {"native:ListIdentities", "native:ShowQueue", *OPERATORS_OWN}
+    assert opened == {"native:ListIdentities", "native:ShowQueue", "native:ShowQuota", *OPERATORS_OWN}
     owners = {name for (tenant, name), (code, answer) in told.items() if not tenant and code == 200 and WORD in answer}
     assert owners >= {"native:ListIdentities", "native:GetIdentity", "native:ShowSet"}, told
 

@@ -163,8 +163,9 @@ class History(RuleBasedStateMachine):
             elif what == "release":
                 hold.release(mail.queue_id, OPERATOR, self.admin)
             else:
-                hold.remove(mail.queue_id, OPERATOR, self.admin)
+                # Of several jobs it takes those that no worker has, and names the others: he does it again, or not.
                 mail.is_removed = True
+                hold.remove(mail.queue_id, OPERATOR, self.admin)
         except Rejected:
             pass
 
@@ -285,7 +286,11 @@ class SmallJobs(History):
             self._patch.undo()
 
 
+# Known histories in the suite, others in the campaign: what nobody changed must not fail at another's change.
+_SETTINGS = settings(
+    max_examples=HISTORIES, stateful_step_count=40, deadline=None, derandomize="HISTORIES" not in os.environ
+)
 TestHistories = History.TestCase
-TestHistories.settings = settings(max_examples=HISTORIES, stateful_step_count=40, deadline=None)
+TestHistories.settings = _SETTINGS
 TestSmallJobs = SmallJobs.TestCase
-TestSmallJobs.settings = settings(max_examples=HISTORIES, stateful_step_count=40, deadline=None)
+TestSmallJobs.settings = _SETTINGS
