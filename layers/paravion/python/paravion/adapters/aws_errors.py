@@ -32,6 +32,12 @@ def error_code(exc: ClientError) -> str:
     return str(exc.response.get("Error", {}).get("Code", ""))
 
 
+def lost_condition(exc: Unavailable) -> bool:
+    """Say whether it was the condition of a write to DynamoDB that failed: an answer, not an outage."""
+    cause = exc.__cause__
+    return isinstance(cause, ClientError) and error_code(cause) == "ConditionalCheckFailedException"
+
+
 @contextmanager
 def as_unavailable(kind: type[Unavailable], what: str) -> Iterator[None]:
     """Raise `kind` for every failure of the AWS calls inside."""

@@ -1,4 +1,4 @@
-"""Read many items of DynamoDB in as few calls as it allows, and again what it put off."""
+"""Read and write many items of DynamoDB in as few calls as it allows, and again what it put off."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 _GET_BATCH: Final = 100
 """DynamoDB's limit of one BatchGetItem."""
+
+_WRITE_BATCH: Final = 25
+"""DynamoDB's limit of one BatchWriteItem."""
 
 _TRIES: Final = 6
 
@@ -53,3 +56,38 @@ def get_items(
         else:
             raise LedgerUnavailable(f"{what}: reads are put off")
     return items
+
+
+def write_items(
+    client: Any,
+    table: str,
+    requests: Sequence[dict[str, Any]],
+    *,
+    what: str,
+    tries: int,
+    sleep: Callable[[float], None],
+) -> None:
+    """
+    Put and delete items; what broke off may be done in part, and can be done again.
+
+    Args:
+        client: botocore's, of DynamoDB.
+        requests: PutRequest and DeleteRequest, as BatchWriteItem takes them.
+        what: For the exception.
+        tries: Of each batch.
+        sleep: Of the time module; between tries of what DynamoDB put off.
+
+    Raises:
+        LedgerUnavailable
+    """
+    for first in range(0, len(requests), _WRITE_BATCH):
+        left = list(requests[first : first + _WRITE_BATCH])
+        for n in range(tries):
+            with as_unavailable(LedgerUnavailable, what):
+                answer: Any = client.batch_write_item(RequestItems={table: left})
+            left = answer.get("UnprocessedItems", {}).get(table, [])
+            if not left:
+                break
+            sleep(0.05 * 2**n)
+        if left:
+            raise LedgerUnavailable(f"{what}: writes are put off")

@@ -9,9 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
-
-from paravion.adapters.aws_errors import as_unavailable, error_code
+from paravion.adapters.aws_errors import as_unavailable, lost_condition
 from paravion.adapters.host_text import decode_host, encode_host
 from paravion.errors import ClaimLost, LedgerUnavailable
 
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from paravion.domain.pacing import HostState
 
 _PK: Final = "hosts"
-_LOST: Final = "ConditionalCheckFailedException"
 _WAITS_S: Final = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
 """Before each try of a change; stretched by a draw, so that rivals spread."""
 
@@ -86,7 +83,7 @@ class DynamoHosts:
             try:
                 return self._write(name, item, new)
             except LedgerUnavailable as exc:
-                if not (isinstance(exc.__cause__, ClientError) and error_code(exc.__cause__) == _LOST):
+                if not lost_condition(exc):
                     raise
         raise ClaimLost(f"host {name} changes faster than it can be read")
 

@@ -6,9 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
-
-from paravion.adapters.aws_errors import as_unavailable, error_code
+from paravion.adapters.aws_errors import as_unavailable, lost_condition
 from paravion.errors import LedgerUnavailable
 from paravion.ports import Identity
 
@@ -16,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PK: Final = "identity"
-_TAKEN: Final = "ConditionalCheckFailedException"
 CACHE_S: Final = 60.0
 """How long a warm function trusts what it read; a new identity may send after this at the latest."""
 
@@ -67,7 +64,7 @@ class DynamoIdentities:
             with as_unavailable(LedgerUnavailable, "identity"):
                 self._client.put_item(TableName=self._table, Item=item, **condition)
         except LedgerUnavailable as exc:
-            if new and isinstance(exc.__cause__, ClientError) and error_code(exc.__cause__) == _TAKEN:
+            if new and lost_condition(exc):
                 return False
             raise
         return True

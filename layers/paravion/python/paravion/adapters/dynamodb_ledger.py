@@ -24,9 +24,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
-
-from paravion.adapters.aws_errors import as_unavailable, error_code
+from paravion.adapters.aws_errors import as_unavailable, lost_condition
 from paravion.adapters.job_text import RETENTION_S, decode_detail, encode_detail
 from paravion.domain.ids import shard_of
 from paravion.domain.queue import ALL_SHARDS, DUE_SHARDS, DueJob, JobKey, JobRecord, State, due_shard
@@ -35,7 +33,6 @@ from paravion.errors import ClaimLost, LedgerUnavailable
 if TYPE_CHECKING:
     from paravion.domain.queue import Job
 
-_LOST: Final = "ConditionalCheckFailedException"
 _GET_BATCH: Final = 100
 
 
@@ -75,7 +72,7 @@ class DynamoLedger:
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
         except LedgerUnavailable as exc:
-            standing: Any = exc.__cause__.response.get("Item") if _is_lost(exc) else None  # type: ignore[union-attr]
+            standing: Any = exc.__cause__.response.get("Item") if lost_condition(exc) else None  # type: ignore[union-attr]
             if standing is None:
                 raise
             return _record(standing)
@@ -111,7 +108,7 @@ class DynamoLedger:
             with as_unavailable(LedgerUnavailable, "save"):
                 self._client.put_item(TableName=self._table, Item=_item(new), **condition)
         except LedgerUnavailable as exc:
-            if _is_lost(exc):
+            if lost_condition(exc):
                 raise ClaimLost(f"{record.key} was changed") from exc
             raise
         return new
@@ -219,15 +216,10 @@ class DynamoLedger:
                     **({"ExpressionAttributeNames": names} if names else {}),
                 )
         except LedgerUnavailable as exc:
-            if _is_lost(exc):
+            if lost_condition(exc):
                 return None
             raise
         return _record(answer["Attributes"])
-
-
-def _is_lost(exc: LedgerUnavailable) -> bool:
-    """Say whether it was the condition that failed: an answer, not an outage."""
-    return isinstance(exc.__cause__, ClientError) and error_code(exc.__cause__) == _LOST
 
 
 def _key(key: JobKey) -> dict[str, Any]:

@@ -10,9 +10,7 @@ import json
 import zlib
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
-
-from paravion.adapters.aws_errors import as_unavailable, error_code
+from paravion.adapters.aws_errors import as_unavailable, lost_condition
 from paravion.adapters.dynamodb_batch import get_items
 from paravion.errors import LedgerUnavailable, RecordTooLarge
 from paravion.ports import Record
@@ -20,7 +18,6 @@ from paravion.ports import Record
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-_LOST: Final = "ConditionalCheckFailedException"
 _DEFLATE_OCTETS: Final = 1024
 _ITEM_OCTETS: Final = 390_000
 """Of the value; key and attribute names take the rest of DynamoDB's 400 KB."""
@@ -99,7 +96,7 @@ class DynamoRecords:
                     TableName=self._table, Key=_key(kind, name), ReturnValues="UPDATED_NEW", **update
                 )
         except LedgerUnavailable as exc:
-            if isinstance(exc.__cause__, ClientError) and error_code(exc.__cause__) == _LOST:
+            if lost_condition(exc):
                 return None
             raise
         return Record(kind, name, value, int(answer["Attributes"]["version"]["N"]))

@@ -15,10 +15,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
-
-from paravion.adapters.aws_errors import as_unavailable, error_code
-from paravion.adapters.dynamodb_batch import get_items
+from paravion.adapters.aws_errors import as_unavailable, lost_condition
+from paravion.adapters.dynamodb_batch import get_items, write_items
 from paravion.domain.ids import shard_of
 from paravion.domain.suppression import Reason, Suppressed, read_reasons
 from paravion.errors import LedgerUnavailable
@@ -31,14 +29,11 @@ _SHARDS: Final = 8
 """Not to be changed once there are entries: they would be looked for elsewhere."""
 
 _REASONS: Final = {"pk": {"S": "suppression"}, "sk": {"S": "reasons"}}
-_WRITE_BATCH: Final = 25
 _TRIES: Final = 6
 _READ_AT_ONCE: Final = 100
 """At least: what a filter leaves out is read for nothing."""
 _QUERIES: Final = 40
 """Queries of one page: some seconds at most, for the API gives up after 30."""
-
-_LOST: Final = "ConditionalCheckFailedException"
 
 
 class DynamoSuppression:
@@ -95,7 +90,7 @@ class DynamoSuppression:
             with as_unavailable(LedgerUnavailable, "suppression"):
                 self._client.put_item(TableName=self._table, Item=_item(entry), **condition)
         except LedgerUnavailable as exc:
-            if isinstance(exc.__cause__, ClientError) and error_code(exc.__cause__) == _LOST:
+            if lost_condition(exc):
                 return False
             raise
         return True
@@ -103,17 +98,7 @@ class DynamoSuppression:
     def put_all(self, entries: Sequence[Suppressed]) -> None:
         """See ports.Suppression."""
         requests = [{"PutRequest": {"Item": _item(entry)}} for entry in entries]
-        for first in range(0, len(requests), _WRITE_BATCH):
-            left = requests[first : first + _WRITE_BATCH]
-            for n in range(_TRIES):
-                with as_unavailable(LedgerUnavailable, "suppression"):
-                    answer: Any = self._client.batch_write_item(RequestItems={self._table: left})
-                left = answer.get("UnprocessedItems", {}).get(self._table, [])
-                if not left:
-                    break
-                self._sleep(0.05 * 2**n)
-            if left:
-                raise LedgerUnavailable("suppression: writes are put off")
+        write_items(self._client, self._table, requests, what="suppression", tries=_TRIES, sleep=self._sleep)
 
     def delete(self, address: str, now: float) -> bool:
         """See ports.Suppression."""

@@ -21,7 +21,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from paravion.adapters.aws_errors import as_unavailable
-from paravion.adapters.dynamodb_batch import get_items
+from paravion.adapters.dynamodb_batch import get_items, write_items
 from paravion.domain import table_pages
 from paravion.errors import LedgerUnavailable
 from paravion.ports import TableInfo
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 _POINTER: Final = {"pk": {"S": "tables"}, "sk": {"S": "current"}}
 _GET_BATCH: Final = 25  # pages in memory at once
-_WRITE_BATCH: Final = 25
 _TRIES: Final = 10
 _KEPT_PAGES: Final = 128
 """Pages that a warm function keeps: some 4 MB of text."""
@@ -184,17 +183,7 @@ class DynamoTables:
             )  # fmt: skip
 
     def _write(self, requests: list[dict[str, Any]]) -> None:
-        for first in range(0, len(requests), _WRITE_BATCH):
-            left = requests[first : first + _WRITE_BATCH]
-            for n in range(_TRIES):
-                with as_unavailable(LedgerUnavailable, "tables"):
-                    answer: Any = self._client.batch_write_item(RequestItems={self._table: left})
-                left = answer.get("UnprocessedItems", {}).get(self._table, [])
-                if not left:
-                    break
-                self._sleep(0.05 * 2**n)
-            if left:
-                raise LedgerUnavailable("tables: writes are put off")
+        write_items(self._client, self._table, requests, what="tables", tries=_TRIES, sleep=self._sleep)
 
     def _pages(
         self, kind: str, info: TableInfo, numbers: list[int], *, keep: bool = True
