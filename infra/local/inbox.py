@@ -14,7 +14,8 @@ Some local parts, alone or followed by `+anything`, make it behave badly on purp
     missing      550 to every RCPT
     drop         250 to RCPT; the connection breaks while the message is transferred
 
-Standards: RFC 5321, 2920 (PIPELINING), 1870 (SIZE), 2034 and 3463 (status codes), 3461 (DSN), 6531 (SMTPUTF8).
+Standards: RFC 5321, 2920 (PIPELINING), 1870 (SIZE), 2034 and 3463 (status codes), 3461 (DSN), 6531 (SMTPUTF8), 2852
+(DELIVERBY: what it takes is delivered at once).
 """
 
 from __future__ import annotations
@@ -226,6 +227,7 @@ class _Session(asyncio.Protocol):
                 b"250-inbox.localhost",
                 b"250-PIPELINING",
                 b"250-SIZE %d" % MESSAGE_OCTETS,
+                b"250-DELIVERBY",
                 b"250-8BITMIME",
                 b"250-SMTPUTF8",
                 b"250-DSN",

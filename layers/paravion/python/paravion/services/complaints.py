@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain.address import shown
 from paravion.domain.event_item import EventItem, cut, encode
-from paravion.domain.schedule import LIFETIME_S
 from paravion.domain.ses_event import Origin, complaint_event, events_of, mail_of
 from paravion.domain.status import BAD_REQUEST, NOT_FOUND, Rejected
 from paravion.domain.suppression import normal_form
 from paravion.errors import Misconfigured
 from paravion.ports import QueueName
 from paravion.services.account import count_complaint
-from paravion.services.admin import each_part
+from paravion.services.admin import each_part, ends_at
 from paravion.services.authenticate import require_operator
 from paravion.services.event_destinations import told_of
 from paravion.services.events import identity_told
@@ -120,7 +119,7 @@ def _replay(envelope: Envelope, header: bytes, mail: Mail, key: str, deps: Admin
             is_sent=chunk == 0 and not envelope.body_id,
             mail=replace(mail_of(envelope, header, chunk), identity=mail.identity),
             origin=_origin(deps),
-            ends_at=min(record.counted_from + deps.settings.queue_return_s, record.queued_at + LIFETIME_S),
+            ends_at=ends_at(record, deps),
         )
         count += _tell(events, mail, envelope.tenant, key, deps)
     return count
