@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -70,7 +71,7 @@ The time runs from MAIL.
 
 | | by-mode N, `notify` | by-mode R, `return` |
 |---|---|---|
-| when the time is over | the sender gets a delay report, once, and the mail goes on | returned with 5.4.7; a last attempt is made up to two minutes before |
+| when the time is over | the sender gets a delay report, once, and the mail goes on | returned with 5.4.7; a last attempt is made in the minutes before |
 | a next host that offers DELIVERBY | gets the mail with the time that is left, also if that is below 0 | the same; below its own least time, or 0, returned with 5.4.7 |
 | a next host that does not | gets the mail; the sender is told `relayed`, and of NOTIFY it gets DELAY added | does not get the mail, which is returned with 5.4.7 |
 | a time that is over when we get the mail | taken; nobody is told again | refused: `501`, over HTTP 422 |
@@ -107,7 +108,7 @@ def _row(priority: Priority, plan: Plan) -> str:
     ages = [0.0]
     while not is_expired(0.0, ages[-1], plan):
         ages.append(next_attempt_at(0.0, ages[-1], len(ages), plan, 0.0))
-    steps = [later - earlier for earlier, later in zip(ages, ages[1:], strict=False)]
+    steps = [later - earlier for earlier, later in pairwise(ages)]
     steady = steps.index(max(steps)) + 1
     first = ", ".join(["0", *(_span(age) for age in ages[1 : steady + 1])])
     warned = next((age for age in ages if is_warning_due(0.0, age, plan)), math.inf)

@@ -44,7 +44,8 @@ LAST_TRY_S: Final = 120.0
 """
 How long before its end mail with a shorter lifetime than the queue's is tried once more: no attempt begins after it.
 
-Time for a sweep (one each minute) and for the attempt; of a short lifetime the tenth part.
+Time for a sweep (one each minute) and for the attempt; of a short lifetime the tenth part. Where the attempt before
+was as near to it, that one was the last.
 """
 
 
@@ -143,9 +144,10 @@ def next_attempt_at(queued_at: float, now: float, attempts: int, plan: Plan, jit
 
 
 def _in_time(queued_at: float, now: float, at: float, plan: Plan) -> float:
-    """Give an instant that is neither over nor behind the mail's last attempt."""
-    last_try_at = queued_at + plan.last_try_s
-    return max(now, min(at, last_try_at if now < last_try_at else queued_at + plan.return_s))
+    """Give an instant that is neither over nor behind the mail's last attempt, if that is not too near."""
+    last_try_at, end = queued_at + plan.last_try_s, queued_at + plan.return_s
+    is_near = last_try_at - now < end - last_try_at
+    return max(now, min(at, end if is_near else last_try_at))
 
 
 def next_attempt_of_several_at(

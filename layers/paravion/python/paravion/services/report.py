@@ -97,8 +97,10 @@ def members_of(record: JobRecord, notice: Notice, envelope: Envelope) -> Members
         )
     notify = {n: recipient.notify for n, recipient in envelope.chunk(record.key.chunk).items()}
     asked = envelope.deliver_by is not None and not envelope.deliver_by.returns
-    if notice.kind is NoticeKind.DELAYED and not asked and _PROGRAM.fullmatch(envelope.reverse_path.rpartition("@")[0]):
-        # A warning is for somebody who reads it: a program hears of delays only where it asked, by NOTIFY or BY (RFC 3834 2, 2852).
+    is_program = _PROGRAM.fullmatch(envelope.reverse_path.rpartition("@")[0])
+    if notice.kind is NoticeKind.DELAYED and is_program and not asked:
+        # A warning is for somebody who reads it: a program hears of delays only where it asked, by NOTIFY or by BY
+        # (RFC 3834 2, 2852).
         notify = {n: wishes or ("FAILURE",) for n, wishes in notify.items()}
     states = queue.members(record, notice, notify)
     return tuple((envelope.recipients[n], state) for n, state in sorted(states.items()))

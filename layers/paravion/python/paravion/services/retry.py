@@ -274,6 +274,9 @@ def _told_of_delay(record: JobRecord, now: float, plan: Plan, deps: RetryDeps) -
     Once when it lasts long, and once when a deadline is over, unless the first comes after that: it says no more.
     """
     is_late = record.is_late(now)
+    if not record.recipients:
+        # Nobody has tried it yet, through our own fault: there is nobody of whom the report could speak.
+        return record
     if not is_late and (record.warned or not schedule.is_warning_due(record.counted_from, now, plan)):
         return record
     record = replace(record, warned=True, told_by=record.told_by or is_late)
