@@ -10,6 +10,7 @@ Some local parts, alone or followed by `+anything`, make it behave badly on purp
     local part   what happens
     -----------  ----------------------------------------------------------------------
     busy-once    451 to the first RCPT of that address, 250 from then on
+    greylist     451 to RCPT of that address, "try again in 4 seconds", and 250 when these are over
     busy         451 to every RCPT
     missing      550 to every RCPT
     drop         250 to RCPT; the connection breaks while the message is transferred
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 KEPT: Final = 10_000
 """Messages that are kept; older ones are forgotten."""
 
+GREYLIST_S: Final = 4.0
 MESSAGE_OCTETS: Final = 64 * 1024 * 1024
 LINE_OCTETS: Final = 4096  # RFC 5321 4.5.3.1.4 asks for 512, extensions add to it
 
@@ -52,6 +54,7 @@ class Reply:
     RECIPIENT_OK: Final = b"250 2.1.5 Ok"
     CANNOT_VERIFY: Final = b"252 2.0.0 Send some mail, I'll try my best"
     GO_AHEAD: Final = b"354 End data with <CR><LF>.<CR><LF>"
+    GREYLISTED: Final = b"451 4.7.1 Greylisted, try again in 4 seconds"
     BUSY: Final = b"451 4.3.0 Busy, try again later"
     LINE_TOO_LONG: Final = b"500 5.5.2 Line too long"
     SYNTAX: Final = b"501 5.5.4 Syntax error"
@@ -91,6 +94,7 @@ class Inbox:
         self._changed = threading.Condition()
         self._ids = itertools.count(1)
         self._seen_busy: set[str] = set()
+        self._greylisted: dict[str, float] = {}
 
     def add(self, mail_from: str, rcpt_tos: tuple[str, ...], content: bytes) -> CaughtMail:
         """Keep a message."""
@@ -121,6 +125,12 @@ class Inbox:
         with self._changed:
             self._changed.wait_for(lambda: wanted(list(self._messages)), timeout_s)
             return list(self._messages)
+
+    def is_greylisted(self, recipient: str) -> bool:
+        """Say whether somebody asks for a recipient too soon after the first time."""
+        with self._changed:
+            now = time.monotonic()
+            return now < self._greylisted.setdefault(recipient, now + GREYLIST_S)
 
     def first_time(self, recipient: str) -> bool:
         """Say whether this is the first question about a recipient that is busy once."""
@@ -263,6 +273,8 @@ class _Session(asyncio.Protocol):
         behaviour = recipient.rpartition("@")[0].partition("+")[0].lower()
         if behaviour == "missing":
             return Reply.MISSING
+        if behaviour == "greylist" and self._inbox.is_greylisted(recipient):
+            return Reply.GREYLISTED
         if behaviour == "busy" or (behaviour == "busy-once" and self._inbox.first_time(recipient)):
             return Reply.BUSY
         self._drop = self._drop or behaviour == "drop"
