@@ -12,7 +12,7 @@ SETTINGS = (
     "retry_intervals_by_priority=bulk=2x",
     "queue_warn_s=30",
     "queue_warn_by_priority=urgent=2s,bulk=never",
-    "queue_return_s=9",
+    "queue_return_s=6",
 )
 MAIL = b"From: me@example.org\r\nSubject: hello\r\n"
 

@@ -57,6 +57,7 @@ Who says it, the first that does:
 3. `Precedence:` of the header, if it is one of these three words
 4. `Priority:` of the header (RFC 2156)
 
+`sendmail` has no option for it, as sendmail has none: a field of the header does.
 Precedence comes before Priority since a list multiplies what its author thought urgent; sendmail sends no warnings for these three either.
 Other words are passed on and mean nothing, as do X-Priority and Importance, which are for the reader, and List-Id, which stands on mail that somebody waits for as well.
 

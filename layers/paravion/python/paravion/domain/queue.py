@@ -318,6 +318,7 @@ def claimed(record: JobRecord | None, job: Job, *, token: str, lease_until: floa
         token=token,
         lease_until=lease_until,
         due_at=0.0,
+        tries_at=0.0,
     )
 
 

@@ -208,6 +208,8 @@ def _next(
             record = queue.with_times_of(record, envelope)
             if envelope.release_at > now:
                 return queue.scheduled(record, envelope.release_at, now=now)
+            # Looked at only now, for whatever reason: the time until its release counts no more than else.
+            record = replace(record, held_s=max(0.0, envelope.release_at - job.queued_at))
     if record.is_closed or record.state is State.DEFERRED:
         return None
     plan = schedule.bounded(deps.plan, record)
@@ -274,9 +276,6 @@ def _told_of_delay(record: JobRecord, now: float, plan: Plan, deps: RetryDeps) -
     Once when it lasts long, and once when a deadline is over, unless the first comes after that: it says no more.
     """
     is_late = record.is_late(now)
-    if not record.recipients:
-        # Nobody has tried it yet, through our own fault: there is nobody of whom the report could speak.
-        return record
     if not is_late and (record.warned or not schedule.is_warning_due(record.counted_from, now, plan)):
         return record
     record = replace(record, warned=True, told_by=record.told_by or is_late)
