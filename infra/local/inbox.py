@@ -115,10 +115,11 @@ class Inbox:
             return next((mail for mail in self._messages if mail.id == mail_id), None)
 
     def clear(self) -> None:
-        """Forget all messages, and who was busy once."""
+        """Forget all messages, and who was asked for before."""
         with self._changed:
             self._messages.clear()
             self._seen_busy.clear()
+            self._greylisted.clear()
 
     def wait(self, wanted: Callable[[list[CaughtMail]], bool], timeout_s: float) -> list[CaughtMail]:
         """Wait until `wanted` holds for the messages, or for the time-out; gives the messages."""
