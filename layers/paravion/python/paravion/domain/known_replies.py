@@ -113,8 +113,8 @@ _TEXTS: Final[tuple[tuple[Cause, tuple[str, ...]], ...]] = (
     (Cause.RATE_LIMIT, (
         r"rate[- ]?limit|throttl|too (quickly|fast)|slow(ing)? down|frequency limit",
         r"(receiving mail|sending) at (a|too high a) (rate|faster)",
-        r"too many[a-z ]{0,30}(connections?|sessions?|messages?|e-?mails?|mails|recipients|users)|concurrent connections",
-        r"too much mail from",
+        r"too many[a-z ]{0,30}(connections?|sessions?|messages?|e-?mails?|mails|recipients|users)",
+        r"concurrent connections|too much mail from",
         r"trop de connexions|excessive volume|unexpected volume|unusual (rate|traffic)",
         (r"(rate|volume|quota|limit)[^.]{0,40}(exceed|reached)(?!.{0,40}(mailbox|size|hop))[^.]{0,40}(hour|"
          r"minute|day|connection|rate|relay|send|messages?\b)"),
@@ -199,7 +199,8 @@ _TEXTS: Final[tuple[tuple[Cause, tuple[str, ...]], ...]] = (
     (Cause.DOMAIN_UNKNOWN, (
         (r"(domain|host)( name)?( \S+)? (is )?(not found|unknown|does ?n[o']t exist|does not exist|invalid|"
          r"not reachable)"),
-        r"(unknown|invalid|no such|bad) ((recipient|destination|target)('s)? )?(domain\b|host\b|system\b)|host unknown|name or service not known",
+        r"(unknown|invalid|no such|bad) ((recipient|destination|target)('s)? )?(domain\b|host\b|system\b)",
+        r"host unknown|name or service not known",
         r"(host|domain|host/domain|server) does ?n[o']?t? ?(not )?accept (e?mail|any mail)|null ?mx",
         r"domain is not reachable",
     )),
@@ -220,8 +221,8 @@ _TEXTS: Final[tuple[tuple[Cause, tuple[str, ...]], ...]] = (
         r"no valid recipients|all rcpt",
         r"syntax error|command (not |un)(recogni[sz]ed|implemented|known)|unrecogni[sz]ed command",
         r"parameter not (implemented|recognized)|protocol (error|violation)",
-        r"too many (errors|hops|received headers|bad commands|protocol errors)|(mail|routing) loop|loop detected|hop count",
-        r"loops? back|looping",
+        r"too many (errors|hops|received headers|bad commands|protocol errors)|(mail|routing) loop|hop count",
+        r"loops? back|looping|loop detected",
         r"malformed|bare (lf|cr|line ?feed)|8-bit data|invalid (helo|ehlo)|helo/ehlo|duplicate header",
         r"header (error|fields?)",
         r"missing a valid|multiple addresses in from|no recipients",

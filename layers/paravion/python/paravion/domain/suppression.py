@@ -162,6 +162,11 @@ def says_no_such_address(outcome: Outcome) -> bool:
     detail = outcome.status.partition(".")[2]
     if detail not in _BAD_MAILBOX | _SAYS_NOTHING:
         return False
+    return _bear_out(outcome, is_said=detail in _BAD_MAILBOX)
+
+
+def _bear_out(outcome: Outcome, *, is_said: bool) -> bool:
+    """Say whether the reply's words say that the address does not exist; `is_said`: its status does."""
     said = outcome.text.lower().split()
     words = " ".join(word for word in said if not _NO_WORD.search(word))
     if re.search(_ANOTHER_CAUSE, words):
@@ -171,12 +176,12 @@ def says_no_such_address(outcome: Outcome) -> bool:
     cause = known_replies.cause_of_text(outcome.status, read)
     if cause not in _SAYS_IT | {None}:
         return False
-    if re.search(_UNKNOWN, words):
-        return True
-    if detail not in _BAD_MAILBOX:
-        return False
+    says_it = re.search(_UNKNOWN, words) is not None
+    if not is_said:
+        return says_it
     # A status is believed where the words bear it out, or where there are none.
-    return cause is not None or bool(re.search(_UNKNOWN_IF_SAID_SO, words)) or not re.search(_LETTERS, words)
+    bears_out = cause is not None or re.search(_UNKNOWN_IF_SAID_SO, words) is not None
+    return says_it or bears_out or not re.search(_LETTERS, words)
 
 
 def bounced(path: str, outcome: Outcome, *, queue_id: str, at: float, expiry_s: float) -> Suppressed:

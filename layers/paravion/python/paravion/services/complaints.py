@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from paravion.domain.address import shown
 from paravion.domain.event_item import EventItem, cut, encode
 from paravion.domain.schedule import LIFETIME_S
-from paravion.domain.ses_event import Origin, complaint_event, events_of, mail_of
+from paravion.domain.ses_event import Origin, complaint_event, events_of, hidden_behind, mail_of
 from paravion.domain.status import BAD_REQUEST, NOT_FOUND, Rejected
 from paravion.domain.suppression import normal_form
 from paravion.errors import Misconfigured
@@ -72,9 +72,11 @@ def complain(
         )
         suppress_complained(paths[0], queue_id, now, to_suppress)
         count_complaint(envelope.tenant, now, deps)
-    mail = _mail(mail_of(envelope, header, 0), envelope.tenant, deps)
-    mail = replace(mail, destination=tuple(item.forward_path for item in envelope.recipients[:100]))
-    event = complaint_event(mail, _origin(deps), now, paths[:1], kind=kind, user_agent=user_agent)
+    mail = _mail(mail_of(envelope, header, 0, hidden_behind(envelope)), envelope.tenant, deps)
+    hidden = hidden_behind(envelope)
+    shown_as = {item.forward_path: hidden.get(n, item.forward_path) for n, item in enumerate(envelope.recipients)}
+    mail = replace(mail, destination=tuple(dict.fromkeys(list(shown_as.values())[:100])))
+    event = complaint_event(mail, _origin(deps), now, [shown_as[paths[0]]], kind=kind, user_agent=user_agent)
     told = _tell([event], mail, envelope.tenant, "", deps)
     fields = {"queue_id": queue_id, "recipient": paths[0], "kind": kind, "principal": principal.access_key}
     deps.event_log.emit("Complaint", fields)
@@ -98,7 +100,7 @@ def replay(queue_id: str, destination: str, principal: Principal, deps: AdminDep
     """
     parts = each_part(queue_id, principal, deps)
     envelope, header = next(parts)
-    mail = _mail(mail_of(envelope, header, 0), envelope.tenant, deps)
+    mail = _mail(mail_of(envelope, header, 0, hidden_behind(envelope)), envelope.tenant, deps)
     key = f"set/{envelope.configuration_set}/{destination}" if destination else ""
     if key and key not in {
         told.key for told in told_of(deps.records, envelope.tenant, envelope.configuration_set, mail.identity)
@@ -111,6 +113,7 @@ def replay(queue_id: str, destination: str, principal: Principal, deps: AdminDep
 def _replay(envelope: Envelope, header: bytes, mail: Mail, key: str, deps: AdminDeps) -> int:
     """Tell of one message again; gives how many events are on their way."""
     count = 0
+    hidden = hidden_behind(envelope)
     for record in deps.ledger.load_message(envelope.queue_id):
         attempts = {state.attempt for state in record.recipients.values()}
         chunk = record.key.chunk
@@ -118,9 +121,10 @@ def _replay(envelope: Envelope, header: bytes, mail: Mail, key: str, deps: Admin
             record,
             {*attempts, *(entry.attempt for entry in record.log)},
             is_sent=chunk == 0 and not envelope.body_id,
-            mail=replace(mail_of(envelope, header, chunk), identity=mail.identity),
+            mail=replace(mail_of(envelope, header, chunk, hidden), identity=mail.identity),
             origin=_origin(deps),
             ends_at=min(record.counted_from + deps.settings.queue_return_s, record.queued_at + LIFETIME_S),
+            hidden=hidden,
         )
         count += _tell(events, mail, envelope.tenant, key, deps)
     return count
