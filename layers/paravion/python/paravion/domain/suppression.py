@@ -142,7 +142,7 @@ _UNKNOWN: Final = (
     rf"|recip(ient)?notfound"
 )
 
-_UNKNOWN_IF_SAID_SO: Final = r"\bmailbox (is )?(unavailable|not available)\b|\bno longer\b"
+_UNKNOWN_IF_SAID_SO: Final = r"\bmailbox (is )?(unavailable|not available)\b|\b(no longer|gone|nobody)\b"
 """Words that mean it behind a status that says it, and may mean another thing behind one that says nothing."""
 
 _SAYS_IT: Final = frozenset({Cause.MAILBOX_UNKNOWN, Cause.MAILBOX_DISABLED})
