@@ -149,6 +149,15 @@ def test_delay_that_was_overtaken_is_told_from_the_history(text: str, kind: str,
     assert event.detail["delayedRecipients"][0]["diagnosticCode"] == diagnostic
 
 
+def test_delay_is_told_in_the_same_octets_live_and_from_the_history() -> None:
+    """A webhook's Idempotency-Key follows from them."""
+    live = _record(replace(BUSY, mx_host=""))
+    log = (LogEntry(START + 2.5, "deferred", 1, (0,), "mx.example.com RCPT: 452 4.2.2 mailbox full"),)
+    later = replace(_record(OK, attempt=2), log=log)
+    given = {"is_sent": False, "mail": MAIL, "origin": ORIGIN, "ends_at": START, "hidden": {}}
+    assert events_of(live, [1], **given) == events_of(later, [1], **given)
+
+
 def test_members_behind_an_alias_are_hidden_from_its_tenant() -> None:
     """Named as they were written, once, without the hosts' words; the operator's own tenant is told all."""
     members = tuple(Recipient(f"m{n}@secret.example", origin="all@example.org") for n in range(2))

@@ -330,7 +330,7 @@ _COME_BACK: Final = (
     r"(try|retry)( it| this| your message| sending)? (again|back|later)|come back"
     r"|please (retry|resend)|essayer plus tard"
 )
-_ADDRESS: Final = re.compile(r"[^\s<>()\[\],;:\"'/]{1,64}@[a-z0-9.-]{1,255}")
+_ADDRESS: Final = r"[^\s<>()\[\],;:\"'/]{1,64}@[a-z0-9.-]{1,255}"
 """What an address that a reply quotes spells is not what the host says: spam@example.com may be unknown."""
 
 _WAIT_LIMIT_S: Final = 86_400
@@ -344,7 +344,7 @@ def cause_of_text(enhanced: str, text: str) -> Cause | None:
 
     The enhanced status ("" for none) is read with it: some texts mean something else behind another one.
     """
-    words = _ADDRESS.sub("@", _plain(f"{enhanced} {text}"))
+    words = re.sub(_ADDRESS, "@", _plain(f"{enhanced} {text}"))
     return next((cause for cause, pattern in _patterns() if pattern.search(words)), None)
 
 

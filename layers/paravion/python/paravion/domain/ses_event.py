@@ -272,7 +272,7 @@ def events_of(
     for alike, members in groups.items():
         for first in range(0, len(members), AT_ONCE):
             found += _event(alike[1], members[first : first + AT_ONCE], mail, told, origin, ends_at, hidden)
-    found += _overtaken(record, wanted, told, ends_at, hidden)
+    found += _overtaken(record, wanted, told, ends_at, origin, hidden)
     return sorted(found, key=lambda event: event.at)
 
 
@@ -329,10 +329,7 @@ def _event(
         }
         yield SesEvent(type_, at, told, detail, remote_ip)
         return
-    # SES: "The IP address of the Message Transfer Agent (MTA) that reported the delay"; of several none.
-    hosts = {member.outcome.address if member.outcome.is_reply else "" for n, member in members if n not in hidden}
-    reporter = hosts.pop() if len(hosts) == 1 else ""
-    yield _delay(delay_type(outcome), at, _recipients(members, hidden), told, ends_at, reporter)
+    yield _delay(delay_type(outcome), at, _recipients(members, hidden), told, ends_at, origin)
 
 
 def _bounce_type(state: RecipientState) -> tuple[str, str]:
@@ -340,16 +337,15 @@ def _bounce_type(state: RecipientState) -> tuple[str, str]:
 
 
 def _delay(
-    kind: str, at: float, recipients: list[dict[str, str]], told: Mapping[str, Any], ends_at: float, reporter: str = ""
+    kind: str, at: float, recipients: list[dict[str, str]], told: Mapping[str, Any], ends_at: float, origin: Origin
 ) -> SesEvent:
-    detail: dict[str, Any] = {
+    detail = {
         "timestamp": iso(at),
         "delayType": kind,
         "expirationTime": iso(ends_at),
         "delayedRecipients": recipients,
+        "reportingMTA": origin.hostname,
     }
-    if reporter:
-        detail["reportingMTA"] = reporter
     return SesEvent("DELIVERY_DELAY", at, told, detail)
 
 
@@ -360,7 +356,12 @@ _LOGGED: Final = re.compile(
 
 
 def _overtaken(
-    record: JobRecord, wanted: frozenset[int], told: Mapping[str, Any], ends_at: float, hidden: Mapping[int, str]
+    record: JobRecord,
+    wanted: frozenset[int],
+    told: Mapping[str, Any],
+    ends_at: float,
+    origin: Origin,
+    hidden: Mapping[int, str],
 ) -> Iterator[SesEvent]:
     """Give the delays of attempts that later ones have overtaken: the job's history has them (domain/queue.py)."""
     for entry in record.log:
@@ -371,7 +372,7 @@ def _overtaken(
         code = int(match["code"] or 0)
         outcome = Outcome(Result.DEFERRED, match["status"], code, match["text"], match["command"] or "LOCAL")
         recipients = _recipients([(n, replace(record.recipients[n], outcome=outcome)) for n in late], hidden)
-        yield _delay(delay_type(outcome), entry.at, recipients, told, ends_at)
+        yield _delay(delay_type(outcome), entry.at, recipients, told, ends_at, origin)
 
 
 def _recipients(

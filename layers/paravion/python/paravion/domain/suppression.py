@@ -29,8 +29,6 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from paravion.domain import known_replies
-from paravion.domain.known_replies import Cause
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.status import SUPPRESSED
 
@@ -145,7 +143,6 @@ _UNKNOWN: Final = (
 _UNKNOWN_IF_SAID_SO: Final = r"\bmailbox (is )?(unavailable|not available)\b|\b(no longer|gone|nobody)\b"
 """Words that mean it behind a status that says it, and may mean another thing behind one that says nothing."""
 
-_SAYS_IT: Final = frozenset({Cause.MAILBOX_UNKNOWN, Cause.MAILBOX_DISABLED})
 _LETTERS: Final = r"[^\W\d_]{2}"
 
 _NO_WORD: Final = re.compile(r"[0-9@]|://")
@@ -167,6 +164,9 @@ def says_no_such_address(outcome: Outcome) -> bool:
 
 def _bear_out(outcome: Outcome, *, is_said: bool) -> bool:
     """Say whether the reply's words say that the address does not exist; `is_said`: its status does."""
+    from paravion.domain import known_replies  # every function reads settings, and few see a bounce
+    from paravion.domain.known_replies import Cause
+
     said = outcome.text.lower().split()
     words = " ".join(word for word in said if not _NO_WORD.search(word))
     if re.search(_ANOTHER_CAUSE, words):
@@ -174,7 +174,7 @@ def _bear_out(outcome: Outcome, *, is_said: bool) -> bool:
     # A link is read here: what it names beside no words of its own is often a block list's page.
     read = " ".join(word for word in said if "://" in word or not _NO_WORD.search(word))
     cause = known_replies.cause_of_text(outcome.status, read)
-    if cause not in _SAYS_IT | {None}:
+    if cause not in {None, Cause.MAILBOX_UNKNOWN, Cause.MAILBOX_DISABLED}:
         return False
     says_it = re.search(_UNKNOWN, words) is not None
     if not is_said:
