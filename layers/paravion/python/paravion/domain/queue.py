@@ -483,6 +483,17 @@ def watched(record: JobRecord, now: float) -> JobRecord:
     return replace(record, due_at=record.deliver_by_at, tries_at=record.due_at)
 
 
+def position(key: JobKey) -> str:
+    """Give where a record stands among all (`ports.Ledger.scan`)."""
+    return f"job#{key.queue_id}\n{key.chunk:05}"
+
+
+def at_position(text: str) -> JobKey:
+    """Read it back. Raises ValueError: it is none."""
+    queue_id, _, chunk = text.removeprefix("job#").partition("\n")
+    return JobKey(queue_id, int(chunk))
+
+
 def due_shard(record: JobRecord) -> int:
     """Give the part of the due index that a record belongs to."""
     return shard_of(record.key.queue_id, DUE_SHARDS) + (DUE_SHARDS if record.state is State.HELD else 0)

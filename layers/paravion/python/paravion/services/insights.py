@@ -78,13 +78,14 @@ def _events(
     """Give the events of one message, each with the recipients of its job."""
     records = {record.key.chunk: record for record in deps.ledger.load_message(envelope.queue_id)}
     for chunk in range(envelope.chunk_count):
-        mail = mail_of(envelope, header, chunk)
+        mail = mail_of(envelope, header, chunk, {})
         # Nobody has tried a job without a record.
         untried = JobRecord(JobKey(envelope.queue_id, chunk), envelope.queued_at, State.READY)
         record = records.get(chunk) or with_times_of(untried, envelope)
         attempts = {state.attempt for state in record.recipients.values()} | {entry.attempt for entry in record.log}
         until = ends_at(record, deps)
-        for event in events_of(record, attempts, is_sent=True, mail=mail, origin=origin, ends_at=until):
+        # What is hidden is hidden from who asks, not from the tenant.
+        for event in events_of(record, attempts, is_sent=True, mail=mail, origin=origin, ends_at=until, hidden={}):
             yield event, mail.destination
 
 
