@@ -7,10 +7,11 @@ import stat
 import tempfile
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from paravion.cli import client, client_queue, mailq, main, sendmail
+from paravion.cli import client, client_queue, mailq, main, process, sendmail, sendmail_queue
 from paravion.cli.client_queue import ClientQueue, QueueUnavailable
 from tests.unit.cli.fake_api import QUEUE_ID, FakeApi, error
 
@@ -30,7 +31,7 @@ def no_waits(monkeypatch):
     """Retry at once; the background is here and now."""
     monkeypatch.setattr(client, "RETRY_WAITS_S", (0.0, 0.0))
     monkeypatch.setattr(sendmail, "QUICK_RETRY_WAITS_S", (0.0,))
-    monkeypatch.setattr(sendmail, "in_background", lambda work: work())
+    monkeypatch.setattr(process, "in_background", lambda work: work())
 
 
 @pytest.fixture
@@ -180,6 +181,40 @@ def test_selection(home, api, word, found):
         call(home, AWAY, recipient)
     assert 0 == call(home, api.url, word)
     assert found == len(api.submissions)
+
+
+def test_mailq_selects_as_q_does(home, api, capsys):
+    """In both queues."""
+    job = {"queue_id": "q1", "reverse_path": "me@x.example", "recipients": [{"forward_path": "c@y.example"}]}
+    api.answers["/v1/queue?limit=1000"] = {"jobs": [job]}
+    for recipient in ("a@y.example", "b@y.example"):
+        call(home, AWAY, recipient)
+    for word, found in {"-qRa@y": "a", "-qRc@y": "c", "-q!Rc@y": "ab", "-qSme": "abc", "-qInone": ""}.items():
+        assert 0 == call(home, api.url, "-bp", word)
+        shown = capsys.readouterr().out
+        assert found == "".join(name for name in "abc" if f"{name}@y.example" in shown), word
+
+
+def test_runner_at_intervals(home, api, monkeypatch, capsys):
+    """-q30m: what waits at each instant, again and again, whatever one run came to."""
+    waits = []
+
+    def sleep(seconds):
+        waits.append(seconds)
+        if len(waits) == 1:
+            call(home, AWAY, "late@y.example")
+        elif len(waits) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sendmail_queue, "time", SimpleNamespace(sleep=sleep))
+    call(home, AWAY, "b@y.example")
+    for words in (["-q30m"], ["-qf30m", "-v"]):
+        waits.clear()
+        with pytest.raises(KeyboardInterrupt):
+            call(home, api.url, *words)
+        assert [1800] * 3 == waits
+    assert ["b", "late", "late"] == [request.fields["recipients"][0].partition("@")[0] for request in api.submissions]
+    assert "handed in: 1" in capsys.readouterr().out
 
 
 def test_what_cannot_wait_exits_75(home, capsys):
@@ -388,7 +423,7 @@ def test_background_is_another_process(tmp_path, monkeypatch):
         still_open = Path(f"/proc/self/fd/{writing}").exists()
         fifo.write_text(f"{os.getpid()} {os.getsid(0)} {still_open} {' '.join(files)}")
 
-    sendmail.in_background(work)
+    process.in_background(work)
     pid, session, still_open, *files = fifo.read_text().split(" ")
     os.close(reading)
     os.close(writing)

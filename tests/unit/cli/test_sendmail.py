@@ -86,6 +86,12 @@ def test_t_with_n_names_the_recipients(api):
     ] == fields["recipients"]
 
 
+def test_t_with_n_of_a_message_sent_on_by_hand(api):
+    """RFC 5322 3.6.6: who got the original does not get it again."""
+    assert 0 == run(api, "-t", "-N", "never", stdin=b"Resent-To: new@y.example\nTo: b@y.example\n\nx\n")
+    assert [{"forward_path": "new@y.example", "notify": ["NEVER"]}] == api.submissions[0].fields["recipients"]
+
+
 def test_dsn_and_body_options_are_sent(api):
     """-N, -R, -V, -B, -U (RFC 3461, 6152, 6531)."""
     run(api, "-N", "success,delay", "-R", "hdrs", "-V", "id1", "-B", "8BITMIME", "-U", "b@y.example")
@@ -121,7 +127,7 @@ def test_without_f_the_caller_is_the_sender(api):
         ([], b"S: x\r\n\r\none\r\n.\r\ntwo\r\n", b"one\r\n"),
         (["-i"], b"S: x\n\none\n.\ntwo\n", b"one\n.\ntwo\n"),
         ([], b"S: x\n\n..\n.x\n", b"..\n.x\n"),
-        ([], b"S: x\n\n\xff\x00no newline", b"\xff\x00no newline"),
+        ([], b"S: x\n\n\xff\x01no newline", b"\xff\x01no newline"),
     ],
 )
 def test_a_lone_dot_ends_the_message_unless_i(api, words, stdin, body):
@@ -212,13 +218,37 @@ def test_large_mail_is_uploaded(api):
 
 @pytest.mark.parametrize(
     ("words", "code"),
-    [([], 64), (["-z", "b@y"], 64), (["-bt"], 69), (["-bp", "x"], 64), (["-q", "x"], 64), (["-q"], 64), (["a b"], 65)],
+    [([], 64), (["-z", "b@y"], 64), (["-bt"], 64), (["-bp", "x"], 64), (["-q", "x"], 64), (["-q"], 64), (["a b"], 65)],
 )
 def test_wrong_calls(api, capsys, words, code):
     """Nothing is sent, and one line says why."""
     assert code == run(api, *words)
     assert 1 == capsys.readouterr().err.count("\n")
     assert [] == api.requests
+
+
+@pytest.mark.parametrize("words", [[], ["-t", "-N", "never"]], ids=["cron", "-t"])
+def test_bare_names_in_the_header_get_our_host_name(api, words):
+    """Cron's From and To: the API takes addresses only."""
+    stdin = b"From: root (Cron Daemon)\nTo: root\nSubject: x\n\n10%\r20%\n"
+    assert 0 == run(api, "-FCronDaemon", "-i", "-B8BITMIME", "-oem", *words, *([] if words else ["root"]), stdin=stdin)
+    (submission,) = api.submissions
+    header = b"From: root@host.example (Cron Daemon)\nTo: root@host.example\nSubject: x\n"
+    assert header + b"\n10%\n20%\n" == submission.content
+    assert "root@host.example" in str(submission.fields["recipients"])
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"), [(["-bp", "-Ac"], 0), (["-bP", "-Ac"], 0), (["-bp", "-Am"], 1), (["-bh"], 1)]
+)
+def test_halves(api, capsys, tmp_path, words, asked):
+    """-Ac is this machine's queue and asks nobody; -Am the service's; a -C of its own counts in every mode."""
+    api.answers["/v1/queue?limit=1000"] = {"jobs": []}
+    api.answers["/v1/hosts?limit=1000"] = {"hosts": [], "after": ""}
+    path = tmp_path / "c.toml"
+    path.write_text(f'endpoint = "{api.url}"\naccess_key = "A"\nsecret_key = "s"\n')
+    assert 0 == sendmail.run([*words, "-C", str(path)], {"HOME": str(tmp_path)}, None)
+    assert asked == len(api.requests)
 
 
 def test_quiet_says_nothing(api, capsys):
@@ -266,7 +296,7 @@ def test_a_bad_url_exits_78(capsys):
 
 @pytest.mark.parametrize(
     ("name", "code", "told"),
-    [("mailq", 0, "is empty"), ("smtpd", 69, "-bd"), ("purgestat", 69, "-bH"), ("newaliases", 66, "/nonexistent")],
+    [("mailq", 0, "is empty"), ("smtpd", 64, "-bd"), ("purgestat", 64, "-bH"), ("newaliases", 66, "/nonexistent")],
 )
 def test_names(api, monkeypatch, capsys, name, code, told):
     """sendmail(8): what it is called by says what it does."""

@@ -25,8 +25,10 @@ from paravion.cli.client import EX_TEMPFAIL, ApiAway, ApiError
 
 TYPE_CHECKING = False  # as in http1.py
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
+
+    from paravion.cli.config import Config
 
 SWEEP_AFTER_S = 3600.0
 """A file that belongs to no message is nobody's after this: no `put` takes as long."""
@@ -122,7 +124,7 @@ class ClientQueue:
         self._max_octets = max_octets
         self._clock = clock
 
-    def put(self, fields: dict[str, Any], content: bytes, key: str, reason: str) -> str:
+    def put(self, fields: dict[str, Any], content: bytes | bytearray, key: str, reason: str) -> str:
         """
         Keep a message; once this returns it is on the disk.
 
@@ -350,7 +352,7 @@ class ClientQueue:
             raise OSError(0, f"df{entry.id} has {len(content)} octets instead of {entry.octets}")
         return content
 
-    def _write(self, name: str, octets: bytes) -> None:
+    def _write(self, name: str, octets: bytes | bytearray) -> None:
         file = os.open(f"{self.folder}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, _PRIVATE_FILE)
         try:
             view = memoryview(octets)
@@ -472,20 +474,26 @@ def _sync_folder(folder: str) -> None:
         os.close(file)
 
 
-def matching(kind: str, text: str, *, negated: bool) -> Callable[[Entry], bool]:
+def selection(selectors: Sequence[tuple[str, str, bool]]) -> Callable[[Entry], bool] | None:
+    """Give a test of -qI, -qR and -qS and their opposites; None if there are none."""
+    if not selectors:
+        return None
+    return lambda entry: is_selected(selectors, entry.id, entry.recipients, entry.sender)
+
+
+def is_selected(
+    selectors: Sequence[tuple[str, str, bool]], entry_id: str, recipients: Sequence[str], sender: str
+) -> bool:
     """
-    Give a test for -qI, -qR and -qS: whether id, a recipient or the sender holds `text`, in any case of letters.
+    Say whether id, a recipient or the sender holds each selector's text, in any case of letters.
 
     Args:
-        kind: "I", "R" or "S".
+        selectors: Kind ("I", "R" or "S"), text, and whether it must not be so.
     """
-    sought = text.lower()
-
-    def is_wanted(entry: Entry) -> bool:
-        values = {"I": [entry.id], "R": entry.recipients, "S": [entry.sender]}[kind]
-        return any(sought in value.lower() for value in values) != negated
-
-    return is_wanted
+    values = {"I": [entry_id], "R": recipients, "S": [sender]}
+    return all(
+        any(text.lower() in value.lower() for value in values[kind]) != negated for kind, text, negated in selectors
+    )
 
 
 def expected_folder(configured: str, environ: Mapping[str, str]) -> str:
@@ -496,6 +504,20 @@ def expected_folder(configured: str, environ: Mapping[str, str]) -> str:
 
     state = environ.get("XDG_STATE_HOME") or f"{home_folder(environ)}/.local/state"
     return f"{state}/paravion/queue"
+
+
+def users_queue(config: Config, environ: Mapping[str, str], folder: str = "") -> ClientQueue | None:
+    """Give this user's queue, in `folder` if that is named; None if there is to be none."""
+    return None if config.queue == "off" and not folder else open_queue(config, environ, folder)
+
+
+def open_queue(config: Config, environ: Mapping[str, str], folder: str = "") -> ClientQueue:
+    """Give this user's queue where there is to be one."""
+    return ClientQueue(
+        folder or expected_folder(config.queue, environ),
+        lifetime_s=config.queue_lifetime_s,
+        max_octets=config.queue_octets,
+    )
 
 
 def parts_of(folder: str) -> Iterator[tuple[int, str]]:

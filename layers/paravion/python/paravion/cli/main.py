@@ -154,8 +154,11 @@ def _show(arguments: argparse.Namespace) -> int:
 
 def _queue(arguments: argparse.Namespace) -> int:
     from paravion.cli import mailq
+    from paravion.cli.sendmail_options import Options
 
-    return mailq.main([*(["-v"] if arguments.v else []), *(["-qQ"] if arguments.held else [])])
+    options = Options()
+    options.verbose, options.held = arguments.v, arguments.held
+    return mailq.run(options, os.environ)
 
 
 def _version(_: argparse.Namespace) -> int:

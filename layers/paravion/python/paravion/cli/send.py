@@ -17,9 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paravion.cli.client import EX_DATAERR, EX_OK, EX_USAGE, Client, new_idempotency_key
+from paravion.cli.client import EX_DATAERR, EX_NOINPUT, EX_OK, EX_USAGE, Client, new_idempotency_key
 from paravion.cli.config import load
-from paravion.cli.newaliases import EX_NOINPUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
