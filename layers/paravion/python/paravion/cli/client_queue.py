@@ -39,6 +39,8 @@ LOG_OCTETS = 1_000_000
 FAULTS_IN_A_ROW = 3
 """After so many transient refusals a run stops: the service is ill, not the messages."""
 
+_NUMBERS_END = 1 << 40
+_LONGEST_KEY = 128
 _PRIVATE_FOLDER = 0o700
 _PRIVATE_FILE = 0o600
 
@@ -74,6 +76,12 @@ class Entry:
         self.tries = int(values["tries"])
         self.reason = str(values["reason"])
         self.is_dead = is_dead
+        if not all(0 <= number < _NUMBERS_END for number in (self.octets, self.queued_at, self.tried_at, self.tries)):
+            raise ValueError("a number out of range")
+        if not self.key.isascii() or not self.key.isprintable() or len(self.key) > _LONGEST_KEY:
+            raise ValueError("a key that is none")
+        if not isinstance(self.fields.get("recipients", []), list):
+            raise ValueError("recipients that are none")  # noqa: TRY004 (of a file, not of a caller)
 
     def encode(self) -> bytes:
         """Give the file's octets."""
@@ -341,7 +349,7 @@ class ClientQueue:
         try:
             with _opened(f"{self.folder}/{name}") as file:
                 return Entry(name[2:], quick_json.loads(file.read()), is_dead=name[0] == "Q")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as exc:
             nothing = {"key": "", "fields": {}, "octets": 0, "queued_at": 0, "tried_at": 0, "tries": 0}
             return Entry(name[2:], {**nothing, "reason": f"{name} can't be read: {exc}"}, is_dead=name[0] == "Q")
 

@@ -30,6 +30,8 @@ def prepare(content: bytearray, hostname: str, sender: str, full_name: str) -> i
     """
     start, end, blank = find_header(content)
     section = bytes(content[start:end])
+    if section and not section.endswith(b"\n"):
+        section += blank
     has_nul = content.find(b"\0", end) >= 0
     if has_nul or content.count(b"\r", end) != content.count(b"\r\n", end):
         from paravion.cli.mending import mend_body
@@ -52,7 +54,7 @@ def find_header(content: bytearray) -> tuple[int, int, bytes]:
     (`From a@x Mon …`) are not part of it; `From : a@x` is an obsolete field (RFC 5322 4.5).
 
     Returns:
-        Where it begins, where it ends, and what has to be put there: line ends that are missing.
+        Where it begins, where it ends, and the line end that has to be put there, if the empty line is missing.
     """
     start = 0
     while content.startswith((b"From ", b">From "), start) and not _is_field(content, start):
@@ -70,7 +72,7 @@ def find_header(content: bytearray) -> tuple[int, int, bytes]:
         if not _belongs(line, first=at == start):
             return start, at, end_of_line
         at = end
-    return start, at, end_of_line if at == start or content[-1:] == b"\n" else end_of_line * 2
+    return start, at, end_of_line
 
 
 def _is_field(content: bytearray, at: int) -> bool:
