@@ -81,7 +81,7 @@ _JSON: Final = st.recursive(
     max_leaves=6,
 )
 _GOOD: Final[Mapping[str, Any]] = {
-    "key": "k", "octets": 3, "queued_at": 1000, "tried_at": 0, "tries": 0, "reason": "",
+    "key": "k", "octets": 3, "queued_at": 1800000000, "tried_at": 0, "tries": 0, "reason": "",
     "fields": {"reverse_path": "me@x.example", "recipients": ["a@y.example", {"forward_path": "b@y.example"}]},
 }  # fmt: skip
 
@@ -96,7 +96,7 @@ def _envelopes(draw: st.DrawFn) -> bytes:
             whole[name] = draw(_JSON)
     octets = json.dumps(whole).encode()
     cut = draw(st.integers(0, len(octets)))
-    return draw(st.sampled_from([octets, octets[:cut], octets + octets[:cut], octets.replace(b"1000", b"1e999")]))
+    return draw(st.sampled_from([octets, octets[:cut], octets + octets[:cut], octets.replace(b"1800000000", b"1e999")]))
 
 
 _LETTERS: Final = st.sampled_from(["qf", "Qf", "df", "tf", "lock", "log", "x", ""])
@@ -107,7 +107,9 @@ FOLDERS: Final = st.lists(
 _ANSWERS: Final = st.sampled_from(
     [None, ApiAway("away"), ApiError(422, "no_such_user", "no"), ApiError(503, "", "ill")]
 )
-RUNS: Final = st.tuples(FOLDERS, st.lists(_ANSWERS, max_size=6), st.integers(0, 10**7), st.booleans())
+RUNS: Final = st.tuples(
+    FOLDERS, st.lists(_ANSWERS, max_size=6), st.integers(1_799_000_000, 1_801_000_000), st.booleans()
+)
 
 
 def queue_folders(run: tuple[list[tuple[str, str, bytes]], list[Exception | None], int, bool]) -> None:

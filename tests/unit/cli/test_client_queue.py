@@ -171,6 +171,42 @@ def test_too_old_is_given_up(home, api):
     assert "not handed in within 5 days" in queue_of(home).entries()[0].reason
 
 
+@pytest.mark.parametrize("written_at", [10.0, 4e9], ids=["1970", "2096"])
+def test_a_clock_that_was_not_set_gives_nothing_up(home, written_at):
+    """A machine without a battery begins in 1970: the message's time here begins once that is known."""
+    queue_of(home, clock=lambda: written_at).put({"recipients": ["a"]}, b"x", "k", "away")
+    assert 1 == queue_of(home, clock=lambda: 1.8e9).run(lambda *_: {"queue_id": QUEUE_ID}).sent
+
+    def away(*_):
+        raise client.ApiAway("away")
+
+    queue_of(home, clock=lambda: written_at).put({"recipients": ["a"]}, b"x", "k", "away")
+    assert 1 == queue_of(home, clock=lambda: 1.8e9).run(away).waiting
+    assert 1 == queue_of(home, clock=lambda: 1.8e9 + 6 * 86400).run(away).dead
+
+
+def test_a_disk_that_may_only_be_read_repeats_nothing(home, api, monkeypatch, capsys):
+    """What was handed in can't be taken out: 75, and the next run asks for the same message."""
+    call(home, AWAY, "b@y.example")
+
+    def refused(*_):
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "unlink", refused)
+        assert 75 == call(home, api.url, "-q")
+    assert "Read-only" in capsys.readouterr().err
+    assert 0 == call(home, api.url, "-q")
+    assert [1, 2] == [len(set(keys(api))), len(keys(api))]
+
+
+def test_home_of_another_user_is_not_used(tmp_path, monkeypatch):
+    """As sudo leaves it: root's directories there would be in that user's way."""
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    monkeypatch.setattr("paravion.cli.config.home_folder", lambda environ: environ.get("HOME") or "/own")
+    assert "/own/.local/state/paravion/queue" == client_queue.expected_folder("", {"HOME": str(tmp_path)})
+
+
 @pytest.mark.parametrize(
     ("word", "found"),
     [("-qSme@x", 2), ("-q!Sme@x", 0), ("-qRA@Y.example", 1), ("-q!Ra@y", 1), ("-qRnobody", 0), ("-qI0", 2)],

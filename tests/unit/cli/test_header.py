@@ -13,6 +13,7 @@ BODIES = {
     "body without an empty line": (b"To: b@y\nbody text\n", b"To: b@y\n\nbody text\n"),
     "only a header": (b"To: b@y\n", b"To: b@y\n\n"),
     "only a header, cut": (b"To: b@y", b"To: b@y\n\n"),
+    "only a header, cut in its line end": (b"To: b@y\r", b"To: b@y\n\n"),
     "empty": (b"", b"\n"),
     "empty line first": (b"\nbody\n", b"\nbody\n"),
     "mbox line": (b"From a@x Mon Nov  3 10:00:00 2025\nTo: b@y\n\nFrom x\n", b"To: b@y\n\nFrom x\n"),

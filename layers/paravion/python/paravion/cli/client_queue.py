@@ -39,6 +39,8 @@ LOG_OCTETS = 1_000_000
 FAULTS_IN_A_ROW = 3
 """After so many transient refusals a run stops: the service is ill, not the messages."""
 
+_FIRST_CLOCK = 1_577_836_800.0
+"""2020: before there was any of this. A machine without a battery begins in 1970."""
 _NUMBERS_END = 1 << 40
 _LONGEST_KEY = 128
 _PRIVATE_FOLDER = 0o700
@@ -194,7 +196,7 @@ class ClientQueue:
             told: Gets a line for each message.
 
         Raises:
-            QueueUnavailable: The directory can't be read.
+            QueueUnavailable: The directory can't be read, or what is done can't be taken out of it.
         """
         done = Run()
         seen: set[str] = set()
@@ -204,7 +206,10 @@ class ClientQueue:
                 if not is_ours:
                     done.is_elsewhere = True
                     break
-                self._run_once(submit, wanted, told, done, seen)
+                try:
+                    self._run_once(submit, wanted, told, done, seen)
+                except OSError as exc:  # such as a disk that may only be read by now
+                    raise QueueUnavailable(f"{self.folder}: {exc.strerror or exc}") from exc
             if all(name[2:] in seen for name in self._names() if name[:2] == "qf"):
                 break
         return done
@@ -273,7 +278,10 @@ class ClientQueue:
         faults: int,
     ) -> int:
         """Hand one in; gives the number of transient refusals in a row."""
-        if not entry.is_dead and self._clock() - entry.queued_at > self._lifetime_s:
+        now = self._clock()
+        if entry.queued_at < _FIRST_CLOCK or entry.queued_at > now + 86400:
+            entry.queued_at = now  # It was written by a clock that was not set yet: its time here begins now.
+        if not entry.is_dead and now - entry.queued_at > self._lifetime_s:
             self._bury(entry, f"not handed in within {int(self._lifetime_s // 86400)} days; last: {entry.reason}")
             done.dead += 1
             told(f"{entry.id} is too old: {entry.reason}")
@@ -510,7 +518,13 @@ def expected_folder(configured: str, environ: Mapping[str, str]) -> str:
         return f"{configured.rstrip('/')}/{os.geteuid()}"
     from paravion.cli.config import home_folder
 
-    state = environ.get("XDG_STATE_HOME") or f"{home_folder(environ)}/.local/state"
+    home = home_folder(environ)
+    try:
+        if os.stat(home).st_uid != os.geteuid():  # noqa: PTH116
+            home = home_folder({})  # sudo may leave the other user's, where ours would be in his way
+    except OSError:
+        pass
+    state = environ.get("XDG_STATE_HOME") or f"{home}/.local/state"
     return f"{state}/paravion/queue"
 
 

@@ -31,7 +31,7 @@ def prepare(content: bytearray, hostname: str, sender: str, full_name: str) -> i
     start, end, blank = find_header(content)
     section = bytes(content[start:end])
     if section and not section.endswith(b"\n"):
-        section += blank
+        section = section.rstrip(b"\r") + blank
     has_nul = content.find(b"\0", end) >= 0
     if has_nul or content.count(b"\r", end) != content.count(b"\r\n", end):
         from paravion.cli.mending import mend_body
