@@ -219,10 +219,58 @@ def test_selection(home, api, word, found):
     assert found == len(api.submissions)
 
 
+def job(queue_id, recipient, **more):
+    """One of GET /v1/queue."""
+    return {"queue_id": queue_id, "reverse_path": "me@x.example", "recipients": [{"forward_path": recipient}], **more}
+
+
+def flushed(api):
+    """What the service was asked to try."""
+    return [(request.path, request.fields) for request in api.requests if request.path.endswith("/flush")]
+
+
+def test_q_flushes_both_queues(home, api, capsys):
+    """This machine's and, in as many steps as it takes, the service's."""
+    call(home, AWAY, "b@y.example")
+    api.flushes.extend([(200, {"changed": 2, "after": "x"}), (200, {"changed": 1, "after": None})])
+    assert 0 == call(home, api.url, "-q", "-v")
+    path = "/v1/queue/flush"
+    assert [(path, {"all": True}), (path, {"all": True, "after": "x"})] == flushed(api)
+    told = capsys.readouterr().out
+    assert "on this machine: handed in: 1, waiting: 0" in told
+    assert "in the service: jobs flushed: 3" in told
+
+
+def test_q_by_selection_flushes_those_of_the_service(home, api, capsys):
+    """By what holds the text; what is held waits for an operator, and what is done meanwhile is left."""
+    jobs = [job("q1", "a@y.example"), job("q1", "b@y.example"), job("q2", "c@z.example"), job("q3", "d@y.example"),
+            job("q4", "e@y.example", held="by hand")]  # fmt: skip
+    api.answers["/v1/queue?limit=1000"] = {"jobs": jobs}
+    api.flushes.extend([(200, {"changed": 2}), error(409, "conflict", 450, "4.0.0", "It is done")])
+    assert 0 == call(home, api.url, "-qR@y.example", "-v")
+    assert ["/v1/messages/q1/flush", "/v1/messages/q3/flush"] == [path for path, _ in flushed(api)]
+    told = capsys.readouterr().out
+    assert "jobs flushed: 2" in told
+    assert "q3 is left in the service: It is done" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [(["-q"], 0, ""), (["-q", "-v"], 0, "nothing flushed: Not allowed"), (["-Am", "-q"], 77, "Not allowed"),
+     (["-Ac", "-q", "-v"], 0, "on this machine")],
+)  # fmt: skip
+def test_q_without_an_operators_credential(home, api, capsys, words, code, told):
+    """What is one's own is done; that the service's is not is said to who asks, and an error only where it is named."""
+    assert code == call(home, api.url, *words)
+    said = "".join(capsys.readouterr())
+    assert told in said
+    assert bool(told) == bool(said)
+    assert ("-Ac" not in words) == bool(flushed(api))
+
+
 def test_mailq_selects_as_q_does(home, api, capsys):
     """In both queues."""
-    job = {"queue_id": "q1", "reverse_path": "me@x.example", "recipients": [{"forward_path": "c@y.example"}]}
-    api.answers["/v1/queue?limit=1000"] = {"jobs": [job]}
+    api.answers["/v1/queue?limit=1000"] = {"jobs": [job("q1", "c@y.example")]}
     for recipient in ("a@y.example", "b@y.example"):
         call(home, AWAY, recipient)
     for word, found in {"-qRa@y": "a", "-qRc@y": "c", "-q!Rc@y": "ab", "-qSme": "abc", "-qInone": ""}.items():

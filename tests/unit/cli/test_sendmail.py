@@ -218,7 +218,16 @@ def test_large_mail_is_uploaded(api):
 
 @pytest.mark.parametrize(
     ("words", "code"),
-    [([], 64), (["-z", "b@y"], 64), (["-bt"], 64), (["-bp", "x"], 64), (["-q", "x"], 64), (["-q"], 64), (["a b"], 65)],
+    [
+        ([], 64),
+        (["-z", "b@y"], 64),
+        (["-bt"], 64),
+        (["-bp", "x"], 64),
+        (["-q", "x"], 64),
+        (["-Ac", "-q"], 64),
+        (["-q5m"], 64),
+        (["a b"], 65),
+    ],
 )
 def test_wrong_calls(api, capsys, words, code):
     """Nothing is sent, and one line says why."""

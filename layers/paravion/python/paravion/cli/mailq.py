@@ -52,7 +52,7 @@ def run(options: Options, environ: Mapping[str, str]) -> int:
             return EX_OK
         query = {"limit": str(MOST_JOBS)} | ({"held": "true"} if options.held else {})
         # Whoever is without network shall see at once what waits here.
-        jobs = [job for job in _client(config, kept).get("/v1/queue", query).get("jobs", []) if _is_meant(job, options)]
+        jobs = [job for job in _client(config, kept).get("/v1/queue", query).get("jobs", []) if is_meant(job, options)]
     except (BadConfig, ApiAway, ApiError) as exc:
         return _fail(exc)
     if not kept or jobs:
@@ -89,7 +89,13 @@ def _kept(config: Config, environ: Mapping[str, str], options: Options) -> list[
     return [entry for entry in (queue.entries() if queue else []) if wanted is None or wanted(entry)]
 
 
-def _is_meant(job: Mapping[str, Any], options: Options) -> bool:
+def is_held(job: Mapping[str, Any]) -> bool:
+    """Say whether a job waits for an operator, not for an instant."""
+    return bool(job.get("held")) or job.get("state") == "held"
+
+
+def is_meant(job: Mapping[str, Any], options: Options) -> bool:
+    """Say whether -qI, -qR, -qS and their opposites select a job of GET /v1/queue."""
     if not options.selectors:
         return True
     from paravion.cli.client_queue import is_selected
@@ -134,7 +140,7 @@ def render(jobs: Sequence[Mapping[str, Any]], *, verbose: bool) -> Iterator[str]
         yield f"{plain(job.get('queue_id')):<26} {plain(job.get('attempts')):>7} {arrived:<19} {sender}"
         if verbose:
             yield f"{'':17}(due {plain(job.get('due_at'))}, {plain(job.get('state'))})"
-        if job.get("held") or job.get("state") == "held":
+        if is_held(job):
             yield f"{'':17}(held: {plain(job.get('held')) or 'ask an operator'})"
         reason = None
         for recipient in job.get("recipients", []):

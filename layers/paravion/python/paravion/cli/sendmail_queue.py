@@ -2,7 +2,7 @@
 `sendmail -q…`: hands in what waits on this machine, and has the service try at once what it has deferred.
 
     -q, -qf                both       -qI -qR -qS, also -q!…   those that they select
-    -Ac -q…                what waits on this machine alone, as sendmail's client queue
+    -Ac -q…, -Am -q…       what waits on this machine alone, as sendmail's client queue; the service's half alone
     -q30m, -qp30m, -qf30m  the same as -Ac -q, again and again
 
 The two halves are told apart in whatever is said: this machine's queue is its user's, the service's is for operators.
@@ -16,11 +16,12 @@ import os
 import sys
 import time
 
-from paravion.cli import process
-from paravion.cli.client import EX_OK, EX_TEMPFAIL, Client
+from paravion.cli import mailq, process
+from paravion.cli.client import EX_OK, EX_TEMPFAIL, ApiError, Client
 from paravion.cli.client_queue import QueueUnavailable, parts_of, selection, users_queue
 from paravion.cli.config import BadConfig, load
 from paravion.cli.sendmail_options import BadUsage
+from paravion.domain.http1 import quote
 
 TYPE_CHECKING = False  # as in http1.py
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from paravion.cli.client_queue import ClientQueue
     from paravion.cli.config import Config
     from paravion.cli.sendmail_options import Options
+
+CONFLICT = 409
 
 
 def run(options: Options, environ: Mapping[str, str]) -> int:
@@ -41,13 +44,63 @@ def run(options: Options, environ: Mapping[str, str]) -> int:
     if options.recipients:
         raise BadUsage(f"no recipients are taken with -q: {options.recipients[0]}")
     config = load(environ, options.config_path)
-    queue = users_queue(config, environ, options.queue_folder)
-    if queue is None:
+    client = Client(config)  # A bad endpoint is told while somebody listens.
+    queue = None if options.half == "m" else users_queue(config, environ, options.queue_folder)
+    if queue is None and (options.half == "c" or options.interval_s):
         raise BadUsage("-q: the client queue is off (PARAVION_QUEUE)")
     if options.interval_s:
-        Client(config)  # A bad endpoint is told while somebody listens.
         return _start_runner(options, environ)
-    return _run_here(options, config, queue)
+    exit_code = EX_OK if queue is None else _run_here(options, config, queue)
+    if options.half == "c" or exit_code != EX_OK:
+        return exit_code  # The service is away or ill.
+    return _flush_service(options, client, is_all=queue is None)
+
+
+def _flush_service(options: Options, client: Client, *, is_all: bool) -> int:
+    """Have the service try at once what it has deferred; unless that is all that was asked for, it may refuse to."""
+    told = process.say if options.verbose else lambda _: None
+    try:
+        count = _flush_selected(options, client, told) if options.selectors else _flush_all(client)
+    except ApiError as exc:
+        if is_all or exc.exit == EX_TEMPFAIL:
+            raise
+        # Whoever has no operator's credential may send on what is his own, and that is done.
+        told(f"in the service: nothing flushed: {exc.text}")
+        return EX_OK
+    told(f"in the service: jobs flushed: {count}")
+    return EX_OK
+
+
+def _flush_all(client: Client) -> int:
+    count = 0
+    after: str | None = ""
+    while after is not None:
+        answer = client.post("/v1/queue/flush", {"all": True, **({"after": after} if after else {})})
+        count += int(answer["changed"])
+        after = answer.get("after") or None
+    return count
+
+
+def _flush_selected(options: Options, client: Client, told: Callable[[str], None]) -> int:
+    """By the texts that ids, recipients and senders hold, which the service does not look for itself."""
+    jobs = client.get("/v1/queue", {"limit": str(mailq.MOST_JOBS)}).get("jobs", [])
+    wanted = dict.fromkeys(
+        str(job["queue_id"]) for job in jobs if mailq.is_meant(job, options) and not mailq.is_held(job)
+    )
+    count = 0
+    for queue_id in wanted:
+        try:
+            changed = int(client.post(f"/v1/messages/{quote(queue_id)}/flush", {})["changed"])
+        except ApiError as exc:
+            if exc.http != CONFLICT:
+                raise
+            told(f"{queue_id} is left in the service: {exc.text}")  # done, held or taken in hand meanwhile
+        else:
+            told(f"{queue_id} flushed in the service")
+            count += changed
+    if len(jobs) >= mailq.MOST_JOBS:
+        process.say(f"sendmail: of the service's jobs the first {len(jobs)} were looked at", error=True)
+    return count
 
 
 def _run_here(options: Options, config: Config, queue: ClientQueue) -> int:
@@ -63,7 +116,7 @@ def _run_here(options: Options, config: Config, queue: ClientQueue) -> int:
                 process.say(f"sendmail: {exc}", error=True)
             return EX_TEMPFAIL
         more = ", another run is under way" if done.is_elsewhere else ""
-        told(f"handed in: {done.sent}, waiting: {done.waiting}, given up: {done.dead}{more}")
+        told(f"on this machine: handed in: {done.sent}, waiting: {done.waiting}, given up: {done.dead}{more}")
         return EX_TEMPFAIL if done.waiting else EX_OK
 
     if os.geteuid() or not config.queue or options.queue_folder:
