@@ -41,6 +41,7 @@ class FakeApi:
         self.script = deque()
         self.requests = []
         self.uploads = {}
+        self.base = "http://127.0.0.1"
         self.flushes = deque()  # answers to an operator's flushes; none: the credential is no operator's
         self.authorizations = None  # None: every one is good
         self.answers = {}
@@ -77,7 +78,7 @@ class FakeApi:
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.server.server_port}"
+        return f"{self.base}:{self.server.server_port}"
 
     @property
     def submissions(self):

@@ -1,13 +1,14 @@
 """cli/sendmail.py against an API that answers as told: what is sent, and the exit codes."""
 
 import io
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from paravion.cli import client, sendmail
+from paravion.cli import client, sendmail, tls
 from paravion.domain.sigv4 import SignedRequest, parse_claim, verify
 from tests.support.authority import Authority, pem, server_context
 from tests.unit.cli.fake_api import QUEUE_ID, FakeApi, error
@@ -318,17 +319,48 @@ def test_names(api, monkeypatch, capsys, name, code, told):
     assert told in "".join(capsys.readouterr())
 
 
-def test_over_tls(api, monkeypatch, tmp_path):
-    """The production's way: https, with the certificate and its name verified."""
-    authority = Authority("root")
+AUTHORITIES = ("bundle", "folder, then bundle", "hashed folder", "ssl module")
+
+
+@pytest.mark.parametrize("way", AUTHORITIES)
+def test_over_tls(api, monkeypatch, tmp_path, way):
+    """The production's way: https, with the certificate and its name verified, however the authorities are found."""
+    authority, other = Authority("root"), Authority("other")
     context = server_context(authority.issue("localhost"))
     api.server.socket = context.wrap_socket(api.server.socket, server_side=True)
     (tmp_path / "root.pem").write_bytes(pem(authority.certificate))
-    url = f"https://localhost:{api.server.server_port}"
-    assert 75 == run(url, "b@y.example")
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "root.pem"))
+    folder = tmp_path / "certs"
+    folder.mkdir()
+    if way == "hashed folder":
+        openssl = shutil.which("openssl") or pytest.skip("no openssl here")
+        words = [openssl, "x509", "-hash", "-noout", "-in", tmp_path / "root.pem"]
+        digest = subprocess.run(words, capture_output=True, check=True).stdout.decode().strip()
+        (folder / f"{digest}.0").write_bytes(pem(authority.certificate))
+    if way == "ssl module":
+        monkeypatch.setattr(tls, "_context", lambda _: None)
+    monkeypatch.setattr(tls, "_hashed_folder", lambda _: "" if way in {"bundle", "ssl module"} else str(folder))
+    api.base = "https://localhost"
+    url = api.url
+    (tmp_path / "other.pem").write_bytes(pem(other.certificate))
+    if way != "hashed folder":
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "other.pem"))
+        assert 75 == run(url, "b@y.example")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "root.pem"))
     assert 0 == run(url, "b@y.example")
+    large = b"x" * 4_000_000
+    assert 0 == run(url, "b@y.example", stdin=large)
     assert 75 == run(url.replace("localhost", "127.0.0.1"), "b@y.example")
+    assert 2 == len(api.submissions)
+
+
+def test_authorities_named_in_the_environment_are_the_only_ones(monkeypatch):
+    """OpenSSL's own variables: then nothing is looked up in the system's directory."""
+    import _ssl
+
+    for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        with monkeypatch.context() as changed:
+            changed.setenv(variable, "/nonexistent")
+            assert "" == tls._hashed_folder(_ssl)
 
 
 @pytest.mark.parametrize("words", [["b@y.example"], ["-odq", "b@y.example"]], ids=["to the API", "to the queue"])

@@ -306,13 +306,13 @@ def exchange(
         http1.BadResponse
     """
     head = http1.encode_request(method, path, {"Host": target.netloc, **headers}, len(body))
-    connection = _connect(target.host, target.port)
+    if target.secure:
+        from paravion.cli import tls
+
+        connection = tls.secure(lambda: _connect(target.host, target.port, timeout_s), target.host, timeout_s)
+    else:
+        connection = _connect(target.host, target.port, timeout_s)
     try:
-        connection.settimeout(timeout_s)
-        # One segment for a small request: without this the second write waits for the peer's delayed ACK.
-        connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
-        if target.secure:
-            connection = _secure(connection, target.host, timeout_s)
         if len(body) > INLINE_OCTETS:
             connection.sendall(head)  # rather than copy what is large
             head = b""
@@ -329,8 +329,8 @@ def exchange(
         connection.close()
 
 
-def _connect(host: str, port: int) -> _socket.socket:
-    """Connect to the first of a host's addresses that answers. Raises OSError."""
+def _connect(host: str, port: int, timeout_s: float) -> Any:
+    """Connect to the first of a host's addresses that answers; each step of it takes `timeout_s`. Raises OSError."""
     fault = OSError(f"{host} has no address")
     # As octets, for a text would be taken through the codec of international names, whose import is dear.
     name = host.encode("ascii")
@@ -343,17 +343,11 @@ def _connect(host: str, port: int) -> _socket.socket:
             connection.close()
             fault = exc
         else:
+            connection.settimeout(timeout_s)
+            # One segment for a small request: without this the second write waits for the peer's delayed ACK.
+            connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
             return connection
     raise fault
-
-
-def _secure(plain: _socket.socket, host: str, timeout_s: float) -> _socket.socket:
-    import socket
-    import ssl
-
-    whole = socket.socket(fileno=plain.detach())
-    whole.settimeout(timeout_s)
-    return ssl.create_default_context().wrap_socket(whole, server_hostname=host)
 
 
 def _sha256(body: bytes) -> Callable[[bytes], Any]:
