@@ -149,7 +149,9 @@ def _serve(options: Options, environ: Mapping[str, str]) -> int:
     Client(config)
 
     def keep(fields: dict[str, Any], content: bytes) -> str:
-        return _hand_in(options, config, environ, fields, content, new_idempotency_key("sendmail"))
+        message = bytearray(content)  # Who speaks SMTP to a command leaves the same things out as who pipes.
+        prepare(message, _hostname(config), str(fields.get("reverse_path") or ""), "")
+        return _hand_in(options, config, environ, fields, message, new_idempotency_key("sendmail"))
 
     return sendmail_smtp.serve(keep, hostname=_hostname(config))
 
