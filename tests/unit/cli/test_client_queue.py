@@ -32,6 +32,7 @@ def no_waits(monkeypatch):
     monkeypatch.setattr(client, "RETRY_WAITS_S", (0.0, 0.0))
     monkeypatch.setattr(sendmail, "QUICK_RETRY_WAITS_S", (0.0,))
     monkeypatch.setattr(process, "in_background", lambda work: work())
+    monkeypatch.setattr(process, "log", lambda _: None)
 
 
 @pytest.fixture
@@ -132,12 +133,18 @@ def test_delivery_modes(home, api):
     assert 2 == len(api.submissions)
 
 
-def test_refused_later_is_given_up_shown_and_tried_again_by_hand(home, api, capsys):
+def test_refused_later_is_given_up_shown_and_tried_again_by_hand(home, api, capsys, monkeypatch):
     """Nobody hears the exit code any more: it stays with the reason, in mailq and the log."""
     call(home, AWAY, "b@y.example")
     api.script.append(error(422, "no_such_user", 550, "5.1.1", "No such user"))
+    logged = []
+    monkeypatch.setattr(process, "log", logged.append)
+    capsys.readouterr()
     assert 0 == call(home, api.url, "-q")
     assert 0 == call(home, api.url, "-q")
+    (line,) = logged
+    assert line.endswith("from <me@x.example> to b@y.example is given up, and kept (mailq): No such user")
+    assert ("", f"sendmail: {line}\n") == capsys.readouterr()
     assert 1 == len(api.submissions)
     (entry,) = queue_of(home).entries()
     assert entry.is_dead

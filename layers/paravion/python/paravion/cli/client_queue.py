@@ -20,7 +20,7 @@ from __future__ import annotations
 import os
 import time
 
-from paravion.cli import quick_json
+from paravion.cli import process, quick_json
 from paravion.cli.client import EX_TEMPFAIL, ApiAway, ApiError
 
 TYPE_CHECKING = False  # as in http1.py
@@ -124,15 +124,23 @@ class ClientQueue:
         lifetime_s: How long a message may wait.
         max_octets: Of all contents together.
         clock: Seconds since the epoch.
+        given_up: Gets a line for each message that a run gives up: the only word that anybody has of it by himself.
     """
 
     def __init__(
-        self, folder: str, *, lifetime_s: float, max_octets: int, clock: Callable[[], float] = time.time
+        self,
+        folder: str,
+        *,
+        lifetime_s: float,
+        max_octets: int,
+        clock: Callable[[], float] = time.time,
+        given_up: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.folder = folder
         self._lifetime_s = lifetime_s
         self._max_octets = max_octets
         self._clock = clock
+        self._given_up = given_up
 
     def put(self, fields: dict[str, Any], content: bytes | bytearray, key: str, reason: str) -> str:
         """
@@ -340,6 +348,10 @@ class ClientQueue:
             self._forget(f"qf{entry.id}")
         self._sync()
         self.note(f"{entry.id} from <{entry.sender}> is dead: {reason}")
+        self._given_up(
+            f"{entry.id} from <{entry.sender}> to {', '.join(entry.recipients) or 'those of its header'} "
+            f"is given up, and kept (mailq): {reason}"
+        )
 
     def _done(self, entry_id: str) -> None:
         self._sync()
@@ -534,11 +546,17 @@ def users_queue(config: Config, environ: Mapping[str, str], folder: str = "") ->
 
 
 def open_queue(config: Config, environ: Mapping[str, str], folder: str = "") -> ClientQueue:
-    """Give this user's queue where there is to be one."""
+    """Give this user's queue where there is to be one; what it gives up is told to the system's log and to us."""
+
+    def given_up(line: str) -> None:
+        process.say(f"sendmail: {line}", error=True)
+        process.log(line)
+
     return ClientQueue(
         folder or expected_folder(config.queue, environ),
         lifetime_s=config.queue_lifetime_s,
         max_octets=config.queue_octets,
+        given_up=given_up,
     )
 
 

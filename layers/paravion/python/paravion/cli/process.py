@@ -74,6 +74,17 @@ def say(text: str, *, error: bool = False) -> None:
         return
 
 
+def log(text: str) -> None:
+    """Tell the system's log, facility mail, what nobody may be there to hear."""
+    try:
+        import syslog
+
+        syslog.openlog("sendmail", syslog.LOG_PID, syslog.LOG_MAIL)
+        syslog.syslog(syslog.LOG_ERR, "".join([char if char.isprintable() else "?" for char in text]))
+    except (ImportError, OSError, ValueError):
+        return
+
+
 def in_background(work: Callable[[], object]) -> bool:
     """
     Do something in a process of its own, which nobody waits for and which holds none of the caller's files.

@@ -210,7 +210,7 @@ def _set_value(options: Options, letter: str, value: str) -> None:  # noqa: C901
             raise BadUsage(f"-A {value}: must be c or m")
         options.half = value
     elif letter == "L":
-        pass  # The tag of sendmail's lines in syslog: nothing is written there.
+        pass  # The tag of sendmail's lines in syslog: only what is given up is written there, by our name.
     elif letter == "d" and (value == "0" or value.startswith("0.")):
         options.mode = "version"
     else:

@@ -55,7 +55,7 @@ ROWS: Final = (
     Row("`-m`, `-om`, `-O MeToo`", HARMLESS, ("-m", "-om", "-O MeToo"), "the sender stays in lists anyway"),
     Row("`-oo`, `-O OldStyleHeaders`", HARMLESS, ("-oo", "-O OldStyleHeaders"), "addresses that only blanks separate are refused where they stand"),
     Row("`-os`, `-O SuperSafe`", HARMLESS, ("-os", "-O SuperSafe=true"), "what is accepted is on a disk anyway"),
-    Row("`-oL`*n*, `-O LogLevel`, `-L` *tag*", HARMLESS, ("-oL9", "-O LogLevel=9", "-L tag"), "nothing is written to syslog"),
+    Row("`-oL`*n*, `-O LogLevel`, `-L` *tag*", HARMLESS, ("-oL9", "-O LogLevel=9", "-L tag"), "syslog hears of what the client queue gives up, and of nothing else"),
     Row("`-Ac`, `-Am`", WORKS, ("-Ac", "-Am"), "with `-bp`, `-bP` and `-q`: this machine's queue alone, or the service's alone; otherwise without effect"),
     Row("`-bm`", HARMLESS, ("-bm",), "deliver; the default"),
     Row("`-bs`", WORKS, ("-bs",), "SMTP on standard input and output"),
