@@ -14,6 +14,9 @@ from __future__ import annotations
 import os
 import sys
 
+_KNOWN = ((3, 11), (3, 12), (3, 13))
+"""Interpreters whose parts were tried; any other takes ssl, whose API is a promise."""
+
 TYPE_CHECKING = False  # as in http1.py
 if TYPE_CHECKING:
     import socket
@@ -82,6 +85,8 @@ def secure(connect: Callable[[], Any], host: str, timeout_s: float) -> Connectio
 
 def _context(_ssl: Any) -> Any:
     """Give a context without authorities that verifies all; None if it is not what it is known to be."""
+    if sys.version_info[:2] not in _KNOWN:
+        return None
     try:
         context = _ssl._SSLContext(_ssl.PROTOCOL_TLS_CLIENT)  # noqa: SLF001 (the module's docstring)
         if sys.version_info >= (3, 13):  # as ssl.create_default_context
