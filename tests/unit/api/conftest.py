@@ -104,6 +104,7 @@ class World:
             webhook_hosts=("hooks.example.org",),
             webhook_private_hosts=(),
             suppression_reasons=(Reason.BOUNCE, Reason.COMPLAINT),
+            sweep_grace_s=3600.0,
         )
         self.clock = lambda: time.time() + self.clock_shift_s
         self.hosts = MemoryHosts(self.clock)

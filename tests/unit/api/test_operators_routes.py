@@ -19,6 +19,7 @@ FOR_EVERYBODY = {
 
 BODIES = {
     "hold": {"reason": "r"},
+    "queue/": {"all": True},
     "limit": {"concurrency": 1},
     "rotation": None,
     "suppression-reasons": {"reasons": []},

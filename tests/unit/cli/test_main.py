@@ -347,7 +347,9 @@ def test_mailq_qq_asks_for_what_is_held_and_says_why(api, capsys, command):
         (["hold", QUEUE_ID, "--reason", "why not"], "POST", "/hold", b'{"reason":"why not"}'),
         (["hold", QUEUE_ID], "POST", "/hold", b'{"reason":"held by hand"}'),
         (["release", QUEUE_ID], "POST", "/release", b"{}"),
+        (["flush", QUEUE_ID, "--reason", "up"], "POST", "/flush", b'{"reason":"up"}'),
         (["remove", QUEUE_ID], "DELETE", "", b""),
+        (["remove", QUEUE_ID, "--reason", "no"], "DELETE", "?reason=no", b""),
     ],
 )
 def test_hold_release_and_remove_ask_the_api(api, capsys, words, method, tail, body):

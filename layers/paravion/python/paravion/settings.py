@@ -544,6 +544,7 @@ class AdminSettings:
     queue_return_s: float
     suppression_expiry_s: float
     suppression_reasons: tuple[Reason, ...]
+    sweep_grace_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -426,19 +426,52 @@ def scheduled(record: JobRecord, release_at: float, *, now: float) -> JobRecord:
     return replace(record, state=State.DEFERRED, due_at=release_at, held_s=held_s)
 
 
-def released(record: JobRecord, *, now: float, by: str) -> JobRecord:
-    """Let a job go on; one that is held is due at once."""
-    record = with_event(record, "release", now=now, text=f"by {by}")
+def released(
+    record: JobRecord, *, now: float, by: str, reason: str = "", release_at: float = 0.0
+) -> JobRecord:  # fmt: skip
+    """
+    Let a job go on; one that is held is due at once, or at the release that its message names.
+
+    Args:
+        release_at: The message's, 0 for none.
+    """
+    release_at = max(release_at, record.counted_from if record.state is State.HELD else 0.0)
+    record = with_event(record, "release", now=now, text=said_by(by, reason))
     record = replace(record, quarantine="", released=True)
+    if release_at > now and record.state in {State.HELD, State.DEFERRED}:
+        held_s = release_at - record.queued_at
+        return replace(record, state=State.DEFERRED, due_at=release_at, held_at=0.0, held_s=held_s)
     if record.state is not State.HELD:
         return record
-    held_s = record.held_s + max(0.0, now - record.held_at)
+    # Held before its release, it waited for both at once.
+    held_s = min(record.held_s + max(0.0, now - record.held_at), max(0.0, now - record.queued_at))
     return replace(record, state=State.DEFERRED, due_at=now, held_at=0.0, held_s=held_s)
 
 
-def removed(record: JobRecord, *, now: float, by: str) -> JobRecord:
+def is_scheduled(record: JobRecord, now: float) -> bool:
+    """Say whether a job waits for the instant that its sender named: none is tried before, whoever asks for it."""
+    return record.counted_from > now
+
+
+def flushed(record: JobRecord, *, look_at: float, now: float, by: str, reason: str = "") -> JobRecord:
+    """
+    Send a waiting job back to the delivery queue before its time; its age and what its sender was told stay.
+
+    Args:
+        look_at: When it is looked for again, in case it gets lost on the way.
+    """
+    record = with_event(record, "flush", now=now, text=said_by(by, reason))
+    return replace(record, state=State.READY, due_at=look_at)
+
+
+def said_by(by: str, reason: str) -> str:
+    """Give an operator's line in the history: who, and why if he says."""
+    return f"by {by}: {reason}" if reason else f"by {by}"
+
+
+def removed(record: JobRecord, *, now: float, by: str, reason: str = "") -> JobRecord:
     """Take an open job that no worker has out of the queue for good; nobody is told."""
-    record = with_event(record, "removal", now=now, text=f"by {by}")
+    record = with_event(record, "removal", now=now, text=said_by(by, reason))
     return replace(record, state=State.REMOVED, due_at=0.0, quarantine="", held_at=0.0)
 
 

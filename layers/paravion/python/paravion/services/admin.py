@@ -61,7 +61,7 @@ TXT_LABEL: Final = "_paravion"
 _ORDER: Final = (State.HELD, State.CLAIMED, State.TRIED, State.READY, State.DEFERRED, QUEUED, State.DONE, State.REMOVED)
 """A message is in the first of these states that a job of it is in."""
 
-_OPERATORS: Final = frozenset({"hold", "release", "removal"})
+_OPERATORS: Final = frozenset({"hold", "release", "removal", "flush", "requeue", "cancel"})
 """Events whose text says who did it and why: an operator's business."""
 
 

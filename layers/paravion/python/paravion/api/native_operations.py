@@ -1,0 +1,115 @@
+"""
+Native resources of `admin` for an operator's acts on the queue, of a message or of many, and the record of them.
+
+Importing it registers them.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from paravion.api.http_event import json_answer
+from paravion.api.native import read_count, read_json, refuse_unknown, timestamped
+from paravion.api.native_admin import ADMIN_DOOR
+from paravion.domain.status import BAD_REQUEST, Rejected
+
+if TYPE_CHECKING:
+    from paravion.api.doors import Call
+    from paravion.api.http_event import HttpAnswer
+    from paravion.domain.selection import Selection
+    from paravion.services.acts import Act
+    from paravion.services.admin import AdminDeps
+
+_OPERATIONS: Final = 100
+_OPERATIONS_MAX: Final = 1000
+_JOBS: Final = 200
+_SELECTION: Final = frozenset({"recipient", "sender", "host", "all", "limit", "after", "dry_run"})
+
+
+@ADMIN_DOOR.route("POST", "/v1/messages/{queue_id}/flush")
+def flush_message(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
+    """Try a message now. Raises Rejected, Unavailable."""
+    from paravion.services import flush  # seldom used, like all of this module's services
+
+    given = read_body(call, frozenset({"reason"}))
+    told = flush.flush(labels["queue_id"], call.principal, call.deps, reason=read_text(given, "reason"))
+    return json_answer(HTTPStatus.OK, told)
+
+
+@ADMIN_DOOR.route("POST", "/v1/queue/flush")
+def flush_queue(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
+    """Try now what waits of a sender, for a recipient or a host. Raises Rejected, Unavailable."""
+    from paravion.services.flush import Flush
+
+    given = read_body(call, _SELECTION | {"reason"})
+    return _on_selection(call, given, Flush(read_text(given, "reason"), call.principal, call.deps))
+
+
+@ADMIN_DOOR.route("GET", "/v1/operations")
+def list_operations(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
+    """List what operators did, newest first. Raises Rejected, Unavailable."""
+    from paravion.services import operations
+
+    parameters = call.request.parameters()
+    refuse_unknown(parameters, frozenset({"limit", "after"}), "query parameter")
+    limit = read_count(parameters.get("limit"), "limit", default=_OPERATIONS, high=_OPERATIONS_MAX)
+    after = parameters.get("after", [""])
+    if len(after) > 1:
+        raise Rejected(BAD_REQUEST, "after is given more than once")
+    return json_answer(
+        HTTPStatus.OK, timestamped(operations.list_operations(limit, after[0], call.principal, call.deps))
+    )
+
+
+def read_body(call: Call[AdminDeps], members: frozenset[str]) -> dict[str, Any]:
+    """Read a request's JSON object of known members; an empty body has none. Raises Rejected."""
+    given = read_json(call.request) if call.request.body.strip() else {}
+    refuse_unknown(given, members, "member")
+    return given
+
+
+def read_text(given: dict[str, Any], name: str, default: str = "") -> str:
+    """Read a member that is a text. Raises Rejected."""
+    value = given.get(name, default)
+    if not isinstance(value, str):
+        raise Rejected(BAD_REQUEST, f"{name} must be a text")
+    return value
+
+
+def read_flag(given: dict[str, Any], name: str, *, default: bool = False) -> bool:
+    """Read a member that is true or false. Raises Rejected."""
+    value = given.get(name, default)
+    if not isinstance(value, bool):
+        raise Rejected(BAD_REQUEST, f"{name} must be true or false")
+    return value
+
+
+def _on_selection(call: Call[AdminDeps], given: dict[str, Any], act: Act) -> HttpAnswer:
+    from paravion.services.select import MAX_JOBS, act_on_selection
+
+    limit = given.get("limit", _JOBS)
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= MAX_JOBS:
+        raise Rejected(BAD_REQUEST, f"limit must be a number from 1 to {MAX_JOBS}")
+    told = act_on_selection(
+        act,
+        _selection(given),
+        call.principal,
+        call.deps,
+        limit=limit,
+        after=read_text(given, "after"),
+        dry_run=read_flag(given, "dry_run"),
+    )
+    return json_answer(HTTPStatus.OK, told)
+
+
+def _selection(given: dict[str, Any]) -> Selection:
+    from paravion.domain.selection import parse
+
+    try:
+        selection = parse(*(read_text(given, name) for name in ("recipient", "sender", "host")))
+    except ValueError as exc:
+        raise Rejected(BAD_REQUEST, str(exc)) from exc
+    if selection.is_everything != read_flag(given, "all"):
+        raise Rejected(BAD_REQUEST, "give recipient, sender or host; or all, and none of them")
+    return selection

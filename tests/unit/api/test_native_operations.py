@@ -1,0 +1,91 @@
+"""Operators' acts over the native API: routes, members and refusals; what they do is the services'."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from paravion.domain.envelope import Envelope, Recipient, encode_qf
+from paravion.domain.outcome import Outcome, Result
+from paravion.domain.queue import JobKey, JobRecord, RecipientState, State
+from paravion.ports import QueueName
+from tests.unit.api.test_native import asked
+
+QUEUE_ID = "q" * 26
+BUSY = Outcome(Result.DEFERRED, "4.2.0", 451, "busy", "RCPT", "mx.a")
+
+
+@pytest.fixture
+def operator(world):
+    """The credential is an operator's, and one job waits."""
+    world.put_credential(operator=True)
+    now = world.clock()
+    envelope = Envelope(
+        QUEUE_ID, "me@x.example", (Recipient("a@a.example"),), now, 4, submitter="AKIATEST", door="http"
+    )
+    world.spool.put_envelope(QUEUE_ID, encode_qf(envelope, b"Subject: x\r\n"))
+    states = {0: RecipientState("a@a.example", BUSY, now, 1)}
+    world.ledger.save(
+        JobRecord(
+            JobKey(QUEUE_ID), now, State.DEFERRED, attempts=1, due_at=now + 900, recipient_count=1,
+            reverse_path="me@x.example", recipients=states,
+        )
+    )  # fmt: skip
+    return world
+
+
+def post(world, path, fields=None):
+    """Ask for something with a JSON body, or none."""
+    body = b"" if fields is None else json.dumps(fields).encode()
+    return asked(world, "POST", path, body, content_type="application/json")
+
+
+def test_message_is_flushed(operator):
+    """With a reason or without a body."""
+    code, answer = post(operator, f"/v1/messages/{QUEUE_ID}/flush", {"reason": "r"})
+    assert (code, answer["changed"], answer["jobs"][0]["state"], answer["hosts"]) == (200, 1, "ready", [])
+    assert len(operator.queues.items[QueueName.DELIVERY]) == 1
+    code, answer = post(operator, f"/v1/messages/{QUEUE_ID}/flush")
+    assert (code, answer["changed"], answer["jobs"][0]["left"]) == (200, 0, "in_hand")
+
+
+def test_selection_is_flushed_in_steps_and_listed(operator):
+    """Instants of the list are RFC 3339."""
+    code, dry = post(operator, "/v1/queue/flush", {"recipient": "a.example", "dry_run": True})
+    assert (code, dry["changed"], dry["operation"], dry["dry_run"]) == (200, 1, None, True)
+    changed, after = 0, ""
+    for _ in range(20):
+        code, answer = post(operator, "/v1/queue/flush", {"recipient": "a.example", "limit": 1, "after": after})
+        assert code == 200
+        changed += answer["changed"]
+        after = answer["after"]
+        if after is None:
+            break
+    assert changed == 1
+    code, listed = asked(operator, "GET", "/v1/operations", query="limit=5")
+    (item,) = listed["operations"]
+    assert (item["operation"], item["what"], item["by"], item["changed"]) == (
+        "flush",
+        {"recipient": "a.example"},
+        "AKIATEST",
+        1,
+    )
+    assert item["at"].endswith("Z")
+    assert asked(operator, "GET", "/v1/operations", query="after=a&after=b")[0] == 400
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {}, {"all": False}, {"all": True, "host": "a"}, {"all": 1}, {"recipient": 7}, {"recipient": "a@"},
+        {"all": True, "limit": 0}, {"all": True, "limit": 1001}, {"all": True, "limit": True},
+        {"all": True, "after": "x"}, {"all": True, "dry_run": "no"}, {"all": True, "reason": "x" * 201},
+        {"all": True, "recipents": "a"},
+    ],
+)  # fmt: skip
+def test_selection_that_is_none_is_refused(operator, fields):
+    """Nothing is taken for everything."""
+    code, answer = post(operator, "/v1/queue/flush", fields)
+    assert (code, answer["error"]["key"]) == (400, "bad_request")
+    assert not operator.queues.items[QueueName.DELIVERY]

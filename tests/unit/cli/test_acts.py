@@ -1,0 +1,72 @@
+"""`paravion flush` and its like by selection: what they ask and what they print."""
+
+from __future__ import annotations
+
+import pytest
+
+from paravion.cli import main
+from tests.unit.cli.fake_api import QUEUE_ID, FakeApi, error
+
+PAGE = {"examined": 500, "matched": 3, "changed": 2, "left": {"in_hand": 1}, "after": "p2", "operation": "o"}
+
+
+@pytest.fixture
+def api(monkeypatch):
+    with FakeApi() as fake:
+        monkeypatch.setenv("PARAVION_API", fake.url)
+        monkeypatch.setenv("PARAVION_ACCESS_KEY", "AKIA")
+        monkeypatch.setenv("PARAVION_SECRET_KEY", "secret")
+        yield fake
+
+
+def test_flush_by_selection_follows_pages_and_tells_the_sums(api, capsys):
+    """And of hosts what they were."""
+    hosts = [{"name": "mx.a", "was": "dead", "state": "slow"}]
+    api.script.append((200, {**PAGE, "hosts": hosts}))
+    api.script.append(
+        (200, {**PAGE, "examined": 9, "left": {"in_hand": 1, "scheduled": 4}, "after": None, "hosts": []})
+    )
+    assert main.main(["flush", "--recipient", "a.example", "--sender", "<>", "--reason", "up again"]) == 0
+    criteria = {"recipient": "a.example", "sender": "<>", "limit": 500, "reason": "up again", "dry_run": False}
+    assert [(request.method, request.path, request.fields) for request in api.requests] == [
+        ("POST", "/v1/queue/flush", criteria),
+        ("POST", "/v1/queue/flush", {**criteria, "after": "p2"}),
+    ]
+    assert capsys.readouterr().out.splitlines() == [
+        "    mx.a was dead, is now slow",
+        "6 of 509 jobs match, 4 flushed; left: 2 in hand, 4 scheduled for later",
+    ]
+
+
+def test_dry_run_says_what_would_be(api, capsys):
+    """Nothing is done."""
+    api.script.append((200, {**PAGE, "after": None, "left": {}}))
+    assert main.main(["flush", "--all", "--dry-run"]) == 0
+    assert api.requests[0].fields == {"all": True, "limit": 500, "dry_run": True}
+    assert capsys.readouterr().out == "3 of 500 jobs match, 2 would be flushed\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["flush"], ["flush", QUEUE_ID, "--all"], ["flush", "--host", "a", "--all"], ["flush", QUEUE_ID, "--dry-run"]],
+)
+def test_neither_or_both_are_refused(api, capsys, words):
+    """Before anything is asked."""
+    assert main.main(words) == 64
+    assert api.requests == []
+    assert capsys.readouterr().err.startswith("paravion: ")
+
+
+def test_refusal_ends_it_with_its_exit(api, capsys):
+    """As everywhere."""
+    api.script.append(error(403, "access_denied", 554, "5.7.1", "Access denied", "an operator's"))
+    assert main.main(["flush", "--all"]) == 77
+    assert "Access denied" in capsys.readouterr().err
+
+
+def test_flush_by_id_says_why_a_job_was_left(api, capsys):
+    """Of several jobs one may be held."""
+    jobs = [{"state": "ready"}, {"state": "held", "left": "held"}]
+    api.script.append((200, {"queue_id": QUEUE_ID, "changed": 1, "jobs": jobs, "hosts": []}))
+    assert main.main(["flush", QUEUE_ID]) == 0
+    assert capsys.readouterr().out == f"{QUEUE_ID}: 1 jobs flushed, now held, ready; left: 1 held\n"
