@@ -89,3 +89,41 @@ def test_selection_that_is_none_is_refused(operator, fields):
     code, answer = post(operator, "/v1/queue/flush", fields)
     assert (code, answer["error"]["key"]) == (400, "bad_request")
     assert not operator.queues.items[QueueName.DELIVERY]
+
+
+def test_message_is_requeued_cancelled_or_removed(operator):
+    """By the same body."""
+    code, answer = post(operator, f"/v1/messages/{QUEUE_ID}/cancel", {"reason": "wrong"})
+    assert (code, answer["jobs"][0]["state"]) == (200, "held")
+    assert operator.ledger.load(JobKey(QUEUE_ID)).cancelled == "Cancelled by an operator: wrong"
+    code, answer = post(operator, f"/v1/messages/{QUEUE_ID}/requeue", {"reason": "sorry"})
+    assert (code, answer["jobs"][0]["state"]) == (200, "ready")
+    code, answer = post(operator, f"/v1/messages/{QUEUE_ID}/cancel", {"tell": False})
+    assert (code, answer["jobs"][0]["state"]) == (200, "removed")
+    assert post(operator, f"/v1/messages/{QUEUE_ID}/cancel")[0] == 409
+
+
+def test_submitter_takes_back_what_nobody_has_tried(operator):
+    """And tells nobody; what was tried is an operator's."""
+    operator.put_credential(operator=False)
+    path = f"/v1/messages/{QUEUE_ID}/cancel"
+    assert post(operator, path)[0] == 409
+    operator.ledger.records.clear()
+    code, answer = post(operator, path, {"tell": True})
+    assert (code, answer["error"]["key"]) == (403, "access_denied")
+    code, answer = post(operator, path, {"reason": "typo"})
+    assert (code, answer["jobs"][0]["state"]) == (200, "removed")
+
+
+@pytest.mark.parametrize(
+    ("verb", "fields", "state"),
+    [
+        ("hold", {"reason": "r"}, "held"), ("requeue", {}, "ready"), ("cancel", {}, "held"),
+        ("cancel", {"tell": False}, "removed"), ("release", {}, "deferred"),
+    ],
+)  # fmt: skip
+def test_every_act_is_done_by_selection(operator, verb, fields, state):
+    """A release finds nothing that is held."""
+    code, answer = post(operator, f"/v1/queue/{verb}", {"all": True, **fields})
+    assert (code, answer["after"]) == (200, None)
+    assert operator.ledger.load(JobKey(QUEUE_ID)).state.value == state

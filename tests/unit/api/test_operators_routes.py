@@ -14,6 +14,7 @@ FOR_EVERYBODY = {
     ("GET", "/v1/messages/{queue_id}"), ("GET", "/v1/messages/{queue_id}/transcript"),
     ("GET", "/v1/identities/{name}"), ("GET", "/v1/suppression-reasons"), ("POST", "/v1/messages/{queue_id}/events"),
     ("GET", "/v1/confirmations"), ("POST", "/v1/confirmations"), ("GET", "/v1/quota"),
+    ("POST", "/v1/messages/{queue_id}/cancel"),
 }  # fmt: skip
 """Of messages, the queue and quotas, one's own alone; a confirmation is whose link it is."""
 

@@ -70,3 +70,25 @@ def test_flush_by_id_says_why_a_job_was_left(api, capsys):
     api.script.append((200, {"queue_id": QUEUE_ID, "changed": 1, "jobs": jobs, "hosts": []}))
     assert main.main(["flush", QUEUE_ID]) == 0
     assert capsys.readouterr().out == f"{QUEUE_ID}: 1 jobs flushed, now held, ready; left: 1 held\n"
+
+
+@pytest.mark.parametrize(("action", "fields"), [("cancel", {}), ("remove", {"tell": False})])
+def test_what_ends_mail_counts_first_and_wants_a_word(api, capsys, monkeypatch, action, fields):
+    """Nobody can be asked: --yes; somebody can: he is."""
+    page = {**PAGE, "after": None, "left": {"mixed": 1}}
+    api.script.append((200, page))
+    assert main.main([action, "--host", "mx.a"]) == 64
+    assert "add --yes" in capsys.readouterr().err
+    asked = {"host": "mx.a", "limit": 500, **fields}
+    assert [request.fields for request in api.requests] == [{**asked, "dry_run": True}]
+    api.script.append((200, page))
+    assert main.main([action, "--host", "mx.a", "--yes"]) == 0
+    assert api.requests[-1].fields == {**asked, "dry_run": False}
+    assert "1 with other recipients besides" in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    for answer, count in (("n", 1), ("y", 2)):
+        monkeypatch.setattr("builtins.input", lambda _, answer=answer: answer)
+        api.requests.clear()
+        api.script.extend([(200, page)] * count)
+        assert main.main([action, "--host", "mx.a"]) == 0
+        assert [request.fields["dry_run"] for request in api.requests] == [True, False][:count]

@@ -348,6 +348,8 @@ def test_mailq_qq_asks_for_what_is_held_and_says_why(api, capsys, command):
         (["hold", QUEUE_ID], "POST", "/hold", b'{"reason":"held by hand"}'),
         (["release", QUEUE_ID], "POST", "/release", b"{}"),
         (["flush", QUEUE_ID, "--reason", "up"], "POST", "/flush", b'{"reason":"up"}'),
+        (["requeue", QUEUE_ID], "POST", "/requeue", b"{}"),
+        (["cancel", QUEUE_ID, "--reason", "no"], "POST", "/cancel", b'{"reason":"no"}'),
         (["remove", QUEUE_ID], "DELETE", "", b""),
         (["remove", QUEUE_ID, "--reason", "no"], "DELETE", "?reason=no", b""),
     ],

@@ -143,7 +143,7 @@ def test_released_before_its_instant_waits_for_it(how: str) -> None:
         if how == "message":
             hold.release(queue_id, OPERATOR, deps_of(world))
         else:
-            _bulk(world, hold.Release("", OPERATOR, deps_of(world)), Selection())
+            bulk(world, hold.Release("", OPERATOR, deps_of(world)), Selection())
         settle(world, 300)
         assert sent(world) == []
         world.run()
@@ -200,7 +200,7 @@ def test_flush_says_that_hosts_are_back(state: HostState, phase: str | None, del
 # By selection
 
 
-def _bulk(world: World, act, selection: Selection, *, limit: int = 3, dry_run: bool = False, deps=None):
+def bulk(world: World, act, selection: Selection, *, limit: int = 3, dry_run: bool = False, deps=None) -> dict:
     """Page until the end; gives the sums."""
     sums: dict = {"examined": 0, "matched": 0, "changed": 0, "left": {}}
     after: str | None = ""
@@ -248,10 +248,10 @@ def test_selection_flushes_who_is_meant_and_nobody_else(criteria: dict[str, str]
     world = _many()
     selection = parse(**criteria)
     before = dict(world.ledger.records)
-    dry = _bulk(world, Flush("", OPERATOR, deps_of(world)), selection, dry_run=True)
+    dry = bulk(world, Flush("", OPERATOR, deps_of(world)), selection, dry_run=True)
     assert (dry["changed"], world.ledger.records) == (len(expected), before)
     assert operations.list_operations(9, "", OPERATOR, deps_of(world))["operations"] == []
-    told = _bulk(world, Flush("r", OPERATOR, deps_of(world)), selection)
+    told = bulk(world, Flush("r", OPERATOR, deps_of(world)), selection)
     assert (told["matched"], told["changed"], told["left"]) == (len(expected), len(expected), {})
     while world.invoke(QueueName.DELIVERY):
         pass
@@ -268,11 +268,11 @@ def test_selection_reads_the_envelope_of_what_was_never_tried() -> None:
     world = World()
     world.submit("a@a.example", release_at=START + 5000)
     settle(world, 60)
-    told = _bulk(world, Flush("", OPERATOR, deps_of(world)), parse("a.example"))
+    told = bulk(world, Flush("", OPERATOR, deps_of(world)), parse("a.example"))
     assert (told["matched"], told["changed"], told["left"]) == (1, 0, {"scheduled": 1})
-    assert _bulk(world, Flush("", OPERATOR, deps_of(world)), parse("b.example"))["matched"] == 0
+    assert bulk(world, Flush("", OPERATOR, deps_of(world)), parse("b.example"))["matched"] == 0
     world.spool.envelopes.clear()
-    assert _bulk(world, Flush("", OPERATOR, deps_of(world)), parse("a.example"))["matched"] == 0
+    assert bulk(world, Flush("", OPERATOR, deps_of(world)), parse("a.example"))["matched"] == 0
 
 
 @pytest.mark.parametrize("after", ["x", "e30", "WzEsMl0", "é"])
@@ -298,7 +298,7 @@ def test_operations_are_kept_for_a_while_and_listed_newest_first() -> None:
     world = World()
     for n in range(5):
         world.now = START + n * 29 * 86_400.0
-        _bulk(world, Flush(f"r{n}", OPERATOR, deps_of(world)), Selection())
+        bulk(world, Flush(f"r{n}", OPERATOR, deps_of(world)), Selection())
     deps = deps_of(world)
     first = operations.list_operations(2, "", OPERATOR, deps)
     assert [item["reason"] for item in first["operations"]] == ["r4", "r3"]
@@ -326,7 +326,7 @@ def _journey(saboteur: Saboteur, error: type[BaseException] = Crash) -> World:
     for _ in range(2):
         try:
             flush.flush(queue_id, OPERATOR, deps)
-            _bulk(world, Flush("", OPERATOR, deps), Selection(), deps=deps)
+            bulk(world, Flush("", OPERATOR, deps), Selection(), deps=deps)
         except Crash:
             world.crashes += 1
         except (error, Rejected):

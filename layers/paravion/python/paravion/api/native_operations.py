@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from paravion.api.http_event import json_answer
 from paravion.api.native import read_count, read_json, refuse_unknown, timestamped
 from paravion.api.native_admin import ADMIN_DOOR
-from paravion.domain.status import BAD_REQUEST, Rejected
+from paravion.domain.status import ACCESS_DENIED, BAD_REQUEST, Rejected
 
 if TYPE_CHECKING:
     from paravion.api.doors import Call
@@ -44,6 +44,68 @@ def flush_queue(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  #
 
     given = read_body(call, _SELECTION | {"reason"})
     return _on_selection(call, given, Flush(read_text(given, "reason"), call.principal, call.deps))
+
+
+@ADMIN_DOOR.route("POST", "/v1/messages/{queue_id}/requeue")
+def requeue_message(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
+    """Try a message now, as if it came now. Raises Rejected, Unavailable."""
+    from paravion.services import flush
+
+    given = read_body(call, frozenset({"reason"}))
+    told = flush.requeue(labels["queue_id"], call.principal, call.deps, reason=read_text(given, "reason"))
+    return json_answer(HTTPStatus.OK, told)
+
+
+@ADMIN_DOOR.route("POST", "/v1/messages/{queue_id}/cancel")
+def cancel_message(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
+    """Return a message to its sender, or take one's own back. Raises Rejected, Unavailable."""
+    from paravion.services import cancel, hold
+
+    given = read_body(call, frozenset({"reason", "tell"}))
+    reason, is_operator = read_text(given, "reason"), call.principal.is_operator
+    tell = read_flag(given, "tell", default=is_operator)
+    if tell and not is_operator:
+        raise Rejected(ACCESS_DENIED, "returning mail with a report is an operator's: leave tell out to take it back")
+    act = cancel.cancel if tell else hold.remove if is_operator else cancel.withdraw
+    return json_answer(HTTPStatus.OK, act(labels["queue_id"], call.principal, call.deps, reason=reason))
+
+
+@ADMIN_DOOR.route("POST", "/v1/queue/requeue")
+def requeue_queue(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
+    """Try by selection as if it came now. Raises Rejected, Unavailable."""
+    from paravion.services.flush import Requeue
+
+    given = read_body(call, _SELECTION | {"reason"})
+    return _on_selection(call, given, Requeue(read_text(given, "reason"), call.principal, call.deps))
+
+
+@ADMIN_DOOR.route("POST", "/v1/queue/hold")
+def hold_queue(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
+    """Hold by selection. Raises Rejected, Unavailable."""
+    from paravion.services.hold import Hold
+
+    given = read_body(call, _SELECTION | {"reason"})
+    return _on_selection(call, given, Hold(read_text(given, "reason"), call.principal, call.deps))
+
+
+@ADMIN_DOOR.route("POST", "/v1/queue/release")
+def release_queue(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
+    """Release by selection. Raises Rejected, Unavailable."""
+    from paravion.services.hold import Release
+
+    given = read_body(call, _SELECTION | {"reason"})
+    return _on_selection(call, given, Release(read_text(given, "reason"), call.principal, call.deps))
+
+
+@ADMIN_DOOR.route("POST", "/v1/queue/cancel")
+def cancel_queue(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
+    """Return by selection to the senders, or remove. Raises Rejected, Unavailable."""
+    from paravion.services.cancel import Cancel
+    from paravion.services.hold import Remove
+
+    given = read_body(call, _SELECTION | {"reason", "tell"})
+    act = Cancel if read_flag(given, "tell", default=True) else Remove
+    return _on_selection(call, given, act(read_text(given, "reason"), call.principal, call.deps))
 
 
 @ADMIN_DOOR.route("GET", "/v1/operations")

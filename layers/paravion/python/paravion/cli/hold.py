@@ -1,5 +1,5 @@
 """
-`paravion hold`, `release`, `flush` and `remove`: an operator's hand on the queue, over the API.
+`paravion hold`, `release`, `flush`, `requeue`, `cancel` and `remove`: an operator's hand on the queue, over the API.
 
 Of messages by their ids, or of all that wait of a sender, for a recipient or a host: then so many at a time, until
 there are no more.
@@ -45,20 +45,22 @@ class _Act(NamedTuple):
     Attributes:
         help, done: What it does, and what a job is then.
         reason: Why, where nobody says.
-        selects: It can be done by selection.
+        ends: It ends mail: by selection it must be confirmed.
     """
 
     help: str
     done: str
     reason: str = ""
-    selects: bool = True
+    ends: bool = False
 
 
 _ACTS: Final = {
-    "hold": _Act("keep mail from being tried until it is released", "held", "held by hand", selects=False),
-    "release": _Act("let held mail go on", "released", selects=False),
+    "hold": _Act("keep mail from being tried until it is released", "held", "held by hand"),
+    "release": _Act("let held mail go on", "released"),
     "flush": _Act("try now what waits for its next attempt", "flushed"),
-    "remove": _Act("take messages out of the queue for good; nobody is told", "removed", selects=False),
+    "requeue": _Act("try now what waits or is held, and count its time anew", "requeued"),
+    "cancel": _Act("return mail to its sender with a report, or take one's own back untried", "cancelled", ends=True),
+    "remove": _Act("take mail out of the queue for good; nobody is told", "removed", ends=True),
 }
 
 
@@ -66,13 +68,15 @@ def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     """Add the commands."""
     for name, act in _ACTS.items():
         parser = commands.add_parser(name, help=act.help)
-        parser.add_argument("queue_id", nargs="*" if act.selects else "+", type=_queue_id, metavar="ID")
-        parser.add_argument("--reason", default=act.reason, help="why, for mailq and the history")
-        if act.selects:
-            for criterion, text in _CRITERIA.items():
-                parser.add_argument(f"--{criterion}", default="", metavar="NAME", help=f"instead of ids: jobs {text}")
-            parser.add_argument("--all", action="store_true", help="instead of ids: all jobs")
-            parser.add_argument("--dry-run", action="store_true", help="change nothing, but count what would be")
+        parser.add_argument("queue_id", nargs="*", type=_queue_id, metavar="ID")
+        heard = "why, for the sender and the history" if name == "cancel" else "why, for mailq and the history"
+        parser.add_argument("--reason", default=act.reason, help=heard)
+        for criterion, text in _CRITERIA.items():
+            parser.add_argument(f"--{criterion}", default="", metavar="NAME", help=f"instead of ids: jobs {text}")
+        parser.add_argument("--all", action="store_true", help="instead of ids: all jobs")
+        parser.add_argument("--dry-run", action="store_true", help="change nothing, but count what would be")
+        if act.ends:
+            parser.add_argument("--yes", action="store_true", help="do it without asking, by selection")
         parser.set_defaults(run=_run, action=name)
 
 
@@ -83,17 +87,27 @@ def _queue_id(text: str) -> str:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    selection = {name: value for name in _CRITERIA if (value := getattr(arguments, name, ""))}
-    is_all = getattr(arguments, "all", False)
-    ways = sum((bool(arguments.queue_id), bool(selection), is_all))
+    selection = {name: value for name in _CRITERIA if (value := getattr(arguments, name))}
+    ways = sum((bool(arguments.queue_id), bool(selection), arguments.all))
     if ways != 1:
         return _usage("name messages by their ids, or jobs by --recipient, --sender and --host, or --all")
     if arguments.queue_id:
-        return _usage("--dry-run counts jobs, not ids") if getattr(arguments, "dry_run", False) else _by_id(arguments)
-    body: dict[str, Any] = {**selection, **({"all": True} if is_all else {}), "limit": PAGE}
+        return _usage("--dry-run counts jobs, not ids") if arguments.dry_run else _by_id(arguments)
+    body: dict[str, Any] = {**selection, **({"all": True} if arguments.all else {}), "limit": PAGE}
     if arguments.reason:
         body["reason"] = arguments.reason
-    _by_selection(arguments.action, body, Client(load(os.environ)), dry_run=arguments.dry_run)
+    action = arguments.action
+    if action == "remove":
+        action, body = "cancel", {**body, "tell": False}
+    client = Client(load(os.environ))
+    act = _ACTS[arguments.action]
+    if act.ends and not arguments.yes and not arguments.dry_run:
+        matched = _by_selection(action, body, client, act, dry_run=True)
+        if matched and not sys.stdin.isatty():
+            return _usage(f"nothing was {act.done}: add --yes to do it")
+        if not matched or input("Go on? [y/N] ").strip().lower() not in {"y", "yes"}:
+            return EX_OK
+    _by_selection(action, body, client, act, dry_run=arguments.dry_run)
     return EX_OK
 
 
@@ -107,7 +121,7 @@ def _by_id(arguments: argparse.Namespace) -> int:
     }
     exit_code = EX_OK
     for queue_id in arguments.queue_id:
-        if arguments.action == "remove" and _is_removed_here(queue_id, config):
+        if _ACTS[arguments.action].ends and _is_removed_here(queue_id, config):
             print(f"{queue_id}: removed from this machine's queue")
             continue
         path = f"/v1/messages/{queue_id}"
@@ -126,7 +140,7 @@ def _by_id(arguments: argparse.Namespace) -> int:
     return exit_code
 
 
-def _by_selection(action: str, body: Mapping[str, Any], client: Client, *, dry_run: bool) -> int:
+def _by_selection(action: str, body: Mapping[str, Any], client: Client, act: _Act, *, dry_run: bool) -> int:
     """Go through the queue until its end; gives how many jobs matched."""
     counts = {"examined": 0, "matched": 0, "changed": 0}
     left: dict[str, int] = {}
@@ -143,7 +157,7 @@ def _by_selection(action: str, body: Mapping[str, Any], client: Client, *, dry_r
         if is_watched and after is not None:
             print(f"{counts['examined']} jobs looked at, {counts['matched']} match …", end="\r", file=sys.stderr)
     told = ", ".join(f"{count} {_WORDS.get(word, plain(word))}" for word, count in sorted(left.items()))
-    verb = f"would be {_ACTS[action].done}" if dry_run else _ACTS[action].done
+    verb = f"would be {act.done}" if dry_run else act.done
     print(
         f"{counts['matched']} of {counts['examined']} jobs match, {counts['changed']} {verb}"
         + (f"; left: {told}" if told else "")

@@ -1,6 +1,7 @@
 """
-`paravion`: login, send, install, up, smtpd, show, queue, hold, release, flush, remove, identity, doctor, tables,
-suppression, quota, hosts, routes, events, complaint, webhook, fsck, credentials, export, import, version.
+`paravion`: login, send, install, up, smtpd, show, queue, hold, release, flush, requeue, cancel, remove, identity,
+doctor, tables, suppression, quota, hosts, routes, events, complaint, webhook, fsck, credentials, export, import,
+version.
 
 A command's own work stands in its module, which is imported only when it is called.
 """

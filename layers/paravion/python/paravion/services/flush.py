@@ -1,23 +1,27 @@
 """
-Flush mail: try it now, as `postqueue -i`, `exim -M` and `sendmail -qI` do.
+Try mail now: flush as `postqueue -i`, `exim -M` and `sendmail -qI` do, requeue as `postsuper -r`.
 
-    the job is             flush
-    ---------------------  ---------------------------------------------------------------------------------
-    waiting                sent to the delivery queue at once
-    waiting for the        left: its sender named that instant (`send_at`, FUTURERELEASE), and RFC 4865 4
-    instant of its release lets nobody be earlier
-    queued, ready, being   left: it is in hand, or waits there for its turn at a host that asked for less
-    tried
-    held                   left: release it
-    done, removed          left: it is over
+    the job is              flush                          requeue
+    ----------------------  -----------------------------  --------------------------------------------------
+    waiting                 sent to the delivery queue     the same, and its life begins anew
+    scheduled               left                           left
+    queued                  left: it is in hand            sent, in case its item got lost
+    ready, or its turn      left: it is in hand            left
+    being tried             left: it is in hand            left; sent, if the worker's lease is over
+    tried                   left: it is in hand            sent, in case its item lies in the parked queue
+    held                    left: release it               released and sent
+    done, removed           left: it is over               refused: what its sender was told is not taken back
 
-Its age, what its sender was told and the schedule stay as they were: a flushed job that is deferred again waits as
-long as it would have. Sent means its record says so and its item lies in the queue; what gets lost between the two
-is found by the sweep.
+A scheduled job's sender named its instant (`send_at`, FUTURERELEASE), and RFC 4865 4 lets nobody be earlier.
 
-An operator who flushes says that the hosts are back: those that the flushed jobs last met and that are known as dead
-count as come back to life, paused ones are asked at once (domain/pacing.py). What a host asked for stays. Functions
-trust what they read of hosts for a minute, so that the jobs are then sent that much later.
+Flushed, its age, what its sender was told and the schedule stay as they were: a job that is deferred again waits as
+long as it would have. Requeued, its waits, its warning and its lifetime count from now on, within the spool's
+(domain/schedule.py). Sent means its record says so and its item lies in the queue; what gets lost between the two is
+found by the sweep. An item of it that turns up besides finds it in other hands and is dropped.
+
+An operator who does either says that the hosts are back: of those that the jobs last met, dead ones count as come
+back to life, paused ones are asked at once (domain/pacing.py). What a host asked for stays. Functions trust what they
+read of hosts for a minute, so that the jobs are then sent that much later.
 
 Next: services/deliver.py tries them.
 RFC: 4865 4 (future release).
@@ -28,7 +32,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain import pacing, queue
-from paravion.domain.queue import DUE_SHARDS, Job, JobRecord, State
+from paravion.domain.queue import ALL_SHARDS, DUE_SHARDS, Job, JobRecord, State
 from paravion.domain.status import WRONG_STATE, Rejected
 from paravion.errors import ClaimLost
 from paravion.ports import QueueName
@@ -73,6 +77,53 @@ class Flush:
     def finish(self, changed: Sequence[JobRecord]) -> dict[str, Any]:
         """See acts.Act."""
         return send_now(changed, self._deps)
+
+
+class Requeue:
+    """The act; an operator's."""
+
+    verb = "requeue"
+    event = "requeue"
+    ends = False
+    shards = range(ALL_SHARDS)
+
+    def __init__(self, reason: str, principal: Principal, deps: AdminDeps) -> None:
+        require_operator(principal, "requeueing mail is")
+        self.reason = check_reason(reason)
+        self._by, self._deps = principal.access_key, deps
+
+    def change(self, record: JobRecord, envelope: Envelope | None) -> JobRecord | None:
+        """See acts.Act."""
+        now = self._deps.clock()
+        is_early = queue.is_scheduled(record, now) or (envelope is not None and envelope.release_at > now)
+        is_leased = record.state is State.CLAIMED and record.lease_until > now
+        is_ready = record.state is State.READY and record.version > 0
+        if record.is_closed or is_early or is_leased or is_ready:
+            return None
+        look_at = look_again_at(now, self._deps)
+        return queue.requeued(record, look_at=look_at, now=now, by=self._by, reason=self.reason)
+
+    def finish(self, changed: Sequence[JobRecord]) -> dict[str, Any]:
+        """See acts.Act."""
+        return send_now(changed, self._deps)
+
+
+def requeue(queue_id: str, principal: Principal, deps: AdminDeps, *, reason: str = "") -> dict[str, Any]:
+    """
+    Try a message's open jobs now, as if it came now.
+
+    Returns:
+        As `flush`.
+
+    Raises:
+        Rejected: access_denied, not_found, bad_request; wrong_state: it is scheduled or over.
+        Unavailable: Doing it again is safe.
+    """
+    told = act_on_message(queue_id, Requeue(reason, principal, deps), principal, deps)
+    if not told["changed"] and any(job["left"] == State.DONE for job in told["jobs"]):
+        raise Rejected(WRONG_STATE, "it is done, and its sender was told what became of it: submit it anew")
+    refuse_unless(told, {"in_hand"})
+    return told
 
 
 def flush(queue_id: str, principal: Principal, deps: AdminDeps, *, reason: str = "") -> dict[str, Any]:
