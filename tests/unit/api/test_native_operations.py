@@ -8,7 +8,7 @@ import pytest
 
 from paravion.domain.envelope import Envelope, Recipient, encode_qf
 from paravion.domain.outcome import Outcome, Result
-from paravion.domain.queue import JobKey, JobRecord, RecipientState, State
+from paravion.domain.queue import Job, JobKey, JobRecord, RecipientState, State
 from paravion.ports import QueueName
 from tests.unit.api.test_native import asked
 
@@ -127,3 +127,24 @@ def test_every_act_is_done_by_selection(operator, verb, fields, state):
     code, answer = post(operator, f"/v1/queue/{verb}", {"all": True, **fields})
     assert (code, answer["after"]) == (200, None)
     assert operator.ledger.load(JobKey(QUEUE_ID)).state.value == state
+
+
+def test_parked_items_are_listed_given_back_and_dropped(operator):
+    """By id, by message or all."""
+    job = Job(JobKey(QUEUE_ID), 1.0)
+    operator.queues.send(QueueName.PARKED, [job, Job(JobKey("p" * 26), 1.0)])
+    operator.queues.park(["rubbish"])
+    code, listed = asked(operator, "GET", "/v1/parked", query="limit=10")
+    assert (code, len(listed["items"]), listed["is_whole"]) == (200, 3, True)
+    assert listed["items"][0]["sent_at"].endswith("Z")
+    code, answer = post(operator, "/v1/parked/redrive", {"queue_id": QUEUE_ID, "reason": "r"})
+    assert (code, answer["redriven"]) == (200, 1)
+    assert [item.body for item in operator.queues.items[QueueName.RETRY]] == [job]
+    code, answer = post(operator, "/v1/parked/redrive", {"all": True, "limit": 10})
+    assert (code, answer["redriven"], answer["left"]) == (200, 1, 1)
+    rubbish = listed["items"][2]["id"]
+    code, answer = asked(operator, "DELETE", f"/v1/parked/{rubbish}", query="reason=junk")
+    assert (code, answer["body"]) == (200, "rubbish")
+    assert asked(operator, "DELETE", f"/v1/parked/{rubbish}")[0] == 404
+    for fields in ({}, {"all": True, "ids": ["x"]}, {"ids": "x"}, {"ids": [1]}, {"all": True, "limit": 0}):
+        assert post(operator, "/v1/parked/redrive", fields)[0] == 400

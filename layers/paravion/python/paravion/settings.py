@@ -517,6 +517,8 @@ class AdminSettings:
     ledger: str
     event_queue: str
     delivery_queue: str
+    retry_queue: str
+    parked_queue: str
     secrets: str
     hostname: str
     log_level: str

@@ -150,9 +150,7 @@ def read_flag(given: dict[str, Any], name: str, *, default: bool = False) -> boo
 def _on_selection(call: Call[AdminDeps], given: dict[str, Any], act: Act) -> HttpAnswer:
     from paravion.services.select import MAX_JOBS, act_on_selection
 
-    limit = given.get("limit", _JOBS)
-    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= MAX_JOBS:
-        raise Rejected(BAD_REQUEST, f"limit must be a number from 1 to {MAX_JOBS}")
+    limit = _limit(given, _JOBS, MAX_JOBS)
     told = act_on_selection(
         act,
         _selection(given),
@@ -175,3 +173,49 @@ def _selection(given: dict[str, Any]) -> Selection:
     if selection.is_everything != read_flag(given, "all"):
         raise Rejected(BAD_REQUEST, "give recipient, sender or host; or all, and none of them")
     return selection
+
+
+@ADMIN_DOOR.route("GET", "/v1/parked")
+def list_parked(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
+    """Tell what lies in the parked queue. Raises Rejected, Unavailable."""
+    from paravion.services import parked
+
+    parameters = call.request.parameters()
+    refuse_unknown(parameters, frozenset({"limit"}), "query parameter")
+    limit = read_count(parameters.get("limit"), "limit", default=_OPERATIONS, high=parked.MAX_ITEMS)
+    return json_answer(HTTPStatus.OK, timestamped(parked.list_parked(limit, call.principal, call.deps)))
+
+
+@ADMIN_DOOR.route("POST", "/v1/parked/redrive")
+def redrive_parked(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
+    """Give parked items back to where they are worked on. Raises Rejected, Unavailable."""
+    from paravion.services import parked
+
+    given = read_body(call, frozenset({"ids", "queue_id", "all", "limit", "reason"}))
+    ids, queue_id = given.get("ids", []), read_text(given, "queue_id")
+    if not isinstance(ids, list) or not all(isinstance(item, str) for item in ids):
+        raise Rejected(BAD_REQUEST, "ids must be a list of texts")
+    if bool(ids or queue_id) == read_flag(given, "all"):
+        raise Rejected(BAD_REQUEST, "give ids or queue_id; or all, and none of them")
+    limit = _limit(given, _JOBS, parked.MAX_ITEMS)
+    told = parked.redrive(ids, queue_id, limit, call.principal, call.deps, reason=read_text(given, "reason"))
+    return json_answer(HTTPStatus.OK, told)
+
+
+@ADMIN_DOOR.route("DELETE", "/v1/parked/{item_id}")
+def drop_parked(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
+    """Drop one parked item. Raises Rejected, Unavailable."""
+    from paravion.services import parked
+
+    parameters = call.request.parameters()
+    refuse_unknown(parameters, frozenset({"reason"}), "query parameter")
+    reason = " ".join(parameters.get("reason", []))
+    told = parked.drop(labels["item_id"], call.principal, call.deps, reason=reason)
+    return json_answer(HTTPStatus.OK, timestamped(told))
+
+
+def _limit(given: dict[str, Any], default: int, most: int) -> int:
+    limit = given.get("limit", default)
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= most:
+        raise Rejected(BAD_REQUEST, f"limit must be a number from 1 to {most}")
+    return limit
