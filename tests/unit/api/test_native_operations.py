@@ -148,3 +148,14 @@ def test_parked_items_are_listed_given_back_and_dropped(operator):
     assert asked(operator, "DELETE", f"/v1/parked/{rubbish}")[0] == 404
     for fields in ({}, {"all": True, "ids": ["x"]}, {"ids": "x"}, {"ids": [1]}, {"all": True, "limit": 0}):
         assert post(operator, "/v1/parked/redrive", fields)[0] == 400
+
+
+def test_new_mail_is_held_by_rules(operator):
+    """Made, listed, ended."""
+    body = json.dumps({"reason": "r"}).encode()
+    code, answer = asked(operator, "PUT", "/v1/holds/to:B.example", body, content_type="application/json")
+    assert (code, answer["name"], answer["by"]) == (200, "to:b.example", "AKIATEST")
+    code, answer = asked(operator, "GET", "/v1/holds")
+    assert [hold["at"][-1] for hold in answer["holds"]] == ["Z"]
+    assert asked(operator, "DELETE", "/v1/holds/to:b.example")[0] == 204
+    assert asked(operator, "DELETE", "/v1/holds/to:b.example")[0] == 404

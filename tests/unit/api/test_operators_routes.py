@@ -19,7 +19,7 @@ FOR_EVERYBODY = {
 """Of messages, the queue and quotas, one's own alone; a confirmation is whose link it is."""
 
 BODIES = {
-    "hold": {"reason": "r"},
+    "/hold": {"reason": "r"},
     "queue/": {"all": True},
     "redrive": {"all": True},
     "limit": {"concurrency": 1},

@@ -95,3 +95,21 @@ def test_operations_are_told_with_who_and_why(api, capsys):
     api.script.append((200, {"operations": [], "after": None}))
     main.main(["operations"])
     assert capsys.readouterr().out == "No operations\n"
+
+
+def test_holds_are_listed_added_and_removed(api, capsys):
+    """The name is one label of the path."""
+    hold = {"name": "to:b.example", "reason": "no", "by": "AKIA", "at": "2026-11-22T10:00:00.000Z"}
+    api.script.extend([(200, {"holds": [hold]}), (200, hold), (204, b""), (200, {"holds": []})])
+    for words in (["list"], ["add", "to:b.example", "--reason", "no"], ["remove", "to:b.example"], []):
+        assert main.main(["holds", *words]) == 0
+    assert [(request.method, request.path) for request in api.requests] == [
+        ("GET", "/v1/holds"), ("PUT", "/v1/holds/to%3Ab.example"), ("DELETE", "/v1/holds/to%3Ab.example"),
+        ("GET", "/v1/holds"),
+    ]  # fmt: skip
+    assert capsys.readouterr().out.splitlines() == [
+        "to:b.example  since 2026-11-22 10:00:00, by AKIA: no",
+        "to:b.example: new mail is held within a minute",
+        "to:b.example: held no longer; paravion release lets go what is held",
+        "No new mail is held",
+    ]

@@ -9,14 +9,13 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from paravion.api.http_event import json_answer
+from paravion.api.http_event import HttpAnswer, json_answer
 from paravion.api.native import read_count, read_json, refuse_unknown, timestamped
 from paravion.api.native_admin import ADMIN_DOOR
 from paravion.domain.status import ACCESS_DENIED, BAD_REQUEST, Rejected
 
 if TYPE_CHECKING:
     from paravion.api.doors import Call
-    from paravion.api.http_event import HttpAnswer
     from paravion.domain.selection import Selection
     from paravion.services.acts import Act
     from paravion.services.admin import AdminDeps
@@ -219,3 +218,30 @@ def _limit(given: dict[str, Any], default: int, most: int) -> int:
     if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= most:
         raise Rejected(BAD_REQUEST, f"limit must be a number from 1 to {most}")
     return limit
+
+
+@ADMIN_DOOR.route("GET", "/v1/holds")
+def list_holds(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
+    """List the rules by which new mail is held. Raises Rejected, Unavailable."""
+    from paravion.services import standing_holds
+
+    return json_answer(HTTPStatus.OK, timestamped(standing_holds.list_holds(call.principal, call.deps)))
+
+
+@ADMIN_DOOR.route("PUT", "/v1/holds/{name}")
+def put_hold(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
+    """Hold new mail from now on. Raises Rejected, Unavailable."""
+    from paravion.services import standing_holds
+
+    reason = read_text(read_body(call, frozenset({"reason"})), "reason")
+    told = standing_holds.put_hold(labels["name"], reason, call.principal, call.deps)
+    return json_answer(HTTPStatus.OK, timestamped(told))
+
+
+@ADMIN_DOOR.route("DELETE", "/v1/holds/{name}")
+def delete_hold(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
+    """Hold new mail no longer. Raises Rejected, Unavailable."""
+    from paravion.services import standing_holds
+
+    standing_holds.delete_hold(labels["name"], call.principal, call.deps)
+    return HttpAnswer(HTTPStatus.NO_CONTENT)
