@@ -22,10 +22,10 @@ def api(monkeypatch):
 def test_flush_by_selection_follows_pages_and_tells_the_sums(api, capsys):
     """And of hosts what they were."""
     hosts = [{"name": "mx.a", "was": "dead", "state": "slow"}]
-    api.script.append((200, {**PAGE, "hosts": hosts}))
-    api.script.append(
-        (200, {**PAGE, "examined": 9, "left": {"in_hand": 1, "scheduled": 4}, "after": None, "hosts": []})
-    )
+    api.script.append((200, {**PAGE, "hosts": hosts, "wait_s": 60}))
+    hosts = [{"name": "mx.b", "was": "slow", "state": "slow"}]
+    left = {"in_hand": 1, "scheduled": 4}
+    api.script.append((200, {**PAGE, "examined": 9, "left": left, "after": None, "hosts": hosts, "wait_s": 0}))
     assert main.main(["flush", "--recipient", "a.example", "--sender", "<>", "--reason", "up again"]) == 0
     criteria = {"recipient": "a.example", "sender": "<>", "limit": 500, "reason": "up again", "dry_run": False}
     assert [(request.method, request.path, request.fields) for request in api.requests] == [
@@ -33,7 +33,9 @@ def test_flush_by_selection_follows_pages_and_tells_the_sums(api, capsys):
         ("POST", "/v1/queue/flush", {**criteria, "after": "p2"}),
     ]
     assert capsys.readouterr().out.splitlines() == [
-        "    mx.a was dead, is now slow",
+        "    mx.a was dead, counts as slow now",
+        "    tried in 60 s, when every function has heard of it",
+        "    mx.b is slow, and its limits stay",
         "6 of 509 jobs match, 4 flushed; left: 2 in hand, 4 scheduled for later",
     ]
 

@@ -172,7 +172,11 @@ def _left(jobs: list[Mapping[str, Any]]) -> str:
 
 def _tell_hosts(answer: Mapping[str, Any]) -> None:
     for host in answer.get("hosts", []):
-        print(f"    {plain(host['name'])} was {plain(host['was'])}, is now {plain(host['state'])}")
+        was, now = plain(host["was"]), plain(host["state"])
+        what = f"was {was}, counts as {now} now" if was != now else f"is {now}, and its limits stay"
+        print(f"    {plain(host['name'])} {what}")
+    if answer.get("wait_s"):
+        print(f"    tried in {plain(answer['wait_s'])} s, when every function has heard of it")
 
 
 def _usage(text: str) -> int:

@@ -25,7 +25,11 @@ def render(operations: list[Mapping[str, Any]]) -> Iterator[str]:
     if not operations:
         yield "No operations"
     for item in operations:
-        what = ", ".join(f"{plain(name)}={plain(value)}" for name, value in item["what"].items() if value is not None)
+        what = ", ".join(
+            plain(name) if value is True else f"{plain(name)}={plain(value)}"
+            for name, value in item["what"].items()
+            if value is not None
+        )
         state = "" if item["finished"] else " (not finished)"
         at = plain(item["at"])[:19].replace("T", " ")
         yield f"{at}  {plain(item['by'])}  {plain(item['operation'])} {what}: {plain(item['changed'])} changed{state}"

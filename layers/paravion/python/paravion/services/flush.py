@@ -165,21 +165,19 @@ def send_now(records: Sequence[JobRecord], deps: AdminDeps) -> dict[str, Any]:
     Send jobs whose records say so to the delivery queue, and believe that their hosts are back.
 
     Returns:
-        `hosts`: name, `was` and `state`, of those that something is known of.
+        `hosts`: name, `was` and `state`, of those that something is known of; `wait_s`: until the jobs are received.
 
     Raises:
         Unavailable: What was not sent is found by the sweep.
     """
     if not records:
-        return {"hosts": []}
+        return {"hosts": [], "wait_s": 0}
     hosts, is_news = _believe({state.outcome.mx_host for record in records for state in _open(record)}, deps)
+    wait_s = KNOWN_S if is_news else 0.0
     # crash here = the sweep finds them when their safety net is due
-    queues_of(deps).send(
-        QueueName.DELIVERY,
-        [Job(record.key, record.queued_at) for record in records],
-        delay_s=KNOWN_S if is_news else 0.0,
-    )
-    return {"hosts": hosts}
+    jobs = [Job(record.key, record.queued_at) for record in records]
+    queues_of(deps).send(QueueName.DELIVERY, jobs, delay_s=wait_s)
+    return {"hosts": hosts, "wait_s": int(wait_s)}
 
 
 def _believe(names: Collection[str], deps: AdminDeps) -> tuple[list[dict[str, str]], bool]:
