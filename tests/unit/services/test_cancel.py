@@ -281,16 +281,16 @@ def test_cancelling_and_requeueing_others_mail_is_an_operators() -> None:
 
 def _journey(saboteur: Saboteur, error: type[BaseException] = Crash) -> World:
     """One is requeued and delivered, one cancelled and returned, one taken back; each asked for again if it broke off."""
-    world = World({"a@a.example": [BUSY, BUSY, OK], "b@a.example": [BUSY] * 900}, saboteur=saboteur)
+    world = World({"a@a.example": [BUSY, OK], "b@a.example": [BUSY] * 9}, saboteur=saboteur)
     ids = [
         world.submit_like_a_door(path, idempotency_key=path, **fields).queue_id
         for path, fields in (
             ("a@a.example", {"sender": "x@example.org"}),
             ("b@a.example", {}),
-            ("c@a.example", {"release_at": START + 9 * HOUR}),
+            ("c@a.example", {"release_at": START + HOUR}),
         )
     ]
-    settle(world, 3 * HOUR)
+    settle(world, 30)
     deps = deps_of(world, saboteur)
     acts = (
         lambda: flush.requeue(ids[0], OPERATOR, deps),
@@ -320,12 +320,12 @@ def test_breaking_off_anywhere_ends_in_one_way(after: bool, kind: type[BaseExcep
     for at in range(FIRST, len(JOURNEY)):
         name = JOURNEY[at]
         function, _, call = name.partition(":")
-        if kind is not Crash and (function not in {"admin", "retry"} or not call.startswith(("ledger", "queues.send"))):
+        # What breaks in between is test_crash.py's.
+        if function not in ({"admin", "retry", "bounce"} if kind is Crash else {"admin"}):
+            continue
+        if kind is not Crash and not call.startswith(("ledger", "queues.send")):
             continue
         world = _journey(Saboteur(at=at, after=after, error=kind), kind)
         expected = ["a@a.example", SENDER]
-        found = sent(world)
-        if name == "deliver:transport.send" or (name == "deliver:ledger.save" and not after):
-            found = sorted(set(found))  # RFC 1047
-        assert found == expected, (at, name)
+        assert sent(world) == expected, (at, name)
         assert sum("5.7.0" in report for report in set(_reports(world))) == 1, (at, name)

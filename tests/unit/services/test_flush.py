@@ -12,7 +12,7 @@ from paravion.domain.pacing import HostState, Limit
 from paravion.domain.queue import Job, JobKey, State
 from paravion.domain.selection import Selection, parse
 from paravion.domain.status import ACCESS_DENIED, BAD_REQUEST, NOT_FOUND, WRONG_STATE, Rejected
-from paravion.errors import LedgerUnavailable, QueueUnavailable
+from paravion.errors import ClaimLost, LedgerUnavailable, QueueUnavailable
 from paravion.ports import QueueName
 from paravion.services import admin, flush, hold, operations
 from paravion.services.authenticate import Principal
@@ -311,6 +311,71 @@ def test_operations_are_kept_for_a_while_and_listed_newest_first() -> None:
     ):
         with pytest.raises(Rejected):
             call()
+
+
+# What seldom happens
+
+
+def test_host_that_changes_too_fast_is_being_asked_anyway() -> None:
+    """The mail goes out all the same."""
+    world, queue_id = _deferred()
+    world.hosts.items["mx.a"] = HostState("mx.a", last_at=START, max_rate=9.0)
+
+    def lost(*_: object) -> None:
+        raise ClaimLost("mx.a")
+
+    deps = deps_of(world)
+    deps.hosts = SimpleNamespace(all=world.hosts.all, update=lost)
+    told = flush.flush(queue_id, OPERATOR, deps)
+    assert (told["changed"], told["hosts"][0]["state"], told["wait_s"]) == (1, "limited", 0)
+
+
+def test_record_that_keeps_changing_is_left_for_later() -> None:
+    """Asking again is safe."""
+    world, queue_id = _deferred()
+    deps = deps_of(world)
+
+    def lost(*_: object) -> None:
+        raise ClaimLost("changed")
+
+    deps.ledger = SimpleNamespace(load_message=world.ledger.load_message, load=world.ledger.load, save=lost)
+    with pytest.raises(LedgerUnavailable):
+        flush.flush(queue_id, OPERATOR, deps)
+
+
+def test_index_that_lags_shows_what_is_over_or_gone() -> None:
+    """It is eventually consistent; and without a pool the calls go one by one."""
+    world = _many()
+    deps = deps_of(world)
+    due = world.ledger.due
+    first, second = sorted(world.ledger.records, key=str)[:2]
+
+    def lagging(*args):
+        found = due(*args)
+        for key, record in list(world.ledger.records.items()):
+            if key == first:
+                del world.ledger.records[key]
+            elif key == second:
+                world.ledger.records[key] = record.changed(state=State.DONE)
+        return found
+
+    stale = {shard: due(shard, 1e11, 100) for shard in range(16)}
+    lagging(0, 1e11, 100)
+    deps.ledger = SimpleNamespace(
+        due=lambda shard, now, limit, after=None: stale[shard], load=world.ledger.load, save=world.ledger.save
+    )
+    deps.to_commit = None
+    with pytest.raises(RuntimeError, match="no queues"):
+        act_on_selection(Flush("", OPERATOR, deps), Selection(), OPERATOR, deps, limit=1000)
+    flushed = [record for record in world.ledger.records.values() if record.state is State.READY]
+    assert len(flushed) == 8
+
+
+def test_selection_takes_names_in_any_script_and_paths_of_any_kind() -> None:
+    """A pipe's path has no domain."""
+    assert parse(host="B\u00fccher.example") == Selection(host="xn--bcher-kva.example")
+    assert parse(host="[192.0.2.1]").host == "[192.0.2.1]"
+    assert parse("a.example").matches("", [("postmaster", ""), ("x@A.example", "")]) == [False, True]
 
 
 # Crashes and outages
