@@ -16,6 +16,7 @@ def api(monkeypatch):
         monkeypatch.setenv("PARAVION_API", fake.url)
         monkeypatch.setenv("PARAVION_ACCESS_KEY", "AKIA")
         monkeypatch.setenv("PARAVION_SECRET_KEY", "secret")
+        fake.flushes = fake.script
         yield fake
 
 
