@@ -358,7 +358,9 @@ def test_mailq_qq_asks_for_what_is_held_and_says_why(api, capsys, command):
 )
 def test_hold_release_and_remove_ask_the_api(api, capsys, words, method, tail, body):
     """One request for each id."""
-    (api.flushes if tail == "/flush" else api.script).append((200, {"queue_id": QUEUE_ID, "changed": 1, "jobs": [{"state": "held"}]}))
+    (api.flushes if tail == "/flush" else api.script).append(
+        (200, {"queue_id": QUEUE_ID, "changed": 1, "jobs": [{"state": "held"}]})
+    )
     assert 0 == main.main(words)
     request = api.requests[-1]
     assert (request.method, request.path, request.body) == (method, f"/v1/messages/{QUEUE_ID}{tail}", body)
