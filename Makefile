@@ -104,8 +104,9 @@ bench-%: $(VENV)/.made-dev $(FOREIGN)/.made  ## Measure one thing: deliver, mess
 	PARAVION_SES_LOCAL=$(SES_LOCAL) $(BIN)/python tests/bench/run.py $(subst -,_,$*)
 
 FUZZ_S ?= 3600
-fuzz: $(VENV)/.made-dev  ## Feed hostile octets to every parser for an hour (FUZZ_S=seconds)
-	PYTHONPATH=layers/paravion/python:. $(BIN)/python -m tests.fuzz.targets $(FUZZ_S)
+FUZZ ?=
+fuzz: $(VENV)/.made-dev  ## Feed hostile octets to every parser for an hour (FUZZ_S=seconds FUZZ=target)
+	PYTHONPATH=layers/paravion/python:. $(BIN)/python -m tests.fuzz.targets $(FUZZ_S) $(FUZZ)
 
 MAILS ?= 3000
 KILLS ?= 20

@@ -194,7 +194,11 @@ class Connection(asyncio.BufferedProtocol):
 
     def _leave(self) -> None:
         """Count us out once nobody works for us any more."""
-        if self._is_lost and not self._tasks and self._is_admitted:
+        if not self._is_lost or self._tasks:
+            return
+        if self._session is not None:
+            self._session.let_go()
+        if self._is_admitted:
             self._is_admitted = False
             self._count_user("")
             self._house.release(self, self._address)

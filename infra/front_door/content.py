@@ -130,7 +130,7 @@ class Content:
         held = self._octets
         cut = len(held) - _KEPT
         # A line's end is neither cut in two nor from the dot behind it.
-        if held[cut - 1] in _LINE_END:
+        if cut > 0 and held[cut - 1] in _LINE_END:
             cut -= 2 if held[cut - 2 : cut] == _LINE_END else 1
         if cut <= self._foreign or self.is_dropped:
             return b""

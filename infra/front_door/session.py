@@ -135,6 +135,10 @@ class Session(Machine):
         if not self._is_busy:
             self._forget_transaction()
 
+    def let_go(self) -> None:
+        """Nobody works for it any more, however that ended: give its room back."""
+        self._forget_transaction()
+
     @property
     def waits(self) -> Waits:
         """For what it waits: by that the time-outs go."""
@@ -308,6 +312,8 @@ class Session(Machine):
             self._refuse(replies.TLS_ALREADY)
         else:
             self._say(replies.READY_FOR_TLS)
+            # At once: whoever goes during the handshake must not keep the room of half a BDAT.
+            self._forget_transaction()
             self._input, self._at = b"", 0
             self._do(StartTls())
 

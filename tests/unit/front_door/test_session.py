@@ -229,6 +229,26 @@ def test_room_is_given_back():
     assert talk.space.booked_octets == 0
 
 
+def test_room_of_half_a_bdat_is_given_back_by_starttls():
+    """Found by the fuzz target: the client that goes during the handshake kept it for ever."""
+    talk = greeted()
+    talk.session.receive(ENVELOPE + b"BDAT 500\r\n" + b"x" * 500 + b"STARTTLS\r\n")
+    assert isinstance(talk.session.take_effect(), StartTls)
+    talk.session.abandon()
+    assert talk.space.booked_octets == 0
+
+
+def test_room_is_given_back_when_a_submission_breaks_off():
+    """By a fault of ours, or by a stop that waits no longer."""
+    talk = greeted()
+    talk.session.receive(ENVELOPE + b"DATA\r\n" + b"x" * 500 + b"\r\n.\r\n")
+    assert isinstance(talk.session.take_effect(), Submit)
+    talk.session.abandon()
+    assert talk.space.booked_octets > 500
+    talk.session.let_go()
+    assert talk.space.booked_octets == 0
+
+
 @pytest.mark.parametrize("cut", range(1, 40, 3))
 def test_content_may_leave_in_parts(cut):
     """Wherever it is cut, the parts and the rest are the message; no dot and no line's end is lost."""
