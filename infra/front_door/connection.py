@@ -301,13 +301,19 @@ class Connection(asyncio.BufferedProtocol):
             if self._deadline is not None and session.lines_count == self._lines_count:
                 return  # half a line is no progress
             self._lines_count = session.lines_count
-            self._set_deadline(now + settings.command_timeout_s)
+            deadline = now + settings.command_timeout_s
+            if session.content is not None:  # between two chunks
+                deadline = min(deadline, self._grace(session, now))
+            self._set_deadline(deadline)
             return
+        self._set_deadline(min(now + settings.data_timeout_s, self._grace(session, now)))
+
+    def _grace(self, session: Session, now: float) -> float:
+        """Say until when a content that comes at the slowest pace would have come so far."""
         if self._content_begun is None:
             self._content_begun = now
         received = session.content.received_octets if session.content is not None else 0
-        grace = self._content_begun + _PACE_GRACE_S + received / _PACE_OCTETS_PER_S
-        self._set_deadline(min(now + settings.data_timeout_s, grace))
+        return self._content_begun + _PACE_GRACE_S + received / _PACE_OCTETS_PER_S
 
     def _set_deadline(self, at: float) -> None:
         """
@@ -394,6 +400,19 @@ class Connection(asyncio.BufferedProtocol):
 
     async def _judge(self, check: Check) -> Verdict:
         house = self._house
+        if not house.credentials.is_known(check.authorization):
+            try:
+                # Others from the same address may be before us.
+                async with asyncio.timeout(house.settings.submit_timeout_s), house.turn(self._address):
+                    verdict = await self._ask(check)
+            except TimeoutError:
+                verdict = Verdict.AWAY
+            if verdict is not Verdict.GOOD:
+                return verdict
+        return Verdict.GOOD if self._count_user(check.user) else Verdict.CROWDED
+
+    async def _ask(self, check: Check) -> Verdict:
+        house = self._house
         if house.throttle.is_closed(self._address) and not house.credentials.is_known(check.authorization):
             return Verdict.THROTTLED
         try:
@@ -402,8 +421,7 @@ class Connection(asyncio.BufferedProtocol):
             return Verdict.AWAY
         if not good:
             house.throttle.failed(self._address)
-            return Verdict.BAD
-        return Verdict.GOOD if self._count_user(check.user) else Verdict.CROWDED
+        return Verdict.GOOD if good else Verdict.BAD
 
     async def _submit(self, submit: Submit) -> None:
         session = self._session

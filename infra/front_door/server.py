@@ -11,6 +11,7 @@ import ipaddress
 import time
 from functools import partial
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from infra.front_door import replies
 from infra.front_door.api import Api
@@ -19,7 +20,7 @@ from infra.front_door.certificate import make_context
 from infra.front_door.connection import READ_OCTETS, Connection
 from infra.front_door.credentials import Credentials
 from infra.front_door.health import Health
-from infra.front_door.throttle import Throttle
+from infra.front_door.throttle import FREE_FAILURES, Throttle, source_of
 from paravion.domain.http1 import basic
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class House:
         self._trusted = basic(*settings.credential) if settings.credential is not None else None
         self._by_address: dict[str, int] = {}
         self._by_user: dict[str, int] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self.empty = asyncio.Event()
         self.empty.set()
 
@@ -108,6 +110,18 @@ class House:
         self._by_user[user] -= 1
         if not self._by_user[user]:
             del self._by_user[user]
+
+    def turn(self, address: str) -> asyncio.Semaphore:
+        """
+        Give what to hold while a credential that came from an address is asked for.
+
+        Else a hundred guesses on a hundred connections would all be asked for before the first has failed.
+        """
+        source = source_of(address)
+        turn = self._turns.get(source)
+        if turn is None:
+            turn = self._turns[source] = asyncio.Semaphore(FREE_FAILURES)
+        return turn
 
     def is_proxy(self, address: str) -> bool:
         """Say whether a peer speaks for others, by the PROXY protocol."""

@@ -43,7 +43,7 @@ _AUTH_OCTETS: Final = 12288
 """A base64 response line, RFC 4954 4."""
 
 _JUNK_COMMANDS: Final = 100
-"""Commands in a row that bring no message on (NOOP, RSET, VRFY, HELP, EHLO), as Postfix counts them."""
+"""Commands in a row that bring no message on (NOOP, RSET, VRFY, HELP, EHLO, AUTH, BDAT 0), as Postfix counts them."""
 
 _AUTH_FAILURES: Final = 3
 _ENDLESS: Final = 4
@@ -60,7 +60,6 @@ _FOREIGN: Final = frozenset({b"GET", b"POST", b"PUT", b"CONNECT", b"OPTIONS"})
 
 _NO_VERDICT: Final = {
     Verdict.AWAY: replies.AUTH_AWAY,
-    Verdict.THROTTLED: replies.AUTH_THROTTLED,
     Verdict.CROWDED: replies.AUTH_CROWDED,
 }
 """What is said where a credential may be good."""
@@ -169,6 +168,8 @@ class Session(Machine):
         if verdict is Verdict.GOOD:
             self._authorization, self.user = claimed.authorization, claimed.user
             self._say(replies.AUTHENTICATED)
+        elif verdict is Verdict.THROTTLED:
+            self._refuse(replies.AUTH_THROTTLED)
         elif verdict in _NO_VERDICT:
             self._say(_NO_VERDICT[verdict])
         else:
@@ -337,7 +338,7 @@ class Session(Machine):
             self._refuse(replies.UNKNOWN_MECHANISM)
         elif not self._may_auth:
             self._refuse(replies.AUTH_NEEDS_TLS)
-        else:
+        elif not self._is_junk():
             exchange = Exchange(mechanism, words[1] if len(words) > 1 else None)
             self._exchange = exchange
             self._go_on(exchange.start)
@@ -505,7 +506,7 @@ class Session(Machine):
             self._refuse(self._chunk_refusal)
         elif self._is_last_chunk or content.is_dropped:
             self._finish(content)
-        else:
+        elif octets or not self._is_junk():
             self._say(replies.CHUNK_OK)
         return True
 

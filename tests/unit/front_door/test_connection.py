@@ -135,6 +135,17 @@ def test_an_octet_every_second_ends(before, octet, ends_at):
     assert door.transport.is_aborted
 
 
+def test_an_octet_in_a_chunk_of_its_own_now_and_then_ends():
+    """The pace is that of the content, however it is chunked."""
+    door = Door()
+    door.hear(ENVELOPE)
+    while not door.transport.is_closed and door.loop.now < 3600:
+        door.hear(b"BDAT 1\r\nx")
+        door.loop.move(200)
+    assert 600 <= door.loop.now <= 800
+    assert door.transport.said.endswith(b"421 4.4.2 Waited too long, closing\r\n")
+
+
 def test_a_slow_modem_is_no_attack():
     """1,000 octets a second are enough, for as long as it takes."""
     door = Door()

@@ -197,6 +197,49 @@ def test_transactions_of_one_connection_are_limited():
     assert talk.session.ended
 
 
+FLOODS = {
+    "NOOP": (b"NOOP\r\n", {}),
+    "EHLO": (b"EHLO c\r\n", {}),
+    "empty chunks": (b"BDAT 0\r\n", {}),
+    "AUTH, nobody knowing": (PLAIN, {"verdict": Verdict.AWAY, "secure": True}),
+    "AUTH, throttled": (PLAIN, {"verdict": Verdict.THROTTLED, "secure": True}),
+    "AUTH, given up": (b"AUTH LOGIN\r\n*\r\n", {"secure": True}),
+    "AUTH, refused": (PLAIN, {"verdict": Verdict.BAD, "secure": True}),
+    "refused recipients": (b"RCPT TO:<>\r\n", {}),
+}
+
+
+@pytest.mark.parametrize(("octets", "given"), FLOODS.values(), ids=FLOODS)
+def test_flood_ends(octets, given):
+    """What brings no message on is counted, whatever it is."""
+    talk = greeted(**given)
+    talk.hear(b"EHLO c\r\n" if b"AUTH" in octets else ENVELOPE)
+    count = 0
+    while not talk.session.ended:
+        said = talk.hear(octets)
+        count += 1
+        assert count <= 101
+    assert said.endswith(b"421 4.7.0 Too many errors, closing\r\n")
+
+
+def test_too_big_a_content_of_dots_is_counted_seldom(monkeypatch):
+    """An octet at a time behind megabytes of dots: not all of them are counted for each."""
+    counts = []
+
+    class Octets(bytearray):
+        def count(self, *words):
+            counts.append(words)
+            return super().count(*words)
+
+    monkeypatch.setattr("infra.front_door.content.bytearray", Octets, raising=False)
+    talk = greeted(max_message_octets=5000)
+    talk.hear(ENVELOPE + b"DATA\r\n" + b"..\r\n" * 1500)
+    for _ in range(450):
+        talk.hear(b".")
+    assert len(counts) < 10
+    assert talk.codes(b"\r\n.\r\n") == ["250 2.0.0"]
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 def test_endless_content_is_cut_off(chunked):
     """It costs neither memory nor for ever."""
