@@ -132,6 +132,7 @@ class Connection(asyncio.BufferedProtocol):
             self._parts.cancel()
         if self._session is not None:
             self._session.abandon()
+            self._log_dropped(self._session)
         self._leave()
 
     # -- what server.py calls
@@ -220,6 +221,7 @@ class Connection(asyncio.BufferedProtocol):
         session, transport = self._session, self._transport
         if session is None or transport is None:
             return
+        self._log_dropped(session)
         while True:
             if (output := session.take_output()) and not transport.is_closing():
                 transport.write(output)
@@ -278,7 +280,10 @@ class Connection(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        output = self._session.take_output() if self._session is not None else b""
+        output = b""
+        if self._session is not None:
+            output = self._session.take_output()
+            self._session.last_said = line
         transport.write(output + line.encode() + b"\r\n")
         transport.close()
 
@@ -458,10 +463,7 @@ class Connection(asyncio.BufferedProtocol):
         self._note({
             "event": "Reception" if answer.queue_id else "Rejection",
             "queue_id": answer.queue_id,
-            "client": self._address,
-            "helo": session.helo,
-            "user": session.user,
-            "tls": session.is_secure,
+            **self._who(session),
             "reverse_path": transaction.reverse_path,
             "recipients": len(transaction.recipients),
             "refused_recipients": transaction.refused_count,
@@ -469,6 +471,25 @@ class Connection(asyncio.BufferedProtocol):
             "reply": answer.reply,
             "ms": round((self._loop.time() - begun) * 1000),
         })  # fmt: skip
+
+    def _log_dropped(self, session: Session) -> None:
+        """Tell of transactions without a message: refused by us, or given up by the client or its connection."""
+        for dropped in session.dropped:
+            refused = not dropped.recipients_count and dropped.reply[:1] in {"4", "5"}
+            self._note({
+                "event": "Rejection" if refused else "Abandonment",
+                "queue_id": "",
+                **self._who(session),
+                "reverse_path": dropped.reverse_path,
+                "recipients": dropped.recipients_count,
+                "refused_recipients": dropped.refused_count,
+                "octets": dropped.octets,
+                "reply": dropped.reply,
+            })  # fmt: skip
+        session.dropped.clear()
+
+    def _who(self, session: Session) -> dict[str, object]:
+        return {"client": self._address, "helo": session.helo, "user": session.user, "tls": session.is_secure}
 
     @staticmethod
     def _note(record: dict[str, object]) -> None:

@@ -208,6 +208,17 @@ class FrontDoor:
             self._health = None
         await house.api.close()
 
+    def renew_tls(self) -> None:
+        """
+        Read certificate and key again, if they are in files; connections that are open keep theirs.
+
+        Raises:
+            OSError: They can't be read: what was goes on.
+        """
+        settings = self._settings
+        if self._house is not None and settings.certfile is not None and settings.pem is None:
+            self._house.tls = make_context(settings.certfile, settings.keyfile, settings.hostname)
+
     @property
     def address(self) -> tuple[str, int]:
         """Host and port of the STARTTLS listener."""

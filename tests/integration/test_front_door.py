@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import ipaddress
+import json
 import smtplib
 import socket
 import ssl
@@ -13,6 +14,7 @@ from datetime import datetime
 
 import pytest
 
+from infra.front_door.certificate import make_self_signed
 from infra.front_door.server import FrontDoor
 from infra.front_door.settings import FrontDoorSettings
 from paravion.domain.http1 import basic
@@ -317,17 +319,21 @@ SMUGGLING = {
 
 
 @pytest.mark.parametrize("sequence", SMUGGLING.values(), ids=SMUGGLING)
-@pytest.mark.parametrize("split", [False, True], ids=["one write", "two writes"])
-def test_smtp_smuggling(api, sequence, split):
+@pytest.mark.parametrize("way", ["one write", "octet by octet", "BDAT"])
+def test_smtp_smuggling(api, sequence, way):
     """A false end of DATA hides no commands and no message with it goes on (RFC 5321 2.3.8, 4.1.1.4)."""
-    smuggled = b"MAIL FROM:<evil@x.example>\r\nRCPT TO:<victim@y.example>\r\nDATA\r\nevil\r\n.\r\n"
+    smuggled = b"MAIL FROM:<evil@x.example>\r\nRCPT TO:<victim@y.example>\r\nDATA\r\nevil\r\n"
+    content = b"Subject: x\r\n\r\nhello" + sequence + smuggled
     with opened(api) as running, Client(running) as client:
         client.begin()
-        assert client.say("DATA").startswith("354 ")
-        client.send(b"Subject: x\r\n\r\nhello" + sequence)
-        if split:
-            time.sleep(0.02)  # another segment; nothing to wait for, the door must stay silent
-        client.send(smuggled + b"QUIT\r\n")
+        if way == "BDAT":
+            client.send(b"BDAT %d LAST\r\n%sQUIT\r\n" % (len(content), content))
+        else:
+            assert client.say("DATA").startswith("354 ")
+            octets = content + b".\r\nQUIT\r\n"
+            client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for octet in [octets] if way == "one write" else [bytes([octet]) for octet in octets]:
+                client.send(octet)
         assert client.reply().startswith("554 5.6.0 Message is malformed: bare ")
         assert "221 2.0.0 Bye" == client.reply()
         assert "" == client.line()
@@ -634,11 +640,13 @@ def test_endless_noops_end_the_session(api):
         b"EHLO c\r\nMAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\nDATA\r\nSubject: x\r\n\r\nhalf",
         b"EHLO c\r\nMAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\nDATA\r\nSubject: x\r\n\r\nhalf\r\n.",
         b"EHLO c\r\nMAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\nDATA\r\nSubject: x\r\n\r\nhalf\r\n.\r",
+        b"EHLO c\r\nMAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\nBDAT 4\r\nhalf",
+        b"EHLO c\r\nMAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\nBDAT 4\r\nhalfBDAT 5 LAST\r\nhalf",
     ],
 )
 @pytest.mark.parametrize("reset", [False, True], ids=["close", "reset"])
 def test_a_client_that_goes_leaves_nothing(api, octets, reset):
-    """RFC 5321 4.1.1.4: without the end of DATA there is no message."""
+    """RFC 5321 4.1.1.4: without the end of DATA there is no message, nor without the last chunk's last octet."""
     with opened(api) as running:
         with Client(running) as client:
             client.send(octets)
@@ -735,3 +743,62 @@ def test_one_log_line_for_each_transaction(api, caplog):
     assert QUEUE_ID in record
     assert "secret" not in record
     assert "words" not in record
+
+
+def _lines(caplog):
+    return [json.loads(record.message) for record in caplog.records if record.name == "paravion.front_door"]
+
+
+DROPPED = {
+    "RSET": ([], "RSET", "Abandonment", "250 2.1.5"),
+    "another EHLO": ([], "EHLO d", "Abandonment", "250 2.1.5"),
+    "QUIT": ([], "QUIT", "Abandonment", "221 2.0.0"),
+    "lost in DATA": (["DATA"], "half", "Abandonment", "354 End"),
+    "refused MAIL": (["RSET"], "MAIL FROM:<a@x.example> SIZE=99999999", "Rejection", "552 5.3.4"),
+    "no recipients": (["RSET", "MAIL FROM:<a@x.example>", "RCPT TO:<>"], "DATA", "Rejection", "554 5.5.1"),
+}
+
+
+@pytest.mark.parametrize(("before", "last", "event", "reply"), DROPPED.values(), ids=DROPPED)
+def test_one_log_line_for_a_transaction_without_message(api, caplog, before, last, event, reply):
+    """What the client heard last is in it: who asks where his mail is can be told."""
+    caplog.set_level("INFO", "paravion.front_door")
+    with opened(api) as running:
+        with Client(running) as client:
+            client.begin()
+            for line in before:
+                client.say(line)
+            if "RSET" in before:
+                caplog.clear()
+            client.send(last.encode() + b"\r\n")
+            if last != "half":
+                client.reply()
+        running.do(running.door.stop())
+    (line,) = _lines(caplog)
+    assert (event, reply) == (line["event"], line["reply"][: len(reply)])
+    assert {"client", "helo", "user", "tls", "reverse_path", "recipients", "refused_recipients", "octets"} < line.keys()
+
+
+def test_certificate_is_renewed_under_way(api, tmp_path):
+    """By files that another program renews; what can't be read changes nothing."""
+    path = tmp_path / "door.pem"
+
+    def install(name):
+        path.write_bytes(make_self_signed(name))
+
+    install("one.example")
+    with opened(api, certfile=str(path)) as running:
+        seen = [ssl.get_server_certificate(running.door.tls_address)]
+        install("two.example")
+        running.do(renewed(running.door))
+        seen.append(ssl.get_server_certificate(running.door.tls_address))
+        path.write_text("no certificate")
+        with pytest.raises(OSError, match="PEM"):
+            running.do(renewed(running.door))
+        seen.append(ssl.get_server_certificate(running.door.tls_address))
+    assert (seen[0] != seen[1], seen[1] == seen[2]) == (True, True)
+
+
+async def renewed(door):
+    """In the door's own loop."""
+    door.renew_tls()

@@ -60,6 +60,16 @@ class Talk:
         return [b" ".join(line.split(b" ")[:2]).decode() for line in lines if line[3:4] == b" "]
 
 
+def test_mail_while_none_is_taken_ends():
+    """No error of the client's, but not for ever."""
+    session = Session(
+        FrontDoorSettings("http://api"), Client("", trusted="x"), Space(9), lambda: NOW, lambda: "451 4.3.2 x"
+    )
+    session.receive(b"EHLO c\r\n" + b"MAIL FROM:<>\r\n" * 110)
+    assert session.take_output().count(b"451 4.3.2") == 99
+    assert session.ended
+
+
 def greeted(**settings):
     """A talk after its greeting."""
     talk = Talk(**settings)
@@ -111,6 +121,46 @@ def test_bdat_before_its_turn_is_skipped():
     assert ["501 5.1.3", "554 5.5.1"] == talk.codes(b"RCPT TO:<b>\r\nBDAT 6 LAST\r\nQUIT\r\n")
     assert not talk.session.ended
     assert not talk.submitted
+
+
+BARE = [b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r.\r\n", b"\r\n.\r", b"\r.\n", b"\n.\r", b"\r\n.\r\r\n", b"\n\r.\n\r",
+        b"\r\n.\r\x00\n", b"\r\n\x00.\n", b"\n\n.\r\n"]  # fmt: skip
+HIDDEN = b"MAIL FROM:<evil@x.example>\r\nRCPT TO:<victim@y.example>\r\nDATA\r\nevil\r\n"
+
+
+@pytest.mark.parametrize("sequence", BARE, ids=repr)
+@pytest.mark.parametrize("chunked", [False, True], ids=["DATA", "BDAT"])
+def test_false_end_hides_nothing_wherever_the_segments_end(sequence, chunked):
+    """SMTP smuggling, cut in two at every octet, and octet by octet: one refusal, and what is behind it is answered."""
+    content = b"a: b\r\n\r\nhello" + sequence + HIDDEN
+    octets = b"BDAT %d LAST\r\n%s" % (len(content), content) if chunked else b"DATA\r\n" + content + b".\r\n"
+    expected = [b"354"] * (not chunked) + [b"554", b"252"]
+    octets += b"VRFY x\r\n"
+    for cuts in ([cut] for cut in range(len(octets))), [range(1, len(octets))]:
+        for cut in cuts:
+            talk = greeted()
+            talk.hear(ENVELOPE)
+            edges = [0, *cut, len(octets)]
+            said = b"".join(talk.hear(octets[a:b]) for a, b in itertools.pairwise(edges) if a < b)
+            assert expected == [line[:3] for line in said.split(b"\r\n")[:-1]]
+            assert not talk.submitted
+
+
+@pytest.mark.parametrize("leave", ["abandon", "receive_eof"])
+@pytest.mark.parametrize(
+    "body", [b"DATA\r\n" + HELLO + b".\r\n", b"BDAT 9\r\n" + HELLO[:9] + b"BDAT 13 LAST\r\n" + HELLO[9:]]
+)
+def test_client_that_goes_at_any_octet_leaves_nothing(body, leave):
+    """RFC 5321 4.1.1.4, RFC 3030 2: without its end there is no message; with it there is one."""
+    octets = ENVELOPE + body
+    for end in range(len(octets) + 1):
+        talk = greeted()
+        talk.session.receive(octets[:end])
+        talk.session.take_output()
+        getattr(talk.session, leave)()
+        effect = talk.session.take_effect()
+        assert isinstance(effect, Submit) == (end == len(octets))
+        assert (talk.space.booked_octets == 0) == (effect is None)
 
 
 RELEASES = {
@@ -206,6 +256,7 @@ FLOODS = {
     "AUTH, given up": (b"AUTH LOGIN\r\n*\r\n", {"secure": True}),
     "AUTH, refused": (PLAIN, {"verdict": Verdict.BAD, "secure": True}),
     "refused recipients": (b"RCPT TO:<>\r\n", {}),
+    "recipients beyond the limit": (b"RCPT TO:<c@y.example>\r\n", {"max_recipients_count": 5}),
 }
 
 
