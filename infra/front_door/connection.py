@@ -398,7 +398,8 @@ class Connection(asyncio.BufferedProtocol):
     async def _check(self, check: Check) -> None:
         verdict = await self._judge(check)
         if verdict is not Verdict.GOOD:
-            self._note({"event": "AuthFailure", "client": self._address, "reason": verdict.name.lower()})
+            reason = verdict.name.lower()
+            self._note({"event": "AuthFailure", "client": self._address, "user": check.user, "reason": reason})
         if self._session is not None:
             self._session.checked(verdict)
             self._pump()

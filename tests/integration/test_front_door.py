@@ -178,8 +178,9 @@ def test_auth_under_implicit_tls(api, mechanism):
             assert 235 == code
 
 
-def test_a_wrong_password_is_refused_in_ses_words(api):
-    """535 5.7.8, three times, then the connection ends."""
+def test_a_wrong_password_is_refused_in_ses_words(api, caplog):
+    """535 5.7.8, three times, then the connection ends; the log says whose it was, but not what."""
+    caplog.set_level("INFO", "paravion.front_door")
     with opened(api, trusted_networks=()) as running, smtp(running) as client:
         client.ehlo()
         token = base64.b64encode(f"\0{USER}\0wrong".encode()).decode()
@@ -188,6 +189,8 @@ def test_a_wrong_password_is_refused_in_ses_words(api):
         assert 530 == client.docmd("MAIL", "FROM:<a@x.example>")[0]
         assert 535 == client.docmd("AUTH", f"PLAIN {token}")[0]
         assert 421 == client.getreply()[0]
+    failures = [line for line in _lines(caplog) if line["event"] == "AuthFailure"]
+    assert [{"event": "AuthFailure", "client": "127.0.0.1", "user": USER, "reason": "bad"}] * 3 == failures
 
 
 def test_auth_while_the_api_is_away_is_transient():
