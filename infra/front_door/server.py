@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import secrets
 import time
 from asyncio import sslproto
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
@@ -71,8 +73,14 @@ class House:
         self._by_address: dict[str, int] = {}
         self._by_user: dict[str, int] = {}
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._key = f"smtp-{secrets.token_hex(16)}"
+        self._keys = count()
         self.empty = asyncio.Event()
         self.empty.set()
+
+    def new_key(self) -> str:
+        """Give a transaction's idempotency key; nobody else ever has the same."""
+        return f"{self._key}-{next(self._keys)}"
 
     def admit(self, connection: Connection, address: str) -> str:
         """Count a connection in; gives the reply with which to send it away, or ""."""
