@@ -573,6 +573,8 @@ class AdminSettings:
     ledger: str
     event_queue: str
     delivery_queue: str
+    retry_queue: str
+    parked_queue: str
     secrets: str
     hostname: str
     log_level: str
@@ -601,6 +603,7 @@ class AdminSettings:
     queue_return_by_priority: Mapping[str, Span]
     suppression_expiry_s: float
     suppression_reasons: tuple[Reason, ...]
+    sweep_grace_s: float
 
 
 @dataclass(frozen=True, slots=True)
