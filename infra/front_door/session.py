@@ -11,7 +11,7 @@ connection.py puts it on a transport. Who is told what, and how much of it, is d
 
 Next on a message's path: Submit, which connection.py takes to the API (api.py).
 RFC: 5321, 2920 (PIPELINING), 3207 (STARTTLS), 4954 (AUTH), 3461 (DSN), 3030 (CHUNKING), 9422 (LIMITS),
-4865 (FUTURERELEASE).
+4865 (FUTURERELEASE), 2852 (DELIVERBY).
 """
 
 from __future__ import annotations
@@ -278,6 +278,7 @@ class Session(Machine):
             "8BITMIME",
             "CHUNKING",
             "DSN",
+            "DELIVERBY",
             f"FUTURERELEASE {MAX_RELEASE_S:.0f} {instant(self._clock() + MAX_RELEASE_S)}",
             f"LIMITS MAILMAX={self._settings.max_transactions_count} RCPTMAX={self._settings.max_recipients_count}",
             "SMTPUTF8",

@@ -269,7 +269,7 @@ def test_ehlo_names_what_works(api):
         words = {line[4:] for line in client.say("EHLO c").split("\n")}
         assert {
             "door.example", "PIPELINING", "SIZE 5000", "STARTTLS", "ENHANCEDSTATUSCODES", "8BITMIME", "CHUNKING", "DSN",
-            "LIMITS MAILMAX=10000 RCPTMAX=1000", "SMTPUTF8",
+            "DELIVERBY", "LIMITS MAILMAX=10000 RCPTMAX=1000", "SMTPUTF8",
         } == {word for word in words if not word.startswith("FUTURERELEASE ")}  # fmt: skip
         (release,) = [word.split() for word in words if word.startswith("FUTURERELEASE ")]
         assert release[1] == "864000"

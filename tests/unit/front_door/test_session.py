@@ -184,6 +184,7 @@ RELEASES = {
 def test_future_release(parameter, code, send_at):
     """RFC 4865 4: one of two parameters, within what EHLO says."""
     talk = greeted()
+    assert b"250-DELIVERBY\r\n" in talk.hear(b"EHLO c\r\n")
     assert b"250-FUTURERELEASE 864000 2026-01-12T03:04:05Z\r\n" in talk.hear(b"EHLO c\r\n")
     said = talk.hear(b"MAIL FROM:<a@x.example> " + parameter.encode() + b"\r\n")
     assert said.decode().startswith(code)

@@ -34,7 +34,7 @@ from paravion.adapters.s3_spool import S3Spool, S3Uploads
 from paravion.adapters.s3_transcripts import S3Transcripts
 from paravion.adapters.sqs_queues import SqsQueues
 from paravion.adapters.ssm_secrets import SsmSecrets
-from paravion.domain.schedule import Plan
+from paravion.domain.schedule import lifetimes
 from paravion.ports import QueueName
 from paravion.services.commit import CommitDeps
 from paravion.services.signing import Signer
@@ -202,9 +202,7 @@ def retry() -> RetryDeps:
         ledger=DynamoLedger(dynamodb, own.ledger),
         counters=_counters(dynamodb, own.ledger) if own.statistics == "on" else None,
         event_log=PowertoolsEventLog("retry", own.log_level),
-        plan=Plan(
-            own.retry_intervals_s, own.retry_jitter_ratio, own.queue_warn_s, own.queue_return_s, own.fault_backoff_s
-        ),
+        plan=own.plan(),
         sweep_grace_s=own.sweep_grace_s,
         in_parallel=InParallel(_THREADS),
         clock=time.time,
@@ -242,6 +240,7 @@ def bounce() -> BounceDeps:
         hostname=own.hostname,
         postmaster=own.postmaster,
         return_s=own.queue_return_s,
+        return_by_priority=lifetimes(own.queue_return_s, own.queue_return_by_priority),
         clock=time.time,
         tables=_tables(dynamodb, own.ledger),
         local_domains=own.local_domains,
@@ -282,6 +281,7 @@ def publish() -> PublishDeps:
         event_log=PowertoolsEventLog("publish", own.log_level),
         origin=origin,
         return_s=own.queue_return_s,
+        return_by_priority=lifetimes(own.queue_return_s, own.queue_return_by_priority),
         retry_s=own.event_retry_s,
         in_parallel=InParallel(_THREADS),
         clock=time.time,

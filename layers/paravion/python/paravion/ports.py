@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 
+    from paravion.domain.envelope import DeliverBy
     from paravion.domain.mta_sts import KeptPolicy, StsFault
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
@@ -832,6 +833,7 @@ class Transaction:
         header: The header section, CRLF line ends, without the empty line that ends it.
         body: Sent after the empty line.
         tls_required: It must not travel in clear.
+        deliver_by: Its deadline by the event loop's clock (RFC 2852); None: it has none.
         recorder: Is told what is said on the way, whatever comes of it; None: nobody is.
         heard: Called with what each host that was asked said or did, also where another host's word then counts.
     """
@@ -848,6 +850,7 @@ class Transaction:
     tls_required: bool = False
     recorder: Recorder | None = None
     heard: Callable[[Outcome], None] = lambda _: None
+    deliver_by: DeliverBy | None = None
 
 
 class Transport(Protocol):

@@ -8,7 +8,7 @@ Does not decide who hears of what, nor whether the original is returned whole (s
 
 RFC: 3464 (delivery-status), 6522 (multipart/report), 3461 6 (what RFC 3461 parameters become), 3834 5
 (Auto-Submitted), 6533 (internationalised addresses), 8689 5 (mail that must not travel in clear), 4865
-(mail that was sent later).
+(mail that was sent later), 2852 (mail with a deadline).
 """
 
 from __future__ import annotations
@@ -175,6 +175,9 @@ def _delivery_status(report: Report) -> Entity:
         # RFC 4865: as the sender could have asked for it.
         until = datetime.fromtimestamp(int(envelope.release_at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         fields.append(make_field("Future-Release-Request", f"until;{until}"))
+    if envelope.deliver_by is not None:
+        # RFC 2852
+        fields.append(make_field("Deliver-By-Date", format_date(envelope.deliver_by.at)))
     for recipient, state in report.members:
         fields += (b"\r\n", *_recipient_fields(report, recipient, state))
     if all(field.isascii() for field in fields):
@@ -198,7 +201,7 @@ def _recipient_fields(report: Report, recipient: Recipient, state: RecipientStat
         ("Remote-MTA", "" if stale or not outcome.mx_host else f"dns; {_ascii(outcome.mx_host)}"),
         ("Diagnostic-Code", "" if stale else _diagnostic(outcome)),
         # An expiry is entered when we give up, some time after the last attempt.
-        ("Last-Attempt-Date", "" if report.kind is NoticeKind.EXPIRED else format_date(state.at)),
+        ("Last-Attempt-Date", "" if report.kind is NoticeKind.EXPIRED or not state.attempt else format_date(state.at)),
         ("Will-Retry-Until", format_date(report.return_at) if report.kind is NoticeKind.DELAYED else ""),
     ]
     return [make_field(name, value, utf8=True) for name, value in found if value]

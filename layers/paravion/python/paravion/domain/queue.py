@@ -213,6 +213,11 @@ class JobRecord:
         held_s: How long it had been held before, or waited for its release.
         max_delivery_s: Its message is returned when it is older; 0 for the queue's own lifetime.
         suppressed_reasons: As the envelope's.
+        priority: The envelope's `urgency`.
+        deliver_by_at: When it must be delivered (RFC 2852), 0 if that is all the same.
+        returns_by: It is returned then; otherwise its sender is told, once.
+        told_by: He was, or need not be.
+        tries_at: The next attempt, of a job that is due before it because of its deadline; 0: no such.
         cancelled: What its sender is told when it is returned, as an operator wants it, once nobody tries it;
             "" for nothing of the kind.
     """
@@ -239,6 +244,11 @@ class JobRecord:
     held_s: float = 0.0
     max_delivery_s: float = 0.0
     suppressed_reasons: tuple[str, ...] | None = None
+    priority: str = ""
+    deliver_by_at: float = 0.0
+    returns_by: bool = False
+    told_by: bool = False
+    tries_at: float = 0.0
     cancelled: str = ""
 
     def changed(self, **values: Any) -> JobRecord:
@@ -254,6 +264,10 @@ class JobRecord:
     def counted_from(self) -> float:
         """The instant that the queue's times count from: time in hold does not count."""
         return self.queued_at + self.held_s
+
+    def is_late(self, now: float) -> bool:
+        """Say whether the sender is still to be told that a deadline is over."""
+        return 0 < self.deliver_by_at <= now and not (self.returns_by or self.told_by)
 
     @property
     def is_closed(self) -> bool:
@@ -308,6 +322,7 @@ def claimed(record: JobRecord | None, job: Job, *, token: str, lease_until: floa
         token=token,
         lease_until=lease_until,
         due_at=0.0,
+        tries_at=0.0,
     )
 
 
@@ -391,6 +406,8 @@ def waits_for_turn(record: JobRecord) -> float:
 
 def comes_at(record: JobRecord) -> float:
     """Say when a waiting or held job is due, as mailq tells it: that of one with a turn is a safety net behind it."""
+    if record.state is State.DEFERRED and record.tries_at:
+        return record.tries_at
     return (record.state is State.READY and waits_for_turn(record)) or record.due_at
 
 
@@ -451,7 +468,7 @@ def released(
         return record
     # Held before its release, it waited for both at once.
     held_s = min(record.held_s + max(0.0, now - record.held_at), max(0.0, now - record.queued_at))
-    return replace(record, state=State.DEFERRED, due_at=now, held_at=0.0, held_s=held_s)
+    return replace(record, state=State.DEFERRED, due_at=now, tries_at=0.0, held_at=0.0, held_s=held_s)
 
 
 def is_scheduled(record: JobRecord, now: float) -> bool:
@@ -467,7 +484,7 @@ def flushed(record: JobRecord, *, look_at: float, now: float, by: str, reason: s
         look_at: When it is looked for again, in case it gets lost on the way.
     """
     record = with_event(record, "flush", now=now, text=said_by(by, reason))
-    return replace(record, state=State.READY, due_at=look_at)
+    return replace(record, state=State.READY, due_at=look_at, tries_at=0.0)
 
 
 def requeued(record: JobRecord, *, look_at: float, now: float, by: str, reason: str = "") -> JobRecord:
@@ -489,6 +506,7 @@ def requeued(record: JobRecord, *, look_at: float, now: float, by: str, reason: 
         token="",
         lease_until=0.0,
         due_at=look_at,
+        tries_at=0.0,
         faults=0,
         paced=record.attempts,
         warned=False,
@@ -520,6 +538,30 @@ def removed(record: JobRecord, *, now: float, by: str, reason: str = "") -> JobR
     """Take an open job that no worker has out of the queue for good; nobody is told."""
     record = with_event(record, "removal", now=now, text=said_by(by, reason))
     return replace(record, state=State.REMOVED, due_at=0.0, quarantine="", held_at=0.0)
+
+
+def with_times_of(record: JobRecord, envelope: Envelope) -> JobRecord:
+    """Enter what an envelope says of when its mail is tried, told of and returned."""
+    deadline = envelope.deliver_by
+    if deadline is None:
+        return record.changed(max_delivery_s=envelope.max_delivery_s, priority=envelope.urgency)
+    return record.changed(
+        max_delivery_s=envelope.max_delivery_s,
+        priority=envelope.urgency,
+        deliver_by_at=deadline.at,
+        returns_by=deadline.returns,
+        # RFC 2852: of a time that was over when we got the mail, whoever had it before us has told.
+        told_by=record.told_by or deadline.at <= envelope.queued_at,
+    )
+
+
+def watched(record: JobRecord, now: float) -> JobRecord:
+    """Give a planned job that is looked at when its deadline is over, if that is before its next attempt."""
+    if record.state is not State.DEFERRED or record.returns_by or record.told_by:
+        return record
+    if not now < record.deliver_by_at < record.due_at:
+        return record
+    return replace(record, due_at=record.deliver_by_at, tries_at=record.due_at)
 
 
 def position(key: JobKey) -> str:
@@ -634,8 +676,15 @@ def members(record: JobRecord, notice: Notice, notify: Mapping[int, tuple[str, .
     return {
         n: state
         for n, state in record.recipients.items()
-        if _wants(notify.get(n, ()), _WISH[notice.kind]) and _is_member(state, notice)
+        if _is_wanted(notify.get(n, ()), notice.kind, state.outcome) and _is_member(state, notice)
     }
+
+
+def _is_wanted(notify: tuple[str, ...], kind: NoticeKind, outcome: Outcome) -> bool:
+    if kind is NoticeKind.RELAYED and outcome.is_traced:
+        # RFC 2852: told unless NOTIFY=NEVER.
+        return notify != ("NEVER",)
+    return _wants(notify, _WISH[kind])
 
 
 def _is_member(state: RecipientState, notice: Notice) -> bool:
@@ -645,6 +694,8 @@ def _is_member(state: RecipientState, notice: Notice) -> bool:
     successes = {NoticeKind.RELAYED, NoticeKind.DELIVERED}
     if notice.kind in successes and _success(state.outcome) is not notice.kind:
         return False
+    if notice.kind is NoticeKind.RELAYED and state.outcome.is_traced:
+        return state.attempt == notice.attempt
     wanted = Result.DELIVERED if notice.kind in successes else Result.FAILED
     return (
         state.outcome.result is wanted
@@ -669,6 +720,8 @@ def wants_delay_notice(notify: tuple[str, ...]) -> bool:
 def _notice_for(outcome: Outcome, notify: tuple[str, ...]) -> NoticeKind | None:
     if outcome.result is Result.FAILED and _wants(notify, "FAILURE"):
         return NoticeKind.FAILED
+    if outcome.is_traced and notify != ("NEVER",):
+        return NoticeKind.RELAYED
     if outcome.result is Result.DELIVERED and _wants(notify, "SUCCESS") and not outcome.relayed_dsn:
         return _success(outcome)
     return None

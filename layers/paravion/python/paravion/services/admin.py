@@ -19,6 +19,7 @@ from paravion.domain.classification import cause_of
 from paravion.domain.envelope import decode_qf
 from paravion.domain.identity import KIND as IDENTITY_SETTINGS
 from paravion.domain.queue import State
+from paravion.domain.schedule import given_up_at, lifetimes
 from paravion.domain.status import ALREADY_EXISTS, BAD_REQUEST, NOT_FOUND, Rejected
 from paravion.domain.tenant import record_kind
 from paravion.errors import SpoolMissing
@@ -184,6 +185,12 @@ def each_part(queue_id: str, principal: Principal, deps: AdminDeps) -> Iterator[
     for part_id, _ in first.parts:
         with suppress(SpoolMissing):
             yield decode_qf(deps.spool.get_envelope(part_id))
+
+
+def ends_at(record: JobRecord, deps: AdminDeps) -> float:
+    """Say when an open job will be given up, seconds since the epoch."""
+    return_s = deps.settings.queue_return_s
+    return given_up_at(record, return_s, lifetimes(return_s, deps.settings.queue_return_by_priority))
 
 
 def show_queue(limit: int, principal: Principal, deps: AdminDeps, *, held_only: bool = False) -> dict[str, Any]:
