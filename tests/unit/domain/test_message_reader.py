@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -33,15 +34,14 @@ def outcome(read, content, **policy):
         message = read(content, **policy)
     except Rejected as exc:
         return exc.status.key, exc.detail
-    parts = message.fields, message.body, message.is_8bit, message.header_is_utf8, message.long_line, message.authors
-    return parts
+    return message.fields, message.body, message.is_8bit, message.header_is_utf8, message.long_line, message.authors
 
 
 def in_pieces(content, cuts, **policy):
     """Read as `read_message` does, cut at these places."""
     reader = MessageReader(**policy)
     places = [0, *sorted(cut % (len(content) + 1) for cut in cuts), len(content)]
-    body = b"".join([*(reader.feed(content[a:b]) for a, b in zip(places, places[1:], strict=False)), reader.end()])
+    body = b"".join([*(reader.feed(content[a:b]) for a, b in pairwise(places)), reader.end()])
     assert reader.octets == len(content)
     return reader.message(body)
 

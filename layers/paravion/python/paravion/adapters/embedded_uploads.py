@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
 from paravion.adapters import embedded_files
+from paravion.adapters.draft_file import PIECE_OCTETS
 from paravion.errors import SpoolConflict, SpoolMissing, SpoolUnavailable
 from paravion.ports import UploadTicket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Mapping
     from pathlib import Path
 
 LIFETIME_S: Final = 900
@@ -78,17 +80,22 @@ class EmbeddedUploads:
             raise SpoolUnavailable(f"up/{upload_id}: {exc.strerror}") from exc
         return True
 
-    def read(self, upload_id: str, limit: int) -> bytes:
+    def pieces(self, upload_id: str, limit: int) -> Generator[bytes, None, None]:
         """See ports.Uploads."""
-        path = self._path(upload_id)
         try:
-            if path.stat().st_size > limit:
-                raise SpoolConflict(f"up/{upload_id}")
-            return path.read_bytes()
+            with self._path(upload_id).open("rb", buffering=0) as file:
+                if os.fstat(file.fileno()).st_size > limit:
+                    raise SpoolConflict(f"up/{upload_id}")
+                while piece := file.read(PIECE_OCTETS):
+                    yield piece
         except FileNotFoundError as exc:
             raise SpoolMissing(f"up/{upload_id}") from exc
         except OSError as exc:
             raise SpoolUnavailable(f"up/{upload_id}: {exc.strerror}") from exc
+
+    def read(self, upload_id: str, limit: int) -> bytes:
+        """See ports.Uploads."""
+        return b"".join(self.pieces(upload_id, limit))
 
     def delete(self, upload_id: str) -> None:
         """See ports.Uploads."""

@@ -165,9 +165,7 @@ class MessageReader:
     def _has_passed_top(self) -> bool:
         """Leave out an mbox line; False while there may be one that has not ended."""
         held = self._held
-        if held[: len(_MBOX)] != _MBOX[: len(held)]:
-            self._is_at_top = False
-        elif OBSOLETE_FROM.match(held):
+        if held[: len(_MBOX)] != _MBOX[: len(held)] or OBSOLETE_FROM.match(held):
             self._is_at_top = False
         elif len(held) > len(_NAME) and held[len(_NAME) :].lstrip(b" \t") and (line_end := held.find(b"\n")) >= 0:
             del held[: line_end + 1]

@@ -177,7 +177,8 @@ def _with_link(message: Message, url: str) -> Message:
     if message.values(b"DKIM-Signature"):
         raise Rejected(BAD_MESSAGE, "the message is signed (DKIM-Signature): no unsubscribe link can be added")
     fields: Sequence[Field] = [field for field in message.fields if field.key not in _FIELDS]
-    fields, body = filled_in(fields, message.body, PLACEHOLDER, url, times=_TIMES)
+    body = message.body if isinstance(message.body, bytes) else b"".join(message.body.pieces())
+    fields, body = filled_in(fields, body, PLACEHOLDER, url, times=_TIMES)
     try:
         own = [
             Field(name.encode(), make_field(name, value).removesuffix(b"\r\n"))

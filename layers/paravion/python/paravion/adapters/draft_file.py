@@ -1,0 +1,93 @@
+"""
+A draft of a body in a file of this machine, which vanishes with its process if not before.
+
+Lambda keeps its /tmp from one invocation to the next: a file that is left there is left for hours. So a draft's file
+has no name, or loses it as soon as it is open: a process that is killed in the middle leaves nothing.
+
+Next on a body's path: adapters/s3_spool.py sends the file, adapters/embedded_spool.py gives it its name.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final, Protocol
+
+from paravion.errors import SpoolUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import IO, Self
+
+PIECE_OCTETS: Final = 1 << 20
+
+
+class Digest(Protocol):
+    """What goes over a draft's octets as they are written, as hashlib has it."""
+
+    def update(self, octets: bytes, /) -> object:
+        """Take the next octets."""
+        ...
+
+
+class DraftFile:
+    """
+    ports.Draft in an open file, which it closes.
+
+    Args:
+        file: Empty, unbuffered, to be written and read.
+        digest: Goes over what is written.
+    """
+
+    def __init__(self, file: IO[bytes], digest: Digest) -> None:
+        self.file = file
+        self._digest = digest
+        self._octets = 0
+
+    def write(self, octets: bytes) -> None:
+        """See ports.Draft."""
+        left = memoryview(octets)
+        try:
+            while left:
+                left = left[self.file.write(left) :]
+        except OSError as exc:
+            raise SpoolUnavailable(f"draft: {exc.strerror}") from exc
+        self._digest.update(octets)
+        self._octets += len(octets)
+
+    def __len__(self) -> int:
+        return self._octets
+
+    def pieces(self) -> Iterator[bytes]:
+        """See ports.Draft."""
+        at = 0
+        while at < self._octets:
+            try:
+                piece = os.pread(self.file.fileno(), PIECE_OCTETS, at)
+            except OSError as exc:
+                raise SpoolUnavailable(f"draft: {exc.strerror}") from exc
+            if not piece:
+                raise SpoolUnavailable(f"draft: ended {self._octets - at} octets early")
+            at += len(piece)
+            yield piece
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+
+def nameless_file(folder: Path | None) -> IO[bytes]:
+    """
+    Open a file that nobody can find, in a folder; None: where the system has its temporary files.
+
+    Raises:
+        SpoolUnavailable
+    """
+    import tempfile  # only with the first large mail
+
+    try:
+        return tempfile.TemporaryFile(buffering=0, dir=folder)
+    except OSError as exc:
+        raise SpoolUnavailable(f"draft: {exc.strerror}") from exc
