@@ -20,10 +20,11 @@ from urllib.parse import parse_qsl, unquote
 
 from infra.local.events import Request, Response, message_response, try_later_response
 from infra.local.web import BODY_OCTETS as READ_OCTETS
+from infra.local.web import too_big, too_large_response
 from paravion.adapters.embedded_uploads import PATH as UPLOADS
 from paravion.api.doors import answer
 from paravion.api.http_event import HttpAnswer, HttpRequest
-from paravion.domain.status import SYSTEM_BUSY, Rejected
+from paravion.domain.status import PAYLOAD_TOO_BIG, SYSTEM_BUSY, Rejected
 from paravion.errors import Unavailable
 from paravion.services.validate import submit
 
@@ -88,6 +89,7 @@ class EmbeddedDoors:
         validate = replace(validate, management=_Admin(partial(answer, deps=admin, doors=ADMIN_DOORS)))
         self._submitting = partial(answer, deps=validate, doors=VALIDATE_DOORS, submit=self._submit)
         self._managing = partial(answer, deps=admin, doors=ADMIN_DOORS)
+        self._all_doors = VALIDATE_DOORS
         self._validate = validate
         self._closed_to_mail = closed_to_mail
         self._is_well = is_well
@@ -109,7 +111,7 @@ class EmbeddedDoors:
         if path.startswith(UPLOADS):
             work: Callable[[], Response] = partial(self._upload, request)
         elif len(request.body) > BODY_OCTETS:
-            return message_response(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Request Too Long")
+            return self.too_large(request, BODY_OCTETS)
         else:
             service = self._submitting if (request.method, path) in VALIDATE_ROUTES else self._managing
             work = partial(_serve, service, request)
@@ -118,6 +120,14 @@ class EmbeddedDoors:
             return await asyncio.get_running_loop().run_in_executor(self._executor, work)
         finally:
             self._busy -= 1
+
+    def too_large(self, request: Request, limit: int) -> Response:
+        """Say what AWS says, in the form of whoever was meant, and name the way for large mail."""
+        if request.raw_path.startswith(UPLOADS):
+            return too_large_response(request, limit)
+        asked = to_request(request)
+        door = next((door for door in self._all_doors if door.takes(asked)), self._all_doors[-1])
+        return _serve(lambda _: door.refuse(asked, Rejected(PAYLOAD_TOO_BIG, too_big(BODY_OCTETS))), request)
 
     def _submit(self, submission: Submission) -> Receipt:
         """Take a submission, or say that none is taken: in its door's own form, before anything is kept."""

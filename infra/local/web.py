@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+from dataclasses import replace
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -30,9 +31,30 @@ BODY_OCTETS: Final = 10 * 1024 * 1024
 """API Gateway's limit of a request's body."""
 
 IDLE_S: Final = 60.0
+LINGER_S: Final = 5.0
+LINGER_OCTETS: Final = 64 << 20
+"""A refused request is read on so long and so far, and dropped."""
+
 _LINE_OCTETS: Final = 1024  # chunk sizes and trailers; nobody sends long ones
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")  # RFC 9110 5.6.2
 _HEX: Final = re.compile(rb"[0-9A-Fa-f]{1,8}\Z")
+
+
+def too_big(limit: int) -> str:
+    """Say that a request is too large, and how a message of that size is sent."""
+    return (
+        f"The request has more than {limit} octets. A larger message is put where POST /v1/uploads says, and then "
+        "submitted by POST /v1/messages with its upload_id; paravion send, sendmail and SMTP do so by themselves."
+    )
+
+
+def too_large_response(request: Request, limit: int) -> Response:  # noqa: ARG001 (a server may answer otherwise)
+    """Refuse a request for its body's length."""
+    return message_response(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_big(limit))
+
+
+class _TooLarge(Exception):
+    """The request's body is larger than is taken here."""
 
 
 class _Refused(Exception):
@@ -50,6 +72,7 @@ class WebServer:
     Args:
         body_octets: The largest body that is read; may depend on the request's target.
         sessions: Connections at once; whoever comes beyond is answered 503 before anything is read.
+        too_large: Answers a request whose body is larger than the limit, and was not read.
     """
 
     def __init__(
@@ -60,12 +83,14 @@ class WebServer:
         *,
         body_octets: int | Callable[[str], int] = BODY_OCTETS,
         sessions: int = SESSIONS,
+        too_large: Callable[[Request, int], Response] = too_large_response,
     ) -> None:
         self._handler = handler
         self._host = host
         self._wanted_port = port
         self._body_octets = body_octets if callable(body_octets) else lambda _: body_octets
         self._sessions = sessions
+        self._too_large = too_large
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.Task[None], bool] = {}
         self.port = port
@@ -125,12 +150,15 @@ class WebServer:
                 return False
             self._connections[task] = True
             method, target, version, headers = _parse_head(head)
-            body = await self._read_body(reader, writer, version, headers, self._body_octets(target))
-        except _Refused as exc:
-            await _write(writer, exc.response, keep=False, head_only=False)
+            limit = self._body_octets(target)
+            peer = writer.get_extra_info("peername")
+            request = Request(method, target, version, headers, b"", peer[0] if peer else "127.0.0.1")
+            request = replace(request, body=await self._read_body(reader, writer, version, headers, limit))
+        except (_Refused, _TooLarge) as exc:
+            refusal = exc.response if isinstance(exc, _Refused) else self._too_large(request, limit)
+            await _write(writer, refusal, keep=False, head_only=False)
+            await _linger(reader)
             return False
-        peer = writer.get_extra_info("peername")
-        request = Request(method, target, version, headers, body, peer[0] if peer else "127.0.0.1")
         options = {option.strip().lower() for option in request.header("connection").split(",")}
         keep = "close" not in options and (version == "HTTP/1.1" or "keep-alive" in options)
         response = await self._handler(request)
@@ -159,13 +187,22 @@ class WebServer:
                 raise _Refused(HTTPStatus.BAD_REQUEST, "Bad Request")
             octets = int(text[:12])
             if octets > limit:
-                raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Request Entity Too Large")
+                raise _TooLarge
         if expects and version == "HTTP/1.1" and (octets or codings):
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             await writer.drain()
         if codings:
             return await _read_chunks(reader, limit)
         return await reader.readexactly(octets) if octets else b""
+
+
+async def _linger(reader: asyncio.StreamReader) -> None:
+    """Let a client say what it has to say before the connection goes: many read an answer only then."""
+    left = LINGER_OCTETS
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_S):
+            while left > 0 and (octets := await reader.read(1 << 16)):
+                left -= len(octets)
 
 
 async def _read_head(reader: asyncio.StreamReader) -> bytes:
@@ -187,7 +224,7 @@ async def _read_chunks(reader: asyncio.StreamReader, limit: int) -> bytes:
             raise _Refused(HTTPStatus.BAD_REQUEST, "Bad Request")
         size = int(size_text, 16)
         if len(body) + size > limit:
-            raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Request Entity Too Large")
+            raise _TooLarge
         if not size:
             break
         body += await reader.readexactly(size)

@@ -15,7 +15,7 @@ from infra.local.embedded_submission import BUSY, DirectApi
 from paravion.domain.envelope import decode_qf
 from paravion.domain.http1 import basic
 from paravion.domain.ses_smtp_password import smtp_password
-from paravion.errors import QueueUnavailable
+from paravion.errors import QueueUnavailable, SpoolUnavailable
 from paravion.ports import QueueName
 from tests.support.world import World
 
@@ -134,6 +134,41 @@ def test_outage_is_transient_and_logged(desk: Desk, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(desk.deps.secrets, "get", fail)
     with pytest.raises(Away):
         asyncio.run(desk.api.knows(basic("AKIAOTHER00000000000", "x")))
+
+
+def _in_parts(desk: Desk, parts: list[bytes], keep: Callable[[str, bytes], None], **fields: Any) -> Any:
+    async def main() -> Any:
+        api = DirectApi(desk.deps, _now, keep)  # type: ignore[arg-type]  # awaited alike
+        assert api.part_octets
+        upload_ids = [await api.put_part(desk.authorization, part) for part in parts]
+        if not all(isinstance(upload_id, str) for upload_id in upload_ids):
+            return upload_ids[0]
+        return await api.submit(desk.authorization, {**FIELDS, **fields}, upload_ids, "k")
+
+    return asyncio.run(main())
+
+
+def test_large_message_in_parts_is_one(desk: Desk) -> None:
+    """Read from where its parts lie, which are gone afterwards, whatever the answer is."""
+    uploads: Any = desk.deps.uploads
+    body = b"x" * 98 + b"\r\n"
+    parts = [CONTENT, body * 20_000, body * 20_000 + b"end\r\n"]
+    answer = _in_parts(desk, parts, uploads.items.__setitem__)
+    assert answer.reply.startswith("250 2.0.0 ")
+    assert desk.world.spool.bodies[answer.queue_id] == b"Hello\r\n" + parts[1] + parts[2]
+    assert _in_parts(desk, [*parts, b"\0"], uploads.items.__setitem__).reply.startswith("554 5.6.0 ")
+    assert _in_parts(desk, [body * 120_000], uploads.items.__setitem__).reply.startswith("552 5.3.4 ")
+    assert uploads.items == {}
+    assert desk.world.spool.drafts == 0
+
+
+def test_part_that_finds_no_room_is_transient(desk: Desk) -> None:
+    """The client hears so once its message has ended."""
+
+    def full(_: str, __: bytes) -> None:
+        raise SpoolUnavailable("disk full")
+
+    assert _in_parts(desk, [CONTENT], full).reply.startswith("451 4.3.0 ")
 
 
 def test_too_many_at_once_are_put_off(desk: Desk) -> None:

@@ -71,14 +71,25 @@ class EmbeddedUploads:
             return False
         if octets != len(content) or self._clock() > expires_at:
             return False
+        self.keep(upload_id, content)
+        return True
+
+    def keep(self, upload_id: str, content: bytes) -> None:
+        """
+        Keep what is put, for whoever serves a door himself.
+
+        Raises:
+            SpoolUnavailable
+        """
         path = self._path(upload_id)
         temporary = path.with_name(embedded_files.TEMPORARY + path.name)
         try:
             temporary.write_bytes(content)
             temporary.replace(path)
         except OSError as exc:
+            # A full disk must not stay so for what it had no room for.
+            temporary.unlink(missing_ok=True)
             raise SpoolUnavailable(f"up/{upload_id}: {exc.strerror}") from exc
-        return True
 
     def pieces(self, upload_id: str, limit: int) -> Generator[bytes, None, None]:
         """See ports.Uploads."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from contextlib import closing
 from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -23,8 +22,7 @@ from paravion.domain import ids
 from paravion.domain.address import check_envid, check_orcpt, shown
 from paravion.domain.envelope import Recipient
 from paravion.domain.status import BAD_REQUEST, MESSAGE_TOO_BIG, NOT_FOUND, QUEUED, Rejected
-from paravion.domain.submission import IN_MEMORY_OCTETS, Submission
-from paravion.errors import SpoolConflict, SpoolMissing
+from paravion.domain.submission import Submission
 from paravion.services.authorise import SMTP
 
 if TYPE_CHECKING:
@@ -225,38 +223,9 @@ def _upload_ids(items: object) -> tuple[str, ...]:
 
 
 def _read_uploads(upload_ids: tuple[str, ...], call: Call[ValidateDeps]) -> bytes | Generator[bytes, None, None]:
-    """Give a message that was put as a whole, or in parts; in pieces, if it is too large to be held."""
-    pieces = _pieces(upload_ids, call)
-    held: list[bytes] = []
-    octets = 0
-    for piece in pieces:
-        held.append(piece)
-        octets += len(piece)
-        if octets > IN_MEMORY_OCTETS:
-            return _after(held, pieces)
-    return b"".join(held)
+    from paravion.services.uploads import read_uploads  # only for what is too large for a request
 
-
-def _after(held: list[bytes], pieces: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
-    with closing(pieces):
-        while held:
-            yield held.pop(0)
-        yield from pieces
-
-
-def _pieces(upload_ids: tuple[str, ...], call: Call[ValidateDeps]) -> Generator[bytes, None, None]:
-    """Read uploads one after the other. Raises Rejected, Unavailable."""
-    limit = left = call.deps.settings.max_message_octets
-    for upload_id in upload_ids:
-        try:
-            with closing(call.deps.uploads.pieces(upload_id, left)) as pieces:
-                for piece in pieces:
-                    left -= len(piece)
-                    yield piece
-        except SpoolMissing as exc:
-            raise Rejected(NOT_FOUND, "no such upload, or nothing was put there yet") from exc
-        except SpoolConflict as exc:
-            raise Rejected(MESSAGE_TOO_BIG, f"at most {limit} octets are taken") from exc
+    return read_uploads(upload_ids, call.deps.uploads, call.deps.settings.max_message_octets)
 
 
 def _idempotency_key(call: Call[ValidateDeps]) -> str:

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from paravion.domain.envelope import Recipient
 
-IN_MEMORY_OCTETS: Final = 4 << 20
-"""A content up to this is held as a whole: some copies of it are nothing to any function, and that road is the shorter
-one. What comes in a request is never much more (Lambda takes 6 MB, base64 included)."""
+IN_MEMORY_OCTETS: Final = 2 << 20
+"""An upload up to this is held as a whole, which is the quicker road for it; from here on pieces cost no more CPU
+(docs/performance.md). What comes in a request is never much more: Lambda takes 6 MB, base64 included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class Submission:
         door: "ses-v2", "ses-v1", "http", "smtp" or "sendmail".
         reverse_path: Without angle brackets; "" for null; None: take it from the header (Sender, else From).
         recipients: As given by the door, unchecked, in its order.
-        content: The message, header and body, any line ends; unchecked. Of more than IN_MEMORY_OCTETS in pieces, which
-            can be read once, and are as far away as where they lie.
+        content: The message, header and body, any line ends; unchecked. An upload of more than IN_MEMORY_OCTETS comes
+            in pieces, which are read once, from where it lies.
         recipients_from_header: Also deliver to To, Cc and Bcc of the header (sendmail -t, SES raw mail
             without a destination).
         restamp: Replace Message-ID and Date by our own, as SES does at its doors.
