@@ -48,7 +48,12 @@ VALIDATES: dict[str, tuple[str, int, dict[str, Any]]] = {
     "validate-8-bit-alias": ("e", 1, {"recipient": "team@local.example", "key": "dkim"}),
     "validate-contact-list": ("c", 1, {"list": "news"}),
 }
-DELIVERS = ("deliver-ten", "bounce-full")
+DELIVERS = {
+    # line ends of the bodies, what the hosts are (tests/support/memory.py)
+    "deliver-ten": ("c", "deliver-tls"),
+    "deliver-ten-converted": ("e", "without 8BITMIME"),
+    "bounce-full": ("c", "deliver-clear"),
+}
 WAYS = (*VALIDATES, *DELIVERS)
 
 
@@ -226,7 +231,8 @@ def _deliver(way: str, octets: int) -> tuple[int, int]:
     from paravion.services.deliver import deliver
     from tests.support.world import World
 
-    with _s3(octets) as client, _child("tests.support.memory", "hosts", "deliver-tls") as port:
+    line, hosts = DELIVERS[way]
+    with _s3(octets) as client, _child("tests.support.memory", "hosts", hosts) as port:
         hops = {
             f"d{n}.test": NextHop(f"d{n}.test", (MxHost(f"mx{n}.test", int(port), ("127.0.0.1",), allow_private=True),))
             for n in range(10)
@@ -245,13 +251,14 @@ def _deliver(way: str, octets: int) -> tuple[int, int]:
                     return world.spool.get_envelope(queue_id)
                 envelope, header = decode_qf(world.spool.get_envelope(queue_id))
                 length = octets if self.size == "l" else SMALL_OCTETS
-                return encode_qf(replace(envelope, body_octets=length), header)
+                body_type = "8BITMIME" if line == "e" else "7BIT"
+                return encode_qf(replace(envelope, body_octets=length, body_type=body_type), header)
 
             def open_body(self, queue_id: str, length: int) -> Any:
-                return real.open_body(upload_id("c", self.size, top=False), length)
+                return real.open_body(upload_id(line, self.size, top=False), length)
 
             def get_body(self, queue_id: str) -> bytes:
-                return real.get_body(upload_id("c", self.size, top=False))
+                return real.get_body(upload_id(line, self.size, top=False))
 
             def put_body(self, queue_id: str, body: Any) -> None:
                 world.spool.put_body(queue_id, body)
@@ -264,7 +271,7 @@ def _deliver(way: str, octets: int) -> tuple[int, int]:
         async def send() -> list[str]:
             transport = SmtpTransport("us.test", world.resolver)
             deps = replace(world.for_deliver, spool=spool)
-            if way == "deliver-ten":
+            if way != "bounce-full":
                 deps = replace(deps, transport=transport)
             failed = await deliver(world.queues.receive(QueueName.DELIVERY, 10), deps, 120.0)
             await transport.close()
@@ -274,7 +281,7 @@ def _deliver(way: str, octets: int) -> tuple[int, int]:
             spool.size = size
             ids = [world.submit(f"x@{hop}", ret="FULL").queue_id for hop in hops]
             failed = asyncio.run(send())
-            if way == "deliver-ten":
+            if way != "bounce-full":
                 assert not failed
                 assert {"delivered"} == {state for one in ids for state in world.states(one).values()}
                 return

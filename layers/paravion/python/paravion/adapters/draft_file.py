@@ -4,7 +4,8 @@ A draft of a body in a file of this machine, which vanishes with its process if 
 Lambda keeps its /tmp from one invocation to the next: a file that is left there is left for hours. So a draft's file
 has no name, or loses it as soon as it is open: a process that is killed in the middle leaves nothing.
 
-Next on a body's path: adapters/s3_spool.py sends the file, adapters/embedded_spool.py gives it its name.
+Next on a body's path: adapters/s3_spool.py sends the file, adapters/embedded_spool.py gives it its name;
+adapters/smtp_attempt.py keeps a body in one that it had to convert.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class DraftFile:
         digest: Goes over what is written.
     """
 
-    def __init__(self, file: IO[bytes], digest: Digest) -> None:
+    def __init__(self, file: IO[bytes], digest: Digest | None = None) -> None:
         self.file = file
         self._digest = digest
         self._octets = 0
@@ -52,7 +53,8 @@ class DraftFile:
                 left = left[self.file.write(left) :]
         except OSError as exc:
             raise SpoolUnavailable(f"draft: {exc.strerror}") from exc
-        self._digest.update(octets)
+        if self._digest is not None:
+            self._digest.update(octets)
         self._octets += len(octets)
 
     def __len__(self) -> int:
