@@ -12,6 +12,7 @@ At most BUSY requests are worked on at once; who comes beyond gets 503 with Retr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from concurrent.futures import Executor
 
-    from paravion.adapters.embedded_uploads import EmbeddedUploads
+    from paravion.adapters.embedded_uploads import EmbeddedUploads, Incoming
     from paravion.domain.submission import Receipt, Submission
     from paravion.services.admin import AdminDeps
     from paravion.services.validate import ValidateDeps
@@ -135,6 +136,16 @@ class EmbeddedDoors:
             raise Rejected(SYSTEM_BUSY, closed)
         return submit(submission, self._validate)
 
+    def receiver(self, request: Request, octets: int) -> _Upload | None:
+        """Give who takes a large message as it comes; None: `handle` answers, for it is none, or is not taken."""
+        path = request.raw_path
+        if request.method != "PUT" or not path.startswith(UPLOADS) or self._closed_to_mail():
+            return None
+        upload_id = unquote(path.removeprefix(UPLOADS))
+        if not self._uploads.allows(upload_id, dict(parse_qsl(request.query)), octets):
+            return None
+        return _Upload(self._uploads, upload_id)
+
     def _upload(self, request: Request) -> Response:
         if request.method != "PUT":
             return message_response(HTTPStatus.METHOD_NOT_ALLOWED, "Method Not Allowed")
@@ -146,6 +157,39 @@ class EmbeddedDoors:
         except Unavailable:
             return try_later_response()
         return Response(HTTPStatus.OK, (), b"") if taken else message_response(HTTPStatus.FORBIDDEN, "Forbidden")
+
+
+class _Upload:
+    """infra.local.web.Receiver of one upload; what the disk does not take is read all the same, and answered."""
+
+    def __init__(self, uploads: EmbeddedUploads, upload_id: str) -> None:
+        self._incoming: Incoming | None = None
+        with contextlib.suppress(Unavailable):
+            self._incoming = uploads.begin(upload_id)
+
+    def write(self, octets: bytes) -> None:
+        """Write on."""
+        try:
+            if self._incoming is not None:
+                self._incoming.write(octets)
+        except Unavailable:
+            self.close()
+
+    def end(self) -> Response:
+        """Keep it."""
+        if self._incoming is None:
+            return try_later_response()
+        try:
+            self._incoming.finish()
+        except Unavailable:
+            return try_later_response()
+        return Response(HTTPStatus.OK, (), b"")
+
+    def close(self) -> None:
+        """Remove what is not kept."""
+        if self._incoming is not None:
+            self._incoming.__exit__()
+            self._incoming = None
 
 
 class _Admin:
