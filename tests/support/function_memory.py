@@ -32,8 +32,12 @@ if TYPE_CHECKING:
 
 SMALL_OCTETS = 10_000
 HEADER = b"From: me@example.org\r\nTo: you@example.com\r\nSubject: large\r\nContent-Type: text/plain\r\n\r\n"
-LINES = {"c": b"x" * 70 + b"\r\n", "l": b"x" * 71 + b"\n", "e": b"\xe4" * 70 + b"\r\n"}
-"""CRLF, LF and 8-bit."""
+LIST_HEADER = (
+    b'From: me@example.org\r\nContent-Type: multipart/mixed; boundary="b"\r\n\r\n'
+    b"--b\r\n\r\nLeave: {{amazonSESUnsubscribeUrl}}\r\n--b\r\nContent-Type: image/png\r\n\r\n"
+)
+LINES = {"c": b"x" * 70 + b"\r\n", "l": b"x" * 71 + b"\n", "e": b"\xe4" * 70 + b"\r\n", "p": b"x" * 70 + b"\r\n"}
+"""CRLF, LF, 8-bit, and an attachment behind a text with a link."""
 
 
 def upload_id(line: str, octets: str, *, top: bool, number: int = 0) -> str:
@@ -46,7 +50,7 @@ VALIDATES: dict[str, tuple[str, int, dict[str, Any]]] = {
     "validate-plain": ("c", 1, {}),
     "validate-signed-parts-lf": ("l", 5, {"key": "dkim"}),
     "validate-8-bit-alias": ("e", 1, {"recipient": "team@local.example", "key": "dkim"}),
-    "validate-contact-list": ("c", 1, {"list": "news"}),
+    "validate-contact-list": ("p", 1, {"list": "news"}),
 }
 DELIVERS = {
     # line ends of the bodies, what the hosts are (tests/support/memory.py)
@@ -91,7 +95,7 @@ def be_s3(octets: int) -> None:
             name = self.path.rpartition("/")[2].partition("?")[0]
             size = octets if name[1] == "l" else SMALL_OCTETS
             self._answer(size)
-            begin = HEADER if name[2] == "h" else b""
+            begin = LIST_HEADER if name[0] == "p" else HEADER if name[2] == "h" else b""
             self.wfile.write(begin)
             line, left = LINES[name[0]], size - len(begin)
             piece = line * 5000

@@ -81,6 +81,9 @@ def test_draft_is_read_and_put_as_the_whole_would_be(spool: Any, queue_id: str) 
     with _drafted(spool, PIECES) as draft:
         assert len(draft) == len(whole)
         assert b"".join(draft.pieces()) == whole
+        assert draft.read(70_000, 140_003) == whole[70_000:140_003]
+        assert draft.read(0, len(whole)) == whole
+        assert draft.read(5, 5) == b""
         spool.put_body(queue_id, draft)
         assert b"".join(draft.pieces()) == whole
         assert spool.get_body(queue_id) == whole

@@ -84,6 +84,15 @@ class Draft(Protocol):
         """
         ...
 
+    def read(self, start: int, end: int) -> bytes:
+        """
+        Give the octets from `start` to before `end`, both within what was written.
+
+        Raises:
+            SpoolUnavailable
+        """
+        ...
+
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...

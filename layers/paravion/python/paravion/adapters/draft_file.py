@@ -62,16 +62,18 @@ class DraftFile:
 
     def pieces(self) -> Iterator[bytes]:
         """See ports.Draft."""
-        at = 0
-        while at < self._octets:
-            try:
-                piece = os.pread(self.file.fileno(), PIECE_OCTETS, at)
-            except OSError as exc:
-                raise SpoolUnavailable(f"draft: {exc.strerror}") from exc
-            if not piece:
-                raise SpoolUnavailable(f"draft: ended {self._octets - at} octets early")
-            at += len(piece)
-            yield piece
+        for at in range(0, self._octets, PIECE_OCTETS):
+            yield self.read(at, min(at + PIECE_OCTETS, self._octets))
+
+    def read(self, start: int, end: int) -> bytes:
+        """See ports.Draft."""
+        try:
+            octets = os.pread(self.file.fileno(), end - start, start)
+        except OSError as exc:
+            raise SpoolUnavailable(f"draft: {exc.strerror}") from exc
+        if len(octets) != end - start:
+            raise SpoolUnavailable(f"draft: {len(octets)} octets instead of {end - start}")
+        return octets
 
     def __enter__(self) -> Self:
         return self

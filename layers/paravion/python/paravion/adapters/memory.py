@@ -60,6 +60,10 @@ class MemoryDraft:
         """See ports.Draft."""
         yield from self._pieces
 
+    def read(self, start: int, end: int) -> bytes:
+        """See ports.Draft."""
+        return b"".join(self._pieces)[start:end]
+
     def __enter__(self) -> Self:
         self._spool.drafts += 1
         return self

@@ -9,7 +9,7 @@ RFC: 5321 5.1.
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -169,7 +169,10 @@ class Attempt:
         header, octets = await asyncio.to_thread(seven_bit.to_seven_bit, sent.header, octets)
         body: Body = _Held(octets, len(octets))
         if len(octets) > _SMALL_OCTETS:
-            body = await asyncio.to_thread(_Filed, octets)
+            # Where there is no room for a file it is held: memory is what there may be too little of, a file what
+            # there may be none of.
+            with suppress(SpoolUnavailable):
+                body = await asyncio.to_thread(_Filed, octets)
         return replace(sent, header=header, body=body, body_type="7BIT")
 
     def close(self) -> None:

@@ -99,6 +99,10 @@ class LargeBody(Protocol):
         """Give its octets in order."""
         ...
 
+    def read(self, start: int, end: int) -> bytes:
+        """Give its octets from `start` to before `end`, both within it."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Message:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import hashlib
+    from collections.abc import Callable, Iterable
 
-    from paravion.domain.message import Message
+    from paravion.domain.message import LargeBody, Message
+    from paravion.domain.placeholder import Edit
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +25,10 @@ class Content:
     Attributes:
         octets: Of the content, as it came.
         told: SHA-256 that has been told the content, as it came; to be told more. None without an idempotency key.
+        edited: Gives the message's body with edits made; None: it is in memory.
     """
 
     message: Message
     octets: int
     told: hashlib._Hash | None
+    edited: Callable[[Iterable[Edit]], LargeBody] | None = None

@@ -9,17 +9,21 @@ Next on the message's path: services/validate.py, as with any other mail.
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, closing, contextmanager
+from typing import TYPE_CHECKING, Final
 
 from paravion.domain.message_reader import MessageReader
 from paravion.services.content import Content
 
 if TYPE_CHECKING:
     import hashlib
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
-    from paravion.ports import Spool
+    from paravion.domain.message import LargeBody
+    from paravion.domain.placeholder import Edit
+    from paravion.ports import Draft, Spool
+
+_PIECE_OCTETS: Final = 1 << 20
 
 
 @contextmanager
@@ -39,7 +43,8 @@ def read_pieces(
         SpoolUnavailable: There is no room for the draft.
     """
     reader = MessageReader(max_octets=max_octets, bare_lf=bare_lf)
-    with closing(pieces), spool.draft_body() as draft:
+    with closing(pieces), ExitStack() as drafts:
+        draft = drafts.enter_context(spool.draft_body())
         for piece in pieces:
             if told is not None:
                 told.update(piece)
@@ -47,4 +52,20 @@ def read_pieces(
                 draft.write(body)
         if body := reader.end():
             draft.write(body)
-        yield Content(reader.message(draft), reader.octets, told)
+
+        def edited(edits: Iterable[Edit]) -> LargeBody:
+            """Write the body anew: what is sent is written once, from start to end."""
+            new, at = drafts.enter_context(spool.draft_body()), 0
+            for start, end, octets in edits:
+                _copy(draft, at, start, new)
+                new.write(octets)
+                at = end
+            _copy(draft, at, len(draft), new)
+            return new
+
+        yield Content(reader.message(draft), reader.octets, told, edited)
+
+
+def _copy(draft: Draft, start: int, end: int, new: Draft) -> None:
+    for at in range(start, end, _PIECE_OCTETS):
+        new.write(draft.read(at, min(at + _PIECE_OCTETS, end)))

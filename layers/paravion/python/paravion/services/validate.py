@@ -169,7 +169,7 @@ def _accept(submission: Submission, content: Content, deps: ValidateDeps) -> Rec
     if submission.contact_list:
         from paravion.services import list_management  # only mail of contact lists
 
-        managed = list_management.manage(submission, message, given, queue_id, deps)
+        managed = list_management.manage(submission, content, given, queue_id, deps)
         message, given = managed.message, managed.recipients
     table_settings = _table_settings(settings)
     keys: tuple[SigningKey, ...] = ()
