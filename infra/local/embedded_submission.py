@@ -81,14 +81,28 @@ class DirectApi:
         """See MessageApi."""
         upload_id = ids.random_queue_id(self._deps.entropy(16))
         assert self._keep_part is not None  # noqa: S101 (no part_octets otherwise)
+        # What reaches a disk in megabytes has a thread of its own.
+        work = asyncio.ensure_future(asyncio.to_thread(self._keep_part, upload_id, part))
+
+        def is_of_no_use(done: asyncio.Future[None]) -> None:
+            if done.cancelled() or done.exception() is None:
+                self.forget([upload_id])
+
         try:
-            # What reaches a disk in megabytes has a thread of its own.
-            await asyncio.to_thread(self._keep_part, upload_id, part)
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            work.add_done_callback(is_of_no_use)
+            raise
         except Unavailable as exc:
             fault = Rejected(row_of(exc))
             self._log("Fault", "", fault, exc)
             return _refusal(fault)
         return upload_id
+
+    def forget(self, upload_ids: Sequence[str]) -> None:
+        """See MessageApi: a client that breaks off, again and again, must not fill the disk."""
+        for upload_id in upload_ids:
+            self._deps.uploads.delete(upload_id)
 
     async def submit(
         self,
@@ -117,8 +131,7 @@ class DirectApi:
             return self._submit(authorization, fields, upload_ids)
         finally:
             # The client hears of it either way, and sends all of it again if it must.
-            for upload_id in upload_ids:
-                self._deps.uploads.delete(upload_id)
+            self.forget(upload_ids)
 
     def _submit(self, authorization: str, fields: Mapping[str, Any], given: bytes | tuple[str, ...]) -> Answer:
         name = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra.front_door.api import Away
+from infra.front_door.content import Content
+from infra.front_door.parts import Parts
 from infra.local.embedded_submission import BUSY, DirectApi
 from paravion.domain.envelope import decode_qf
 from paravion.domain.http1 import basic
@@ -160,6 +163,38 @@ def test_large_message_in_parts_is_one(desk: Desk) -> None:
     assert _in_parts(desk, [body * 120_000], uploads.items.__setitem__).reply.startswith("552 5.3.4 ")
     assert uploads.items == {}
     assert desk.world.spool.drafts == 0
+
+
+def test_parts_of_what_does_not_come_are_gone(desk: Desk) -> None:
+    """A client that breaks off, again and again, fills no disk; nor does the part that was just being written."""
+    uploads: Any = desk.deps.uploads
+    go = threading.Event()
+
+    def slowly(upload_id: str, part: bytes) -> None:
+        go.wait(10)
+        uploads.items[upload_id] = part
+
+    async def main() -> None:
+        api = DirectApi(desk.deps, _now, slowly)  # type: ignore[arg-type]  # awaited alike
+        parts = Parts(api, desk.authorization, Content(1 << 20))
+        done = asyncio.Event()
+        go.set()
+        parts.put(b"first", lambda _: done.set())
+        await done.wait()
+        assert list(uploads.items.values()) == [b"first"]
+        go.clear()
+        parts.put(b"second", lambda _: None)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        parts.cancel()
+        await asyncio.sleep(0)
+        go.set()
+        # The thread ends, and with it what it wrote.
+        await asyncio.get_running_loop().shutdown_default_executor()
+        await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+    assert uploads.items == {}
 
 
 def test_part_that_finds_no_room_is_transient(desk: Desk) -> None:
