@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from paravion.adapters.webhook_events import WebhookEvents
     from paravion.domain.configuration_set import EventDestination
     from paravion.domain.outcome import Outcome
-    from paravion.ports import EventLog, Handover, Management, Resolver, Targets
+    from paravion.ports import EventLog, Handover, Management, Parked, Resolver, Targets
     from paravion.services.admin import AdminDeps
     from paravion.services.bounce import BounceDeps
     from paravion.services.deliver import DeliverDeps
@@ -322,9 +322,24 @@ def admin() -> AdminDeps:
         destination_problem=_destination_problem(own),
         settings_given=settings.given(os.environ),
         to_commit=_commit_deps(
-            S3Spool(s3, own.spool), SqsQueues(clients.make("sqs"), {QueueName.DELIVERY: own.delivery_queue})
+            S3Spool(s3, own.spool),
+            SqsQueues(
+                clients.make("sqs"),
+                {
+                    QueueName.DELIVERY: own.delivery_queue,
+                    QueueName.RETRY: own.retry_queue,
+                    QueueName.EVENT: own.event_queue,
+                },
+            ),
         ),
+        new_parked=lambda: _parked(clients.make("sqs"), own.parked_queue),
     )
+
+
+def _parked(sqs: Any, url: str) -> Parked:
+    from paravion.adapters.sqs_parked import SqsParked
+
+    return SqsParked(sqs, url)
 
 
 def _destination_problem(own: settings.AdminSettings) -> Callable[[EventDestination], str]:

@@ -237,6 +237,7 @@ class Root:
     def admin(self) -> AdminDeps:
         """What services/admin.py needs."""
         from paravion.adapters.dkim_keygen import new_private_key
+        from paravion.adapters.embedded_parked import EmbeddedParked
         from paravion.services.admin import AdminDeps
 
         own = self._settings(settings.AdminSettings)
@@ -262,6 +263,7 @@ class Root:
             new_private_key=new_private_key,
             transcripts=data.transcripts,
             new_queues=lambda: data.queues,
+            new_parked=lambda: EmbeddedParked(data.database),
             destination_problem=lambda destination: self._allowed_destinations(own).problem(destination),
             to_commit=self._commit_deps(),
             settings_given=settings.given(

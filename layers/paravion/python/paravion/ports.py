@@ -225,6 +225,56 @@ class Queues(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ParkedItem:
+    """
+    What lies in the parked queue.
+
+    Attributes:
+        item_id: Names it, at every look the same.
+        receipt: Names this look at it.
+        job: None when it is none.
+        body: As it lay in the queue that it came from: `Received.body`.
+        receives: How often it was received, as the queue counts; looks may count too.
+        sent_at: When it was enqueued, seconds since the epoch; by its first queue or by this one.
+    """
+
+    item_id: str
+    receipt: str
+    job: Job | None
+    body: str
+    receives: int
+    sent_at: float
+
+
+class Parked(Protocol):
+    """The parked queue as an operator sees it: nothing leaves it but by `drop`, or by its age."""
+
+    def look(self, limit: int) -> list[ParkedItem]:
+        """
+        Give up to `limit` items, in any order, each once; all there are if fewer.
+
+        They may be hidden from other looks for a minute, or until they are put back. One call for each ten.
+
+        Raises:
+            QueueUnavailable: Those that were found already come back by themselves.
+        """
+        ...
+
+    def put_back(self, items: Sequence[ParkedItem]) -> None:
+        """Show items of a look to others at once; best effort, never raises."""
+        ...
+
+    def drop(self, items: Sequence[ParkedItem]) -> None:
+        """
+        Remove items of a look for good; no error for one that is gone.
+
+        Raises:
+            QueueUnavailable: Some or all may be gone; dropping again is safe.
+        """
+        ...
+
+
 class Ledger(Protocol):
     """The job records. Reads are strongly consistent; every write is conditional and atomic."""
 

@@ -517,6 +517,8 @@ class AdminSettings:
     ledger: str
     event_queue: str
     delivery_queue: str
+    retry_queue: str
+    parked_queue: str
     secrets: str
     hostname: str
     log_level: str
@@ -544,6 +546,7 @@ class AdminSettings:
     queue_return_s: float
     suppression_expiry_s: float
     suppression_reasons: tuple[Reason, ...]
+    sweep_grace_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ A record outlives its spooled objects (16 days): as long as a repeat of a submis
 qf, the ledger must know which recipients have it already.
 """
 
-_SELDOM: Final = ("quarantine", "released", "held_at", "held_s", "max_delivery_s")
+_SELDOM: Final = ("quarantine", "released", "held_at", "held_s", "max_delivery_s", "cancelled")
 """Of the record, and of its text only where they are set."""
 
 

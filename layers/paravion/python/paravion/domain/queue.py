@@ -19,8 +19,9 @@ owe a bounce. A notice is named after its kind and the attempt that caused it, s
 change afterwards and the report's queue id follows from it: a repeated report is one message. What the
 suppression list must be told of is owed in the same way.
 
-A job that a worker has cannot be held: `quarantine` is set, and it is held when the attempt ends. Being held stops
-the queue's clock (`counted_from`), but the spool's goes on: schedule.LIFETIME_S ends it, and the sender is told.
+A job that a worker has cannot be held: `quarantine` is set, and it is held when the attempt ends. What an operator
+cancels is held likewise, and given up by the next sweep: `cancelled` says so. Being held stops the queue's clock
+(`counted_from`), but the spool's goes on: schedule.LIFETIME_S ends it, and the sender is told.
 
 Never twice: a claim hands out only recipients that are neither delivered nor failed.
 
@@ -39,7 +40,7 @@ from paravion.domain.outcome import HANDED_OVER, PACED, Outcome, Result
 from paravion.domain.schedule import LIFETIME_S
 from paravion.domain.simulator import COMMAND as SIMULATED
 from paravion.domain.simulator import replies
-from paravion.domain.status import EXPIRED
+from paravion.domain.status import ATTEMPT_BROKE_OFF, EXPIRED
 from paravion.domain.suppression import says_no_such_address
 
 if TYPE_CHECKING:
@@ -212,6 +213,8 @@ class JobRecord:
         held_s: How long it had been held before, or waited for its release.
         max_delivery_s: Its message is returned when it is older; 0 for the queue's own lifetime.
         suppressed_reasons: As the envelope's.
+        cancelled: What its sender is told when it is returned, as an operator wants it, once nobody tries it;
+            "" for nothing of the kind.
     """
 
     key: JobKey
@@ -236,6 +239,7 @@ class JobRecord:
     held_s: float = 0.0
     max_delivery_s: float = 0.0
     suppressed_reasons: tuple[str, ...] | None = None
+    cancelled: str = ""
 
     def changed(self, **values: Any) -> JobRecord:
         """Give the record with some fields changed: dataclasses.replace in a fifth of its time, for the mail's road."""
@@ -373,6 +377,7 @@ def with_outcomes(
         due_at=0.0,
         faults=0,
         quarantine="",
+        cancelled="",
     )
 
 
@@ -403,7 +408,8 @@ def held(record: JobRecord, reason: str, *, now: float, by: str = "") -> JobReco
         by: The operator's credential; "" for a rule, or for a hold that is told already.
     """
     if by:
-        record = with_event(record, "hold", now=now, text=f"by {by}: {reason}")
+        record = with_event(record, "hold", now=now, text=said_by(by, reason))
+        record = replace(record, cancelled="")
     record = replace(record, quarantine=reason)
     if record.state is State.CLAIMED:
         return record
@@ -412,8 +418,8 @@ def held(record: JobRecord, reason: str, *, now: float, by: str = "") -> JobReco
         state=State.HELD,
         token="",
         lease_until=0.0,
-        # Found again by then, so that no mail vanishes with its spool.
-        due_at=record.queued_at + LIFETIME_S,
+        # Found again by then, so that no mail vanishes with its spool; what is cancelled, by the next sweep.
+        due_at=now if record.cancelled else record.queued_at + LIFETIME_S,
         faults=0,
         held_at=record.held_at or now,
     )
@@ -426,19 +432,93 @@ def scheduled(record: JobRecord, release_at: float, *, now: float) -> JobRecord:
     return replace(record, state=State.DEFERRED, due_at=release_at, held_s=held_s)
 
 
-def released(record: JobRecord, *, now: float, by: str) -> JobRecord:
-    """Let a job go on; one that is held is due at once."""
-    record = with_event(record, "release", now=now, text=f"by {by}")
-    record = replace(record, quarantine="", released=True)
+def released(
+    record: JobRecord, *, now: float, by: str, reason: str = "", release_at: float = 0.0
+) -> JobRecord:  # fmt: skip
+    """
+    Let a job go on; one that is held is due at once, or at the release that its message names.
+
+    Args:
+        release_at: The message's, 0 for none.
+    """
+    release_at = max(release_at, record.counted_from if record.state is State.HELD else 0.0)
+    record = with_event(record, "release", now=now, text=said_by(by, reason))
+    record = replace(record, quarantine="", released=True, cancelled="")
+    if release_at > now and record.state in {State.HELD, State.DEFERRED}:
+        held_s = release_at - record.queued_at
+        return replace(record, state=State.DEFERRED, due_at=release_at, held_at=0.0, held_s=held_s)
     if record.state is not State.HELD:
         return record
-    held_s = record.held_s + max(0.0, now - record.held_at)
+    # Held before its release, it waited for both at once.
+    held_s = min(record.held_s + max(0.0, now - record.held_at), max(0.0, now - record.queued_at))
     return replace(record, state=State.DEFERRED, due_at=now, held_at=0.0, held_s=held_s)
 
 
-def removed(record: JobRecord, *, now: float, by: str) -> JobRecord:
+def is_scheduled(record: JobRecord, now: float) -> bool:
+    """Say whether a job waits for the instant that its sender named: none is tried before, whoever asks for it."""
+    return record.counted_from > now
+
+
+def flushed(record: JobRecord, *, look_at: float, now: float, by: str, reason: str = "") -> JobRecord:
+    """
+    Send a waiting job back to the delivery queue before its time; its age and what its sender was told stay.
+
+    Args:
+        look_at: When it is looked for again, in case it gets lost on the way.
+    """
+    record = with_event(record, "flush", now=now, text=said_by(by, reason))
+    return replace(record, state=State.READY, due_at=look_at)
+
+
+def requeued(record: JobRecord, *, look_at: float, now: float, by: str, reason: str = "") -> JobRecord:
+    """
+    Send an open job that no worker has to the delivery queue, as if its message came now.
+
+    The waits, the warning and the lifetime count from now on; the number of its attempts goes on, for reports and
+    transcripts are named after it. No job outlives its spool (LIFETIME_S).
+
+    Args:
+        look_at: As for `flushed`.
+    """
+    if record.state is State.CLAIMED:
+        record = with_event(record, "broke_off", now=now, text=ATTEMPT_BROKE_OFF.text)
+    record = with_event(record, "requeue", now=now, text=said_by(by, reason))
+    return replace(
+        record,
+        state=State.READY,
+        token="",
+        lease_until=0.0,
+        due_at=look_at,
+        faults=0,
+        paced=record.attempts,
+        warned=False,
+        quarantine="",
+        released=True,
+        held_at=0.0,
+        held_s=max(0.0, now - record.queued_at),
+        cancelled="",
+    )
+
+
+def cancelled(record: JobRecord, text: str, *, now: float, by: str, reason: str = "") -> JobRecord:
+    """
+    Have an open job returned to its sender: held until the next sweep gives it up, or its attempt ends.
+
+    Args:
+        text: What the sender is told.
+    """
+    record = with_event(record, "cancel", now=now, text=said_by(by, reason))
+    return held(replace(record, cancelled=text), text, now=now)
+
+
+def said_by(by: str, reason: str) -> str:
+    """Give an operator's line in the history: who, and why if he says."""
+    return f"by {by}: {reason}" if reason else f"by {by}"
+
+
+def removed(record: JobRecord, *, now: float, by: str, reason: str = "") -> JobRecord:
     """Take an open job that no worker has out of the queue for good; nobody is told."""
-    record = with_event(record, "removal", now=now, text=f"by {by}")
+    record = with_event(record, "removal", now=now, text=said_by(by, reason))
     return replace(record, state=State.REMOVED, due_at=0.0, quarantine="", held_at=0.0)
 
 

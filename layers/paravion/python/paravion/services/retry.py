@@ -16,6 +16,7 @@ and reads in the ledger what happened. `sweep` runs every minute and sends back 
     tried, nobody deferred              our own fault stopped it         waits a little, then tried again
     deferred                            lies in the due index already    nothing
     held                                waits for an operator            nothing; returned at LIFETIME_S
+    held, cancelled                     an operator ends it              returned
     any of these, quarantine asked for  an operator held it meanwhile    held
     done, reports owed                  the bounce queue missed it       sent there again
     done, removed                       over                             nothing
@@ -37,7 +38,7 @@ from paravion.domain.classification import asked_wait_s, record_fields
 from paravion.domain.envelope import decode_qf
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import ALL_SHARDS, Job, JobRecord, Notice, NoticeKind, State
-from paravion.domain.status import ATTEMPT_BROKE_OFF, HELD_TOO_LONG
+from paravion.domain.status import ATTEMPT_BROKE_OFF, CANCELLED, HELD_TOO_LONG
 from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing
 from paravion.ports import MAX_DELAY_S, QueueName
 from paravion.services.batch import work_through
@@ -208,7 +209,7 @@ def _next(
     plan = schedule.limited(deps.plan, record.max_delivery_s)
     is_old = now >= record.queued_at + schedule.LIFETIME_S
     if record.state is State.HELD:
-        return _returned_from_hold(record, now, deps, ended) if is_old else None
+        return _returned_from_hold(record, now, deps, ended) if is_old or record.cancelled else None
     if (is_old or schedule.is_expired(record.counted_from, now, plan)) and not record.quarantine:
         return _given_up(record, now, deps, ended)
     if record.state is State.CLAIMED:
@@ -282,10 +283,15 @@ def _given_up(record: JobRecord, now: float, deps: RetryDeps, ended: list[tuple[
 def _returned_from_hold(
     record: JobRecord, now: float, deps: RetryDeps, ended: list[tuple[str, list[Outcome]]]
 ) -> JobRecord:
-    """Nobody released it while the spool lasted: its sender hears that it failed, and not a word of why it was held."""
+    """
+    Tell its sender that it failed: an operator cancelled it, or nobody released it while the spool lasted.
+
+    In the latter case he hears not a word of why it was held.
+    """
     envelope, _ = decode_qf(deps.spool.get_envelope(record.key.queue_id))
     chunk = envelope.chunk(record.key.chunk)
-    failed = Outcome(Result.FAILED, HELD_TOO_LONG.enhanced, text=HELD_TOO_LONG.text, command="LOCAL")
+    row = CANCELLED if record.cancelled else HELD_TOO_LONG
+    failed = Outcome(Result.FAILED, row.enhanced, text=record.cancelled or row.text, command="LOCAL")
     outcomes = {n: (chunk[n].forward_path, failed) for n in record.open_positions(chunk)}
     ended.append((envelope.tenant, [failed] * len(outcomes)))
     # An attempt of its own: what earlier ones owed a report of stays as it was.
@@ -293,6 +299,7 @@ def _returned_from_hold(
         record,
         attempts=record.attempts + 1,
         quarantine="",
+        cancelled="",
         held_at=0.0,
         recipient_count=len(chunk),
         reverse_path=envelope.reverse_path,
@@ -319,6 +326,8 @@ def _log(record: JobRecord, now: float, deps: RetryDeps) -> None:
         deps.event_log.emit("Hold", {**fields, "reason": record.quarantine, "recipients": record.recipient_count})
         return
     for state in record.recipients.values():
-        if state.outcome.command == "EXPIRED" or state.outcome.text == HELD_TOO_LONG.text:
-            told = {"recipient": state.forward_path, "text": state.outcome.text, **record_fields(state.outcome)}
+        told = {"recipient": state.forward_path, "text": state.outcome.text, **record_fields(state.outcome)}
+        if state.attempt == record.attempts and state.outcome.text.startswith(CANCELLED.text):
+            deps.event_log.emit("AdminBounce", {**fields, **told})
+        elif state.outcome.command == "EXPIRED" or state.outcome.text == HELD_TOO_LONG.text:
             deps.event_log.emit("Expiration", {**fields, **told})

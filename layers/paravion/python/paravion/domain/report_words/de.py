@@ -192,6 +192,7 @@ FAILED: Final = {
 
 FAILED_HERE: Final = {
     "3.4": ("Ihre E-Mail ist zu groß.", _SMALLER),
+    "7.0": ("Jemand, der unser Mailsystem betreut, hat sie angehalten.", _SHOW),
     "7": ("Eine Regel unseres eigenen Mailsystems erlaubt es nicht, an diese Adresse zu senden.", _SHOW),
     "": ("Unser Mailsystem konnte sie nicht senden.", _SHOW),
 }

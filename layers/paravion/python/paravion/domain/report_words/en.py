@@ -160,6 +160,7 @@ FAILED: Final = {
 
 FAILED_HERE: Final = {
     "3.4": ("your mail is too large.", _SMALLER),
+    "7.0": ("somebody who looks after our mail system stopped it.", _SHOW),
     "7": ("a rule of our own mail system does not allow to send to this address.", _SHOW),
     "": ("our mail system could not send it.", _SHOW),
 }

@@ -188,6 +188,7 @@ FAILED: Final = {
 
 FAILED_HERE: Final = {
     "3.4": ("su mensaje es demasiado grande.", _SMALLER),
+    "7.0": ("una persona que se ocupa de nuestro sistema de correo lo ha detenido.", _SHOW),
     "7": ("una regla de nuestro propio sistema de correo no permite escribir a esta dirección.", _SHOW),
     "": ("nuestro sistema de correo no pudo enviarlo.", _SHOW),
 }

@@ -188,6 +188,7 @@ FAILED: Final = {
 
 FAILED_HERE: Final = {
     "3.4": ("votre message est trop grand.", _SMALLER),
+    "7.0": ("une personne qui s'occupe de notre messagerie l'a arrêté.", _SHOW),
     "7": ("une règle de notre propre système de messagerie ne permet pas d'écrire à cette adresse.", _SHOW),
     "": ("notre système de messagerie n'a pas pu l'envoyer.", _SHOW),
 }
