@@ -8,18 +8,18 @@ from dataclasses import replace
 
 import pytest
 
-from paravion.domain.envelope import decode_qf
+from paravion.domain.envelope import DeliverBy, decode_qf
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import JobKey, State
 from paravion.domain.selection import Selection, parse
 from paravion.domain.status import ACCESS_DENIED, BAD_REQUEST, CANCELLED, Rejected
 from paravion.ports import QueueName
-from paravion.services import cancel, hold, operations
+from paravion.services import cancel, flush, hold, operations
 from paravion.services.cancel import Cancel
 from paravion.services.flush import Flush, Requeue
 from paravion.services.hold import Release, Remove
 from paravion.services.select import act_on_selection
-from tests.support.world import World
+from tests.support.world import PLAN, START, World
 from tests.unit.services.test_flush import BUSY, OK, OPERATOR, OTHER, bulk, deps_of, sent, settle
 
 SENDER = "me@example.org"
@@ -37,6 +37,66 @@ def _deferred(*recipients: str, **fields) -> tuple[World, list[str]]:
     ids = [world.submit(path).queue_id for path in recipients]
     settle(world)
     return world, ids
+
+
+# What the sender hears of delays
+
+
+@pytest.mark.parametrize("recipients", [1, 150], ids=["one job", "several"])
+def test_deadline_after_the_warning_is_told_though_no_attempt_lies_between(recipients: int) -> None:
+    """A host that wants two hours: warned of in the meantime, and again when the time is over."""
+    paths = [f"u{n}@a.example" for n in range(recipients)]
+    world = World({path: [BUSY, LATER, OK] for path in paths}, plan=replace(PLAN, warn_s=300.0))
+    world.submit(*paths, deliver_by=DeliverBy(START + 1500))
+    world.run()
+    reports = world.accepted_by(SENDER)
+    assert len(reports) == 2
+    assert _actions(world) == ["delayed"] * 2 * recipients
+    assert len(world.accepted_by(paths[0])) == 1
+
+
+def test_warning_after_a_requeue_is_told_though_no_attempt_lies_between() -> None:
+    """Its new life passes in a queue that stands still."""
+    world, (queue_id,) = _deferred("a@a.example", plan=replace(PLAN, warn_s=200.0))
+    key = JobKey(queue_id)
+    world.run(until=START + 400)
+    assert _actions(world) == ["delayed"]
+    before = world.ledger.load(key)
+    flush.requeue(queue_id, OPERATOR, deps_of(world))
+    items = world.queues.receive(QueueName.DELIVERY, 10)
+    world.queues.delete(QueueName.DELIVERY, [item.receipt for item in items])
+    world.queues.send(QueueName.RETRY, [items[0].job])
+    world.now += 300
+    for name in (QueueName.RETRY, QueueName.BOUNCE, QueueName.DELIVERY):
+        world.invoke(name)
+    assert world.ledger.load(key).attempts == before.attempts
+    settle(world, 60)
+    assert _actions(world) == ["delayed", "delayed"]
+
+
+def test_requeued_after_its_deadline_it_is_returned_and_told_so_once() -> None:
+    """By-mode R: no operator gives it more time than its sender."""
+    for returns, expected in ((True, ["failed"]), (False, ["delayed"])):
+        world = World({"a@a.example": [BUSY] * 3 + [OK]})
+        queue_id = world.submit("a@a.example", deliver_by=DeliverBy(START + 1000, returns=returns)).queue_id
+        settle(world, 400)
+        hold.hold(queue_id, "wait", OPERATOR, deps_of(world))
+        settle(world, 1000)
+        world.now = START + 2000
+        flush.requeue(queue_id, OPERATOR, deps_of(world))
+        world.run()
+        assert _actions(world) == expected
+        assert bool(world.accepted_by("a@a.example")) is not returns
+
+
+def test_untried_mail_that_is_acted_on_knows_its_times() -> None:
+    """Its first record is the operator's, not a worker's."""
+    world = World()
+    deadline = DeliverBy(START + 900, returns=True)
+    queue_id = world.submit("a@a.example", priority="urgent", deliver_by=deadline).queue_id
+    flush.requeue(queue_id, OPERATOR, deps_of(world))
+    record = world.ledger.load(JobKey(queue_id))
+    assert (record.priority, record.deliver_by_at, record.returns_by) == ("urgent", START + 900, True)
 
 
 # Whose mail it is
@@ -170,3 +230,13 @@ def test_cancelled_in_part_tells_of_who_was_open_and_leaves_the_rest_as_it_was()
     ]
     assert "Cancelled by an operator: Gr\\x{FC}\\x{DF}e" in reports[1]
     assert world.ledger.load(JobKey(queue_id)).owed == ()
+
+
+def test_mail_that_waits_for_its_instant_is_shown_with_its_sender() -> None:
+    """Not as a report of ours, which the null reverse-path says."""
+    world = World()
+    queue_id = world.submit("a@a.example", release_at=START + 9000).queue_id
+    settle(world, 2000)
+    record = world.ledger.load(JobKey(queue_id))
+    assert (record.state, record.reverse_path, record.recipient_count) == (State.DEFERRED, SENDER, 1)
+    assert bulk(world, hold.Hold("x", OPERATOR, deps_of(world)), parse("a.example"))["changed"] == 1

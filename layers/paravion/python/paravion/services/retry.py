@@ -206,7 +206,9 @@ def _next(
         record = JobRecord(job.key, job.queued_at, State.READY, version=record.version if record else 0)
         envelope = _envelope(job, deps)
         if envelope is not None:
-            record = queue.with_times_of(record, envelope)
+            record = queue.with_times_of(record, envelope).changed(
+                recipient_count=len(envelope.chunk(job.key.chunk)), reverse_path=envelope.reverse_path
+            )
             if envelope.release_at > now:
                 return queue.scheduled(record, envelope.release_at, now=now)
             # Looked at only now, for whatever reason: the time until its release counts no more than else.
@@ -283,10 +285,11 @@ def _told_of_delay(record: JobRecord, now: float, plan: Plan, deps: RetryDeps) -
     envelope, _ = decode_qf(deps.spool.get_envelope(record.key.queue_id))
     waiting = record.open_positions(envelope.chunk(record.key.chunk))
     wanted = any(queue.wants_delay_notice(envelope.recipients[n].notify) for n in waiting)
-    notice = Notice(NoticeKind.DELAYED, record.attempts)
-    if envelope.kind != "mail" or not envelope.reverse_path or not wanted or notice in record.owed:
+    is_owed = any(notice.kind is NoticeKind.DELAYED for notice in record.owed)
+    if envelope.kind != "mail" or not envelope.reverse_path or not wanted or is_owed:
         return record
-    return replace(record, owed=(*record.owed, notice))
+    number = max(record.attempts, record.delay_told + 1)
+    return replace(record, owed=(*record.owed, Notice(NoticeKind.DELAYED, number)), delay_told=number)
 
 
 def _given_up(record: JobRecord, now: float, deps: RetryDeps, ended: list[tuple[str, list[Outcome]]]) -> JobRecord:
