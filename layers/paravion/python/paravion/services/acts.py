@@ -129,7 +129,9 @@ def act_on_message(queue_id: str, act: Act, principal: Principal, deps: AdminDep
         Rejected: not_found.
         Unavailable: Doing it again is safe.
     """
-    done = [acted for envelope in _messages(queue_id, deps) for acted in _on_jobs(envelope, act, deps)]
+    # All are read before the first is changed: what can't be done is refused without having been half done.
+    messages = list(_messages(queue_id, deps))
+    done = [acted for envelope in messages for acted in _on_jobs(envelope, act, deps)]
     changed = [acted.record for acted in done if acted.is_changed and acted.record is not None]
     if changed:
         # Before what follows, which may break off: the records have it already.
