@@ -198,7 +198,7 @@ def _recipient_fields(report: Report, recipient: Recipient, state: RecipientStat
         ("Remote-MTA", "" if stale or not outcome.mx_host else f"dns; {_ascii(outcome.mx_host)}"),
         ("Diagnostic-Code", "" if stale else _diagnostic(outcome)),
         # An expiry is entered when we give up, some time after the last attempt.
-        ("Last-Attempt-Date", "" if report.kind is NoticeKind.EXPIRED else format_date(state.at)),
+        ("Last-Attempt-Date", "" if report.kind is NoticeKind.EXPIRED or not state.attempt else format_date(state.at)),
         ("Will-Retry-Until", format_date(report.return_at) if report.kind is NoticeKind.DELAYED else ""),
     ]
     return [make_field(name, value, utf8=True) for name, value in found if value]

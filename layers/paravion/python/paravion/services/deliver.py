@@ -595,9 +595,10 @@ class _Attempt:
                 tells=self.tells,
             )
             try:
-                return await self.deps.in_thread(self.deps.ledger.save, new)
-            except ClaimLost:
-                fresh = await self.deps.in_thread(self.deps.ledger.load, self.job.key)
+                try:
+                    return await self.deps.in_thread(self.deps.ledger.save, new)
+                except ClaimLost:
+                    fresh = await self.deps.in_thread(self.deps.ledger.load, self.job.key)
             except LedgerUnavailable:
                 if asyncio.get_running_loop().time() + wait_s > self.deadline:
                     raise

@@ -21,12 +21,14 @@ from paravion.domain.ids import queue_id_from
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import NoticeKind, RecipientState
 from paravion.domain.schedule import LIFETIME_S
-from paravion.domain.status import Rejected
+from paravion.domain.status import ATTEMPT_BROKE_OFF, Rejected
 from paravion.errors import LedgerUnavailable, SpoolMissing
 from paravion.services.commit import commit, enqueue
 from paravion.services.signing import hash_to_sign, signed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from paravion.domain.queue import JobRecord, Notice
     from paravion.services.bounce import BounceDeps
 
@@ -100,7 +102,20 @@ def members_of(record: JobRecord, notice: Notice, envelope: Envelope) -> Members
         # A warning is for somebody who reads it: a program hears of delays only where it asked (RFC 3834 2).
         notify = {n: wishes or ("FAILURE",) for n, wishes in notify.items()}
     states = queue.members(record, notice, notify)
+    if notice.kind is NoticeKind.DELAYED and not record.is_closed:
+        states |= _untried(record, envelope, notify)
     return tuple((envelope.recipients[n], state) for n, state in sorted(states.items()))
+
+
+def _untried(record: JobRecord, envelope: Envelope, notify: Mapping[int, tuple[str, ...]]) -> dict[int, RecipientState]:
+    """Those are late too of whom no attempt has said anything, for each broke off on our side or none was made."""
+    fault = Outcome(Result.DEFERRED, ATTEMPT_BROKE_OFF.enhanced, text=ATTEMPT_BROKE_OFF.text, command="LOCAL")
+    at = record.log[-1].at if record.log else record.queued_at
+    return {
+        n: RecipientState(recipient.forward_path, fault, at, record.attempts)
+        for n, recipient in envelope.chunk(record.key.chunk).items()
+        if n not in record.recipients and queue.wants_delay_notice(notify[n])
+    }
 
 
 def _addressee(envelope: Envelope, notice: Notice, postmaster: str) -> tuple[str, str]:

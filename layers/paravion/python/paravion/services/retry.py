@@ -203,6 +203,8 @@ def _next(
         release_at = _release_at(job, deps)
         if release_at > now:
             return queue.scheduled(record, release_at, now=now)
+        # Looked at only now, for whatever reason: the time until its release counts no more than else.
+        record = replace(record, held_s=max(0.0, release_at - job.queued_at))
     if record.is_closed or record.state is State.DEFERRED:
         return None
     plan = schedule.limited(deps.plan, record.max_delivery_s)

@@ -1,0 +1,602 @@
+"""
+What must hold of any history: "no accepted mail without exactly one final outcome for each recipient, no DSN twice,
+no DSN for a delivered recipient, attempts and warnings at the times that the schedule says".
+
+The judge sees every write of a record, every envelope that is kept, every transaction of the hosts' port and when
+functions begin and end. From those and from what was submitted he says what must come of it, without asking the
+record what it owes:
+
+    at every write      what is final stays; what is over stays over; nothing is owed a second time; a job is claimed
+                        once; a due time, a warning and a return are when domain/schedule.py says; hold stops the clock
+    at every sending    the job is claimed, the recipient is open, he is asked once in an attempt, and not too early
+    when a function     a 250 stands in the record, unless a death lay between (RFC 1047: exactly those may double)
+      ends
+    at the end          all is final; hosts took what is delivered, once; reports, double bounces, events, statistics and
+                        the suppression list are what NOTIFY and the outcomes ask for, each once; nothing is left over
+
+What he found is kept until somebody asks (`assert_well`), for a product that meets a raised error goes on (law 7).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from paravion.domain import envelope as envelopes
+from paravion.domain import queue, schedule
+from paravion.domain.envelope import Envelope, decode_qf
+from paravion.domain.outcome import PACED, Outcome, Result
+from paravion.domain.queue import JobKey, JobRecord, NoticeKind, RecipientState, State
+from paravion.domain.suppression import says_no_such_address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from paravion.domain.schedule import Plan
+    from paravion.ports import Transaction
+    from tests.histories.history import Adversity, WatchedWorld
+
+JITTER: Final = 0.5
+"""Every draw of the world."""
+
+_MINUTE_S: Final = 61.0
+"""Between two sweeps."""
+
+_EARLY_S: Final = 1e-3
+_HARMLESS: Final = frozenset({"validate"})
+_GROUP: Final = re.compile(rb"^Final-Recipient: *rfc822; *(\S+?)\r?\nAction: *(\w+)", re.MULTILINE)
+_MACHINE_PART: Final = re.compile(rb"^Content-Type: message/delivery-status.*?^--", re.MULTILINE | re.DOTALL)
+_ANY_GROUP: Final = re.compile(rb"^Final-Recipient:", re.MULTILINE)
+_REPORTS: Final = frozenset({"dsn", "double-bounce"})
+_WAITING: Final = frozenset({State.DEFERRED, State.READY, State.HELD})
+
+
+@dataclass
+class Promise:
+    """What a door was told, and what it asked for."""
+
+    reverse_path: str
+    notify: dict[str, tuple[str, ...]]
+    release_at: float
+    is_promised: bool = False
+
+
+@dataclass
+class Track:
+    """
+    What the judge saw of one job.
+
+    Attributes:
+        due_at: When it may be tried, by his own reckoning; None: not to be said.
+        planned_at: When that was decided.
+        faults, held_s, held_at: As the record's, by his own reckoning.
+        owed: Every notice that it ever owed, with when (in writes) it was settled; 0: not yet.
+        said: What hosts said, by position and attempt.
+        ended: When (in writes) a recipient became final.
+        warned: The write that owed a warning, and the positions that were open.
+    """
+
+    due_at: float | None = None
+    planned_at: float = 0.0
+    faults: int = 0
+    held_s: float = 0.0
+    held_at: float = 0.0
+    owed: dict[queue.Notice, int] = field(default_factory=dict)
+    said: dict[tuple[int, int], Outcome] = field(default_factory=dict)
+    ended: dict[int, int] = field(default_factory=dict)
+    warned: tuple[int, tuple[int, ...]] = (0, ())
+
+
+@dataclass
+class Frame:
+    """One run of a function."""
+
+    function: str
+    began: int
+    taken: list[tuple[str, int, int]] = field(default_factory=list)
+    finals: int = 0
+
+
+class _Told(dict[Any, Any]):
+    """A dictionary that tells of what is put into it."""
+
+    def __init__(self, tell: Any) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        old = self.get(key)
+        super().__setitem__(key, value)
+        self._tell(key, old, value)
+
+
+class Judge:
+    """See the module; one for each history."""
+
+    def __init__(self, world: WatchedWorld, adversity: Adversity, plan: Plan, postmaster: str) -> None:
+        self.world, self.adversity, self.plan, self.postmaster = world, adversity, plan, postmaster
+        self.problems: list[str] = []
+        self.checked: Counter[str] = Counter()
+        self.tracks: dict[JobKey, Track] = {}
+        self.promises: dict[str, Promise] = {}
+        self.kept: dict[str, tuple[Envelope, int, int]] = {}
+        self.kept_at: dict[str, float] = {}
+        self.removed: set[str] = set()
+        self.excused: Counter[tuple[str, int]] = Counter()
+        self.events: Counter[tuple[str, str, str]] = Counter()
+        self.overtaken: Counter[tuple[str, str, str]] = Counter()
+        self.finals = self.uncounted = self.publish_faults = 0
+        self.writes = 1
+        self.calm_at: float | None = None
+        self._frames: list[Frame] = []
+        self._submitting: list[Promise] = []
+        world.ledger.records = _Told(self._written)
+        world.spool.envelopes = _Told(self._kept)
+        self._send = world.transport.send
+        world.transport.send = self._sent  # type: ignore[method-assign]
+
+    # Asking
+
+    def assert_well(self) -> None:
+        """Raise what was seen so far."""
+        assert not self.problems, "\n".join(self.problems)
+
+    def messages(self) -> list[str]:
+        """Give the queue ids of messages and reports, as they were kept."""
+        return [queue_id for queue_id, (envelope, _, _) in self.kept.items() if envelope.kind != "joined"]
+
+    # Seeing
+
+    def is_about_to_submit(self, reverse_path: str, notify: dict[str, tuple[str, ...]], after_s: float) -> None:
+        """Hear of a submission before it is made."""
+        release_at = self.world.now + after_s if after_s else 0.0
+        self._submitting.append(Promise(reverse_path, notify, release_at))
+
+    def submitted(self, queue_id: str) -> None:
+        """Hear of its receipt, "" for none."""
+        self._submitting.pop()
+        if queue_id:
+            self.promises[queue_id].is_promised = True
+
+    def operates(self, queue_id: str, what: str) -> None:
+        """Hear of what an operator is about to do."""
+        if what == "remove":
+            # Of several jobs it takes those that no worker has, and names the others: he does it again, or not.
+            self.removed.add(queue_id)
+
+    def all_is_well(self) -> None:
+        """Hear that nothing breaks from here on."""
+        self.calm_at = self.world.now
+
+    @contextmanager
+    def invocation(self, function: str) -> Iterator[None]:
+        """Watch one run of a function."""
+        frame = Frame(function, self.writes)
+        self._frames.append(frame)
+        fired = len(self.adversity.fired)
+        try:
+            yield
+        finally:
+            self._frames.pop()
+            faults = self.adversity.fired[fired:]
+            died = any(dies for _, dies in faults)
+            for queue_id, position, attempt in frame.taken:
+                record = self.world.ledger.records.get(_key(queue_id, position))
+                state = record.recipients.get(position) if record else None
+                if state and state.attempt == attempt and state.outcome.result is Result.DELIVERED:
+                    continue
+                self.excused[queue_id, position] += 1
+                self._demand(died, f"{queue_id}[{position}]: a 250 was forgotten, and nobody had died: {faults}")
+            if faults:
+                self.uncounted += frame.finals
+                self.publish_faults += 1
+
+    def _demand(self, holds: object, problem: str) -> None:
+        if not holds:
+            self.problems.append(problem)
+
+    def _kept(self, queue_id: str, old: bytes | None, octets: bytes) -> None:
+        self.writes += 1
+        self._demand(old is None, f"{queue_id}: kept twice")
+        envelope, _ = decode_qf(octets)
+        began = self._frames[-1].began if self._frames else self.writes
+        self.kept[queue_id] = envelope, self.writes, began
+        self.kept_at[queue_id] = self.world.now
+        if envelope.kind == "mail":
+            self.promises[queue_id] = self._submitting[-1]
+
+    async def _sent(self, hop: Any, transaction: Transaction, deadline: float) -> dict[int, Outcome]:
+        now = self.world.now
+        for position, (path, _, _) in transaction.recipients.items():
+            at = f"{transaction.queue_id}[{position}] {path} at {now}"
+            key = _key(transaction.queue_id, position)
+            record, track = self.world.ledger.records.get(key), self._track(key)
+            if record is None or record.state is not State.CLAIMED:
+                self._demand(False, f"{at}: sent though the job is {record.state if record else 'untried'}")
+                continue
+            known = record.recipients.get(position)
+            self._demand(known is None or not known.is_final, f"{at}: sent again after {known}")
+            self._demand((position, record.attempts) not in track.said, f"{at}: sent twice in one attempt")
+            kind = self.kept[transaction.queue_id][0].kind
+            self._demand(kind != "mail" or path not in self.world.suppression.items, f"{at}: sent though suppressed")
+            self._check_time(key, track, "sent")
+            self.checked["sendings"] += 1
+        outcomes = await self._send(hop, transaction, deadline)
+        for position, outcome in outcomes.items():
+            key = _key(transaction.queue_id, position)
+            attempt = self.world.ledger.records[key].attempts
+            self._track(key).said[position, attempt] = outcome
+            if outcome.result is Result.DELIVERED:
+                self._frames[-1].taken.append((transaction.queue_id, position, attempt))
+        return outcomes
+
+    # Every write of a record
+
+    def _track(self, key: JobKey) -> Track:
+        track = self.tracks.get(key)
+        if track is None:
+            track = self.tracks[key] = Track()
+            promise = self.promises.get(key.queue_id)
+            if promise and promise.release_at:
+                track.due_at, track.planned_at = promise.release_at, 0.0
+        return track
+
+    def _written(self, key: JobKey, old: JobRecord | None, new: JobRecord) -> None:
+        self.writes += 1
+        track = self._track(key)
+        at = f"{key} at {self.world.now}: {old.state if old else None} -> {new.state}"
+        self._check_recipients(track, old, new, at)
+        self._check_owed(track, old, new, at)
+        self._check_state(key, track, old, new, at)
+        self._check_warning(key, track, old, new, at)
+
+    def _check_recipients(self, track: Track, old: JobRecord | None, new: JobRecord, at: str) -> None:
+        before = old.recipients if old else {}
+        if before is new.recipients:
+            return
+        tells = self.kept[new.key.queue_id][0].tells
+        for n, state in before.items():
+            if state.is_final and new.recipients.get(n) != state:
+                self._demand(False, f"{at}: {n} was final, and is {new.recipients.get(n)}")
+        for n, state in new.recipients.items():
+            if before.get(n) == state:
+                continue
+            self._check_outcome(track, new, n, state, at)
+            if state.is_final:
+                track.ended[n] = self.writes
+                self.finals += 1
+                if self._frames:
+                    self._frames[-1].finals += 1
+            known = before.get(n)
+            if known and known.attempt == state.attempt and known.outcome.command != PACED and tells:
+                # Given up on the heels of its last attempt: whoever hears of that need not hear of the delay.
+                self.overtaken[new.key.queue_id, "DeliveryDelay", state.forward_path] += 1
+            if state.outcome.command != PACED and tells:
+                kind = {Result.DELIVERED: "Delivery", Result.FAILED: "Bounce"}.get(
+                    state.outcome.result, "DeliveryDelay"
+                )
+                self.events[new.key.queue_id, kind, state.forward_path] += 1
+        if not before and new.recipients and tells and not new.key.chunk:
+            self.events[new.key.queue_id, "Send", ""] += 1
+
+    def _check_outcome(self, track: Track, new: JobRecord, n: int, state: RecipientState, at: str) -> None:
+        """An outcome is what the host said in that attempt, or our own word where none was asked."""
+        said = track.said.get((n, state.attempt))
+        outcome = state.outcome
+        now = self.world.now
+        if outcome.command == "EXPIRED":
+            is_old = now >= self._returned_at(track, new) - _EARLY_S
+            self._demand(is_old, f"{at}: {n} returned before its time")
+            self._demand(not (said and said.result is not Result.DEFERRED), f"{at}: {n} returned after {said}")
+            return
+        if said is not None:
+            is_said = (outcome.result, outcome.status, outcome.code) == (said.result, said.status, said.code)
+            self._demand(is_said, f"{at}: {n} is {outcome}, the host said {said}")
+            return
+        if outcome.result is Result.DELIVERED:
+            self._demand(False, f"{at}: {n} delivered, and nobody took it")
+        elif outcome.result is Result.FAILED and outcome.command != "SUPPRESSION":
+            is_from_hold = now >= new.queued_at + schedule.LIFETIME_S - _EARLY_S
+            self._demand(is_from_hold, f"{at}: {n} failed, and nobody had refused it: {outcome}")
+
+    def _check_owed(self, track: Track, old: JobRecord | None, new: JobRecord, at: str) -> None:
+        before = old.owed if old else ()
+        if before == new.owed:
+            return
+        for notice in new.owed:
+            if notice not in before:
+                self._demand(notice not in track.owed, f"{at}: owes {notice} again")
+                self._demand(
+                    notice.kind not in {NoticeKind.DELAYED, NoticeKind.EXPIRED, NoticeKind.SENT}
+                    or all(other.kind is not notice.kind for other in track.owed),
+                    f"{at}: owes a second {notice.kind}",
+                )
+                track.owed[notice] = 0
+        for notice in before:
+            if notice not in new.owed:
+                track.owed[notice] = self.writes
+
+    def _check_state(self, key: JobKey, track: Track, old: JobRecord | None, new: JobRecord, at: str) -> None:
+        was = old.state if old else None
+        now = self.world.now
+        if old is not None and old.is_closed:
+            self._demand(was is new.state, f"{at}: was over")
+            return
+        if new.state is State.CLAIMED and (old is None or old.token != new.token):
+            self._demand(was in {None, State.READY}, f"{at}: claimed")
+            self._demand(new.attempts == (old.attempts if old else 0) + 1, f"{at}: attempt {new.attempts}")
+            self._check_time(key, track, "claimed")
+        self._demand(
+            not new.quarantine or new.is_closed or new.state in {State.CLAIMED, State.HELD},
+            f"{at}: goes on, though it is to be held",
+        )
+        self._demand(new.state not in _WAITING or new.due_at > 0, f"{at}: waits, and nobody will look")
+        if new.state is State.DONE:
+            count = len(self.kept[key.queue_id][0].chunk(key.chunk))
+            finals = sum(state.is_final for state in new.recipients.values())
+            self._demand(finals == count, f"{at}: done with {finals} of {count} recipients")
+        if new.state is State.REMOVED:
+            self._demand(key.queue_id in self.removed, f"{at}: nobody removed it")
+        if new.state is State.HELD and was is not State.HELD:
+            track.held_at, track.faults, track.due_at = now, 0, None
+            self._demand(new.due_at == new.queued_at + schedule.LIFETIME_S, f"{at}: held until {new.due_at}")
+        if was is State.HELD and new.state is not State.HELD:
+            track.held_s += now - track.held_at
+            is_told = new.state is State.REMOVED or new.log[-1].event == "release"
+            is_old = now >= new.queued_at + schedule.LIFETIME_S
+            self._demand(is_told or (is_old and new.state is State.DONE), f"{at}: left its hold unasked")
+        if new.state is State.DEFERRED and (was is not State.DEFERRED or old is None or old.due_at != new.due_at):
+            self._check_plan(key, track, old, new, at)
+        elif new.state is State.READY and was is State.DEFERRED:
+            self._check_time(key, track, "woken")
+        elif new.state is State.READY and was is not State.READY:
+            # It waits for its turn at a host (services/pacing.py).
+            track.due_at = None
+
+    def _returned_at(self, track: Track, record: JobRecord) -> float:
+        """Say when the queue's time is over, by what the judge knows of holds and later releases."""
+        envelope = self.kept[record.key.queue_id][0]
+        # An attempt that broke off before it read the envelope knows no bound of it; the next one does.
+        bound_s = envelope.max_delivery_s if record.recipient_count or record.recipients else 0.0
+        return_s = min(self.plan.return_s, bound_s or self.plan.return_s)
+        return min(record.queued_at + track.held_s + return_s, record.queued_at + schedule.LIFETIME_S)
+
+    def _check_plan(self, key: JobKey, track: Track, old: JobRecord | None, new: JobRecord, at: str) -> None:
+        """A job was put off: until when the schedule says."""
+        now = self.world.now
+        event = new.log[-1].event if new.log and new.log[-1].at == now else ""
+        envelope = self.kept[key.queue_id][0]
+        if event == "scheduled":
+            track.held_s = max(0.0, envelope.release_at - new.queued_at)
+            self._plan(track, envelope.release_at, new, f"{at}: to be released later")
+            return
+        if event == "release" and (old is None or old.state is State.HELD):
+            self._plan(track, now, new, f"{at}: released")
+            return
+        if old is None and envelope.release_at:
+            track.held_s = max(0.0, envelope.release_at - new.queued_at)
+        elif new.max_delivery_s and envelope.release_at:
+            track.held_s = max(track.held_s, envelope.release_at - new.queued_at)
+        counted_from = new.queued_at + track.held_s
+        self._demand(abs(counted_from - new.counted_from) < _EARLY_S, f"{at}: counts from {new.counted_from}")
+        returned_at = self._returned_at(track, new)
+        self._demand(now < returned_at, f"{at}: put off though its time was over at {returned_at}")
+        plan = schedule.limited(self.plan, new.max_delivery_s)
+        waiting = [state for state in new.recipients.values() if not state.is_final]
+        if old is not None and old.state is State.TRIED and waiting:
+            turns = [s.outcome.not_before for s in waiting if s.outcome.command == PACED]
+            if len(turns) == len(waiting):
+                # Its host's turn is far away.
+                track.due_at, track.faults = max(now, min(*turns, returned_at)), 0
+                track.planned_at = now
+                return
+            asked = [s.at + 420 if "7 minutes" in s.outcome.text and s.outcome.code else None for s in waiting]
+            due_at = schedule.next_attempt_of_several_at(
+                counted_from, now, new.attempts - new.paced, plan, JITTER, asked_at=asked
+            )
+            due_at = max(due_at, min(*(s.outcome.not_before for s in waiting), returned_at))
+            track.faults = 0
+            self.checked["waits"] += 1
+        else:
+            track.faults += 1
+            due_at = min(schedule.after_fault_at(now, track.faults, plan, JITTER), returned_at)
+            self.checked["waits after a fault"] += 1
+        self._plan(track, max(now, min(due_at, new.queued_at + schedule.LIFETIME_S)), new, at)
+
+    def _plan(self, track: Track, due_at: float, new: JobRecord, at: str) -> None:
+        track.due_at, track.planned_at = due_at, self.world.now
+        self._demand(abs(new.due_at - due_at) < _EARLY_S, f"{at}: due at {new.due_at}, the schedule says {due_at}")
+
+    def _check_time(self, key: JobKey, track: Track, what: str) -> None:
+        """Not before it is due; and when all is well, with the next minute's sweep."""
+        now = self.world.now
+        if track.due_at is None:
+            return
+        early_s = track.due_at - now
+        self._demand(early_s < _EARLY_S, f"{key}: {what} {early_s} s too early")
+        if self.calm_at is not None and track.planned_at >= self.calm_at and what == "claimed":
+            late_s = now - max(track.due_at, self.calm_at)
+            self._demand(late_s <= _MINUTE_S, f"{key}: {what} {late_s} s too late")
+            self.checked["attempts in time"] += 1
+
+    def _check_warning(self, key: JobKey, track: Track, old: JobRecord | None, new: JobRecord, at: str) -> None:
+        """The sender hears once of a delay: at the first decision behind the time, if anybody there wants it."""
+        was_warned = old is not None and old.warned
+        now = self.world.now
+        is_late = now >= new.queued_at + track.held_s + self.plan.warn_s
+        if new.warned and not was_warned:
+            self._demand(is_late, f"{at}: warned too early")
+            envelope = self.kept[key.queue_id][0]
+            promise = self.promises.get(key.queue_id)
+            still_open = new.open_positions(envelope.chunk(key.chunk))
+            wanted = promise is not None and any(
+                _wants(promise.notify[envelope.recipients[n].forward_path], "DELAY") for n in still_open
+            )
+            wanted = wanted and bool(envelope.reverse_path)
+            owes = any(n.kind is NoticeKind.DELAYED for n in new.owed)
+            self._demand(owes is wanted, f"{at}: warned, wanted: {wanted}, owed: {owes}")
+            if owes:
+                track.warned = self.writes, tuple(still_open)
+                self.checked["warnings"] += 1
+        decided = new.state is State.DEFERRED and old is not None and old.state in {State.TRIED, State.CLAIMED}
+        if decided and is_late:
+            self._demand(new.warned, f"{at}: late, and its sender is not warned")
+
+    # At the end
+
+    def assert_kept(self) -> None:
+        """Raise what is wrong when nothing is left to do."""
+        self._demand_nothing_left()
+        told, delays = self._read_reports()
+        wanted: Counter[tuple[str, str, str]] = Counter()
+        accepted = Counter((queue_id, path) for queue_id, path, _, _ in self.world.transport.accepted)
+        for queue_id, (envelope, _, _) in self.kept.items():
+            if envelope.kind in {"mail", *_REPORTS}:
+                self._judge_message(queue_id, envelope, accepted, wanted)
+        for key in sorted({*told, *wanted}):
+            self._demand(told[key] == wanted[key], f"{key}: told {told[key]} times, wanted {wanted[key]} times")
+        self._judge_delays(delays)
+        self._judge_events()
+        counted = sum(tally.attempts for tally in self.world.counters.tallies.values())
+        bounds = self.finals - self.uncounted, self.finals
+        self._demand(bounds[0] <= counted <= bounds[1], f"statistics say {counted} of {bounds}")
+        self.checked["reports"] += sum(told.values())
+        self.assert_well()
+
+    def _demand_nothing_left(self) -> None:
+        for name, items in self.world.queues.items.items():
+            self._demand(not items, f"left in {name}: {items}")
+        for key, record in self.world.ledger.records.items():
+            self._demand(not record.owed, f"{key} still owes {record.owed}")
+            self._demand(record.is_closed, f"{key} is {record.state}")
+
+    def _judge_message(
+        self,
+        queue_id: str,
+        envelope: Envelope,
+        accepted: Counter[tuple[str, str]],
+        wanted: Counter[tuple[str, str, str]],
+    ) -> None:
+        promise = self.promises.get(queue_id)
+        is_owed_to_somebody = promise.is_promised if promise else True
+        if promise is not None:
+            paths = {recipient.forward_path for recipient in envelope.recipients}
+            self._demand(paths == set(promise.notify), f"{queue_id}: to {paths}, asked for {set(promise.notify)}")
+        for position, recipient in enumerate(envelope.recipients):
+            path = recipient.forward_path
+            record = self.world.ledger.records.get(_key(queue_id, position))
+            if record is None and not is_owed_to_somebody:
+                continue
+            state = record.recipients.get(position) if record else None
+            is_final = state is not None and state.is_final
+            is_removed = record is not None and record.state is State.REMOVED
+            self._demand(is_final or is_removed, f"{queue_id} {path}: no final outcome")
+            is_delivered = is_final and state is not None and state.outcome.result is Result.DELIVERED
+            copies, excused = accepted[queue_id, path], self.excused[queue_id, position]
+            self._demand(copies == is_delivered + excused, f"{queue_id} {path}: {copies} copies, {excused} excused")
+            if is_final and state is not None:
+                notify = promise.notify[path] if promise else ()
+                told = self._wanted_report(envelope, path, notify, state.outcome)
+                wanted.update([told] if told else [])
+                if says_no_such_address(state.outcome):
+                    self._demand(path in self.world.suppression.items, f"{path} does not exist, and is not listed")
+
+    def _wanted_report(
+        self, envelope: Envelope, path: str, notify: tuple[str, ...], outcome: Outcome
+    ) -> tuple[str, str, str] | None:
+        is_failed = outcome.result is Result.FAILED
+        if envelope.kind == "double-bounce" or not _wants(notify, "FAILURE" if is_failed else "SUCCESS"):
+            return None
+        if envelope.kind == "mail" and envelope.reverse_path:
+            return envelope.reverse_path, path, "failed" if is_failed else "relayed"
+        return (self.postmaster, path, "failed") if is_failed else None
+
+    def _read_reports(self) -> tuple[Counter[tuple[str, str, str]], Counter[tuple[str, str]]]:
+        """Give how often whom was told what, and of which delays."""
+        told: Counter[tuple[str, str, str]] = Counter()
+        delays: Counter[tuple[str, str]] = Counter()
+        for queue_id, (envelope, _, _) in self.kept.items():
+            if envelope.kind not in _REPORTS:
+                continue
+            (recipient,) = envelope.recipients
+            self._demand(envelope.reverse_path == "", f"{queue_id}: a report from {envelope.reverse_path}")
+            # What is returned behind the machine's part may be a report itself.
+            octets = _MACHINE_PART.findall(self.world.spool.bodies[envelope.df_id])[0]
+            groups = _GROUP.findall(octets)
+            self._demand(groups and len(groups) == len(_ANY_GROUP.findall(octets)), f"{queue_id}: {octets!r}")
+            for path, action in groups:
+                if action == b"delayed":
+                    delays[recipient.forward_path, path.decode()] += 1
+                    self._judge_delay(queue_id, recipient.forward_path, path.decode())
+                else:
+                    told[recipient.forward_path, path.decode(), action.decode()] += 1
+        return told, delays
+
+    def _judge_delay(self, report_id: str, to: str, path: str) -> None:
+        """No word of a delay to whom has it: not unless it arrived while the report was made."""
+        decided = min(
+            [self.kept[report_id][2]] + [began for kept, _, began in self.kept.values() if kept.kind == "joined"]
+        )
+        for queue_id, promise in self.promises.items():
+            if promise.reverse_path == to:
+                envelope = self.kept[queue_id][0]
+                for n, recipient in enumerate(envelope.recipients):
+                    ended = self._track(_key(queue_id, n)).ended.get(n)
+                    if recipient.forward_path == path and ended is not None:
+                        self._demand(ended >= decided, f"{report_id}: tells {to} that {path} is late, who is final")
+
+    def _judge_delays(self, told: Counter[tuple[str, str]]) -> None:
+        known: Counter[tuple[str, str]] = Counter()
+        for key, track in self.tracks.items():
+            promise = self.promises.get(key.queue_id)
+            write, positions = track.warned
+            if promise is None or not write:
+                continue
+            envelope = self.kept[key.queue_id][0]
+            settled = max((at for notice, at in track.owed.items() if notice.kind is NoticeKind.DELAYED), default=0)
+            is_removed = self.world.ledger.records[key].state is State.REMOVED
+            for n in positions:
+                path = envelope.recipients[n].forward_path
+                if not _wants(promise.notify[path], "DELAY"):
+                    continue
+                if _is_program(promise.reverse_path) and not promise.notify[path]:
+                    continue
+                times = told[promise.reverse_path, path]
+                known[promise.reverse_path, path] += 1
+                self._demand(times <= 1, f"{key} {path}: told of the delay {times} times")
+                must = not is_removed and track.ended.get(n, settled) >= settled
+                self._demand(times >= must, f"{key} {path}: late from write {write} on, and not told of")
+        for key in told:
+            self._demand(known[key], f"{key}: told of a delay unasked")
+
+    def _judge_events(self) -> None:
+        told: Counter[tuple[str, str, str]] = Counter()
+        for _, event in self.world.destinations.taken:
+            kind = event.get("eventType") or event["notificationType"]
+            detail: dict[str, Any] = next(event[m] for m in event if m not in {"eventType", "notificationType", "mail"})
+            members = ("bouncedRecipients", "delayedRecipients")
+            paths = detail.get("recipients") or [r["emailAddress"] for m in members for r in detail.get(m, [])]
+            for path in paths or [""]:
+                told[event["mail"]["messageId"], kind, path] += 1
+        for key in sorted({*told, *self.events}):
+            times, wanted = told[key], self.events[key]
+            least = wanted - self.overtaken[key]
+            is_told = times >= least and wanted > 0 and (times <= wanted or self.publish_faults > 0)
+            self._demand(is_told, f"event {key}: published {times} times, {wanted} wanted")
+        self.checked["events"] += sum(self.events.values())
+
+
+def _key(queue_id: str, position: int) -> JobKey:
+    return JobKey(queue_id, position // envelopes.CHUNK_RECIPIENTS)
+
+
+def _wants(notify: tuple[str, ...], what: str) -> bool:
+    """RFC 3461 4.1."""
+    return what in (notify or ("FAILURE", "DELAY"))
+
+
+def _is_program(reverse_path: str) -> bool:
+    return "-request@" in reverse_path
