@@ -80,6 +80,16 @@ REPLIES: Final = {
     "refused": Outcome(Result.FAILED, "5.7.1", 554, "not here", "DOT", "mx"),
 }
 NOTIFY: Final = ((), ("NEVER",), ("FAILURE",), ("SUCCESS",), ("DELAY",), ("SUCCESS", "FAILURE", "DELAY"))
+_CALLS: Final = (
+    "deliver:ledger.claim", "deliver:ledger.save", "deliver:queues.send", "retry:ledger.save", "retry:queues.send",
+    "retry:ledger.wake", "bounce:spool.put", "bounce:queues.send", "bounce:ledger.save", "publish:destinations",
+    "publish:queues.send", "publish:ledger.save", "validate:spool", "validate:queues",
+)  # fmt: skip
+"""Between which two things can be half done: a fault may be of the next such call."""
+
+_FROZEN_S: Final = (1.0, 20.0, 100.0)
+"""What may pass between two calls of a function: it lives a minute, unless it is frozen; then its lease is over."""
+
 QUEUES: Final = (QueueName.DELIVERY, QueueName.DELIVERY, QueueName.RETRY, QueueName.BOUNCE, QueueName.EVENT)
 SETS: Final = ("", "news", "brief")
 _SHORT_LIVED_S: Final = 7200
@@ -101,6 +111,7 @@ def _submission(pick: Pick) -> dict[str, Any]:
     return {
         "wanted": [(replies(), pick(NOTIFY)) for _ in _several(pick, 4)],
         "sender": pick(("somebody", "somebody", "somebody", "null", "program")),
+        "postmaster_says": [pick(("taken", "taken", "unknown", "busy")), "taken"],
         "sender_says": [pick(("taken", "taken", "busy", "unknown", "cut off")) for _ in _several(pick, 2)],
         "configuration_set": pick(SETS),
         "after_s": pick((0.0, 0.0, 0.0, 600.0, 7200.0, 200_000.0)),
@@ -111,6 +122,7 @@ def _submission(pick: Pick) -> dict[str, Any]:
 def _fault(pick: Pick) -> dict[str, Any]:
     return {
         "ahead": pick(range(15)),
+        "of": pick(("", "", *_CALLS)),
         "after": pick((False, True)),
         "is_crash": pick((False, True)),
         "calls": pick((1, 1, 2, 3, 12)),
@@ -127,8 +139,12 @@ def _operation(pick: Pick) -> dict[str, Any]:
 
 
 def _meanwhile(pick: Pick) -> dict[str, Any]:
-    names = ("work", "work", "sweep", "doubled_item", "operate", "submit")
-    return {"ahead": pick(range(15)), "steps": [draw_step(pick, pick(names)) for _ in _several(pick, 3)]}
+    names = ("work", "work", "sweep", "doubled_item", "operate", "submit", "pause")
+    return {
+        "ahead": pick(range(15)),
+        "of": pick(("", *_CALLS)),
+        "steps": [draw_step(pick, pick(names)) for _ in _several(pick, 3)],
+    }
 
 
 DRAWN: Final[dict[str, Callable[[Pick], dict[str, Any]]]] = {
@@ -145,9 +161,13 @@ DRAWN: Final[dict[str, Callable[[Pick], dict[str, Any]]]] = {
 """Each step's arguments."""
 
 
+_WITHIN: Final[dict[str, Callable[[Pick], dict[str, Any]]]] = {"pause": lambda pick: {"seconds": pick(_FROZEN_S)}}
+"""What happens in nothing but a `meanwhile`."""
+
+
 def draw_step(pick: Pick, name: str) -> Step:
     """Draw the arguments of a step."""
-    return name, DRAWN[name](pick)
+    return name, (DRAWN.get(name) or _WITHIN[name])(pick)
 
 
 class Adversity(Saboteur):
@@ -156,31 +176,46 @@ class Adversity(Saboteur):
     def __init__(self) -> None:
         super().__init__(of_hosts=True)
         self.calls_away = 1
+        self.of = ""
         self.is_crash = True
         self.interruption: Callable[[], None] | None = None
         self.interrupted_at: int | None = None
+        self.interrupted_of = ""
         self.fired: list[tuple[str, bool]] = []
         self.error = self._error
         self._is_interrupted = False
 
-    def plan(self, *, at: int, after: bool, is_crash: bool, calls: int) -> None:
-        """Break a call, or several if it is an outage."""
+    def plan(self, *, at: int, of: str, after: bool, is_crash: bool, calls: int) -> None:
+        """Break the call with the number `at`, or the next one `of` such a name, or several if it is an outage."""
+        self.of = of
         self.at, self.after, self.is_crash = at, after, is_crash
         self.calls_away = 1 if is_crash else calls
+
+    def be_still(self) -> None:
+        """Break nothing any more."""
+        self.at = self.interrupted_at = self.interruption = None
+        self.of = ""
 
     def _breaks(self, name: str) -> bool:
         if self._is_interrupted:
             return False
         number = len(self.calls)
         self.calls.append(name)
-        if self.interrupted_at is not None and number >= self.interrupted_at and self.interruption is not None:
+        if (
+            self.interruption is not None
+            and self.interrupted_at is not None
+            and number >= self.interrupted_at
+            and name.startswith(self.interrupted_of)
+        ):
             act, self.interruption, self.interrupted_at = self.interruption, None, None
             self._is_interrupted = True
             try:
                 act()
             finally:
                 self._is_interrupted = False
-        if self.at is None or not self.at <= number < self.at + self.calls_away:
+        if self.of and name.startswith(self.of):
+            self.at, self.of = number, ""
+        if self.at is None or self.of or not self.at <= number < self.at + self.calls_away:
             return False
         dies = self._dies(name)
         if dies and self.calls_away > 1:
@@ -258,7 +293,7 @@ class History:
 
     def end(self) -> None:
         """All is well again: every promise is kept, once."""
-        self.adversity.at = self.adversity.interrupted_at = self.adversity.interruption = None
+        self.adversity.be_still()
         self.judge.all_is_well()
         for n, queue_id in enumerate(self._messages()):
             # Whom no operator releases comes back after the queue's longest time.
@@ -276,6 +311,7 @@ class History:
         *,
         wanted: list[tuple[list[str], tuple[str, ...]]],
         sender: str,
+        postmaster_says: list[str],
         sender_says: list[str],
         configuration_set: str,
         after_s: float,
@@ -292,6 +328,7 @@ class History:
         names = {"somebody": f"s{self.serial}@example.org", "program": f"list-{self.serial}-request@example.org"}
         reverse_path = names.get(sender, "")
         script[reverse_path] = [REPLIES[name] for name in sender_says]
+        script[POSTMASTER] = [REPLIES[name] for name in postmaster_says]
         self.judge.is_about_to_submit(reverse_path, recipients, after_s)
         queue_id = ""
         try:
@@ -315,16 +352,19 @@ class History:
     def _wait(self, *, seconds: float) -> None:
         self.world.now += seconds
 
-    def _fault(self, *, ahead: int, after: bool, is_crash: bool, calls: int) -> None:
+    def _fault(self, *, ahead: int, of: str, after: bool, is_crash: bool, calls: int) -> None:
         at = len(self.adversity.calls) + ahead
-        self.adversity.plan(at=at, after=after, is_crash=is_crash, calls=calls)
+        self.adversity.plan(at=at, of=of, after=after, is_crash=is_crash, calls=calls)
 
-    def _meanwhile(self, *, ahead: int, steps: list[Step]) -> None:
+    _pause = _wait
+
+    def _meanwhile(self, *, ahead: int, of: str, steps: list[Step]) -> None:
         def act() -> None:
             for step in steps:
                 self._act(step)
 
-        self.adversity.interrupted_at, self.adversity.interruption = len(self.adversity.calls) + ahead, act
+        self.adversity.interrupted_at = len(self.adversity.calls) + (0 if of else ahead)
+        self.adversity.interrupted_of, self.adversity.interruption = of, act
 
     def _messages(self) -> list[str]:
         return self.judge.messages()

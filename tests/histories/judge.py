@@ -31,6 +31,7 @@ from paravion.domain.envelope import Envelope, decode_qf
 from paravion.domain.outcome import PACED, Outcome, Result
 from paravion.domain.queue import JobKey, JobRecord, NoticeKind, RecipientState, State
 from paravion.domain.suppression import says_no_such_address
+from paravion.services.deliver import LEASE_MARGIN_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,8 +46,10 @@ JITTER: Final = 0.5
 _MINUTE_S: Final = 61.0
 """Between two sweeps."""
 
+LEASE_S: Final = 60.0 + LEASE_MARGIN_S
+"""What a worker that is frozen for longer knows counts no more."""
+
 _EARLY_S: Final = 1e-3
-_HARMLESS: Final = frozenset({"validate"})
 _GROUP: Final = re.compile(rb"^Final-Recipient: *rfc822; *(\S+?)\r?\nAction: *(\w+)", re.MULTILINE)
 _MACHINE_PART: Final = re.compile(rb"^Content-Type: message/delivery-status.*?^--", re.MULTILINE | re.DOTALL)
 _ANY_GROUP: Final = re.compile(rb"^Final-Recipient:", re.MULTILINE)
@@ -92,9 +95,10 @@ class Track:
 
 @dataclass
 class Frame:
-    """One run of a function."""
+    """One run of a function: since when, in seconds and in writes."""
 
     function: str
+    began_at: float
     began: int
     taken: list[tuple[str, int, int]] = field(default_factory=list)
     finals: int = 0
@@ -174,7 +178,7 @@ class Judge:
     @contextmanager
     def invocation(self, function: str) -> Iterator[None]:
         """Watch one run of a function."""
-        frame = Frame(function, self.writes)
+        frame = Frame(function, self.world.now, self.writes)
         self._frames.append(frame)
         fired = len(self.adversity.fired)
         try:
@@ -189,10 +193,16 @@ class Judge:
                 if state and state.attempt == attempt and state.outcome.result is Result.DELIVERED:
                     continue
                 self.excused[queue_id, position] += 1
+                died = died or self._slack_s > LEASE_S
                 self._demand(died, f"{queue_id}[{position}]: a 250 was forgotten, and nobody had died: {faults}")
             if faults:
                 self.uncounted += frame.finals
                 self.publish_faults += 1
+
+    @property
+    def _slack_s(self) -> float:
+        """How long ago a function that writes now may have looked at the clock: others let it wait."""
+        return self.world.now - self._frames[-1].began_at if self._frames else 0.0
 
     def _demand(self, holds: object, problem: str) -> None:
         if not holds:
@@ -329,6 +339,8 @@ class Judge:
             self._demand(was in {None, State.READY}, f"{at}: claimed")
             self._demand(new.attempts == (old.attempts if old else 0) + 1, f"{at}: attempt {new.attempts}")
             self._check_time(key, track, "claimed")
+        is_let_go = new.is_closed or (new.log and new.log[-1].event == "release")
+        self._demand(not old or not old.quarantine or new.quarantine or is_let_go, f"{at}: no longer held")
         self._demand(
             not new.quarantine or new.is_closed or new.state in {State.CLAIMED, State.HELD},
             f"{at}: goes on, though it is to be held",
@@ -341,10 +353,12 @@ class Judge:
         if new.state is State.REMOVED:
             self._demand(key.queue_id in self.removed, f"{at}: nobody removed it")
         if new.state is State.HELD and was is not State.HELD:
-            track.held_at, track.faults, track.due_at = now, 0, None
+            track.held_at, track.faults, track.due_at = new.held_at, 0, None
+            self._demand(0 <= now - new.held_at <= self._slack_s, f"{at}: held since {new.held_at}")
             self._demand(new.due_at == new.queued_at + schedule.LIFETIME_S, f"{at}: held until {new.due_at}")
         if was is State.HELD and new.state is not State.HELD:
-            track.held_s += now - track.held_at
+            was_released = new.state is State.DEFERRED and new.due_at <= now
+            track.held_s += (new.due_at if was_released else now) - track.held_at
             is_told = new.state is State.REMOVED or new.log[-1].event == "release"
             is_old = now >= new.queued_at + schedule.LIFETIME_S
             self._demand(is_told or (is_old and new.state is State.DONE), f"{at}: left its hold unasked")
@@ -360,14 +374,14 @@ class Judge:
         """Say when the queue's time is over, by what the judge knows of holds and later releases."""
         envelope = self.kept[record.key.queue_id][0]
         # An attempt that broke off before it read the envelope knows no bound of it; the next one does.
-        bound_s = envelope.max_delivery_s if record.recipient_count or record.recipients else 0.0
+        bound_s = envelope.max_delivery_s if record.recipients else record.max_delivery_s
         return_s = min(self.plan.return_s, bound_s or self.plan.return_s)
         return min(record.queued_at + track.held_s + return_s, record.queued_at + schedule.LIFETIME_S)
 
     def _check_plan(self, key: JobKey, track: Track, old: JobRecord | None, new: JobRecord, at: str) -> None:
         """A job was put off: until when the schedule says."""
         now = self.world.now
-        event = new.log[-1].event if new.log and new.log[-1].at == now else ""
+        event = new.log[-1].event if new.log and new.log[-1].at >= now - self._slack_s else ""
         envelope = self.kept[key.queue_id][0]
         if event == "scheduled":
             track.held_s = max(0.0, envelope.release_at - new.queued_at)
@@ -383,7 +397,7 @@ class Judge:
         counted_from = new.queued_at + track.held_s
         self._demand(abs(counted_from - new.counted_from) < _EARLY_S, f"{at}: counts from {new.counted_from}")
         returned_at = self._returned_at(track, new)
-        self._demand(now < returned_at, f"{at}: put off though its time was over at {returned_at}")
+        self._demand(now - self._slack_s < returned_at, f"{at}: put off though its time was over at {returned_at}")
         plan = schedule.limited(self.plan, new.max_delivery_s)
         waiting = [state for state in new.recipients.values() if not state.is_final]
         if old is not None and old.state is State.TRIED and waiting:
@@ -407,8 +421,9 @@ class Judge:
         self._plan(track, max(now, min(due_at, new.queued_at + schedule.LIFETIME_S)), new, at)
 
     def _plan(self, track: Track, due_at: float, new: JobRecord, at: str) -> None:
-        track.due_at, track.planned_at = due_at, self.world.now
-        self._demand(abs(new.due_at - due_at) < _EARLY_S, f"{at}: due at {new.due_at}, the schedule says {due_at}")
+        track.due_at, track.planned_at = new.due_at, self.world.now
+        is_due = -_EARLY_S < due_at - new.due_at < self._slack_s + _EARLY_S
+        self._demand(is_due, f"{at}: due at {new.due_at}, the schedule says {due_at}")
 
     def _check_time(self, key: JobKey, track: Track, what: str) -> None:
         """Not before it is due; and when all is well, with the next minute's sweep."""
@@ -441,6 +456,7 @@ class Judge:
             if owes:
                 track.warned = self.writes, tuple(still_open)
                 self.checked["warnings"] += 1
+        is_late = now - self._slack_s >= new.queued_at + track.held_s + self.plan.warn_s
         decided = new.state is State.DEFERRED and old is not None and old.state in {State.TRIED, State.CLAIMED}
         if decided and is_late:
             self._demand(new.warned, f"{at}: late, and its sender is not warned")

@@ -75,6 +75,7 @@ def _submit(**changes: Any) -> Step:
         "wanted": [(["taken"], ())],
         "sender": "somebody",
         "sender_says": ["taken"],
+        "postmaster_says": ["taken"],
         "configuration_set": "",
         "after_s": 0.0,
         "again": False,
@@ -87,7 +88,7 @@ _WORK = ("work", {"queue": QueueName.DELIVERY})
 FOUND = {
     "late, and its first attempt broke off: the warning told of nobody, and was not sent": [
         _submit(wanted=[(["busy"], ("DELAY",))]),
-        ("fault", {"ahead": 1, "after": False, "is_crash": True, "calls": 1}),
+        ("fault", {"ahead": 1, "of": "", "after": False, "is_crash": True, "calls": 1}),
         ("wait", {"seconds": 20_000.0}),
         _WORK,
     ],
@@ -102,8 +103,8 @@ FOUND = {
 FOUND |= {
     f"the ledger was away when the record had changed under the worker: he forgot a 250 (at call {ahead})": [
         _submit(),
-        ("fault", {"ahead": ahead, "after": True, "is_crash": False, "calls": 4}),
-        ("meanwhile", {"ahead": ahead, "steps": [("operate", {"message": 0, "what": "hold"})]}),
+        ("fault", {"ahead": ahead, "of": "", "after": True, "is_crash": False, "calls": 4}),
+        ("meanwhile", {"ahead": ahead, "of": "", "steps": [("operate", {"message": 0, "what": "hold"})]}),
         _WORK,
     ]
     for ahead in range(4, 10)
