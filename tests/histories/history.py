@@ -125,7 +125,7 @@ def _fault(pick: Pick) -> dict[str, Any]:
         "of": pick(("", "", *_CALLS)),
         "after": pick((False, True)),
         "is_crash": pick((False, True)),
-        "calls": pick((1, 1, 2, 3, 12)),
+        "calls": pick((1, 1, 2, 3, 12, 40)),
     }
 
 
