@@ -87,6 +87,9 @@ _CALLS: Final = (
 )  # fmt: skip
 """Between which two things can be half done: a fault may be of the next such call."""
 
+_MESSAGES: Final = (-1, -1, *range(6))
+"""Which one is meant, counted from the first; -1: the one whose record was written last."""
+
 _FROZEN_S: Final = (1.0, 20.0, 100.0)
 """What may pass between two calls of a function: it lives a minute, unless it is frozen; then its lease is over."""
 
@@ -131,11 +134,11 @@ def _fault(pick: Pick) -> dict[str, Any]:
 
 def _doubled(pick: Pick) -> dict[str, Any]:
     queues = (QueueName.DELIVERY, QueueName.RETRY, QueueName.BOUNCE, QueueName.EVENT)
-    return {"message": pick(range(8)), "chunk": pick(range(4)), "queue": pick(queues)}
+    return {"message": pick(_MESSAGES), "chunk": pick(range(4)), "queue": pick(queues)}
 
 
 def _operation(pick: Pick) -> dict[str, Any]:
-    return {"message": pick(range(8)), "what": pick(tuple(OPERATIONS))}
+    return {"message": pick(_MESSAGES), "what": pick(tuple(OPERATIONS))}
 
 
 def _meanwhile(pick: Pick) -> dict[str, Any]:
@@ -295,7 +298,7 @@ class History:
         """All is well again: every promise is kept, once."""
         self.adversity.be_still()
         self.judge.all_is_well()
-        for n, queue_id in enumerate(self._messages()):
+        for n, queue_id in enumerate(self.judge.messages()):
             # Whom no operator releases comes back after the queue's longest time.
             if n % 2 and any(r.state is State.HELD for r in self.world.ledger.load_message(queue_id)):
                 hold.release(queue_id, OPERATOR, self.admin)
@@ -366,14 +369,18 @@ class History:
         self.adversity.interrupted_at = len(self.adversity.calls) + (0 if of else ahead)
         self.adversity.interrupted_of, self.adversity.interruption = of, act
 
-    def _messages(self) -> list[str]:
-        return self.judge.messages()
+    def _message(self, number: int) -> str:
+        """Give the queue id of a message or report, "" as long as there is none."""
+        ids = self.judge.messages()
+        if number < 0 and self.judge.latest:
+            return self.judge.latest
+        return ids[number % len(ids)] if ids else ""
 
     def _doubled_item(self, *, message: int, chunk: int, queue: str) -> None:
-        ids = self._messages()
-        if not ids:
+        queue_id = self._message(message)
+        if not queue_id:
             return
-        envelope, _ = decode_qf(self.world.spool.get_envelope(ids[message % len(ids)]))
+        envelope, _ = decode_qf(self.world.spool.get_envelope(queue_id))
         key = JobKey(envelope.queue_id, chunk % envelope.chunk_count)
         if queue in {QueueName.BOUNCE, QueueName.EVENT} and self.world.ledger.load(key) is None:
             return  # no item of an untried job lies there
@@ -381,10 +388,9 @@ class History:
         self.world.queues.send(queue, [Job(key, envelope.queued_at)], delay_s=delay_s)
 
     def _operate(self, *, message: int, what: str) -> None:
-        ids = self._messages()
-        if not ids:
+        queue_id = self._message(message)
+        if not queue_id:
             return
-        queue_id = ids[message % len(ids)]
         self.judge.operates(queue_id, what)
         with suppress(Rejected):  # where the state does not allow it he is told so
             OPERATIONS[what](queue_id, self.admin)

@@ -74,7 +74,7 @@ class Track:
 
     Attributes:
         due_at: When it may be tried, by his own reckoning; None: not to be said.
-        planned_at: When that was decided.
+        planned: The write that said so.
         faults, held_s, held_at: As the record's, by his own reckoning.
         owed: Every notice that it ever owed, with when (in writes) it was settled; 0: not yet.
         said: What hosts said, by position and attempt.
@@ -83,7 +83,7 @@ class Track:
     """
 
     due_at: float | None = None
-    planned_at: float = 0.0
+    planned: int = 0
     faults: int = 0
     held_s: float = 0.0
     held_at: float = 0.0
@@ -134,7 +134,9 @@ class Judge:
         self.overtaken: Counter[tuple[str, str, str]] = Counter()
         self.finals = self.uncounted = self.publish_faults = 0
         self.writes = 1
+        self.latest = ""
         self.calm_at: float | None = None
+        self.calm = 0
         self._frames: list[Frame] = []
         self._submitting: list[Promise] = []
         world.ledger.records = _Told(self._written)
@@ -173,7 +175,7 @@ class Judge:
 
     def all_is_well(self) -> None:
         """Hear that nothing breaks from here on."""
-        self.calm_at = self.world.now
+        self.calm_at, self.calm = self.world.now, self.writes
 
     @contextmanager
     def invocation(self, function: str) -> Iterator[None]:
@@ -251,11 +253,12 @@ class Judge:
             track = self.tracks[key] = Track()
             promise = self.promises.get(key.queue_id)
             if promise and promise.release_at:
-                track.due_at, track.planned_at = promise.release_at, 0.0
+                track.due_at, track.planned = promise.release_at, 0
         return track
 
     def _written(self, key: JobKey, old: JobRecord | None, new: JobRecord) -> None:
         self.writes += 1
+        self.latest = key.queue_id
         track = self._track(key)
         at = f"{key} at {self.world.now}: {old.state if old else None} -> {new.state}"
         self._check_recipients(track, old, new, at)
@@ -405,7 +408,7 @@ class Judge:
             if len(turns) == len(waiting):
                 # Its host's turn is far away.
                 track.due_at, track.faults = max(now, min(*turns, returned_at)), 0
-                track.planned_at = now
+                track.planned = self.writes
                 return
             asked = [s.at + 420 if "7 minutes" in s.outcome.text and s.outcome.code else None for s in waiting]
             due_at = schedule.next_attempt_of_several_at(
@@ -421,8 +424,8 @@ class Judge:
         self._plan(track, max(now, min(due_at, new.queued_at + schedule.LIFETIME_S)), new, at)
 
     def _plan(self, track: Track, due_at: float, new: JobRecord, at: str) -> None:
-        track.due_at, track.planned_at = new.due_at, self.world.now
-        is_due = -_EARLY_S < due_at - new.due_at < self._slack_s + _EARLY_S
+        track.due_at, track.planned = new.due_at, self.writes
+        is_due = abs(due_at - new.due_at) < self._slack_s + _EARLY_S
         self._demand(is_due, f"{at}: due at {new.due_at}, the schedule says {due_at}")
 
     def _check_time(self, key: JobKey, track: Track, what: str) -> None:
@@ -432,7 +435,7 @@ class Judge:
             return
         early_s = track.due_at - now
         self._demand(early_s < _EARLY_S, f"{key}: {what} {early_s} s too early")
-        if self.calm_at is not None and track.planned_at >= self.calm_at and what == "claimed":
+        if self.calm_at is not None and track.planned > self.calm and what == "claimed":
             late_s = now - max(track.due_at, self.calm_at)
             self._demand(late_s <= _MINUTE_S, f"{key}: {what} {late_s} s too late")
             self.checked["attempts in time"] += 1
