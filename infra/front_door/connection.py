@@ -15,7 +15,6 @@ import asyncio
 import ipaddress
 import json
 import logging
-import secrets
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -414,7 +413,7 @@ class Connection(asyncio.BufferedProtocol):
             "protocol": session.protocol,
             **transaction.options,
         }
-        key = f"smtp-{secrets.token_hex(16)}"
+        key = self._house.new_key()
         parts, self._parts = self._parts, None
         api = self._house.api
         if parts is None:

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from paravion.domain.line_ends import has_whole_lines
+
 _END: Final = b"\r\n.\r\n"
 _LINE_END: Final = b"\r\n"
 _KEPT: Final = len(_END) - 1
@@ -108,6 +110,8 @@ class Content:
         return self._fault or self._fault_of(self._octets)
 
     def _fault_of(self, octets: bytearray) -> str:
+        if has_whole_lines(octets):
+            return ""
         line_ends = octets.count(_LINE_END)
         if not self._normalise and octets.count(b"\n") != line_ends:
             return "bare LF"

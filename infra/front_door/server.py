@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import secrets
 import time
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING
 
 from infra.front_door import replies
@@ -64,8 +66,14 @@ class House:
         self._trusted = basic(*settings.credential) if settings.credential is not None else None
         self._by_address: dict[str, int] = {}
         self._by_user: dict[str, int] = {}
+        self._key = f"smtp-{secrets.token_hex(16)}"
+        self._keys = count()
         self.empty = asyncio.Event()
         self.empty.set()
+
+    def new_key(self) -> str:
+        """Give a transaction's idempotency key; nobody else ever has the same."""
+        return f"{self._key}-{next(self._keys)}"
 
     def admit(self, connection: Connection, address: str) -> str:
         """Count a connection in; gives the reply with which to send it away, or ""."""

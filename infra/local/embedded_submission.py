@@ -91,13 +91,14 @@ class DirectApi:
         if self._under_way >= BUSY:
             return Answer(replies.of_status(status.NO_ANSWER, "too many submissions at once"))
         self._under_way += 1
+        under_way = self._run(partial(self._submit, authorization, fields, content))
+        # A timer of its own costs a tenth of what asyncio.timeout does.
+        timer = under_way.get_loop().call_later(SUBMIT_TIMEOUT_S, _give_up, under_way)
         try:
-            async with asyncio.timeout(SUBMIT_TIMEOUT_S):
-                answer: Answer = await self._run(partial(self._submit, authorization, fields, content))
-                return answer
-        except TimeoutError:
-            return Answer(replies.of_status(status.NO_ANSWER, "the disk takes too long"))
+            answer: Answer = await under_way
+            return answer
         finally:
+            timer.cancel()
             self._under_way -= 1
 
     def _submit(self, authorization: str, fields: Mapping[str, Any], content: bytes) -> Answer:
@@ -153,6 +154,13 @@ class DirectApi:
 
 
 _QUEUED: Final = replies.of_status(status.QUEUED)
+_TOO_LATE: Final = Answer(replies.of_status(status.NO_ANSWER, "the disk takes too long"))
+
+
+def _give_up(under_way: asyncio.Future[Answer]) -> None:
+    """What becomes of it nobody hears any more (adapters/embedded_loop.py)."""
+    if not under_way.done():
+        under_way.set_result(_TOO_LATE)
 
 
 def _submission(principal: Principal, fields: Mapping[str, Any], content: bytes) -> Submission:

@@ -9,10 +9,13 @@ ratio of both medians to Postfix's.
 
 - `paravion, to the API`: as `paravion install` makes it; exits when `paravion up` on loopback has the message on its
   disk with fsync.
+- `paravion, over TLS`: the same API behind TLS, as behind API Gateway, whose authority is found by its hash as in
+  Debian's /etc/ssl/certs; `one bundle`: in one file among the system's others, which is read as a whole.
 - `paravion, as pip makes it`: the same with this Python's site packages and pip's kind of script.
 - `paravion, to its queue`: `-odq`: on the disk of this machine, with fsync, without the API.
 - `Postfix`: its sendmail and postdrop, into the maildrop directory with fsync; nobody picks it up.
 - `msmtp, to SMTP`: to the SMTP door of the same `paravion up`, without TLS and AUTH; exits when that has it on its disk.
+- `msmtp, over TLS`: to the door with TLS, its authority in the same bundle.
 - `Python itself`: an empty program, without site packages: below this ours can't go.
 """
 
@@ -21,6 +24,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -64,8 +68,8 @@ def call(words: Sequence[str | Path], environ: Mapping[str, str], file: Path) ->
     return took, usage.ru_utime + usage.ru_stime
 
 
-def start(folder: Path) -> tuple[subprocess.Popen[bytes], str, int]:
-    """Run `paravion up`, which sends nothing today; gives its API and its SMTP port."""
+def start(folder: Path) -> tuple[subprocess.Popen[bytes], str, int, int]:
+    """Run `paravion up`, which sends nothing today; gives its API and its SMTP ports, without TLS and with."""
     doors = [word for door in ("api", "smtp", "smtps") for word in (f"--{door}", "127.0.0.1:0")]
     words = ["up", *doors, "--data", f"{folder}/data", "--relay", "127.0.0.1:9", "--log", f"{folder}/log"]
     environ = {**os.environ, "PYTHONPATH": f"{PACKAGE}{os.pathsep}{CHECKOUT}"}
@@ -78,10 +82,32 @@ def start(folder: Path) -> tuple[subprocess.Popen[bytes], str, int]:
     api, port = re.search(r"api=(\S+)", ready), re.search(r" smtp=\S+:(\d+)", ready)
     assert api, ready
     assert port, ready
-    return process, api[1], int(port[1])
+    tls_port = re.search(r" smtps=\S+:(\d+)", ready)
+    assert tls_port, ready
+    return process, api[1], int(port[1]), int(tls_port[1])
 
 
-def rows(folder: Path, api: str, port: int) -> dict[str, tuple[list[str | Path], Mapping[str, str]]]:
+def start_tls(folder: Path, api: str) -> tuple[subprocess.Popen[bytes], str]:
+    """Put TLS before the API; gives its URL. Authorities are then in FOLDER/bundle.pem and, by hash, in FOLDER/hashed."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.tls_front", str(folder), api.removeprefix("http://")],
+        env={**os.environ, "PYTHONPATH": f"{PACKAGE}{os.pathsep}{CHECKOUT}"}, cwd=CHECKOUT, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    port = int(process.stdout.readline())
+    authority = (folder / "authority.pem").read_text()
+    words = ["openssl", "x509", "-hash", "-noout", "-in", folder / "authority.pem"]
+    (folder / "hashed").mkdir()
+    digest = subprocess.run(words, capture_output=True, check=True).stdout.decode().strip()
+    (folder / "hashed" / f"{digest}.0").write_text(authority)
+    others = Path("/etc/ssl/certs/ca-certificates.crt")
+    (folder / "bundle.pem").write_text((others.read_text() if others.exists() else "") + authority)
+    return process, f"https://localhost:{port}"
+
+
+def rows(
+    folder: Path, api: str, url: str, port: int, tls_port: int
+) -> dict[str, tuple[list[str | Path], Mapping[str, str]]]:
     """Give what is measured here: words and environment."""
     ours = {
         "PARAVION_ENDPOINT": api, "PARAVION_ACCESS_KEY": DEFAULTS["access_key"], "HOME": str(folder),
@@ -95,6 +121,14 @@ def rows(folder: Path, api: str, port: int) -> dict[str, tuple[list[str | Path],
     call_words: list[str | Path] = ["-i", "-f", "me@example.org", "you@example.net"]
     found: dict[str, tuple[list[str | Path], Mapping[str, str]]] = {
         "paravion, to the API": ([folder / "sendmail", *call_words], ours),
+        "paravion, over TLS": (
+            [folder / "sendmail", *call_words],
+            {**ours, "PARAVION_ENDPOINT": url, "SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": f"{folder}/hashed"},
+        ),
+        "paravion, TLS, one bundle": (
+            [folder / "sendmail", *call_words],
+            {**ours, "PARAVION_ENDPOINT": url, "SSL_CERT_FILE": f"{folder}/bundle.pem"},
+        ),
         "paravion, as pip makes it": ([pip, *call_words], ours),
         "paravion, to its queue": ([folder / "sendmail", "-odq", *call_words], {**ours, "HOME": f"{folder}/other"}),
         "Python itself": ([sys.executable, "-IS", "-c", ""], ours),
@@ -103,6 +137,10 @@ def rows(folder: Path, api: str, port: int) -> dict[str, tuple[list[str | Path],
     if msmtp:
         words = ["--host=127.0.0.1", f"--port={port}", "--from=me@example.org", "--file=/dev/null", "you@example.net"]
         found["msmtp, to SMTP"] = ([msmtp, *words], ENVIRON)
+        with (folder / "bundle.pem").open("a") as bundle:
+            bundle.write(ssl.get_server_certificate(("127.0.0.1", tls_port)))
+        words[1:2] = [f"--port={tls_port}", "--tls", "--tls-starttls=off", f"--tls-trust-file={folder}/bundle.pem"]
+        found["msmtp, over TLS"] = ([msmtp, *words], ENVIRON)
     return found
 
 
@@ -116,9 +154,10 @@ def main() -> int:
         (folder / "other").mkdir()
         file = folder / "message"
         file.write_bytes(MESSAGE)
-        process, api, port = start(folder)
+        process, api, port, tls_port = start(folder)
+        front, url = start_tls(folder, api)
         try:
-            measured = rows(folder, api, port)
+            measured = rows(folder, api, url, port, tls_port)
             if box is not None:
                 (box.folder / "queue/maildrop").mkdir()
                 os.mkfifo(box.folder / "queue/public/pickup")  # where it would wake up who is not there
@@ -131,6 +170,7 @@ def main() -> int:
                     if number >= 3:  # the first ones find everything cold
                         figures[row].append(took)
         finally:
+            stop(front)
             stop(process)
             if box is not None:
                 box._temporary.cleanup()

@@ -276,13 +276,31 @@ def by_s_nail_sendmail(kit: Kit, to: str) -> None:
             "-Ssendwait", "-s", "Grüße", to, stdin=BODY.encode(), DEAD=os.devnull)  # fmt: skip
 
 
+def by_bsd_mailx(kit: Kit, to: str) -> None:
+    path = kit.folder / "mailrc"
+    path.write_text(f"set sendmail={kit.sendmail}\n")
+    kit.run(program("bsd-mailx"), "-s", "Grüße", "-r", SENDER, to, stdin=BODY.encode(), MAILRC=str(path),
+            PARAVION_SENDER=SENDER)  # fmt: skip
+
+
+def by_mime_lite(kit: Kit, to: str) -> None:
+    if subprocess.run(["perl", "-MMIME::Lite", "-e", ""], env=kit.environ, capture_output=True, check=False).returncode:
+        pytest.skip("no MIME::Lite here")
+    script = """
+        my ($from, $to, $body, $sendmail) = @ARGV;
+        my $message = MIME::Lite->new(From => $from, To => $to, Subject => "=?utf-8?q?Gr=C3=BC=C3=9Fe?=", Data => $body,
+                                      Type => "text/plain; charset=utf-8", Encoding => "8bit");
+        MIME::Lite->send("sendmail", "$sendmail -t -oi -oem -f $from");
+        exit($message->send ? 0 : 1);
+    """
+    kit.run("perl", "-MMIME::Lite", "-e", script, SENDER, to, BODY, kit.sendmail)
+
+
 def by_cron(kit: Kit, to: str) -> None:
-    header = (
-        f"From: {SENDER}\nTo: {to}\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\nContent-Type: text/plain; charset=utf-8\n\n"
-    )
-    kit.run(
-        kit.sendmail, "-FCronDaemon", "-i", "-B8BITMIME", "-oem", "-f", SENDER, to, stdin=f"{header}{BODY}".encode()
-    )
+    header = f"From: root (Cron Daemon)\nTo: {to.partition('@')[0]}\nSubject: Cron <root@h> Grüße\n"
+    header += "Content-Type: text/plain; charset=UTF-8\nContent-Transfer-Encoding: 8bit\nX-Cron-Env: <HOME=/root>\n\n"
+    words = ["-FCronDaemon", "-i", "-B8BITMIME", "-oem", "-f", SENDER, to]
+    kit.run(kit.sendmail, *words, stdin=f"{header}{BODY}".encode(), PARAVION_HOSTNAME="clients.example")
 
 
 def by_paravion(kit: Kit, to: str) -> None:
@@ -297,7 +315,7 @@ SMTP = {
 }  # fmt: skip
 COMMAND = {
     "php": by_php, "git-sendmail": by_git_sendmail, "mutt-sendmail": by_mutt_sendmail,
-    "s-nail-sendmail": by_s_nail_sendmail, "cron": by_cron, "paravion-send": by_paravion,
+    "s-nail-sendmail": by_s_nail_sendmail, "bsd-mailx": by_bsd_mailx, "mime-lite": by_mime_lite, "cron": by_cron, "paravion-send": by_paravion,
 }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +45,8 @@ def _wait(receiver: WebhookServer, queue_id: str, count: int) -> list[dict[str, 
 
 
 def test_webhook_hears_what_becomes_of_mail(house: House, receiver: WebhookServer) -> None:
-    """Made by SES's API and ours; signed; a bounce, a complaint by an operator, and all of it once more."""
-    name = f"news-{len(receiver.requests)}"
+    """Made by SES's API and ours; signed; a bounce, a complaint by an operator, and all of it once more, and again."""
+    began, name = time.time() - 1, f"news-{len(receiver.requests)}"
     house.aws("sesv2").create_configuration_set(ConfigurationSetName=name)
     body = {"name": "hook", "url": f"https://127.0.0.1:{receiver.port}/told"}
     secret = house.client.post(f"/v1/configuration-sets/{name}/webhooks", body)["secrets"][0]
@@ -64,5 +65,9 @@ def test_webhook_hears_what_becomes_of_mail(house: House, receiver: WebhookServe
     assert house.client.get(f"/v1/suppression/{people[0]}")["reason"] == "COMPLAINT"
     house.client.post(f"/v1/messages/{queue_id}/events", {"destination": "hook"})
     assert len(_wait(receiver, queue_id, 7)) == 7
+    # As after an outage: all that the set's mail came to since then.
+    span = {"since": datetime.fromtimestamp(began, UTC).isoformat(), "configuration_set": name, "destination": "hook"}
+    assert house.client.post("/v1/events/replay", span) == {"messages": 1, "events": 3, "after": None}
+    assert len(_wait(receiver, queue_id, 10)) == 10
     house.client.delete(f"/v1/configuration-sets/{name}/webhooks/hook")
     assert house.inbox.messages() == [] or all(SIMULATOR not in str(mail) for mail in house.inbox.messages())

@@ -45,6 +45,7 @@ from paravion.domain.smtp_dialogue import Content, parse_ehlo
 from paravion.domain.status import Rejected
 from paravion.domain.tables import KINDS, BadTable, parse_table
 from tests.corpus.traps import traps
+from tests.fuzz import sendmail_targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -370,6 +371,9 @@ TARGETS: Final[dict[str, tuple[Callable[..., None], st.SearchStrategy[object]]]]
     "tables": (tables, OCTETS),
     "templates": (templates, _template_texts()),
     "smtp_sessions": (sessions, TALKS),
+    "sendmail_options": (sendmail_targets.options, sendmail_targets.WORDS),
+    "sendmail_piped": (sendmail_targets.piped, OCTETS),
+    "client_queues": (sendmail_targets.queue_folders, sendmail_targets.RUNS),
 }
 
 

@@ -518,7 +518,8 @@ BY_OPERATOR = {"ssm:PutParameter"}
 def _aws_adapters() -> dict[str, str]:
     """Each adapter that uses botocore, by its file's name, and its service: adapters are <technology>_<port>.py."""
     files = sorted((LIBRARY / "adapters").glob("*.py"))
-    using = [path for path in files if "botocore" in path.read_text() and path.stem != "aws_errors"]
+    using = [path for path in files if re.search("botocore|_client: Any|client: Any", path.read_text())]
+    using = [path for path in using if path.stem != "aws_errors"]
     return {path.name: path.name.split("_")[0] for path in using}
 
 

@@ -24,6 +24,7 @@ from paravion.domain.queue import (
     RecipientState,
     State,
     held,
+    position,
     released,
 )
 from paravion.domain.schedule import LIFETIME_S
@@ -172,6 +173,24 @@ def test_watch_sets_a_net_under_a_running_lease_only(ledger: Any, queue_id: str)
     done = ledger.save(replace(held, state=State.DONE, token=""))
     assert ledger.load(held.key) == done
     assert ledger.due(shard_of(queue_id, DUE_SHARDS), T0 + 100, 10) == []
+
+
+def test_scan_reads_every_record_once(ledger: Any, queue_id: str) -> None:
+    """Page by page, from the end of one or from the middle of it, whatever else the store holds."""
+    keys = {JobKey(queue_id, chunk) for chunk in (0, 1, 2, 10)}
+    for key in keys:
+        ledger.save(JobRecord(key, T0, State.DONE))
+    found, after, pages = [], "", 0
+    while pages == 0 or after:
+        page, after = ledger.scan(3, after)
+        ours = [record.key for record in page if record.key in keys]
+        found += ours[:1]
+        after = position(ours[0]) if ours else after
+        pages += 1
+    assert sorted(found, key=lambda key: key.chunk) == sorted(keys, key=lambda key: key.chunk)
+    for nonsense in ("x", "job#"):
+        with pytest.raises(ValueError, match=r"."):
+            ledger.scan(3, nonsense)
 
 
 def test_waiting_lists_deferred_jobs_soonest_first(ledger: Any, queue_id: str) -> None:

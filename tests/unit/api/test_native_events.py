@@ -16,6 +16,7 @@ from paravion.domain.queue import Job, JobKey, claimed, with_outcomes
 from paravion.domain.simulator import answered
 from paravion.domain.target import AllowedTargets
 from paravion.ports import QueueName
+from paravion.services import replay
 from tests.unit.api.conftest import ACCESS_KEY
 from tests.unit.api.test_native import asked
 from tests.unit.domain.test_ses_event import ENVELOPE, HEADER, QUEUE_ID
@@ -143,6 +144,63 @@ def test_replay_tells_what_the_ledger_knows(operator):
     assert asked(operator, "POST", f"/v1/messages/{QUEUE_ID}/events", given)[1]["events"] == 3
     kinds = ["SEND", "DELIVERY", "BOUNCE"]
     assert _queued(operator) == [*(("", k) for k in kinds), *(("set/ConfigSet/hook", k) for k in kinds)]
+
+
+SPAN = {"since": "2027-01-15T08:00:00Z", "until": "2027-01-15T09:00:00+01:00"}
+
+
+def _again(world, **changes):
+    return asked(world, "POST", "/v1/events/replay", {"since": "2027-01-15T07:00:00Z", **changes})
+
+
+def test_replay_of_a_span_tells_what_happened_in_it(operator):
+    """By the events' own times; of one tenant, set or destination; page by page."""
+    _add(operator)
+    times = [(0, "SEND"), (5, "DELIVERY"), (5, "BOUNCE")]  # seconds after ENVELOPE.queued_at, 2027-01-15T08:00:00Z
+    for since, until, kinds in (
+        ("07:00:00", "09:00:00", [kind for _, kind in times]),
+        ("08:00:02", "09:00:00", ["DELIVERY", "BOUNCE"]),
+        ("07:00:00", "08:00:02", ["SEND"]),
+        ("08:00:06", "09:00:00", []),
+    ):
+        operator.queues.items[QueueName.EVENT].clear()
+        given = {"since": f"2027-01-15T{since}Z", "until": f"2027-01-15T{until}+00:00", "destination": "hook"}
+        code, told = asked(operator, "POST", "/v1/events/replay", given)
+        assert (code, told) == (200, {"messages": bool(kinds), "events": len(kinds), "after": None})
+        assert _queued(operator) == [("set/ConfigSet/hook", kind) for kind in kinds]
+    for changes in ({"tenant": "acme"}, {"configuration_set": "other"}, {"destination": "other"}):
+        assert _again(operator, until="2027-01-15T09:00:00Z", **changes)[1]["events"] == 0
+    assert _again(operator, until="2027-01-15T09:00:00Z", tenant="", configuration_set="ConfigSet")[1]["events"] == 3
+    assert operator.event_log.records[-1][0] == "EventsReplayed"
+
+
+def test_replay_of_a_span_is_bounded(operator, monkeypatch):
+    """A call reads so much and no more, and the next goes on behind it."""
+    monkeypatch.setattr(replay, "MAILS", 2)
+    _add(operator)
+    done = operator.ledger.load(JobKey(QUEUE_ID))
+    for name in "bcdef":
+        envelope = replace(ENVELOPE, queue_id=name * 26)
+        operator.spool.put_envelope(envelope.queue_id, encode_qf(envelope, HEADER))
+        operator.ledger.save(replace(done, key=JobKey(envelope.queue_id), version=0))
+    operator.ledger.save(replace(done, key=JobKey("g" * 26), version=0))  # its spool is gone
+    given, calls = {"until": "2027-01-15T09:00:00Z"}, []
+    while not calls or calls[-1]["after"]:
+        calls.append(_again(operator, **given)[1])
+        given["after"] = calls[-1]["after"]
+    assert [call["events"] for call in calls] == [6, 6, 6, 0]
+    assert len(_queued(operator)) == 18
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"since": "yesterday"}, {"since": "2027-01-15T07:00:00"}, {**SPAN, "after": "x"}, {**SPAN, "tenant": 1},
+     {**SPAN, "until": SPAN["since"]}, {**SPAN, "until": None}, {**SPAN, "destinations": "hook"}],
+    ids=str,
+)  # fmt: skip
+def test_span_that_is_none_is_refused(operator, given):
+    """Also one without a time zone."""
+    assert asked(operator, "POST", "/v1/events/replay", given)[0] == 400
 
 
 def test_message_insights_by_ses_api(operator):

@@ -25,6 +25,7 @@ BODIES = {
     "suppression": {"reason": "BOUNCE"},
     "credentials": {"user": "u", "password": "p"},
     "webhooks": {"name": "a", "url": "https://hooks.example.org/"},
+    "replay": {"since": "2027-01-15T08:00:00Z"},
     "complaint": {"address": "a@x.example"},
     "quota": {"max_send_rate": 1},
     "configuration-sets": {"keep_message_id": True},

@@ -41,6 +41,8 @@ class FakeApi:
         self.script = deque()
         self.requests = []
         self.uploads = {}
+        self.base = "http://127.0.0.1"
+        self.flushes = deque()  # answers to an operator's flushes; none: the credential is no operator's
         self.authorizations = None  # None: every one is good
         self.answers = {}
         self.released = threading.Event()
@@ -76,7 +78,7 @@ class FakeApi:
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.server.server_port}"
+        return f"{self.base}:{self.server.server_port}"
 
     @property
     def submissions(self):
@@ -91,6 +93,9 @@ class FakeApi:
             self.answer(handler, *error(403, "auth_invalid", 535, "5.7.8", "Authentication credentials invalid"))
         elif request.path == "/v1/credentials/self" and not self.script:
             self.answer(handler, 200, {"access_key": "AKIA"})
+        elif request.path.endswith("/flush"):
+            denied = error(403, "access_denied", 550, "5.7.1", "Not allowed")
+            self.answer(handler, *(self.flushes.popleft() if self.flushes else denied))
         elif request.path == "/v1/uploads" and not self.script:
             upload_id = f"up{len(self.uploads)}"
             ticket = {"upload_id": upload_id, "url": f"{self.url}/put/{upload_id}", "method": "PUT"}

@@ -12,6 +12,7 @@ LISTS = {
     "commas": ("a@x.example, root ,b@y.example,", ["a@x.example", "root@host.example", "b@y.example"]),
     "name": ("Doe <a@x.example>", ["a@x.example"]),
     "quoted name": ('"Doe, J." <a@x.example>, b@y.example', ["a@x.example", "b@y.example"]),
+    "bare among others": ('"D, J" <root>, adm (x)', ["root@host.example", "adm@host.example"]),
     "comment": ("a@x.example (Doe)", ["a@x.example"]),
     "group": ("team: a@x.example, b@y.example;", ["a@x.example", "b@y.example"]),
     "literal": ("a@[192.0.2.1]", ["a@[192.0.2.1]"]),

@@ -7,10 +7,11 @@ import stat
 import tempfile
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from paravion.cli import client, client_queue, mailq, main, sendmail
+from paravion.cli import client, client_queue, mailq, main, process, sendmail, sendmail_queue
 from paravion.cli.client_queue import ClientQueue, QueueUnavailable
 from tests.unit.cli.fake_api import QUEUE_ID, FakeApi, error
 
@@ -30,7 +31,8 @@ def no_waits(monkeypatch):
     """Retry at once; the background is here and now."""
     monkeypatch.setattr(client, "RETRY_WAITS_S", (0.0, 0.0))
     monkeypatch.setattr(sendmail, "QUICK_RETRY_WAITS_S", (0.0,))
-    monkeypatch.setattr(sendmail, "in_background", lambda work: work())
+    monkeypatch.setattr(process, "in_background", lambda work: work())
+    monkeypatch.setattr(process, "log", lambda _: None)
 
 
 @pytest.fixture
@@ -131,12 +133,18 @@ def test_delivery_modes(home, api):
     assert 2 == len(api.submissions)
 
 
-def test_refused_later_is_given_up_shown_and_tried_again_by_hand(home, api, capsys):
+def test_refused_later_is_given_up_shown_and_tried_again_by_hand(home, api, capsys, monkeypatch):
     """Nobody hears the exit code any more: it stays with the reason, in mailq and the log."""
     call(home, AWAY, "b@y.example")
     api.script.append(error(422, "no_such_user", 550, "5.1.1", "No such user"))
+    logged = []
+    monkeypatch.setattr(process, "log", logged.append)
+    capsys.readouterr()
     assert 0 == call(home, api.url, "-q")
     assert 0 == call(home, api.url, "-q")
+    (line,) = logged
+    assert line.endswith("from <me@x.example> to b@y.example is given up, and kept (mailq): No such user")
+    assert ("", f"sendmail: {line}\n") == capsys.readouterr()
     assert 1 == len(api.submissions)
     (entry,) = queue_of(home).entries()
     assert entry.is_dead
@@ -170,6 +178,42 @@ def test_too_old_is_given_up(home, api):
     assert "not handed in within 5 days" in queue_of(home).entries()[0].reason
 
 
+@pytest.mark.parametrize("written_at", [10.0, 4e9], ids=["1970", "2096"])
+def test_a_clock_that_was_not_set_gives_nothing_up(home, written_at):
+    """A machine without a battery begins in 1970: the message's time here begins once that is known."""
+    queue_of(home, clock=lambda: written_at).put({"recipients": ["a"]}, b"x", "k", "away")
+    assert 1 == queue_of(home, clock=lambda: 1.8e9).run(lambda *_: {"queue_id": QUEUE_ID}).sent
+
+    def away(*_):
+        raise client.ApiAway("away")
+
+    queue_of(home, clock=lambda: written_at).put({"recipients": ["a"]}, b"x", "k", "away")
+    assert 1 == queue_of(home, clock=lambda: 1.8e9).run(away).waiting
+    assert 1 == queue_of(home, clock=lambda: 1.8e9 + 6 * 86400).run(away).dead
+
+
+def test_a_disk_that_may_only_be_read_repeats_nothing(home, api, monkeypatch, capsys):
+    """What was handed in can't be taken out: 75, and the next run asks for the same message."""
+    call(home, AWAY, "b@y.example")
+
+    def refused(*_):
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "unlink", refused)
+        assert 75 == call(home, api.url, "-q")
+    assert "Read-only" in capsys.readouterr().err
+    assert 0 == call(home, api.url, "-q")
+    assert [1, 2] == [len(set(keys(api))), len(keys(api))]
+
+
+def test_home_of_another_user_is_not_used(tmp_path, monkeypatch):
+    """As sudo leaves it: root's directories there would be in that user's way."""
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    monkeypatch.setattr("paravion.cli.config.home_folder", lambda environ: environ.get("HOME") or "/own")
+    assert "/own/.local/state/paravion/queue" == client_queue.expected_folder("", {"HOME": str(tmp_path)})
+
+
 @pytest.mark.parametrize(
     ("word", "found"),
     [("-qSme@x", 2), ("-q!Sme@x", 0), ("-qRA@Y.example", 1), ("-q!Ra@y", 1), ("-qRnobody", 0), ("-qI0", 2)],
@@ -180,6 +224,88 @@ def test_selection(home, api, word, found):
         call(home, AWAY, recipient)
     assert 0 == call(home, api.url, word)
     assert found == len(api.submissions)
+
+
+def job(queue_id, recipient, **more):
+    """One of GET /v1/queue."""
+    return {"queue_id": queue_id, "reverse_path": "me@x.example", "recipients": [{"forward_path": recipient}], **more}
+
+
+def flushed(api):
+    """What the service was asked to try."""
+    return [(request.path, request.fields) for request in api.requests if request.path.endswith("/flush")]
+
+
+def test_q_flushes_both_queues(home, api, capsys):
+    """This machine's and, in as many steps as it takes, the service's."""
+    call(home, AWAY, "b@y.example")
+    api.flushes.extend([(200, {"changed": 2, "after": "x"}), (200, {"changed": 1, "after": None})])
+    assert 0 == call(home, api.url, "-q", "-v")
+    path = "/v1/queue/flush"
+    assert [(path, {"all": True}), (path, {"all": True, "after": "x"})] == flushed(api)
+    told = capsys.readouterr().out
+    assert "on this machine: handed in: 1, waiting: 0" in told
+    assert "in the service: jobs flushed: 3" in told
+
+
+def test_q_by_selection_flushes_those_of_the_service(home, api, capsys):
+    """By what holds the text; what is held waits for an operator, and what is done meanwhile is left."""
+    jobs = [job("q1", "a@y.example"), job("q1", "b@y.example"), job("q2", "c@z.example"), job("q3", "d@y.example"),
+            job("q4", "e@y.example", held="by hand")]  # fmt: skip
+    api.answers["/v1/queue?limit=1000"] = {"jobs": jobs}
+    api.flushes.extend([(200, {"changed": 2}), error(409, "conflict", 450, "4.0.0", "It is done")])
+    assert 0 == call(home, api.url, "-qR@y.example", "-v")
+    assert ["/v1/messages/q1/flush", "/v1/messages/q3/flush"] == [path for path, _ in flushed(api)]
+    told = capsys.readouterr().out
+    assert "jobs flushed: 2" in told
+    assert "q3 is left in the service: It is done" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [(["-q"], 0, ""), (["-q", "-v"], 0, "nothing flushed: Not allowed"), (["-Am", "-q"], 77, "Not allowed"),
+     (["-Ac", "-q", "-v"], 0, "on this machine")],
+)  # fmt: skip
+def test_q_without_an_operators_credential(home, api, capsys, words, code, told):
+    """What is one's own is done; that the service's is not is said to who asks, and an error only where it is named."""
+    assert code == call(home, api.url, *words)
+    said = "".join(capsys.readouterr())
+    assert told in said
+    assert bool(told) == bool(said)
+    assert ("-Ac" not in words) == bool(flushed(api))
+
+
+def test_mailq_selects_as_q_does(home, api, capsys):
+    """In both queues."""
+    api.answers["/v1/queue?limit=1000"] = {"jobs": [job("q1", "c@y.example")]}
+    for recipient in ("a@y.example", "b@y.example"):
+        call(home, AWAY, recipient)
+    for word, found in {"-qRa@y": "a", "-qRc@y": "c", "-q!Rc@y": "ab", "-qSme": "abc", "-qInone": ""}.items():
+        assert 0 == call(home, api.url, "-bp", word)
+        shown = capsys.readouterr().out
+        assert found == "".join(name for name in "abc" if f"{name}@y.example" in shown), word
+
+
+def test_runner_at_intervals(home, api, monkeypatch, capsys):
+    """-q30m: what waits at each instant, again and again, whatever one run came to."""
+    waits = []
+
+    def sleep(seconds):
+        waits.append(seconds)
+        if len(waits) == 1:
+            call(home, AWAY, "late@y.example")
+        elif len(waits) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sendmail_queue, "time", SimpleNamespace(sleep=sleep))
+    call(home, AWAY, "b@y.example")
+    for words in (["-q30m"], ["-qf30m", "-v"]):
+        waits.clear()
+        with pytest.raises(KeyboardInterrupt):
+            call(home, api.url, *words)
+        assert [1800] * 3 == waits
+    assert ["b", "late", "late"] == [request.fields["recipients"][0].partition("@")[0] for request in api.submissions]
+    assert "handed in: 1" in capsys.readouterr().out
 
 
 def test_what_cannot_wait_exits_75(home, capsys):
@@ -388,7 +514,7 @@ def test_background_is_another_process(tmp_path, monkeypatch):
         still_open = Path(f"/proc/self/fd/{writing}").exists()
         fifo.write_text(f"{os.getpid()} {os.getsid(0)} {still_open} {' '.join(files)}")
 
-    sendmail.in_background(work)
+    process.in_background(work)
     pid, session, still_open, *files = fifo.read_text().split(" ")
     os.close(reading)
     os.close(writing)

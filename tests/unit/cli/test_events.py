@@ -39,6 +39,14 @@ CASES = [
         {"destination": "hook"}, (200, {"queue_id": "abc", "events": 3}), "abc  3 events\n",
     ),
     (
+        ["events", "replay", "--since", "2027-01-15T08:00:00Z", "--until", "2027-01-15T09:00:00Z", "--tenant", "acme",
+         "--set", "news", "--destination", "hook"],
+        ("POST", "/v1/events/replay"),
+        {"since": "2027-01-15T08:00:00Z", "until": "2027-01-15T09:00:00Z", "configuration_set": "news",
+         "tenant": "acme", "destination": "hook"},
+        (200, {"messages": 2, "events": 3, "after": None}), "2 messages  3 events\n",
+    ),
+    (
         ["complaint", "a@b.example", "--message", "abc", "--kind", "abuse"], ("POST", "/v1/messages/abc/complaint"),
         {"address": "a@b.example", "kind": "abuse", "user_agent": ""}, (200, {}), "",
     ),
@@ -56,6 +64,29 @@ def test_command_asks_and_prints(api, capsys, words, asked, body, answer, printe
     assert (request.method, request.path) == asked
     assert body is None or json.loads(request.body) == body
     assert capsys.readouterr().out == printed
+
+
+def test_span_is_replayed_page_by_page(api, capsys):
+    """All of one span, also where it ends now."""
+    api.script += [
+        (200, {"messages": 2, "events": 3, "after": "x"}),
+        (200, {"messages": 1, "events": 1, "after": None}),
+    ]
+    assert main.main(["events", "replay", "--since", "2027-01-15T08:00:00Z"]) == 0
+    first, second = (json.loads(request.body) for request in api.requests)
+    assert second == {**first, "after": "x"}
+    assert first["until"].endswith("+00:00")
+    assert capsys.readouterr().out == "3 messages  4 events\n"
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["--until", "2027-01-15T08:00:00Z"], ["abc", "--since", "x"], ["abc", "--set", "n"]]
+)
+def test_replay_wants_messages_or_a_span(api, capsys, words):
+    """Not both, and nothing is asked."""
+    assert main.main(["events", "replay", *words]) == 64
+    assert api.requests == []
+    assert "--since" in capsys.readouterr().err
 
 
 def test_usage(api, capsys):

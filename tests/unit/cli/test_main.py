@@ -7,7 +7,7 @@ import pytest
 
 from paravion import __version__
 from paravion.adapters.memory import MemorySecrets
-from paravion.cli import credentials, mailq, main, newaliases, sendmail, show
+from paravion.cli import credentials, main, newaliases, sendmail, show
 from paravion.domain.ses_smtp_password import smtp_password
 from tests.unit.cli.fake_api import FakeApi, error
 
@@ -31,7 +31,9 @@ def api(monkeypatch):
         yield api
 
 
-@pytest.mark.parametrize("command", [lambda: mailq.main([]), lambda: main.main(["queue"])], ids=["mailq", "queue"])
+@pytest.mark.parametrize(
+    "command", [lambda: sendmail.main(["-bp"]), lambda: main.main(["queue"])], ids=["mailq", "queue"]
+)
 def test_mailq_prints_sendmails_columns(api, capsys, command):
     """Id, tries, arrival, sender, then the reason once and each recipient; nothing steers the terminal."""
     api.answers["/v1/queue?limit=1000"] = {"jobs": [JOB, {**JOB, "reverse_path": ""}]}
@@ -48,24 +50,24 @@ def test_mailq_prints_sendmails_columns(api, capsys, command):
 def test_mailq_says_empty(api, capsys):
     """As sendmail does."""
     api.answers["/v1/queue?limit=1000"] = {"jobs": []}
-    assert 0 == mailq.main([])
+    assert 0 == sendmail.main(["-bp"])
     assert "Mail queue is empty\n" == capsys.readouterr().out
 
 
 def test_mailq_v_says_when(api, capsys):
     """-v."""
     api.answers["/v1/queue?limit=1000"] = {"jobs": [JOB]}
-    assert 0 == mailq.main(["-v"])
+    assert 0 == sendmail.main(["-bp", "-v"])
     assert "(due 2025-11-03T10:10:00.000Z, deferred)" in capsys.readouterr().out
 
 
 def test_mailq_exit_codes(api, capsys, monkeypatch):
     """64 usage, 77 refused, 78 not configured."""
-    assert 64 == mailq.main(["-x"])
+    assert 64 == sendmail.main(["-bp", "-x"])
     api.script.append(error(403, "auth_invalid", 535, "5.7.8"))
-    assert 77 == mailq.main([])
+    assert 77 == sendmail.main(["-bp"])
     monkeypatch.delenv("PARAVION_API")
-    assert 78 == mailq.main([])
+    assert 78 == sendmail.main(["-bp"])
     assert 3 == capsys.readouterr().err.count("\n")
 
 
@@ -332,7 +334,7 @@ HELD = {
 }
 
 
-@pytest.mark.parametrize("command", [lambda: mailq.main(["-qQ"]), lambda: main.main(["queue", "-qQ"])])
+@pytest.mark.parametrize("command", [lambda: sendmail.main(["-bp", "-qQ"]), lambda: main.main(["queue", "-qQ"])])
 def test_mailq_qq_asks_for_what_is_held_and_says_why(api, capsys, command):
     """sendmail's view of its quarantine."""
     api.script.append((200, HELD))

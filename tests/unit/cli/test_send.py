@@ -1,6 +1,7 @@
 """`paravion send`, `login` and `install`: what is sent, what is written, and the exits."""
 
 import io
+import os
 import stat
 import subprocess
 import sys
@@ -100,7 +101,28 @@ WRONG = {
     "bad address": (["--to", "b@@y", "--text", "x"], 65),
     "two authors": (["--to", "b@y.example", "--text", "x", "--from", "a@x, b@x"], 65),
     "bad field": (["--to", "b@y.example", "--text", "x", "--header", "none"], 64),
-    "field twice": (["--to", "b@y.example", "--text", "x", "--subject", "y", "--header", "Subject: z"], 65),
+    "field twice": (
+        ["--to", "b@y.example", "--text", "x", "--header", "X: y", "--header", "Date: z", "--header", "Date: z"],
+        65,
+    ),
+    "a field of another option": (
+        ["--to", "b@y.example", "--text", "x", "--subject", "y", "--header", "Subject: z"],
+        64,
+    ),
+    "a copy to nobody": (["--to", "b@y.example", "--text", "x", "--header", "bcc: z@y.example"], 64),
+    "a kind of its own": (["--to", "b@y.example", "--text", "x", "--header", "Content-Type: text/html"], 64),
+    "line in a name": (["--to", "b@y.example", "--text", "x", "--header", "X\nBcc: z@y"], 64),
+    "line in a value": (["--to", "b@y.example", "--text", "x", "--header", "X: x\nBcc: z@y"], 65),
+    "line in an author": (["--to", "b@y.example", "--text", "x", "--from", "a@x.example\nBcc: z@y"], 65),
+    "line in an attachment": (["--to", "b@y.example", "--attach", "a\nb"], 65),
+    "no address for replies": (["--to", "b@y.example", "--text", "x", "--reply-to", "nonsense <"], 65),
+    "a field that the parser falls over": (
+        ["--to", "b@y.example", "--text", "x", "--header", "Sender: nonsense <"],
+        65,
+    ),
+    "octets that are no text": (["--to", "b@y.example", "--text", "\udcff"], 65),
+    "octets that are no subject": (["--to", "b@y.example", "--text", "x", "--subject", "\udcff"], 65),
+    "no time": (["--to", "b@y.example", "--text", "x", "--wait", "--timeout", "0"], 64),
     "line in a field": (["--to", "b@y.example", "--text", "x", "--subject", "y\nBcc: z@y"], 65),
     "no file": (["--to", "b@y.example", "--text", "x", "--attach", "/nonexistent"], 66),
     "message and text": (["mail.eml", "--text", "x"], 64),
@@ -115,6 +137,29 @@ def test_wrong_calls(api, capsys, words, code):
     assert code == main.main(["send", *words])
     assert [] == api.requests
     assert capsys.readouterr().err
+
+
+def test_an_empty_text_is_one(api):
+    """All is in the subject; and what is not ASCII is encoded."""
+    assert 0 == main.main(["send", "--to", "b@y.example", "--subject", "done", "--text", ""])
+    assert 0 == main.main(["send", "--to", "b@y.example", "--text", "grün", "--html", "<b>grün"])
+    first, second = (message_from_bytes(each.content, policy=policy.default) for each in api.submissions)
+    assert ("done", "") == (first["Subject"], first.get_content().strip())
+    assert api.submissions[1].content.isascii()
+    assert ["grün", "<b>grün"] == [part.get_content().strip() for part in second.iter_parts()]
+
+
+@pytest.mark.parametrize(("fault", "code"), [(KeyboardInterrupt, 130), (BrokenPipeError, 74)])
+def test_breaking_off(api, monkeypatch, capfd, fault, code):
+    """Ctrl-C and `| head` are no faults to trace."""
+
+    def broken(*_, **__):
+        raise fault
+
+    monkeypatch.setattr(watch, "wait", broken)
+    monkeypatch.setattr(os, "dup2", lambda *_: None)
+    assert code == main.main(["send", "--to", "b@y.example", "--text", "x", "--wait"])
+    assert "" == capfd.readouterr().err
 
 
 WAITED = {

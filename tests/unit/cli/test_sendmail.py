@@ -1,13 +1,14 @@
 """cli/sendmail.py against an API that answers as told: what is sent, and the exit codes."""
 
 import io
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from paravion.cli import client, sendmail
+from paravion.cli import client, sendmail, tls
 from paravion.domain.sigv4 import SignedRequest, parse_claim, verify
 from tests.support.authority import Authority, pem, server_context
 from tests.unit.cli.fake_api import QUEUE_ID, FakeApi, error
@@ -86,6 +87,12 @@ def test_t_with_n_names_the_recipients(api):
     ] == fields["recipients"]
 
 
+def test_t_with_n_of_a_message_sent_on_by_hand(api):
+    """RFC 5322 3.6.6: who got the original does not get it again."""
+    assert 0 == run(api, "-t", "-N", "never", stdin=b"Resent-To: new@y.example\nTo: b@y.example\n\nx\n")
+    assert [{"forward_path": "new@y.example", "notify": ["NEVER"]}] == api.submissions[0].fields["recipients"]
+
+
 def test_dsn_and_body_options_are_sent(api):
     """-N, -R, -V, -B, -U (RFC 3461, 6152, 6531)."""
     run(api, "-N", "success,delay", "-R", "hdrs", "-V", "id1", "-B", "8BITMIME", "-U", "b@y.example")
@@ -121,7 +128,7 @@ def test_without_f_the_caller_is_the_sender(api):
         ([], b"S: x\r\n\r\none\r\n.\r\ntwo\r\n", b"one\r\n"),
         (["-i"], b"S: x\n\none\n.\ntwo\n", b"one\n.\ntwo\n"),
         ([], b"S: x\n\n..\n.x\n", b"..\n.x\n"),
-        ([], b"S: x\n\n\xff\x00no newline", b"\xff\x00no newline"),
+        ([], b"S: x\n\n\xff\x01no newline", b"\xff\x01no newline"),
     ],
 )
 def test_a_lone_dot_ends_the_message_unless_i(api, words, stdin, body):
@@ -212,13 +219,46 @@ def test_large_mail_is_uploaded(api):
 
 @pytest.mark.parametrize(
     ("words", "code"),
-    [([], 64), (["-z", "b@y"], 64), (["-bt"], 69), (["-bp", "x"], 64), (["-q", "x"], 64), (["-q"], 64), (["a b"], 65)],
+    [
+        ([], 64),
+        (["-z", "b@y"], 64),
+        (["-bt"], 64),
+        (["-bp", "x"], 64),
+        (["-q", "x"], 64),
+        (["-Ac", "-q"], 64),
+        (["-q5m"], 64),
+        (["a b"], 65),
+    ],
 )
 def test_wrong_calls(api, capsys, words, code):
     """Nothing is sent, and one line says why."""
     assert code == run(api, *words)
     assert 1 == capsys.readouterr().err.count("\n")
     assert [] == api.requests
+
+
+@pytest.mark.parametrize("words", [[], ["-t", "-N", "never"]], ids=["cron", "-t"])
+def test_bare_names_in_the_header_get_our_host_name(api, words):
+    """Cron's From and To: the API takes addresses only."""
+    stdin = b"From: root (Cron Daemon)\nTo: root\nSubject: x\n\n10%\r20%\n"
+    assert 0 == run(api, "-FCronDaemon", "-i", "-B8BITMIME", "-oem", *words, *([] if words else ["root"]), stdin=stdin)
+    (submission,) = api.submissions
+    header = b"From: root@host.example (Cron Daemon)\nTo: root@host.example\nSubject: x\n"
+    assert header + b"\n10%\n20%\n" == submission.content
+    assert "root@host.example" in str(submission.fields["recipients"])
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"), [(["-bp", "-Ac"], 0), (["-bP", "-Ac"], 0), (["-bp", "-Am"], 1), (["-bh"], 1)]
+)
+def test_halves(api, capsys, tmp_path, words, asked):
+    """-Ac is this machine's queue and asks nobody; -Am the service's; a -C of its own counts in every mode."""
+    api.answers["/v1/queue?limit=1000"] = {"jobs": []}
+    api.answers["/v1/hosts?limit=1000"] = {"hosts": [], "after": ""}
+    path = tmp_path / "c.toml"
+    path.write_text(f'endpoint = "{api.url}"\naccess_key = "A"\nsecret_key = "s"\n')
+    assert 0 == sendmail.run([*words, "-C", str(path)], {"HOME": str(tmp_path)}, None)
+    assert asked == len(api.requests)
 
 
 def test_quiet_says_nothing(api, capsys):
@@ -266,7 +306,7 @@ def test_a_bad_url_exits_78(capsys):
 
 @pytest.mark.parametrize(
     ("name", "code", "told"),
-    [("mailq", 0, "is empty"), ("smtpd", 69, "-bd"), ("purgestat", 69, "-bH"), ("newaliases", 66, "/nonexistent")],
+    [("mailq", 0, "is empty"), ("smtpd", 64, "-bd"), ("purgestat", 64, "-bH"), ("newaliases", 66, "/nonexistent")],
 )
 def test_names(api, monkeypatch, capsys, name, code, told):
     """sendmail(8): what it is called by says what it does."""
@@ -279,17 +319,48 @@ def test_names(api, monkeypatch, capsys, name, code, told):
     assert told in "".join(capsys.readouterr())
 
 
-def test_over_tls(api, monkeypatch, tmp_path):
-    """The production's way: https, with the certificate and its name verified."""
-    authority = Authority("root")
+AUTHORITIES = ("bundle", "folder, then bundle", "hashed folder", "ssl module")
+
+
+@pytest.mark.parametrize("way", AUTHORITIES)
+def test_over_tls(api, monkeypatch, tmp_path, way):
+    """The production's way: https, with the certificate and its name verified, however the authorities are found."""
+    authority, other = Authority("root"), Authority("other")
     context = server_context(authority.issue("localhost"))
     api.server.socket = context.wrap_socket(api.server.socket, server_side=True)
     (tmp_path / "root.pem").write_bytes(pem(authority.certificate))
-    url = f"https://localhost:{api.server.server_port}"
-    assert 75 == run(url, "b@y.example")
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "root.pem"))
+    folder = tmp_path / "certs"
+    folder.mkdir()
+    if way == "hashed folder":
+        openssl = shutil.which("openssl") or pytest.skip("no openssl here")
+        words = [openssl, "x509", "-hash", "-noout", "-in", tmp_path / "root.pem"]
+        digest = subprocess.run(words, capture_output=True, check=True).stdout.decode().strip()
+        (folder / f"{digest}.0").write_bytes(pem(authority.certificate))
+    if way == "ssl module":
+        monkeypatch.setattr(tls, "_KNOWN", ())
+    monkeypatch.setattr(tls, "_hashed_folder", lambda _: "" if way in {"bundle", "ssl module"} else str(folder))
+    api.base = "https://localhost"
+    url = api.url
+    (tmp_path / "other.pem").write_bytes(pem(other.certificate))
+    if way != "hashed folder":
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "other.pem"))
+        assert 75 == run(url, "b@y.example")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "root.pem"))
     assert 0 == run(url, "b@y.example")
+    large = b"x" * 4_000_000
+    assert 0 == run(url, "b@y.example", stdin=large)
     assert 75 == run(url.replace("localhost", "127.0.0.1"), "b@y.example")
+    assert 2 == len(api.submissions)
+
+
+def test_authorities_named_in_the_environment_are_the_only_ones(monkeypatch):
+    """OpenSSL's own variables: then nothing is looked up in the system's directory."""
+    import _ssl
+
+    for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        with monkeypatch.context() as changed:
+            changed.setenv(variable, "/nonexistent")
+            assert "" == tls._hashed_folder(_ssl)
 
 
 @pytest.mark.parametrize("words", [["b@y.example"], ["-odq", "b@y.example"]], ids=["to the API", "to the queue"])

@@ -299,24 +299,27 @@ def test_boundary_that_occurs_in_the_original_is_passed_over():
     assert [len(parsed(replace(ONE, original_body=body)).get_payload())] == [3]
 
 
+VAGUE = replace(NO_USER, text="That is all that we say")
+
+
 @pytest.mark.parametrize(
     ("outcome", "said"),
     [
-        pytest.param(NO_USER, "this address does not exist", id="5.1.1"),
-        pytest.param(replace(NO_USER, code=0, command="SUPPRESSION"), "our own mail system did not try", id="listed"),
-        pytest.param(replace(NO_USER, status="5.1.2", code=0), "there is no mail system", id="5.1.2"),
-        pytest.param(replace(NO_USER, status="5.1.9"), "something wrong with this address", id="5.1.other"),
-        pytest.param(replace(NO_USER, status="5.1.10"), "takes no mail at all", id="5.1.10"),
-        pytest.param(replace(NO_USER, status="5.2.2"), "mailbox is full", id="5.2.2"),
-        pytest.param(replace(NO_USER, status="5.3.4"), "larger than the recipient's mail system", id="5.3.4"),
-        pytest.param(replace(NO_USER, status="5.3.4", code=0), "your mail is too large", id="5.3.4-ours"),
-        pytest.param(replace(NO_USER, status="5.4.6"), "in circles", id="5.4.6"),
-        pytest.param(replace(NO_USER, status="5.6.7"), "letters", id="5.6.7"),
-        pytest.param(replace(NO_USER, status="5.7.1"), "by a rule of its own", id="5.7.1"),
-        pytest.param(replace(NO_USER, status="5.7.1", code=0), "a rule of our own", id="5.7.1-ours"),
-        pytest.param(replace(NO_USER, status="5.7.26"), "really comes from your address", id="5.7.26"),
-        pytest.param(replace(NO_USER, status="5.0.0"), "refused your mail; what it said stands below", id="5.0.0"),
-        pytest.param(replace(NO_USER, status="5.0.0", code=0), "our mail system could not send it", id="5.0.0-ours"),
+        pytest.param(VAGUE, "this address does not exist", id="5.1.1"),
+        pytest.param(replace(VAGUE, code=0, command="SUPPRESSION"), "our own mail system did not try", id="listed"),
+        pytest.param(replace(VAGUE, status="5.1.2", code=0), "there is no mail system", id="5.1.2"),
+        pytest.param(replace(VAGUE, status="5.1.9"), "something wrong with this address", id="5.1.other"),
+        pytest.param(replace(VAGUE, status="5.1.10"), "takes no mail at all", id="5.1.10"),
+        pytest.param(replace(VAGUE, status="5.2.2"), "mailbox is full", id="5.2.2"),
+        pytest.param(replace(VAGUE, status="5.3.4"), "larger than the recipient's mail system", id="5.3.4"),
+        pytest.param(replace(VAGUE, status="5.3.4", code=0), "your mail is too large", id="5.3.4-ours"),
+        pytest.param(replace(VAGUE, status="5.4.6"), "in circles", id="5.4.6"),
+        pytest.param(replace(VAGUE, status="5.6.7"), "letters", id="5.6.7"),
+        pytest.param(replace(VAGUE, status="5.7.1"), "by a rule of its own", id="5.7.1"),
+        pytest.param(replace(VAGUE, status="5.7.1", code=0), "a rule of our own", id="5.7.1-ours"),
+        pytest.param(replace(VAGUE, status="5.7.26"), "really comes from your address", id="5.7.26"),
+        pytest.param(replace(VAGUE, status="5.0.0"), "refused your mail; what it said stands below", id="5.0.0"),
+        pytest.param(replace(VAGUE, status="5.0.0", code=0), "our mail system could not send it", id="5.0.0-ours"),
     ],
 )
 def test_reason_is_told_in_plain_words(outcome, said):
@@ -324,7 +327,29 @@ def test_reason_is_told_in_plain_words(outcome, said):
     text = words(with_outcome(outcome))
     assert f"Why: {said}" in text or said in text.partition("Why:")[2]
     assert "What you can do:" in text
-    assert text.index("User unknown in table") > text.index("Technical details")
+    assert text.index("That is all that we say") > text.index("Technical details")
+
+
+LYING = {
+    "5.4.1 Recipient address rejected: Access denied. [x.prod.protection.outlook.com]": "this address does not exist",
+    "5.1.10 RESOLVER.ADR.RecipientNotFound; not found by SMTP address lookup": "this address does not exist",
+    "5.7.1 <bob@example.org>: user unknown": "this address does not exist",
+    "5.1.1 Client host [192.0.2.1] blocked using zen.spamhaus.org": "a rule of its own",
+    "5.1.1 <bob@example.org>: Recipient address rejected: Access denied": "a rule of its own",
+    "5.1.1 Your message was rejected as UCE": "a rule of its own",
+    "5.1.1 Boite du destinataire pleine. Recipient overquota": "mailbox is full",
+    "5.7.1 Email rejected per DMARC policy for example.org": "really comes from your address",
+    "5.0.0 message size exceeds the limit": "larger than the recipient's mail system",
+    "5.1.8 <me@example.org>: Sender address rejected: Domain not found": "your own address as the sender",
+    "5.7.23 The message was rejected because of SPF": "really comes from your address",
+}
+
+
+@pytest.mark.parametrize(("reply", "said"), LYING.items())
+def test_words_outweigh_a_status_that_says_something_else(reply, said):
+    """Statuses are often a host's default, and the sender would look for the mistake in the wrong place."""
+    status, _, text = reply.partition(" ")
+    assert said in words(with_outcome(replace(NO_USER, status=status, text=text))).partition("Technical details")[0]
 
 
 @pytest.mark.parametrize(

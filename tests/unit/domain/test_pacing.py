@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from paravion.domain import pacing
@@ -255,6 +255,18 @@ GIVES = st.tuples(st.just("give"), st.just(0), st.floats(0, 20))
     st.floats(1, 600),
     st.integers(1, 10),
     st.floats(0, 0.999),
+)
+@example(
+    [
+        (("word", Word.UNREACHABLE, 0.0), "f1"),
+        (("ask", 1, 1.0), "f1"),
+        (("word", Word.UNREACHABLE, 0.0), "f1"),
+        (("word", Word.UNREACHABLE, 0.0), "f2"),
+        (("ask", 2, 30.0), "f1"),  # the very instant of the probe, with a draw of nothing
+    ],
+    1.0,
+    1,
+    0.0,
 )
 def test_no_order_of_events_grants_more_than_the_operator_allows(events, max_rate, max_slots, draw):
     """Rate over any stretch of time, connections at any instant; and everybody gets an answer."""

@@ -24,6 +24,7 @@ from paravion.domain.ses_event import (
     as_notification,
     complaint_event,
     events_of,
+    hidden_behind,
     mail_of,
     reject_event,
     rendering_failure_event,
@@ -54,7 +55,7 @@ ENVELOPE = Envelope(
     submitter="AKIATEST", door="ses-v2", configuration_set="ConfigSet", tags=(("campaign", "may"), ("kind", "news")),
     telling=Telling(("SEND",), "example.org", "192.0.2.1"),
 )  # fmt: skip
-MAIL = mail_of(ENVELOPE, HEADER, 0)
+MAIL = mail_of(ENVELOPE, HEADER, 0, {})
 
 OK = Outcome(Result.DELIVERED, "2.6.0", 250, "Message received", "DOT", "mx.example.com", "192.0.2.7")
 MISSING = Outcome(Result.FAILED, "5.1.1", 550, "user unknown", "RCPT", "mx.example.com", "192.0.2.7")
@@ -74,7 +75,7 @@ def _record(*outcomes: Outcome, attempt: int = 1, paths: tuple[str, ...] = ()) -
 
 def _events(*outcomes: Outcome, **changes: Any) -> list[SesEvent]:
     return events_of(
-        _record(*outcomes, **changes), [1], is_sent=False, mail=MAIL, origin=ORIGIN, ends_at=START + 432_000
+        _record(*outcomes, **changes), [1], is_sent=False, mail=MAIL, origin=ORIGIN, ends_at=START + 432_000, hidden={}
     )
 
 
@@ -128,7 +129,7 @@ def test_recipients_of_one_fate_share_an_event() -> None:
 def test_other_attempts_are_not_told_again() -> None:
     """What an earlier attempt decided was told then."""
     record = _record(OK)
-    assert events_of(record, [2], is_sent=False, mail=MAIL, origin=ORIGIN, ends_at=0) == []
+    assert events_of(record, [2], is_sent=False, mail=MAIL, origin=ORIGIN, ends_at=0, hidden={}) == []
 
 
 DELAYS = [
@@ -142,10 +143,43 @@ DELAYS = [
 def test_delay_that_was_overtaken_is_told_from_the_history(text: str, kind: str, diagnostic: str) -> None:
     """The state is of the later attempt; the history keeps the earlier reply."""
     record = replace(_record(OK, attempt=2), log=(LogEntry(START + 1, "deferred", 1, (0,), text),))
-    (event,) = events_of(record, [1], is_sent=False, mail=MAIL, origin=ORIGIN, ends_at=START)
+    (event,) = events_of(record, [1], is_sent=False, mail=MAIL, origin=ORIGIN, ends_at=START, hidden={})
     assert event.at == START + 1
     assert event.detail["delayType"] == kind
     assert event.detail["delayedRecipients"][0]["diagnosticCode"] == diagnostic
+
+
+def test_delay_is_told_in_the_same_octets_live_and_from_the_history() -> None:
+    """A webhook's Idempotency-Key follows from them."""
+    live = _record(replace(BUSY, mx_host=""))
+    log = (LogEntry(START + 2.5, "deferred", 1, (0,), "mx.example.com RCPT: 452 4.2.2 mailbox full"),)
+    later = replace(_record(OK, attempt=2), log=log)
+    given = {"is_sent": False, "mail": MAIL, "origin": ORIGIN, "ends_at": START, "hidden": {}}
+    assert events_of(live, [1], **given) == events_of(later, [1], **given)
+
+
+def test_members_behind_an_alias_are_hidden_from_its_tenant() -> None:
+    """Named as they were written, once, without the hosts' words; the operator's own tenant is told all."""
+    members = tuple(Recipient(f"m{n}@secret.example", origin="all@example.org") for n in range(2))
+    envelope = replace(ENVELOPE, recipients=(*members, Recipient("jane@example.com")), tenant="acme")
+    assert hidden_behind(replace(envelope, tenant="")) == {}
+    hidden = hidden_behind(envelope)
+    mail = mail_of(envelope, HEADER, 0, hidden)
+    assert mail.destination == ("all@example.org", "jane@example.com")
+    paths = tuple(recipient.forward_path for recipient in envelope.recipients)
+    for outcome in (OK, MISSING, BUSY):
+        log = (
+            LogEntry(START + 1, "deferred", 1, (0, 1), "mx RCPT: 451 4.7.1 no m0@secret.example"),
+            LogEntry(START + 1, "deferred", 1, (2,), "mx RCPT: 451 4.7.1 no"),
+        )
+        record = replace(_record(*[outcome] * 3, paths=paths, attempt=2), log=log)
+        events = events_of(record, [1, 2], is_sent=True, mail=mail, origin=ORIGIN, ends_at=START, hidden=hidden)
+        assert [event.type for event in events][:2] == ["SEND", "DELIVERY_DELAY"]
+        for form in (json.dumps(as_event(event) | {"ip": event.remote_ip}) for event in events):
+            assert "secret.example" not in form
+            assert "192.0.2.7" not in form or "jane@example.com" in form
+        assert sum(str(event.detail).count("all@example.org") for event in events) == 2
+        assert sum(str(event.detail).count("jane@example.com") for event in events) == 2
 
 
 def test_long_header_is_cut_and_says_so() -> None:
@@ -175,7 +209,7 @@ def test_header_that_is_odd_does_not_keep_the_event_back(header: bytes, expected
 
 def test_null_reverse_path_tells_the_author() -> None:
     """`source` is never empty while there is a From."""
-    mail = mail_of(replace(ENVELOPE, reverse_path=""), HEADER, 0)
+    mail = mail_of(replace(ENVELOPE, reverse_path=""), HEADER, 0, {})
     assert mail.source == "me@example.org"
     bare = as_event(send_event(Mail("m", START, "", ()), Origin("h", "r", "1" * 12)))["mail"]
     assert bare == {"timestamp": "2027-01-15T08:00:00.250Z", "sendingAccountId": "1" * 12, "messageId": "m",
@@ -184,7 +218,7 @@ def test_null_reverse_path_tells_the_author() -> None:
 
 def test_part_of_a_list_is_told_under_the_id_that_the_caller_knows() -> None:
     """Several messages of one submission have one message id."""
-    mail = mail_of(replace(ENVELOPE, queue_id="b" * 26, body_id=QUEUE_ID), HEADER, 0)
+    mail = mail_of(replace(ENVELOPE, queue_id="b" * 26, body_id=QUEUE_ID), HEADER, 0, {})
     assert mail.message_id == QUEUE_ID
 
 

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from paravion.domain.classification import bounce_type
 from paravion.domain.outcome import Outcome, Result
+from paravion.domain.reply import Reply, ReplyParser
 from paravion.domain.suppression import (
     Reason,
     Suppressed,
@@ -20,6 +22,7 @@ from paravion.domain.suppression import (
     read_reasons,
     says_no_such_address,
 )
+from paravion.domain.verdict import Peer, Stage, judge
 
 MISSING = Outcome(Result.FAILED, "5.1.1", 550, "No such user here", "RCPT", "mx.example.com")
 
@@ -144,6 +147,105 @@ def test_unknown_address_is_told(row: str) -> None:
 def test_other_cause_is_never_taken_for_a_bad_address(row: str) -> None:
     """Blocked, policy, full, relaying, the sender, the domain: the address may be a good one."""
     assert not says_no_such_address(_reply(*NOT_UNKNOWN[row]))
+
+
+LIES = (
+    "550 5.1.1 <u@example.de>: Recipient address rejected: blocked",
+    "550 5.7.1 user unknown",
+    "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org; https://www.spamhaus.org/query/ip/192.0.2.1",
+    "550 5.1.1 Rejected: see https://www.spamhaus.org/query/ip/192.0.2.1",
+    "550 5.1.1 see http://www.spamcop.net/bl.shtml?192.0.2.1",
+    "550 5.1.1 rejected. Refer to https://check.barracudacentral.org/lookups",
+    "550 5.1.1 Host 192.0.2.1 is listed in DNS lists",
+    "550 5.1.1 IP 192.0.2.1 in SBL",
+    "550 Requested action not taken: mailbox unavailable",
+    "550 5.5.0 Requested action not taken: mailbox unavailable (S2017062302)",
+    "550 5.4.1 Recipient address rejected: Access denied. [AM7EUR03FT012.eop-EUR03.prod.protection.outlook.com]",
+    "550 5.7.606 Access denied, banned sending IP [192.0.2.1]",
+    "553 5.7.1 [BL21] Connections will not be accepted from 192.0.2.1, because the ip is in Spamhaus's list",
+    "554 5.7.9 Message not accepted for policy reasons. See https://postmaster.yahooinc.com/error-codes",
+    "554 delivery error: dd This mailbox is disabled (554.30). - mta4.mail.example",
+    "550-5.7.1 [192.0.2.22 12] Our system has detected that this message is likely unsolicited mail.\n550 5.7.1 this message has been blocked.",
+    "550 5.1.1 User unknown. Your IP has a poor reputation",
+    "550 5.1.1 Mailbox unavailable due to insufficient quota",
+    "552 5.1.1 Boite du destinataire pleine. Recipient overquota. OFR_417 [417]",
+    "550 5.1.1 buz\u00f3n lleno",
+    "550 5.1.1 casella piena",
+    "550 5.1.1 Postfach voll",
+    "550 5.1.1 <k@example.com> - 203.0.113.222 has sent to too many recipients this hour. IB607",
+    "550 5.1.1 Too many unknown users, go away",
+    "550 5.1.1 maximum number of invalid users",
+    "550 5.1.1 Invalid recipient (content rejected)",
+    "550 5.1.1 Your message was rejected as UCE",
+    "550 5.1.1 unsolicited mail rejected",
+    "550 5.1.1 Message refused",
+    "550 5.1.1 Connection refused",
+    "550 5.1.1 Access from 192.0.2.1 refused, contact postmaster",
+    "550 5.1.1 Your access to submit messages to this e-mail system has been rejected.",
+    "550 5.1.1 Your host is banned",
+    "550 5.1.1 Your address was rejected.",
+    "550 5.1.1 Dynamic IP addresses are not accepted",
+    "550 5.1.1 FCrDNS failed",
+    "550 5.1.1 reverse lookup failed for your address",
+    "550 5.1.1 Unknown user in return path",
+    "550 5.1.1 Callout verification failed",
+    "550-Verification failed for <me@example.org>\n550-No such user here\n550 Sender verify failed",
+    "550 5.1.1 Recipient rejected - ERR.SPF",
+    "550 5.1.1 Email rejected per DMARC policy",
+    "550 5.1.1 Administrative prohibition - envelope blocked - https://community.mimecast.com/docs/DOC-1369#550",
+    "550 5.1.1 protected by Mimecast; Rejected by header manipulation",
+    "550 permanent failure for one or more recipients (user@example.com:blocked)",
+    "550 5.1.1 Local Policy Violation",
+    "550 5.1.1 Firewall Error",
+    "550 5.1.1 Try again later",
+    "550 5.1.1 Service unavailable",
+    "550 5.1.1 LDAP lookup failed",
+    "550 5.1.1 loop detected",
+    "550 5.1.1 bounce messages not accepted",
+    "550 5.1.1 User is not accepting mail from you",
+    "550 5.1.1 Only members may post to this mailing list",
+    "550 5.1.1 RESOLVER.RST.AuthRequired; authentication required",
+    "550 5.1.1 RESOLVER.RST.RestrictedToRecipientsPermission; not authenticated",
+    "550 5.1.1 unknown recipient domain",
+    "550 invalid recipient domain",
+    "550 5.1.1 Nachricht abgelehnt: Ihre IP-Adresse ist gesperrt",
+    "550 5.1.1 Message rejet\u00e9 pour cause de r\u00e9putation",
+    "550 5.1.1 Mensaje rechazado por pol\u00edtica de seguridad",
+    "550 5.1.1 Compte bloqu\u00e9 / quota d\u00e9pass\u00e9",
+    "550 5.1.1 Mail from this country is prohibited",
+)  # fmt: skip
+"""Replies to RCPT of real hosts, and of such as could be, that mean something else than they or their status say."""
+
+TRUE_WORDS = (
+    "550 #5.1.0 Address rejected.",
+    "550-5.1.1 The email account that you tried to reach does not exist. Please try\n550 5.1.1 https://support.google.com/mail/?p=NoSuchUser a1-20020a05 - gsmtp",
+    "550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup",
+    "554 delivery error: dd This user doesn't have a yahoo.com account (x@yahoo.com) [0] - mta4.mail.example",
+    "550 1 Requested mail action aborted, mailbox not found",
+    "550 unrouteable address",
+    "550 5.1.1 Requested action not taken: mailbox unavailable",
+    "550 5.1.1 <spam@example.com>: Recipient address rejected: User unknown in local recipient table",
+    "550 <blacklist@spamcop.example>: user unknown",
+    "550 5.1.1 Adresse d au moins un destinataire invalide. Invalid recipient. OFR_416 [416]",
+    "550 permanent failure for one or more recipients (u@example.com:550 5.1.1 User unknown)",
+    "550 Invalid Recipient - https://community.mimecast.com/docs/DOC-1369#550 [x.us1]",
+    "550 5.1.1 Empf\u00e4nger unbekannt",
+    "550 5.1.1 Utilisateur inconnu",
+    "550 5.1.1 El usuario no existe",
+    "550 5.1.1 Utente sconosciuto",
+    "550 5.1.1 Recipient could not be found, or was misspelled (G8)",
+    "550 5.1.1 12@example.com",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("wire", "is_listed"), [*((w, False) for w in LIES), *((w, True) for w in TRUE_WORDS)])
+def test_reply_as_it_stands_on_the_wire(wire: str, is_listed: bool) -> None:
+    """Neither a status nor words alone list anybody; the words of a block list never do, whatever stands beside."""
+    (reply,) = ReplyParser().feed(wire.replace("\n", "\r\n").encode() + b"\r\n")
+    assert isinstance(reply, Reply)
+    outcome = judge(Stage.RCPT, reply, Peer("mx.test", "192.0.2.1")).outcome
+    assert says_no_such_address(outcome) is is_listed
+    assert not is_listed or bounce_type(outcome)[0] == "Permanent"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra.front_door.api import Away
+from infra.local import embedded_submission
 from infra.local.embedded_submission import BUSY, DirectApi
 from paravion.domain.envelope import decode_qf
 from paravion.domain.http1 import basic
@@ -34,8 +35,13 @@ FIELDS: dict[str, Any] = {
 }
 
 
-async def _now(work: Callable[[], Any]) -> Any:
-    return work()
+def _now(work: Callable[[], Any]) -> asyncio.Future[Any]:
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    try:
+        future.set_result(work())
+    except Exception as exc:
+        future.set_exception(exc)
+    return future
 
 
 class Desk:
@@ -46,7 +52,7 @@ class Desk:
         self.set_credential(enabled=True)
         deps = self.world.for_validate
         self.deps = replace(deps, settings=replace(deps.settings, identity_check="off"))
-        self.api = DirectApi(self.deps, _now)  # type: ignore[arg-type]  # awaited alike
+        self.api = DirectApi(self.deps, _now)
         self.authorization = basic(USER, smtp_password("secret", deps.settings.credential_region))
 
     def set_credential(self, *, enabled: bool) -> None:
@@ -134,6 +140,17 @@ def test_outage_is_transient_and_logged(desk: Desk, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(desk.deps.secrets, "get", fail)
     with pytest.raises(Away):
         asyncio.run(desk.api.knows(basic("AKIAOTHER00000000000", "x")))
+
+
+def test_slow_disk_is_answered_in_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that waits for ever would be told nothing; what becomes of the mail is the client's to try again."""
+    monkeypatch.setattr(embedded_submission, "SUBMIT_TIMEOUT_S", 0.0)
+
+    async def main() -> str:
+        api = DirectApi(desk.deps, lambda _: asyncio.get_running_loop().create_future())
+        return (await api.submit(desk.authorization, FIELDS, CONTENT, "k")).reply
+
+    assert asyncio.run(main()).startswith("451 ")
 
 
 def test_too_many_at_once_are_put_off(desk: Desk) -> None:

@@ -111,7 +111,7 @@ def test_a_failure_owes_a_notice(deps):
     """Kind and attempt of the report that the sender will get."""
     keep(deps, recipients=("b@y",))
     record = replace(claimed(None, Job(JobKey(QUEUE_ID), 10.0), token="t", lease_until=1.0), recipient_count=1)
-    failed = Outcome(Result.FAILED, "5.1.1", 550, "no", "RCPT", "mx.y")
+    failed = Outcome(Result.FAILED, "5.1.1", 550, "no such user", "RCPT", "mx.y")
     deps.ledger.save(replace(with_outcomes(record, {0: ("b@y", failed)}, now=2.0, notify={}, last=True), version=0))
     view = admin.show_message(QUEUE_ID, OURS, deps)
     assert (view["state"], view["notices_owed"]) == (

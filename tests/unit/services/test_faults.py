@@ -619,6 +619,32 @@ def test_sweep_ends_when_its_time_is_up() -> None:
     assert count + world.sweep() == 500
 
 
+def test_delivery_that_stands_still_for_hours_doubles_no_mail() -> None:
+    """
+    What `deliver` does not touch is enqueued again each hour, in case it was lost: one item more for each hour.
+
+    Each costs a claim and a look by `retry` when delivery goes on, and nothing else; what was really lost is found.
+    """
+    later = [BUSY, Outcome(Result.DELIVERED, "2.0.0", 250, "Ok")]
+    world = World({f"u{n}@b.example": list(later) for n in range(4)})
+    world.for_retry = replace(world.for_retry, sweep_grace_s=3600)
+    ids = [world.submit(f"u{n}@b.example").queue_id for n in range(4)]
+    while world.invoke(QueueName.DELIVERY) or world.invoke(QueueName.RETRY):
+        pass
+    for _ in range(5 * 60):
+        world.now += 60
+        world.sweep()
+    waiting = world.queues.items[QueueName.DELIVERY]
+    assert len(waiting) == 4 * 5
+    lost = {ids[0]}
+    world.queues.items[QueueName.DELIVERY] = [item for item in waiting if item.body.key.queue_id not in lost]
+    world.run()
+    for n, queue_id in enumerate(ids):
+        (record,) = world.ledger.load_message(queue_id)
+        assert (len(world.accepted_by(f"u{n}@b.example")), record.attempts) == (1, 2)
+    assert not any(world.queues.items.values())
+
+
 def test_who_said_never_is_not_named_in_the_report_of_another() -> None:
     """RFC 3461 4.1, in the report itself."""
     world = World({"a@b.example": [MISSING], "c@d.example": [MISSING]})

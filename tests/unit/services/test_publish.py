@@ -195,12 +195,21 @@ def test_dead_destination_holds_back_no_other_and_is_parked_in_the_end() -> None
 
 
 def test_destination_that_is_back_gets_what_it_missed() -> None:
-    """An hour of trouble loses nothing."""
+    """A webhook that is down for an hour: all mail is delivered at once, and then it hears of all of it, by time."""
     world = _with_set(World())
-    world.destinations.script["set/news/one"] = [*["503"] * 6, ""]
-    world.submit("a@a.example", configuration_set="news")
+    world.destinations.script["set/news/one"] = [*["503"] * 9, ""]
+    for n in range(3):
+        world.submit(f"r{n}@a.example", configuration_set="news")
+        while world.invoke(QueueName.DELIVERY):
+            world.now += 1
+    assert all(world.accepted_by(f"r{n}@a.example") for n in range(3))
     world.run()
-    assert _told(world) == [("Send", []), ("Delivery", ["a@a.example"])]
+    assert 3600 <= world.now - START <= 7200
+    assert sorted(_told(world)) == sorted([*[("Send", [])] * 3, *(("Delivery", [f"r{n}@a.example"]) for n in range(3))])
+    by_mail: dict[str, list[str]] = {}
+    for _, event in world.destinations.taken:
+        by_mail.setdefault(event["mail"]["messageId"], []).append(event["eventType"])
+    assert list(by_mail.values()) == [["Send", "Delivery"]] * 3
 
 
 def test_destination_that_is_gone_gets_nothing_more() -> None:

@@ -254,6 +254,26 @@ class Ledger(Protocol):
         """
         ...
 
+    def scan(self, limit: int, after: str = "") -> tuple[list[JobRecord], str]:
+        """
+        Give some of all records, in no order, for what must look at each.
+
+        A record that stays as it is meanwhile comes exactly once. Cost: as much as is read, all of the store in the
+        end: for operators.
+
+        Args:
+            limit: Of the records, and of whatever else the store has to read on the way.
+            after: What the page before gave to go on, or `domain.queue.position` of a record of it.
+
+        Returns:
+            The records, perhaps none although there are more; and what to go on with, "" at the end.
+
+        Raises:
+            ValueError: `after` is none.
+            LedgerUnavailable
+        """
+        ...
+
     def waiting(self, limit: int, *, held: bool = False) -> list[JobRecord]:
         """
         Give up to `limit` records that wait in the due index, soonest first, for `mailq`: held ones, or the others.

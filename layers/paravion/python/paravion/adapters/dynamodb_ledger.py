@@ -167,6 +167,25 @@ class DynamoLedger:
             )
         return woken
 
+    def scan(self, limit: int, after: str = "") -> tuple[list[JobRecord], str]:
+        """See ports.Ledger; the table holds more than jobs, so that positions are any item's."""
+        start: dict[str, Any] = {}
+        if after:
+            pk, found, sk = after.partition("\n")
+            if not found:
+                raise ValueError("no position")
+            start["ExclusiveStartKey"] = {"pk": {"S": pk}, "sk": {"S": sk}}
+        with as_unavailable(LedgerUnavailable, "scan"):
+            answer: Any = self._client.scan(
+                TableName=self._table,
+                Limit=limit,
+                FilterExpression="begins_with(pk, :job)",
+                ExpressionAttributeValues={":job": {"S": "job#"}},
+                **start,
+            )
+        last = answer.get("LastEvaluatedKey")
+        return [_record(item) for item in answer["Items"]], f"{last['pk']['S']}\n{last['sk']['S']}" if last else ""
+
     def waiting(self, limit: int, *, held: bool = False) -> list[JobRecord]:
         """See ports.Ledger."""
         found: list[tuple[float, JobKey]] = []

@@ -13,7 +13,7 @@ Two processes may have it open for one that has the lock and has opened it befor
 
     part       what it does alone
     ---------  ----------------------------------------------------------------------------------------------
-    doors      loads tables, takes uploads
+    doors      loads tables, makes and changes identities and records, takes uploads
     workers    receives from queues, claims jobs, removes what is old, makes the database's checkpoints
 """
 
@@ -35,7 +35,7 @@ from paravion.adapters.embedded_queues import EmbeddedQueues
 from paravion.adapters.embedded_records import EmbeddedRecords
 from paravion.adapters.embedded_resume import resume
 from paravion.adapters.embedded_secrets import EmbeddedSecrets
-from paravion.adapters.embedded_spool import EmbeddedSpool
+from paravion.adapters.embedded_spool import RECENT_OCTETS, EmbeddedSpool
 from paravion.adapters.embedded_suppression import EmbeddedSuppression
 from paravion.adapters.embedded_tables import EmbeddedTables
 from paravion.adapters.embedded_tls_policies import EmbeddedTlsPolicies
@@ -98,14 +98,18 @@ class EmbeddedData:
                 folder / "paravion.db", shared=part is not Part.ALL, checkpoints=part is not Part.DOORS
             )
             self._stack.append(self.database.close)
-            self.spool = EmbeddedSpool(self.database, folder / "spool", clock, **inline_octets)
+            # Who does not deliver reads nothing again; memory that is soon used again stays in the processor's cache.
+            recent_octets = 0 if part is Part.DOORS else RECENT_OCTETS
+            self.spool = EmbeddedSpool(
+                self.database, folder / "spool", clock, recent_octets=recent_octets, **inline_octets
+            )
             if part is Part.ALL:
                 self.spool.remove_orphans(clock())
             self.queues = EmbeddedQueues(self.database, clock)
             self._stack.append(self.queues.close)
             self.ledger = EmbeddedLedger(self.database)
-            self.identities = EmbeddedIdentities(self.database)
-            self.records = EmbeddedRecords(self.database)
+            self.identities = EmbeddedIdentities(self.database, alone=part is not Part.WORKERS)
+            self.records = EmbeddedRecords(self.database, alone=part is not Part.WORKERS)
             self.counters = EmbeddedCounters(self.database)
             self.tables = EmbeddedTables(self.database, writes=part is not Part.WORKERS)
             self.hosts = EmbeddedHosts(self.database, clock)

@@ -1,9 +1,10 @@
-"""The identities on one machine: the table `identity`, a row for each."""
+"""The identities on one machine: the table `identity`, a row for each; what mail asks for is kept."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from paravion.adapters.embedded_look_ups import LookUps
 from paravion.errors import LedgerUnavailable
 from paravion.ports import Identity
 
@@ -20,17 +21,26 @@ _SCHEMA: Final = (
 
 
 class EmbeddedIdentities:
-    """ports.Identities."""
+    """
+    ports.Identities.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        alone: See LookUps.
+    """
+
+    def __init__(self, database: Database, *, alone: bool = True) -> None:
         self._database = database
+        self._look_ups = LookUps(alone=alone)
         database.define(_SCHEMA)
         database.write(_with_tenant, LedgerUnavailable)
 
     def get(self, name: str) -> Identity | None:
         """See ports.Identities."""
-        rows = self._database.read(LedgerUnavailable, "SELECT * FROM identity WHERE name = ?", name)
+        rows = self._look_ups.rows(self._read, name)
         return _identity(*rows[0]) if rows else None
+
+    def _read(self, name: str) -> list[Any]:
+        return self._database.read(LedgerUnavailable, "SELECT * FROM identity WHERE name = ?", name)
 
     def put(self, identity: Identity, *, new: bool = False) -> bool:
         """See ports.Identities."""
@@ -40,7 +50,8 @@ class EmbeddedIdentities:
             verb = "INSERT OR IGNORE" if new else "INSERT OR REPLACE"
             return connection.execute(f"{verb} INTO identity VALUES (?, ?, ?, ?, ?)", row).rowcount > 0
 
-        return self._database.write(work, LedgerUnavailable)
+        with self._look_ups.changing():
+            return self._database.write(work, LedgerUnavailable)
 
     def delete(self, name: str) -> None:
         """See ports.Identities."""
@@ -48,7 +59,8 @@ class EmbeddedIdentities:
         def work(connection: sqlite3.Connection) -> None:
             connection.execute("DELETE FROM identity WHERE name = ?", (name,))
 
-        self._database.write(work, LedgerUnavailable)
+        with self._look_ups.changing():
+            self._database.write(work, LedgerUnavailable)
 
     def all(self, limit: int, after: str = "") -> list[Identity]:
         """See ports.Identities."""

@@ -153,6 +153,19 @@ class EmbeddedLedger:
         records = sorted((read_record(row) for row in found), key=lambda record: record.due_at)
         return records[:limit]
 
+    def scan(self, limit: int, after: str = "") -> tuple[list[JobRecord], str]:
+        """See ports.Ledger."""
+        behind = queue.at_position(after) if after else JobKey("", -1)
+        rows = self._database.read(
+            LedgerUnavailable,
+            f"SELECT {FIELDS} FROM job WHERE (queue_id, chunk) > (?, ?) ORDER BY queue_id, chunk LIMIT ?",  # noqa: S608
+            behind.queue_id,
+            behind.chunk,
+            limit + 1,
+        )
+        records = [read_record(row) for row in rows[:limit]]
+        return records, queue.position(records[-1].key) if len(rows) > limit else ""
+
     def expire(self, now: float, limit: int) -> int:
         """
         Remove up to `limit` records that are older than RETENTION_S; gives how many.

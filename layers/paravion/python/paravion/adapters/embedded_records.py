@@ -1,10 +1,11 @@
-"""Records on one machine: the table `record`, a row for each."""
+"""Records on one machine: the table `record`, a row for each; what mail asks for is kept (embedded_look_ups.py)."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from paravion.adapters.embedded_look_ups import LookUps
 from paravion.errors import LedgerUnavailable
 from paravion.ports import Record
 
@@ -23,27 +24,36 @@ _NAMES: Final = 500  # of one query: SQLite's limit of variables is 999 in old b
 
 
 class EmbeddedRecords:
-    """ports.Records."""
+    """
+    ports.Records.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        alone: See LookUps.
+    """
+
+    def __init__(self, database: Database, *, alone: bool = True) -> None:
         self._database = database
+        self._look_ups = LookUps(alone=alone)
         database.define(_SCHEMA)
 
     def get(self, kind: str, name: str) -> Record | None:
         """See ports.Records."""
-        return self.get_all(kind, (name,)).get(name)
+        rows = self._look_ups.rows(self._read, kind, name)
+        return _record(*rows[0]) if rows else None
 
     def get_all(self, kind: str, names: Sequence[str]) -> dict[str, Record]:
         """See ports.Records."""
         found: dict[str, Record] = {}
         for first in range(0, len(names), _NAMES):
-            some = names[first : first + _NAMES]
-            marks = ",".join("?" * len(some))
-            query = f"SELECT * FROM record WHERE kind = ? AND name IN ({marks})"  # noqa: S608 (question marks)
-            for row in self._database.read(LedgerUnavailable, query, kind, *some):
+            for row in self._look_ups.rows(self._read, kind, *names[first : first + _NAMES]):
                 record = _record(*row)
                 found[record.name] = record
         return found
+
+    def _read(self, kind: str, *names: str) -> list[Any]:
+        marks = ",".join("?" * len(names))
+        query = f"SELECT * FROM record WHERE kind = ? AND name IN ({marks})"  # noqa: S608 (question marks)
+        return self._database.read(LedgerUnavailable, query, kind, *names)
 
     def put(self, kind: str, name: str, value: Mapping[str, Any], *, version: int | None = None) -> Record | None:
         """See ports.Records."""
@@ -58,7 +68,8 @@ class EmbeddedRecords:
             connection.execute("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)", (kind, name, text, current + 1))
             return Record(kind, name, value, current + 1)
 
-        return self._database.write(work, LedgerUnavailable)
+        with self._look_ups.changing():
+            return self._database.write(work, LedgerUnavailable)
 
     def delete(self, kind: str, name: str) -> bool:
         """See ports.Records."""
@@ -66,7 +77,8 @@ class EmbeddedRecords:
         def work(connection: sqlite3.Connection) -> bool:
             return connection.execute("DELETE FROM record WHERE kind = ? AND name = ?", (kind, name)).rowcount > 0
 
-        return self._database.write(work, LedgerUnavailable)
+        with self._look_ups.changing():
+            return self._database.write(work, LedgerUnavailable)
 
     def page(self, kind: str, limit: int, after: str = "") -> list[Record]:
         """See ports.Records."""

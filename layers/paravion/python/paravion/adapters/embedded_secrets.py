@@ -30,19 +30,20 @@ class EmbeddedSecrets:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._kept: dict[str, tuple[tuple[int, int], str]] = {}
+        # By name: the file, what it was like, what it held.
+        self._kept: dict[str, tuple[Path, tuple[int, int], str]] = {}
 
     def get(self, name: str, *, fresh: bool = False) -> str | None:  # noqa: ARG002 (what is kept is never stale)
         """See ports.Secrets."""
-        path = self._path(name)
+        kept = self._kept.get(name)
+        path = self._path(name) if kept is None else kept[0]
         if path is None:
             return None
         try:
             status = path.stat()
             stamp = (status.st_ino, status.st_mtime_ns)
-            kept = self._kept.get(name)
-            if kept is not None and kept[0] == stamp:
-                return kept[1]
+            if kept is not None and kept[1] == stamp:
+                return kept[2]
             value = path.read_text("utf-8")
         except FileNotFoundError:
             return None
@@ -50,7 +51,7 @@ class EmbeddedSecrets:
             raise SecretsUnavailable(f"{name}: {type(exc).__name__}") from exc
         if len(self._kept) >= _ENTRIES:
             self._kept.clear()
-        self._kept[name] = (stamp, value)
+        self._kept[name] = (path, stamp, value)
         return value
 
     def put(self, name: str, value: str, *, new: bool = False) -> bool:

@@ -42,7 +42,7 @@ PENDING_OCTETS: Final = 64 << 20
 """What may wait for a group; more waits only while groups fail, and then nothing more is taken."""
 
 RECENT_OCTETS: Final = 16 << 20
-"""What was written last is kept in memory as well, up to this."""
+"""Most mail is delivered moments after it came in: then nothing is read."""
 
 PIECE_OCTETS: Final = 1 << 20
 RETENTION_S: Final = 16 * 86_400
@@ -70,10 +70,17 @@ class EmbeddedSpool:
         folder: Where files lie; must exist.
         clock: Seconds since the epoch.
         inline_octets: Larger objects are files.
+        recent_octets: So much of what was written last is kept in memory as well.
     """
 
     def __init__(
-        self, database: Database, folder: Path, clock: Callable[[], float], *, inline_octets: int = INLINE_OCTETS
+        self,
+        database: Database,
+        folder: Path,
+        clock: Callable[[], float],
+        *,
+        inline_octets: int = INLINE_OCTETS,
+        recent_octets: int = RECENT_OCTETS,
     ) -> None:
         self._database = database
         self._folder = folder
@@ -83,6 +90,7 @@ class EmbeddedSpool:
         self._pending_octets = 0
         self._recent: OrderedDict[str, bytes] = OrderedDict()
         self._recent_octets = 0
+        self._recent_most = recent_octets
         self._lock = threading.Lock()
         database.define(_SCHEMA)
         if not database.read(SpoolUnavailable, "SELECT 1 FROM pragma_table_info('object') WHERE name = 'crc'"):
@@ -245,10 +253,10 @@ class EmbeddedSpool:
         return self._folder / kind / queue_id[:2] / queue_id
 
     def _keep_recent(self, key: str, octets: bytes) -> None:
-        """Most mail is delivered moments after it came in: then nothing is read."""
+        """Keep what was written or read in memory as well, as far as there is room."""
         self._recent[key] = octets
         self._recent_octets += len(octets)
-        while self._recent_octets > RECENT_OCTETS:
+        while self._recent_octets > self._recent_most:
             self._recent_octets -= len(self._recent.popitem(last=False)[1])
 
     def _write_pending(self, connection: sqlite3.Connection) -> Callable[[], None]:

@@ -241,10 +241,21 @@ class MemoryLedger:
             self.records[key] = new
             return new
 
+    def scan(self, limit: int, after: str = "") -> tuple[list[JobRecord], str]:
+        """See ports.Ledger."""
+        behind = queue.at_position(after) if after else JobKey("", -1)
+        keys = sorted((key for key in self.records if _by_key(key) > _by_key(behind)), key=_by_key)
+        page = [self.records[key] for key in keys[:limit]]
+        return page, queue.position(page[-1].key) if len(keys) > limit else ""
+
     def waiting(self, limit: int, *, held: bool = False) -> list[JobRecord]:
         """See ports.Ledger."""
         found = [r for r in self.records.values() if r.due_at and (r.state is State.HELD) is held]
         return sorted(found, key=lambda r: r.due_at)[:limit]
+
+
+def _by_key(key: JobKey) -> tuple[str, int]:
+    return key.queue_id, key.chunk
 
 
 def _by_chunk(key: JobKey) -> int:

@@ -6,6 +6,7 @@ Importing it registers them.
 
 from __future__ import annotations
 
+from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -68,12 +69,40 @@ def complain(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
 @ADMIN_DOOR.route("POST", "/v1/messages/{queue_id}/events")
 def replay(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     """Publish a message's events once more. Raises Rejected, Unavailable."""
-    from paravion.services import complaints
+    from paravion.services import replay as again
 
     given = read_json(call.request)
     refuse_unknown(given, frozenset({"destination"}), "key")
-    told = complaints.replay(labels["queue_id"], _text(given, "destination", ""), call.principal, call.deps)
+    told = again.replay(labels["queue_id"], _text(given, "destination", ""), call.principal, call.deps)
     return json_answer(HTTPStatus.OK, told)
+
+
+@ADMIN_DOOR.route("POST", "/v1/events/replay")
+def replay_span(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
+    """Publish the events of a span of time once more, one page of them. Raises Rejected, Unavailable."""
+    from paravion.services import replay as again
+
+    given = read_json(call.request)
+    keys = {"since", "until", "tenant", "configuration_set", "destination", "after"}
+    refuse_unknown(given, frozenset(keys), "key")
+    span = again.Span(
+        _instant(given, "since"),
+        _instant(given, "until") if "until" in given else call.deps.clock(),
+        _text(given, "tenant") if "tenant" in given else None,
+        _text(given, "configuration_set", ""),
+        _text(given, "destination", ""),
+    )
+    return json_answer(HTTPStatus.OK, again.replay_span(span, _text(given, "after", ""), call.principal, call.deps))
+
+
+def _instant(given: dict[str, Any], name: str) -> float:
+    try:
+        at = datetime.fromisoformat(_text(given, name))
+        if at.tzinfo is not None:
+            return at.timestamp()
+    except (ValueError, OverflowError):
+        pass
+    raise Rejected(BAD_REQUEST, f"{name} must be an instant as in RFC 3339, such as 2026-01-02T03:04:05Z")
 
 
 def _text(given: dict[str, Any], name: str, default: str | None = None) -> str:

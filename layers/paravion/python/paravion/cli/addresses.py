@@ -18,7 +18,7 @@ def split_addresses(text: str, hostname: str) -> list[str]:
 
     Args:
         text: The list.
-        hostname: What a bare local part is qualified with, as sendmail does it. Such a name must be plain.
+        hostname: What a bare local part is qualified with, as sendmail does it, also in `Doe <root>`.
 
     Raises:
         ValueError: What is wrong, in printable ASCII.
@@ -27,6 +27,9 @@ def split_addresses(text: str, hostname: str) -> list[str]:
     plain = "".join(part.removeprefix("\\") for part in parts)
     if _SPECIALS.isdisjoint(plain) and " " not in plain and "\t" not in plain:
         return [part if "@" in part else f"{part}@{hostname}" for part in parts if part.removeprefix("\\")]
+    from paravion.cli.mending import qualify
     from paravion.domain.address import parse_mailboxes
 
-    return [mailbox.address for mailbox in parse_mailboxes(text.encode("utf-8", "surrogateescape"))]
+    domain = b"@" + hostname.encode("utf-8", "surrogateescape")
+    whole = qualify(text.encode("utf-8", "surrogateescape"), domain)
+    return [mailbox.address for mailbox in parse_mailboxes(whole)]

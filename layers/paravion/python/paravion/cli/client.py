@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 EX_OK = 0
 EX_USAGE = 64
 EX_DATAERR = 65
+EX_NOINPUT = 66
 EX_UNAVAILABLE = 69
 EX_TEMPFAIL = 75
 EX_NOPERM = 77
@@ -171,7 +172,7 @@ class Client:
         """Remove something. Raises ApiAway, ApiError."""
         return self._persist("DELETE", path, b"", {}, query or {}).fields
 
-    def submit(self, fields: dict[str, Any], content: bytes, idempotency_key: str) -> dict[str, Any]:
+    def submit(self, fields: dict[str, Any], content: bytes | bytearray, idempotency_key: str) -> dict[str, Any]:
         """
         Hand a message in; returns only after the API's 2xx, which it gives only after the commit.
 
@@ -197,7 +198,7 @@ class Client:
             raise ApiAway(f"{self._config.api} answered without a queue id")
         return answer.fields
 
-    def _upload(self, content: bytes, deadline: float) -> str:
+    def _upload(self, content: bytes | bytearray, deadline: float) -> str:
         body = quick_json.dumps({"octets": len(content)})
         ticket = self._persist("POST", "/v1/uploads", body, {"Content-Type": "application/json"}, {}, deadline).fields
         try:
@@ -285,7 +286,7 @@ def new_idempotency_key(door: str) -> str:
     return f"{door}-{os.urandom(16).hex()}"
 
 
-def encode_submission(fields: Mapping[str, Any], content: bytes) -> bytes:
+def encode_submission(fields: Mapping[str, Any], content: bytes | bytearray) -> bytes:
     """Give the JSON body of POST /v1/messages; the content goes in as it is, without a JSON encoder's scan."""
     import binascii
 
@@ -295,7 +296,7 @@ def encode_submission(fields: Mapping[str, Any], content: bytes) -> bytes:
 
 
 def exchange(
-    target: http1.Target, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout_s: float
+    target: http1.Target, method: str, path: str, headers: Mapping[str, str], body: bytes | bytearray, timeout_s: float
 ) -> http1.ResponseParser:
     """
     Send one request over its own connection and read the response.
@@ -305,14 +306,17 @@ def exchange(
         http1.BadResponse
     """
     head = http1.encode_request(method, path, {"Host": target.netloc, **headers}, len(body))
-    connection = _connect(target.host, target.port)
+    if target.secure:
+        from paravion.cli import tls
+
+        connection = tls.secure(lambda: _connect(target.host, target.port, timeout_s), target.host, timeout_s)
+    else:
+        connection = _connect(target.host, target.port, timeout_s)
     try:
-        connection.settimeout(timeout_s)
-        # One segment for a small request: without this the second write waits for the peer's delayed ACK.
-        connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
-        if target.secure:
-            connection = _secure(connection, target.host, timeout_s)
-        connection.sendall(head + body)
+        if len(body) > INLINE_OCTETS:
+            connection.sendall(head)  # rather than copy what is large
+            head = b""
+        connection.sendall(head + body if head else body)
         parser = http1.ResponseParser(bodiless=method == "HEAD")
         while True:
             octets = connection.recv(1 << 16)
@@ -325,8 +329,8 @@ def exchange(
         connection.close()
 
 
-def _connect(host: str, port: int) -> _socket.socket:
-    """Connect to the first of a host's addresses that answers. Raises OSError."""
+def _connect(host: str, port: int, timeout_s: float) -> Any:
+    """Connect to the first of a host's addresses that answers; each step of it takes `timeout_s`. Raises OSError."""
     fault = OSError(f"{host} has no address")
     # As octets, for a text would be taken through the codec of international names, whose import is dear.
     name = host.encode("ascii")
@@ -339,17 +343,11 @@ def _connect(host: str, port: int) -> _socket.socket:
             connection.close()
             fault = exc
         else:
+            connection.settimeout(timeout_s)
+            # One segment for a small request: without this the second write waits for the peer's delayed ACK.
+            connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
             return connection
     raise fault
-
-
-def _secure(plain: _socket.socket, host: str, timeout_s: float) -> _socket.socket:
-    import socket
-    import ssl
-
-    whole = socket.socket(fileno=plain.detach())
-    whole.settimeout(timeout_s)
-    return ssl.create_default_context().wrap_socket(whole, server_hostname=host)
 
 
 def _sha256(body: bytes) -> Callable[[bytes], Any]:

@@ -20,13 +20,15 @@ from __future__ import annotations
 import os
 import time
 
-from paravion.cli import quick_json
+from paravion.cli import process, quick_json
 from paravion.cli.client import EX_TEMPFAIL, ApiAway, ApiError
 
 TYPE_CHECKING = False  # as in http1.py
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
+
+    from paravion.cli.config import Config
 
 SWEEP_AFTER_S = 3600.0
 """A file that belongs to no message is nobody's after this: no `put` takes as long."""
@@ -37,6 +39,10 @@ LOG_OCTETS = 1_000_000
 FAULTS_IN_A_ROW = 3
 """After so many transient refusals a run stops: the service is ill, not the messages."""
 
+_FIRST_CLOCK = 1_577_836_800.0
+"""2020: before there was any of this. A machine without a battery begins in 1970."""
+_NUMBERS_END = 1 << 40
+_LONGEST_KEY = 128
 _PRIVATE_FOLDER = 0o700
 _PRIVATE_FILE = 0o600
 
@@ -72,6 +78,12 @@ class Entry:
         self.tries = int(values["tries"])
         self.reason = str(values["reason"])
         self.is_dead = is_dead
+        if not all(0 <= number < _NUMBERS_END for number in (self.octets, self.queued_at, self.tried_at, self.tries)):
+            raise ValueError("a number out of range")
+        if not self.key.isascii() or not self.key.isprintable() or len(self.key) > _LONGEST_KEY:
+            raise ValueError("a key that is none")
+        if not isinstance(self.fields.get("recipients", []), list):
+            raise ValueError("recipients that are none")  # noqa: TRY004 (of a file, not of a caller)
 
     def encode(self) -> bytes:
         """Give the file's octets."""
@@ -112,17 +124,25 @@ class ClientQueue:
         lifetime_s: How long a message may wait.
         max_octets: Of all contents together.
         clock: Seconds since the epoch.
+        given_up: Gets a line for each message that a run gives up: the only word that anybody has of it by himself.
     """
 
     def __init__(
-        self, folder: str, *, lifetime_s: float, max_octets: int, clock: Callable[[], float] = time.time
+        self,
+        folder: str,
+        *,
+        lifetime_s: float,
+        max_octets: int,
+        clock: Callable[[], float] = time.time,
+        given_up: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.folder = folder
         self._lifetime_s = lifetime_s
         self._max_octets = max_octets
         self._clock = clock
+        self._given_up = given_up
 
-    def put(self, fields: dict[str, Any], content: bytes, key: str, reason: str) -> str:
+    def put(self, fields: dict[str, Any], content: bytes | bytearray, key: str, reason: str) -> str:
         """
         Keep a message; once this returns it is on the disk.
 
@@ -184,7 +204,7 @@ class ClientQueue:
             told: Gets a line for each message.
 
         Raises:
-            QueueUnavailable: The directory can't be read.
+            QueueUnavailable: The directory can't be read, or what is done can't be taken out of it.
         """
         done = Run()
         seen: set[str] = set()
@@ -194,7 +214,10 @@ class ClientQueue:
                 if not is_ours:
                     done.is_elsewhere = True
                     break
-                self._run_once(submit, wanted, told, done, seen)
+                try:
+                    self._run_once(submit, wanted, told, done, seen)
+                except OSError as exc:  # such as a disk that may only be read by now
+                    raise QueueUnavailable(f"{self.folder}: {exc.strerror or exc}") from exc
             if all(name[2:] in seen for name in self._names() if name[:2] == "qf"):
                 break
         return done
@@ -263,7 +286,10 @@ class ClientQueue:
         faults: int,
     ) -> int:
         """Hand one in; gives the number of transient refusals in a row."""
-        if not entry.is_dead and self._clock() - entry.queued_at > self._lifetime_s:
+        now = self._clock()
+        if entry.queued_at < _FIRST_CLOCK or entry.queued_at > now + 86400:
+            entry.queued_at = now  # It was written by a clock that was not set yet: its time here begins now.
+        if not entry.is_dead and now - entry.queued_at > self._lifetime_s:
             self._bury(entry, f"not handed in within {int(self._lifetime_s // 86400)} days; last: {entry.reason}")
             done.dead += 1
             told(f"{entry.id} is too old: {entry.reason}")
@@ -322,6 +348,10 @@ class ClientQueue:
             self._forget(f"qf{entry.id}")
         self._sync()
         self.note(f"{entry.id} from <{entry.sender}> is dead: {reason}")
+        self._given_up(
+            f"{entry.id} from <{entry.sender}> to {', '.join(entry.recipients) or 'those of its header'} "
+            f"is given up, and kept (mailq): {reason}"
+        )
 
     def _done(self, entry_id: str) -> None:
         self._sync()
@@ -339,7 +369,7 @@ class ClientQueue:
         try:
             with _opened(f"{self.folder}/{name}") as file:
                 return Entry(name[2:], quick_json.loads(file.read()), is_dead=name[0] == "Q")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as exc:
             nothing = {"key": "", "fields": {}, "octets": 0, "queued_at": 0, "tried_at": 0, "tries": 0}
             return Entry(name[2:], {**nothing, "reason": f"{name} can't be read: {exc}"}, is_dead=name[0] == "Q")
 
@@ -350,7 +380,7 @@ class ClientQueue:
             raise OSError(0, f"df{entry.id} has {len(content)} octets instead of {entry.octets}")
         return content
 
-    def _write(self, name: str, octets: bytes) -> None:
+    def _write(self, name: str, octets: bytes | bytearray) -> None:
         file = os.open(f"{self.folder}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, _PRIVATE_FILE)
         try:
             view = memoryview(octets)
@@ -472,20 +502,26 @@ def _sync_folder(folder: str) -> None:
         os.close(file)
 
 
-def matching(kind: str, text: str, *, negated: bool) -> Callable[[Entry], bool]:
+def selection(selectors: Sequence[tuple[str, str, bool]]) -> Callable[[Entry], bool] | None:
+    """Give a test of -qI, -qR and -qS and their opposites; None if there are none."""
+    if not selectors:
+        return None
+    return lambda entry: is_selected(selectors, entry.id, entry.recipients, entry.sender)
+
+
+def is_selected(
+    selectors: Sequence[tuple[str, str, bool]], entry_id: str, recipients: Sequence[str], sender: str
+) -> bool:
     """
-    Give a test for -qI, -qR and -qS: whether id, a recipient or the sender holds `text`, in any case of letters.
+    Say whether id, a recipient or the sender holds each selector's text, in any case of letters.
 
     Args:
-        kind: "I", "R" or "S".
+        selectors: Kind ("I", "R" or "S"), text, and whether it must not be so.
     """
-    sought = text.lower()
-
-    def is_wanted(entry: Entry) -> bool:
-        values = {"I": [entry.id], "R": entry.recipients, "S": [entry.sender]}[kind]
-        return any(sought in value.lower() for value in values) != negated
-
-    return is_wanted
+    values = {"I": [entry_id], "R": recipients, "S": [sender]}
+    return all(
+        any(text.lower() in value.lower() for value in values[kind]) != negated for kind, text, negated in selectors
+    )
 
 
 def expected_folder(configured: str, environ: Mapping[str, str]) -> str:
@@ -494,8 +530,34 @@ def expected_folder(configured: str, environ: Mapping[str, str]) -> str:
         return f"{configured.rstrip('/')}/{os.geteuid()}"
     from paravion.cli.config import home_folder
 
-    state = environ.get("XDG_STATE_HOME") or f"{home_folder(environ)}/.local/state"
+    home = home_folder(environ)
+    try:
+        if os.stat(home).st_uid != os.geteuid():  # noqa: PTH116
+            home = home_folder({})  # sudo may leave the other user's, where ours would be in his way
+    except OSError:
+        pass
+    state = environ.get("XDG_STATE_HOME") or f"{home}/.local/state"
     return f"{state}/paravion/queue"
+
+
+def users_queue(config: Config, environ: Mapping[str, str], folder: str = "") -> ClientQueue | None:
+    """Give this user's queue, in `folder` if that is named; None if there is to be none."""
+    return None if config.queue == "off" and not folder else open_queue(config, environ, folder)
+
+
+def open_queue(config: Config, environ: Mapping[str, str], folder: str = "") -> ClientQueue:
+    """Give this user's queue where there is to be one; what it gives up is told to the system's log and to us."""
+
+    def given_up(line: str) -> None:
+        process.say(f"sendmail: {line}", error=True)
+        process.log(line)
+
+    return ClientQueue(
+        folder or expected_folder(config.queue, environ),
+        lifetime_s=config.queue_lifetime_s,
+        max_octets=config.queue_octets,
+        given_up=given_up,
+    )
 
 
 def parts_of(folder: str) -> Iterator[tuple[int, str]]:

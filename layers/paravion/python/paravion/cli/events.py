@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from paravion.cli.client import EX_OK, Client
+from paravion.cli.client import EX_OK, EX_USAGE, Client
 from paravion.cli.config import load
 from paravion.cli.mailq import plain
 from paravion.domain.http1 import quote
@@ -35,7 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     remove.add_argument("name")
     remove.set_defaults(run=_remove)
     replay = actions.add_parser("replay", help="publish again what became of messages")
-    replay.add_argument("queue_id", nargs="+")
+    replay.add_argument("queue_id", nargs="*", help="these; or, with --since, whatever happened in a span of time")
+    replay.add_argument("--since", default="", metavar="INSTANT", help="2026-01-02T03:04:05Z; asks for an operator")
+    replay.add_argument("--until", default="", metavar="INSTANT", help="default: now")
+    replay.add_argument("--tenant", default=None, help="this one's mail; default: everybody's")
+    replay.add_argument("--set", default="", help="mail of this configuration set; default: all")
     replay.add_argument("--destination", default="", help="of their configuration set; default: all")
     replay.set_defaults(run=_replay)
 
@@ -66,9 +72,33 @@ def _remove(arguments: argparse.Namespace) -> int:
 
 def _replay(arguments: argparse.Namespace) -> int:
     client = _client()
+    span = {"since": arguments.since, "until": arguments.until, "configuration_set": arguments.set}
+    asked = {name: value for name, value in span.items() if value}
+    if arguments.tenant is not None:
+        asked["tenant"] = arguments.tenant
+    if bool(arguments.queue_id) == bool(arguments.since) or (arguments.queue_id and asked):
+        print("give messages, or --since and what narrows it", file=sys.stderr)
+        return EX_USAGE
+    if arguments.since:
+        return _replay_span({**asked, "destination": arguments.destination}, client)
     for queue_id in arguments.queue_id:
         told = client.post(f"/v1/messages/{quote(queue_id)}/events", {"destination": arguments.destination})
         print(f"{plain(queue_id)}  {told['events']} events")
+    return EX_OK
+
+
+def _replay_span(asked: dict[str, str], client: Client) -> int:
+    """Page by page; what was told before a fault is told again by a repeat."""
+    messages = events = 0
+    # All pages are of one span, also of one that ends now.
+    asked.setdefault("until", datetime.now(UTC).isoformat())
+    while True:
+        told = client.post("/v1/events/replay", asked)
+        messages, events = messages + told["messages"], events + told["events"]
+        if not told["after"]:
+            break
+        asked["after"] = told["after"]
+    print(f"{messages} messages  {events} events")
     return EX_OK
 
 

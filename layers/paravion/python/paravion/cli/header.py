@@ -1,44 +1,98 @@
 """
 The header section as `sendmail` needs it: where it ends, what one field says, a From in front.
 
-Works on octets and keeps them; the API parses, checks and completes.
+Works on octets and keeps them, but for what mending.py is for; the API parses, checks and completes.
 
 RFC: 5322 2.1 and 2.2 (fields, folding, the empty line), 2047 (encoded words in a name), 3.4 (mailbox).
 """
 
 from __future__ import annotations
 
+LONGEST_LINE_OCTETS = 998
+ADDRESS_FIELDS = (b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc")
 _NAME = frozenset(range(0x21, 0x7F)) - {0x3A}
 _ATEXT = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-/=?^_`{|}~ ")
 _ENCODED_WORD_OCTETS = 42
 """base64 makes 56 of them, with `=?utf-8?b?…?=` 68: below RFC 2047's 75 for a word."""
 
 
-def split_header(content: bytes) -> tuple[bytes, bytes]:
+def prepare(content: bytearray, hostname: str, sender: str, full_name: str) -> int:
     """
-    Divide a message into its header section and the rest.
+    Make a message of what was piped in, in place: a header that ends, with a From, and mended if there is need.
 
-    The header ends at an empty line or, as with sendmail, at the first line that can't belong to it:
-    then an empty line is put before the rest. A leading mbox line (`From a@x Mon …`) is dropped.
+    Args:
+        content: Lines of mbox before the header are dropped from it.
+        hostname: Of bare names in the header.
+        sender, full_name: As for add_from.
 
     Returns:
-        Header section, each line with its end; the rest, which begins with the empty line.
+        Length of the header section, without the empty line behind it.
     """
-    if content.startswith((b"From ", b">From ")):
-        content = content.partition(b"\n")[2]
-    at = 0
-    end_of_line = b"\r\n" if b"\r\n" in content[: content.find(b"\n") + 1] else b"\n"
+    start, end, blank = find_header(content)
+    section = bytes(content[start:end])
+    if section and not section.endswith(b"\n"):
+        section = section.rstrip(b"\r") + blank
+    has_nul = content.find(b"\0", end) >= 0
+    if has_nul or content.count(b"\r", end) != content.count(b"\r\n", end):
+        from paravion.cli.mending import mend_body
+
+        mend_body(content, end)
+    header = add_from(section, sender, full_name)
+    if _needs_mending(header):
+        from paravion.cli.mending import mend_header
+
+        header = mend_header(header, hostname)
+    content[:end] = header + blank
+    return len(header)
+
+
+def find_header(content: bytearray) -> tuple[int, int, bytes]:
+    """
+    Find a message's header section.
+
+    It ends at an empty line or, as with sendmail, at the first line that can't belong to it. Leading mbox lines
+    (`From a@x Mon …`) are not part of it; `From : a@x` is an obsolete field (RFC 5322 4.5).
+
+    Returns:
+        Where it begins, where it ends, and the line end that has to be put there, if the empty line is missing.
+    """
+    start = 0
+    while content.startswith((b"From ", b">From "), start) and not _is_field(content, start):
+        newline = content.find(b"\n", start)
+        start = len(content) if newline < 0 else newline + 1
+    first = content.find(b"\n", start)
+    end_of_line = b"\r\n" if first > start and content[first - 1] == 0x0D else b"\n"  # noqa: PLR2004 (CR)
+    at = start
     while at < len(content):
         newline = content.find(b"\n", at)
         end = len(content) if newline < 0 else newline + 1
-        line = content[at:end]
+        line = bytes(content[at:end])
         if not line.strip(b"\r\n"):
-            return content[:at], content[at:]
-        if not _belongs(line, first=at == 0):
-            return content[:at], end_of_line + content[at:]
+            return start, at, b""
+        if not _belongs(line, first=at == start):
+            return start, at, end_of_line
         at = end
-    header = content if content.endswith(b"\n") or not content else content + end_of_line
-    return header, end_of_line
+    return start, at, end_of_line
+
+
+def _is_field(content: bytearray, at: int) -> bool:
+    return bytes(content[at : at + 80]).lstrip(b">")[4:].lstrip(b" \t").startswith(b":")
+
+
+def _needs_mending(header: bytes) -> bool:
+    """Say whether a line is too long or a name may be bare; cheap, for nearly every message needs nothing."""
+    inside = False
+    for line in header.splitlines():
+        if len(line) > LONGEST_LINE_OCTETS:
+            return True
+        name, colon, value = line.partition(b":")
+        if line[:1] in (b" ", b"\t"):
+            value = line
+        else:
+            inside = bool(colon) and name.strip().lower().removeprefix(b"resent-") in ADDRESS_FIELDS
+        if inside and (b'"' in value or b"(" in value or any(b"@" not in part for part in value.split(b",") if part)):
+            return True
+    return False
 
 
 def _belongs(line: bytes, *, first: bool) -> bool:

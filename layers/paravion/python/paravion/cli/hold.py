@@ -66,10 +66,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _is_removed_here(queue_id: str, config: Config) -> bool:
-    from paravion.cli.client_queue import QueueUnavailable
-    from paravion.cli.sendmail import client_queue
+    from paravion.cli.client_queue import QueueUnavailable, users_queue
 
-    queue = client_queue(config, os.environ)
+    queue = users_queue(config, os.environ)
     try:
         return queue is not None and queue.holds(queue_id) and queue.remove(queue_id)
     except QueueUnavailable as exc:

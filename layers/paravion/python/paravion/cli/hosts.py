@@ -70,10 +70,15 @@ def render(hosts: list[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _list(_: argparse.Namespace) -> int:
+    return show_all(_client())
+
+
+def show_all(client: Client) -> int:
+    """Print every host that has a state."""
     found: list[Mapping[str, Any]] = []
     after = ""
     while True:
-        page = _client().get("/v1/hosts", {"limit": "1000", **({"after": after} if after else {})})
+        page = client.get("/v1/hosts", {"limit": "1000", **({"after": after} if after else {})})
         found += page["hosts"]
         after = page["after"]
         if not after:

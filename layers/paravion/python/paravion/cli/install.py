@@ -24,14 +24,9 @@ _PROGRAM = """\
 import sys
 
 sys.path.insert(0, {path!r})
-from paravion.cli.sendmail import main  # noqa: E402
+from paravion.cli.sendmail import program  # noqa: E402
 
-code = main()
-sys.stdout.flush()
-sys.stderr.flush()
-import os  # noqa: E402
-
-os._exit(code)  # Nothing is left to be taken apart.
+program()
 """
 _LONGEST_LINE = 127
 """Of a program's first line, on older Linux kernels."""

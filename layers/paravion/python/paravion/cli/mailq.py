@@ -15,10 +15,9 @@ sendmail's size column holds the number of attempts: the ledger does not know si
 
 from __future__ import annotations
 
-import os
 import sys
 
-from paravion.cli.client import EX_CONFIG, EX_OK, EX_TEMPFAIL, EX_USAGE, ApiAway, ApiError, Client
+from paravion.cli.client import EX_CONFIG, EX_OK, EX_TEMPFAIL, ApiAway, ApiError, Client
 from paravion.cli.config import BadConfig, load
 
 TYPE_CHECKING = False  # as in http1.py
@@ -28,52 +27,49 @@ if TYPE_CHECKING:
 
     from paravion.cli.client_queue import Entry
     from paravion.cli.config import Config
+    from paravion.cli.sendmail_options import Options
 
 MOST_JOBS = 1000
 _TITLE = "-----------Q-ID----------- -Tries- ------Q-Time------- ------------Sender/Recipient------------"
 _INDENT = 55
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the console script's entry."""
-    words = sys.argv[1:] if argv is None else list(argv)
-    return run(words, os.environ)
-
-
-def run(words: Sequence[str], environ: Mapping[str, str], config_path: str = "", queue_folder: str = "") -> int:
+def run(options: Options, environ: Mapping[str, str]) -> int:
     """
-    Print the queue; `-v` adds when each job is due, `-qQ` shows what is held and nothing else.
+    Print the queue; `-v` adds when each job is due, `-qQ` shows what is held alone, `-qI` and its kin select.
 
     Returns:
         The sysexits code.
     """
-    unknown = [word for word in words if word not in {"-v", "-qQ"}]
-    if unknown:
-        print(f"mailq: unknown argument {unknown[0]}", file=sys.stderr)
-        return EX_USAGE
-    held = "-qQ" in words
     try:
-        config = load(environ, config_path)
-        kept = [] if held else _kept(config, environ, queue_folder)
+        config = load(environ, options.config_path)
+        kept = [] if options.held else _kept(config, environ, options)
         for line in render_kept(kept):
             print(line)
-        query = {"limit": str(MOST_JOBS)} | ({"held": "true"} if held else {})
+        if options.half == "c":
+            if not kept:
+                print("Mail queue is empty")
+            return EX_OK
+        query = {"limit": str(MOST_JOBS)} | ({"held": "true"} if options.held else {})
         # Whoever is without network shall see at once what waits here.
-        jobs = _client(config, kept).get("/v1/queue", query).get("jobs", [])
+        jobs = [job for job in _client(config, kept).get("/v1/queue", query).get("jobs", []) if is_meant(job, options)]
     except (BadConfig, ApiAway, ApiError) as exc:
         return _fail(exc)
     if not kept or jobs:
-        for line in render(jobs, verbose="-v" in words):
+        for line in render(jobs, verbose=options.verbose):
             print(line)
     return EX_OK
 
 
-def count(environ: Mapping[str, str], config_path: str = "", queue_folder: str = "") -> int:
+def count(options: Options, environ: Mapping[str, str]) -> int:
     """Print how many messages wait here and how many jobs the service has (-bP). Gives the sysexits code."""
     try:
-        config = load(environ, config_path)
-        kept = _kept(config, environ, queue_folder)
-        print(f"on this machine: entries={len(kept)}")
+        config = load(environ, options.config_path)
+        kept = _kept(config, environ, options)
+        if options.half != "m":
+            print(f"on this machine: entries={len(kept)}")
+        if options.half == "c":
+            return EX_OK
         jobs = _client(config, kept).get("/v1/queue", {"limit": str(MOST_JOBS)}).get("jobs", [])
     except (BadConfig, ApiAway, ApiError) as exc:
         return _fail(exc)
@@ -85,11 +81,27 @@ def _client(config: Config, kept: Sequence[Entry]) -> Client:
     return Client(config, retry_waits_s=()) if kept else Client(config)
 
 
-def _kept(config: Config, environ: Mapping[str, str], folder: str) -> list[Entry]:
-    from paravion.cli.sendmail import client_queue
+def _kept(config: Config, environ: Mapping[str, str], options: Options) -> list[Entry]:
+    from paravion.cli.client_queue import selection, users_queue
 
-    queue = client_queue(config, environ, folder)
-    return queue.entries() if queue else []
+    queue = None if options.half == "m" else users_queue(config, environ, options.queue_folder)
+    wanted = selection(options.selectors)
+    return [entry for entry in (queue.entries() if queue else []) if wanted is None or wanted(entry)]
+
+
+def is_held(job: Mapping[str, Any]) -> bool:
+    """Say whether a job waits for an operator, not for an instant."""
+    return bool(job.get("held")) or job.get("state") == "held"
+
+
+def is_meant(job: Mapping[str, Any], options: Options) -> bool:
+    """Say whether -qI, -qR, -qS and their opposites select a job of GET /v1/queue."""
+    if not options.selectors:
+        return True
+    from paravion.cli.client_queue import is_selected
+
+    recipients = [str(recipient.get("forward_path")) for recipient in job.get("recipients", [])]
+    return is_selected(options.selectors, str(job.get("queue_id")), recipients, str(job.get("reverse_path") or ""))
 
 
 def _fail(exc: BadConfig | ApiAway | ApiError) -> int:
@@ -128,7 +140,7 @@ def render(jobs: Sequence[Mapping[str, Any]], *, verbose: bool) -> Iterator[str]
         yield f"{plain(job.get('queue_id')):<26} {plain(job.get('attempts')):>7} {arrived:<19} {sender}"
         if verbose:
             yield f"{'':17}(due {plain(job.get('due_at'))}, {plain(job.get('state'))})"
-        if job.get("held") or job.get("state") == "held":
+        if is_held(job):
             yield f"{'':17}(held: {plain(job.get('held')) or 'ask an operator'})"
         reason = None
         for recipient in job.get("recipients", []):
@@ -144,7 +156,3 @@ def plain(value: object) -> str:
     """Give a value as text that can't steer a terminal: a remote host's words stand in it."""
     text = "" if value is None else str(value)
     return "".join(char if char.isprintable() else "?" for char in text)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

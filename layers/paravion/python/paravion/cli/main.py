@@ -17,10 +17,14 @@ from typing import TYPE_CHECKING, Final
 from paravion import __version__
 from paravion.cli.client import EX_CONFIG, EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, ApiAway, ApiError, Client
 from paravion.cli.config import BadConfig, load
+from paravion.cli.process import EX_IOERR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+
+EX_INTERRUPTED: Final = 130
+"""As a shell shows what Ctrl-C ended; a message that was handed in goes on."""
 
 _MODULES: Final = {
     "login": "write the configuration file: endpoint and credential",
@@ -52,6 +56,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = parser.parse_args(words)
     except SystemExit as exc:  # argparse exits 2 for bad usage, 0 after --help
         return EX_USAGE if exc.code else EX_OK
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = EX_INTERRUPTED
+    except BrokenPipeError:  # such as `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where Python's own end writes the rest
+        code = EX_IOERR
+    return code
+
+
+def _run(arguments: argparse.Namespace) -> int:
     run: Callable[[argparse.Namespace], int] = arguments.run
     try:
         return run(arguments)
@@ -154,8 +170,11 @@ def _show(arguments: argparse.Namespace) -> int:
 
 def _queue(arguments: argparse.Namespace) -> int:
     from paravion.cli import mailq
+    from paravion.cli.sendmail_options import Options
 
-    return mailq.main([*(["-v"] if arguments.v else []), *(["-qQ"] if arguments.held else [])])
+    options = Options()
+    options.verbose, options.held = arguments.v, arguments.held
+    return mailq.run(options, os.environ)
 
 
 def _version(_: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ import sys
 from paravion.cli.client import (
     EX_CONFIG,
     EX_DATAERR,
+    EX_NOINPUT,
     EX_OK,
     EX_TEMPFAIL,
     EX_USAGE,
@@ -29,7 +30,6 @@ TYPE_CHECKING = False  # as in http1.py
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-EX_NOINPUT = 66
 AT_ONCE = 100
 """Tables of one request (docs/http-api.md)."""
 
@@ -48,10 +48,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"only --aliases FILE... is taken: {words[0]}", EX_USAGE)
     try:
         config = load(os.environ)
-        files = words[1:] or [name.strip() for name in config.aliases.split(",") if name.strip()]
-        return _load(files, Client(config))
+        return run(words[1:] or files_of(config.aliases), Client(config))
     except BadConfig as exc:
         return _fail(str(exc), EX_CONFIG)
+
+
+def files_of(configured: str) -> list[str]:
+    """Give the names that stand in a setting, separated by commas."""
+    return [name.strip() for name in configured.split(",") if name.strip()]
+
+
+def run(files: Sequence[str], client: Client) -> int:
+    """Load these files; gives the sysexits code."""
+    try:
+        return _load(files, client)
     except OSError as exc:
         return _fail(f"{exc.filename}: {exc.strerror}", EX_NOINPUT)
     except ApiAway as exc:
@@ -151,7 +161,3 @@ def _fail(text: str, exit_code: int) -> int:
     line = "".join(char if char.isprintable() else "?" for char in text)
     print(f"newaliases: {line}", file=sys.stderr)
     return exit_code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -17,15 +17,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paravion.cli.client import EX_DATAERR, EX_OK, EX_USAGE, Client, new_idempotency_key
+from paravion.cli.client import EX_DATAERR, EX_NOINPUT, EX_OK, EX_USAGE, Client, new_idempotency_key
 from paravion.cli.config import load
-from paravion.cli.newaliases import EX_NOINPUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from email.message import EmailMessage
 
     from paravion.cli.config import Config
+
+_OWN_FIELDS = {"from": "--from", "to": "--to", "cc": "--cc", "bcc": "--bcc", "subject": "--subject",
+               "reply-to": "--reply-to", "mime-version": "--text, --html and --attach"}  # fmt: skip
+"""Fields that other options make; of a --header beside them nobody could say which counts, or who gets a copy."""
 
 _MAKING = ("subject", "text", "html", "attach", "header", "reply_to")
 """Options that make a message: not for one that is there."""
@@ -64,6 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do what a call asks for; gives the sysexits code."""
     config = load(os.environ)
+    if not 0 < arguments.timeout < float("inf"):
+        return _fail("--timeout: must be more than 0 seconds", EX_USAGE)
     try:
         fields, content = _submission(arguments, config)
     except BadMessage as exc:
@@ -81,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _submission(arguments: argparse.Namespace, config: Config) -> tuple[dict[str, Any], bytes]:
-    made = [f"--{name.replace('_', '-')}" for name in _MAKING if getattr(arguments, name)]
+    made = [f"--{name.replace('_', '-')}" for name in _MAKING if getattr(arguments, name) not in (None, [])]
     if arguments.message is not None and made:
         raise BadMessage(f"{', '.join(made)}: not with a message that is there")
     recipients = [address for name in ("to", "cc", "bcc") for address in _addresses(name, getattr(arguments, name))]
@@ -134,7 +139,7 @@ def _made(arguments: argparse.Namespace, author: str) -> bytes:
     from email import policy
     from email.message import EmailMessage
 
-    if not (arguments.text or arguments.html or arguments.attach):
+    if arguments.text is None and arguments.html is None and not arguments.attach:
         raise BadMessage("it would be empty: pass --text, --html or --attach")
     if [arguments.text, arguments.html].count("-") > 1:
         raise BadMessage("--text and --html can't both be standard input")
@@ -143,35 +148,49 @@ def _made(arguments: argparse.Namespace, author: str) -> bytes:
         for name in ("to", "cc", "from")
         for address in _addresses(name, [author] if name == "from" else getattr(arguments, name))
     )
-    message = EmailMessage(policy.SMTPUTF8 if is_utf8 else policy.SMTP)
+    # What is ASCII needs no 8BITMIME on its way.
+    message = EmailMessage((policy.SMTPUTF8 if is_utf8 else policy.SMTP).clone(cte_type="7bit"))
+    _set_fields(message, arguments, author)
+    text, html = (None if word is None else _text(word) for word in (arguments.text, arguments.html))
     try:
-        _set_fields(message, arguments, author)
-    except (ValueError, UnicodeError) as exc:
-        raise BadMessage(f"header: {exc}", EX_DATAERR) from exc
-    if arguments.text or not arguments.html:
-        message.set_content(_text(arguments.text or ""))
-    if arguments.html and arguments.text:
-        message.add_alternative(_text(arguments.html), subtype="html")
-    elif arguments.html:
-        message.set_content(_text(arguments.html), subtype="html")
+        if text is not None or html is None:
+            message.set_content(text or "")
+        if html is not None and text is not None:
+            message.add_alternative(html, subtype="html")
+        elif html is not None:
+            message.set_content(html, subtype="html")
+    except UnicodeError as exc:
+        raise BadMessage("--text, --html: not UTF-8", EX_DATAERR) from exc
     for path in arguments.attach:
         _attach(message, path)
     return message.as_bytes()
 
 
 def _set_fields(message: EmailMessage, arguments: argparse.Namespace, author: str) -> None:
-    message["From"] = author
+    _set(message, "--from", "From", author)
     for name in ("to", "cc"):
         if addresses := getattr(arguments, name):
-            message[name.title()] = ", ".join(addresses)
-    if arguments.reply_to:
-        message["Reply-To"] = arguments.reply_to
-    message["Subject"] = arguments.subject or ""
+            _set(message, f"--{name}", name.title(), ", ".join(addresses))
+    if arguments.reply_to is not None:
+        _addresses("reply-to", [arguments.reply_to])
+        _set(message, "--reply-to", "Reply-To", arguments.reply_to)
+    _set(message, "--subject", "Subject", arguments.subject or "")
     for line in arguments.header:
         name, colon, value = line.partition(":")
-        if not colon or not name.strip():
+        name = name.strip()
+        if not colon or not name or not all("!" <= char <= "~" for char in name):
             raise BadMessage(f"--header {line!r}: must be NAME: VALUE")
-        message[name.strip()] = value.strip()
+        if name.lower() in _OWN_FIELDS or name.lower().startswith("content-"):
+            raise BadMessage(f"--header {name}: pass {_OWN_FIELDS.get(name.lower(), '--text, --html and --attach')}")
+        _set(message, f"--header {name}", name, value.strip())
+
+
+def _set(message: EmailMessage, option: str, name: str, value: str) -> None:
+    try:
+        value.encode()
+        message[name] = value
+    except Exception as exc:  # the email package's parser falls over some values instead of refusing them
+        raise BadMessage(f"{option}: {exc}", EX_DATAERR) from exc
 
 
 def _attach(message: EmailMessage, path: str) -> None:
@@ -180,8 +199,11 @@ def _attach(message: EmailMessage, path: str) -> None:
     kind, encoding = mimetypes.guess_type(path)
     if kind is None or encoding is not None or kind.startswith(("multipart/", "message/")):
         kind = "application/octet-stream"
+    name = Path(path).name
+    if not name.isprintable():  # control characters, or octets that are not UTF-8
+        raise BadMessage(f"--attach: {name!r} is no name for an attachment", EX_DATAERR)
     maintype, _, subtype = kind.partition("/")
-    message.add_attachment(_read(path), maintype=maintype, subtype=subtype, filename=Path(path).name)
+    message.add_attachment(_read(path), maintype=maintype, subtype=subtype, filename=name)
 
 
 def _text(word: str) -> str:
@@ -190,7 +212,7 @@ def _text(word: str) -> str:
     try:
         return _read("-" if word == "-" else word[1:]).decode()
     except UnicodeDecodeError as exc:
-        raise BadMessage(f"{word}: not UTF-8", EX_DATAERR) from exc
+        raise BadMessage(f"{'standard input' if word == '-' else word[1:]}: not UTF-8", EX_DATAERR) from exc
 
 
 def _read(path: str) -> bytes:

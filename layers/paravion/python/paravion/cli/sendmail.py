@@ -13,51 +13,63 @@ from __future__ import annotations
 import os
 import sys
 
+from paravion.cli import process
 from paravion.cli.addresses import split_addresses
 from paravion.cli.client import (
     EX_CONFIG,
     EX_DATAERR,
+    EX_NOINPUT,
     EX_OK,
     EX_TEMPFAIL,
+    EX_UNAVAILABLE,
     ApiAway,
     ApiError,
     Client,
     new_idempotency_key,
 )
 from paravion.cli.config import BadConfig, load
-from paravion.cli.header import add_from, header_field, split_header
+from paravion.cli.header import prepare
 from paravion.cli.sendmail_options import BadUsage, Options, parse_options
 
 TYPE_CHECKING = False  # as in http1.py
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from typing import Any, BinaryIO
+    from collections.abc import Mapping, Sequence
+    from typing import Any, BinaryIO, NoReturn
 
-    from paravion.cli.client_queue import ClientQueue
     from paravion.cli.config import Config
 
-NAMES = {"mailq": "-bp", "hoststat": "-bh", "purgestat": "-bH", "smtpd": "-bd"}
+NAMES = {"mailq": "-bp", "newaliases": "-bi", "hoststat": "-bh", "purgestat": "-bH", "smtpd": "-bd"}
 """By which the command may be called, and the options that they mean: sendmail(8)."""
+
+LONGEST_OCTETS = 64 << 20
+"""Above every service's limit, which is for it to tell: here it is about standard input that has no end."""
+
+_PIECE_OCTETS = 1 << 20
 
 QUICK_RETRY_WAITS_S = (0.5,)
 """Before the client queue takes a message, so that a caller does not wait long for a service that is away."""
 
 
+def program() -> NoReturn:
+    """Be the command's process: the console scripts' entry, by every name."""
+    process.run(main)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the console script's entry."""
+    """Run the command; gives the sysexits code."""
     words = sys.argv[1:] if argv is None else list(argv)
     name = sys.argv[0].rpartition("/")[2] if argv is None else ""
-    if name == "newaliases":  # which has words of its own
+    if name == "newaliases" and words[:1] == ["--aliases"]:  # which has a word of its own
         from paravion.cli import newaliases
 
         return newaliases.main(words)
     if name in NAMES:
         words = [NAMES[name], *words]
-    return run(words, os.environ, sys.stdin.buffer)
+    return run(words, os.environ, sys.stdin.buffer if sys.stdin else None)
 
 
 def run(  # noqa: PLR0911 (one for each way that it can end)
-    words: Sequence[str], environ: Mapping[str, str], stdin: BinaryIO
+    words: Sequence[str], environ: Mapping[str, str], stdin: BinaryIO | None
 ) -> int:
     """
     Do what a call asks for.
@@ -65,7 +77,7 @@ def run(  # noqa: PLR0911 (one for each way that it can end)
     Args:
         words: Without the command's name.
         environ: For the configuration and the caller's name.
-        stdin: The message.
+        stdin: The message; None if it was closed.
 
     Returns:
         The sysexits code.
@@ -77,8 +89,10 @@ def run(  # noqa: PLR0911 (one for each way that it can end)
         if options.mode == "m":
             return _deliver(options, environ, stdin)
         if options.mode == "q":
-            return _run_queue(options, environ)
-        return _verify(options, environ) if options.mode == "v" else _other_mode(options, environ)
+            from paravion.cli import sendmail_queue
+
+            return sendmail_queue.run(options, environ)
+        return _show(options, environ)
     except BadUsage as exc:
         return _fail(str(exc), exc.exit, quiet=quiet)
     except BadConfig as exc:
@@ -90,33 +104,40 @@ def run(  # noqa: PLR0911 (one for each way that it can end)
         return _fail(text, exc.exit, quiet=quiet)
 
 
-def _other_mode(options: Options, environ: Mapping[str, str]) -> int:  # noqa: PLR0911 (one for each mode)
+def _show(options: Options, environ: Mapping[str, str]) -> int:
+    """Every mode whose words are what it is called for: when nobody takes them, that is told by the exit."""
+    try:
+        code = _verify(options, environ) if options.mode == "v" else _other_mode(options, environ)
+    except OSError as exc:
+        raise BadUsage(f"standard output: {exc.strerror or exc}", process.EX_IOERR) from exc
+    return code if process.flush() else code or process.EX_IOERR
+
+
+def _other_mode(options: Options, environ: Mapping[str, str]) -> int:
     if options.recipients:
         raise BadUsage(f"no recipients are taken with this mode: {options.recipients[0]}")
     if options.mode in {"p", "P"}:
         from paravion.cli import mailq
 
-        if options.mode == "P":
-            return mailq.count(environ, options.config_path, options.queue_folder)
-        words = [*(["-v"] if options.verbose else []), *(["-qQ"] if options.held else [])]
-        return mailq.run(words, environ, options.config_path, options.queue_folder)
+        return mailq.count(options, environ) if options.mode == "P" else mailq.run(options, environ)
+    if options.mode == "s":
+        return _serve(options, environ)
+    if options.mode == "version":
+        from paravion import __version__
+
+        print(f"paravion {__version__}")
+        return EX_OK
+    config = load(environ, options.config_path)
+    client = Client(config)
     if options.mode == "i":
         from paravion.cli import newaliases
 
-        return newaliases.main([])
+        return newaliases.run(newaliases.files_of(options.alias_files or config.aliases), client)
     if options.mode == "h":
-        from paravion.cli import main as whole
+        from paravion.cli import hosts
 
-        return whole.main(["hosts", "list"])
-    if options.mode == "s":
-        return _serve(options, environ)
-    if options.mode == "C":
-        Client(load(environ, options.config_path))
-        print("the configuration is complete")
-        return EX_OK
-    from paravion import __version__
-
-    print(f"paravion {__version__}")
+        return hosts.show_all(client)
+    print("the configuration is complete")
     return EX_OK
 
 
@@ -128,7 +149,9 @@ def _serve(options: Options, environ: Mapping[str, str]) -> int:
     Client(config)
 
     def keep(fields: dict[str, Any], content: bytes) -> str:
-        return _hand_in(options, config, environ, fields, content, new_idempotency_key("sendmail"))
+        message = bytearray(content)  # Who speaks SMTP to a command leaves the same things out as who pipes.
+        prepare(message, _hostname(config), str(fields.get("reverse_path") or ""), "")
+        return _hand_in(options, config, environ, fields, message, new_idempotency_key("sendmail"))
 
     return sendmail_smtp.serve(keep, hostname=_hostname(config))
 
@@ -144,23 +167,23 @@ def _verify(options: Options, environ: Mapping[str, str]) -> int:
     return verify.run(addresses, Client(config), verbose=options.verbose)
 
 
-def _deliver(options: Options, environ: Mapping[str, str], stdin: BinaryIO) -> int:
+def _deliver(options: Options, environ: Mapping[str, str], stdin: BinaryIO | None) -> int:
     if not options.recipients and not options.from_header:
         raise BadUsage("no recipients: name them, or pass -t")
     config = load(environ, options.config_path)
+    hostname = _hostname(config)
     recipients = _recipients(options.recipients, config)
     sender = _default_sender(environ, config) if options.sender is None else _reverse_path(options.sender, config)
     Client(config)  # A bad endpoint is the caller's to mend before a message is taken.
     content = read_message(stdin, dot_ends=options.dot_ends)
-    header, body = split_header(content)
+    header_octets = prepare(content, hostname, sender, options.full_name)
     if options.from_header and options.notify:
         # The API knows NOTIFY for recipients that it is told, not for those that it finds.
-        recipients += _header_recipients(header, config)
-    header = add_from(header, sender, options.full_name)
+        recipients += _header_recipients(bytes(content[:header_octets]))
     fields = _fields(options, sender, recipients)
-    told = _hand_in(options, config, environ, fields, header + body, new_idempotency_key("sendmail"))
+    told = _hand_in(options, config, environ, fields, content, new_idempotency_key("sendmail"))
     if options.verbose:
-        print(told)
+        process.say(told)
     return EX_OK
 
 
@@ -169,7 +192,7 @@ def _hand_in(
     config: Config,
     environ: Mapping[str, str],
     fields: dict[str, Any],
-    content: bytes,
+    content: bytes | bytearray,
     key: str,
 ) -> str:
     """
@@ -178,12 +201,12 @@ def _hand_in(
     Raises:
         ApiAway, ApiError: Nobody keeps it.
     """
-    queue = client_queue(config, environ, options.queue_folder)
     mode = options.delivery_mode or config.delivery_mode
-    if queue is None:
+    if config.queue == "off" and not options.queue_folder:
         return _receipt(Client(config).submit(fields, content, key))
-    from paravion.cli.client_queue import QueueUnavailable
+    from paravion.cli.client_queue import QueueUnavailable, open_queue
 
+    queue = open_queue(config, environ, options.queue_folder)
     if mode != "i":
         try:
             entry_id = queue.put(fields, content, key, "")
@@ -191,7 +214,7 @@ def _hand_in(
             pass  # Then the caller waits for the API.
         else:
             if mode == "b":
-                in_background(lambda: queue.run(Client(config).submit))
+                process.in_background(lambda: queue.run(Client(config).submit))
             return f"queued on this machine as {entry_id}"
     try:
         told = _receipt(Client(config, retry_waits_s=QUICK_RETRY_WAITS_S).submit(fields, content, key))
@@ -205,102 +228,12 @@ def _hand_in(
         except QueueUnavailable as full:
             raise ApiAway(f"{reason}; nor can it wait here: {full}") from exc
     if not queue.is_empty():
-        in_background(lambda: queue.run(Client(config).submit))
+        process.in_background(lambda: queue.run(Client(config).submit))
     return told
 
 
 def _receipt(receipt: Mapping[str, Any]) -> str:
     return f"queued as {receipt['queue_id']}, recipients: {receipt.get('recipients')}"
-
-
-def client_queue(config: Config, environ: Mapping[str, str], folder: str = "") -> ClientQueue | None:
-    """Give this user's queue, in `folder` if that is named; None if there is to be none."""
-    if config.queue == "off" and not folder:
-        return None
-    from paravion.cli import client_queue as queues
-
-    return queues.ClientQueue(
-        folder or queues.expected_folder(config.queue, environ),
-        lifetime_s=config.queue_lifetime_s,
-        max_octets=config.queue_octets,
-    )
-
-
-def in_background(work: Callable[[], object]) -> None:
-    """Do something in a process of its own, which nobody waits for and which holds none of the caller's files."""
-    sys.stdout.flush()
-    if child := os.fork():
-        os.waitpid(child, 0)
-        return
-    code = 1
-    try:
-        if not os.fork():
-            os.setsid()
-            nothing = os.open(os.devnull, os.O_RDWR)
-            for file in range(3):
-                os.dup2(nothing, file)
-            # Whoever started us may wait until nobody holds his pipes any more.
-            os.closerange(3, 1024)
-            work()
-        code = 0
-    finally:
-        os._exit(code)
-
-
-def _run_queue(options: Options, environ: Mapping[str, str]) -> int:
-    """-q: hand in what waits on this machine; root does it for every user of a common directory."""
-    if options.recipients:
-        raise BadUsage(f"no recipients are taken with -q: {options.recipients[0]}")
-    config = load(environ, options.config_path)
-    queue = client_queue(config, environ, options.queue_folder)
-    if queue is None:
-        raise BadUsage("-q: the client queue is off (PARAVION_QUEUE)")
-    from paravion.cli.client_queue import QueueUnavailable, matching, parts_of
-
-    tests = [matching(kind, text, negated=negated) for kind, text, negated in options.selectors]
-    wanted = (lambda entry: all(test(entry) for test in tests)) if tests else None
-
-    def run_it() -> int:
-        try:
-            done = queue.run(Client(config).submit, wanted, _tell if options.verbose else lambda _: None)
-        except QueueUnavailable as exc:
-            return _fail(str(exc), EX_TEMPFAIL, quiet=options.quiet)
-        if options.verbose:
-            more = ", another run is under way" if done.is_elsewhere else ""
-            print(f"handed in: {done.sent}, waiting: {done.waiting}, given up: {done.dead}{more}")
-        return EX_TEMPFAIL if done.waiting else EX_OK
-
-    if os.geteuid() or not config.queue or options.queue_folder:
-        return run_it()
-    codes = []
-    for uid, folder in parts_of(config.queue):
-        queue.folder = folder
-        codes.append(_as_user(uid, run_it))
-    return max(codes, default=EX_OK)
-
-
-def _as_user(uid: int, work: Callable[[], int]) -> int:
-    """Do something with the rights of the user whom it concerns, in a child."""
-    sys.stdout.flush()
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    code = EX_TEMPFAIL
-    try:
-        if uid:
-            import pwd
-
-            os.setgroups([])
-            os.setgid(pwd.getpwuid(uid).pw_gid)
-            os.setuid(uid)
-        code = work()
-        sys.stdout.flush()
-    finally:
-        os._exit(code)
-
-
-def _tell(line: str) -> None:
-    print("".join([char if char.isprintable() else "?" for char in line]))
 
 
 def _fields(options: Options, sender: str, recipients: list[str]) -> dict[str, Any]:
@@ -324,16 +257,29 @@ def _fields(options: Options, sender: str, recipients: list[str]) -> dict[str, A
     return fields | {name: value for name, value in optional.items() if value}
 
 
-def read_message(stdin: BinaryIO, *, dot_ends: bool) -> bytes:
-    """Give the message's octets: all of standard input, or with `dot_ends` up to a line that is a lone dot."""
-    if not dot_ends:
-        return stdin.read()
-    lines: list[bytes] = []
-    for line in stdin:
-        if line.rstrip(b"\r\n") == b".":
-            break
-        lines.append(line)
-    return b"".join(lines)
+def read_message(stdin: BinaryIO | None, *, dot_ends: bool) -> bytearray:
+    """
+    Give the message's octets: all of standard input, or with `dot_ends` up to a line that is a lone dot.
+
+    Raises:
+        BadUsage: It can't be read, or has no end in sight: then nothing is sent of it.
+    """
+    if stdin is None:
+        raise BadUsage("standard input is closed: there is no message", EX_NOINPUT)
+    content = bytearray()
+    at_line_start = True
+    read = stdin.readline if dot_ends else stdin.read
+    try:
+        while octets := read(_PIECE_OCTETS):
+            if dot_ends and at_line_start and octets.rstrip(b"\r\n") == b".":
+                break
+            at_line_start = octets.endswith(b"\n")
+            content += octets
+            if len(content) > LONGEST_OCTETS:
+                raise BadUsage(f"longer than any service takes: {LONGEST_OCTETS} octets", EX_UNAVAILABLE)
+    except OSError as exc:
+        raise BadUsage(f"standard input: {exc.strerror or exc}", process.EX_IOERR) from exc
+    return content
 
 
 def _recipients(words: Sequence[str], config: Config) -> list[str]:
@@ -349,9 +295,16 @@ def _recipients(words: Sequence[str], config: Config) -> list[str]:
     return found
 
 
-def _header_recipients(header: bytes, config: Config) -> list[str]:
-    values = [value for name in (b"to", b"cc", b"bcc") for value in header_field(header, name)]
-    return _recipients([value.decode("utf-8", "surrogateescape") for value in values if value.strip()], config)
+def _header_recipients(header: bytes) -> list[str]:
+    """As the API finds them: of a message that was sent on by hand, those of its Resent- fields alone."""
+    from paravion.domain.message import header_recipients
+    from paravion.domain.message import read_message as read_whole
+    from paravion.domain.status import Rejected
+
+    try:
+        return header_recipients(read_whole(header + b"\r\n", max_octets=LONGEST_OCTETS))
+    except Rejected as exc:
+        raise BadUsage(exc.detail or exc.status.text, EX_DATAERR) from exc
 
 
 def _reverse_path(value: str, config: Config) -> str:
@@ -366,11 +319,7 @@ def _reverse_path(value: str, config: Config) -> str:
 
 
 def _hostname(config: Config) -> str:
-    if config.hostname:
-        return config.hostname
-    import socket
-
-    return socket.gethostname()
+    return config.hostname or os.uname().nodename
 
 
 def _default_sender(environ: Mapping[str, str], config: Config) -> str:
@@ -389,10 +338,9 @@ def _login_name(environ: Mapping[str, str]) -> str:
 
 def _fail(text: str, exit_code: int, *, quiet: bool) -> int:
     if not quiet:
-        line = "".join(char if char.isprintable() else "?" for char in text)
-        print(f"sendmail: {line}", file=sys.stderr)
+        process.say(f"sendmail: {text}", error=True)
     return exit_code
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

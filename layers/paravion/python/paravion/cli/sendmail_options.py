@@ -2,8 +2,8 @@
 What the words after `sendmail` mean: every option is honoured, named harmless with the reason, or refused.
 
 sendmail(8)'s own getopt rules: letters may be bundled (`-ti`), a value may stand at its letter or in the next word,
-`--` ends the options. What we do not have exits 69, what nobody has 64. sendmail_table.py has a row for each option,
-held against this module by a test.
+`--` ends the options. What is not offered is named and exits 64, like what nobody has. sendmail_table.py has a row for
+each option, held against this module by a test.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ _ERROR_MODES = ("m", "p", "w", "q", "e", "mail", "print", "write", "quiet", "ber
 _PROTOCOLS = ("SMTP", "ESMTP", "ESMTPA", "ESMTPS", "ESMTPSA")
 _YES, _NO = ("", "true", "t", "yes", "y"), ("false", "f", "no", "n")
 _HARMLESS_LONG = ("metoo", "supersafe", "loglevel", "oldstyleheaders")
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_LONGEST_NUMBER = 6
 MAX_HOPS = 100
 """As the API counts Received fields; sendmail's own MaxHopCount is 25."""
 
@@ -70,6 +72,10 @@ class Options:
         queue_folder: Of the client queue, "" as configured.
         selectors: Of -q: kind (I, R, S), text, whether negated. Every one must hold.
         held: -qQ: with -bp, show what is held.
+        interval_s: -q30m: run the queue again and again; 0: once.
+        foreground: -qf.
+        half: -A: "c" this machine's queue alone, "m" the service's alone, "" both.
+        alias_files: -oA, separated by commas; "" as configured.
         protocol, client: For the Received field.
     """
 
@@ -93,6 +99,10 @@ class Options:
         self.queue_folder = ""
         self.selectors: list[tuple[str, str, bool]] = []
         self.held = False
+        self.interval_s = 0
+        self.foreground = False
+        self.half = ""
+        self.alias_files = ""
         self.protocol = ""
         self.client = ""
 
@@ -114,7 +124,9 @@ def parse_options(words: Sequence[str]) -> Options:
         else:
             options.recipients.append(word)
     if options.held and options.mode != "p":
-        raise BadUsage("-qQ: held mail is shown by -bp -qQ, and let go by paravion release", EX_UNAVAILABLE)
+        raise BadUsage("-qQ: held mail is shown by -bp -qQ, and let go by paravion release")
+    if options.interval_s and (options.selectors or options.half == "m"):
+        raise BadUsage("-q with an interval runs all that waits on this machine, and nothing else")
     return options
 
 
@@ -152,7 +164,7 @@ def _set_flag(options: Options, letter: str, word: str) -> None:
     elif letter == "m":
         pass  # The sender stays in lists: it is never taken out.
     elif letter == "G":
-        raise BadUsage("-G (gateway submission) is not offered", EX_UNAVAILABLE)
+        raise BadUsage("-G (gateway submission) is not offered")
     else:
         raise BadUsage(f"unknown option -{letter}" + (f" in {word}" if len(word) > 2 else ""))  # noqa: PLR2004 (a bundle)
 
@@ -193,22 +205,23 @@ def _set_value(options: Options, letter: str, value: str) -> None:  # noqa: C901
     elif letter == "q":
         _set_queue_run(options, value)
     elif letter == "A":
-        # Which of sendmail's own two configurations to use: there is one here.
+        # Which of sendmail's two queues; there is one configuration.
         if value not in {"c", "m"}:
             raise BadUsage(f"-A {value}: must be c or m")
+        options.half = value
     elif letter == "L":
-        pass  # The tag of sendmail's lines in syslog: nothing is written there.
+        pass  # The tag of sendmail's lines in syslog: only what is given up is written there, by our name.
     elif letter == "d" and (value == "0" or value.startswith("0.")):
         options.mode = "version"
     else:
-        raise BadUsage(_REFUSED.get(letter) or f"-{letter}{value} is not offered", EX_UNAVAILABLE)
+        raise BadUsage(_REFUSED.get(letter) or f"-{letter}{value} is not offered")
 
 
 def _set_mode(options: Options, value: str) -> None:
     if len(value) == 1 and value in MODES:
         options.mode = value
     elif value in _NO_MODES:
-        raise BadUsage(_NO_MODES[value], EX_UNAVAILABLE)
+        raise BadUsage(_NO_MODES[value])
     else:
         raise BadUsage(f"unknown mode -b{value}")
 
@@ -223,23 +236,39 @@ def _set_queue_run(options: Options, value: str) -> None:
         if not text:
             raise BadUsage(f"-q{value} needs a text to look for")
         options.selectors.append((kind, text, negated))
-    elif value not in {"", "f"}:
-        what = {"p": "a persistent queue runner", "G": "a queue group", "Q": "a quarantine reason"}
-        if kind not in what and not value[:1].isdecimal():
-            raise BadUsage(f"unknown option -q{value}")
-        raise BadUsage(
-            f"-q{value} ({what.get(kind, 'a runner at intervals')}) is not offered: nothing runs here all the time;"
-            " call sendmail -q from a timer",
-            EX_UNAVAILABLE,
-        )
+    elif kind in {"G", "Q"}:
+        what = {"G": "queue groups", "Q": "a quarantine with reasons"}[kind]
+        raise BadUsage(f"-q{value} is not offered: there are no {what}".replace("no a ", "no "))
+    else:
+        _set_interval(options, value)
     if options.mode == "m":
         options.mode = "q"
+
+
+def _set_interval(options: Options, value: str) -> None:
+    """-q, -qf, -q30m, -qp30m, -qf30m: sendmail's units, minutes where there is none."""
+    rest = value[1:] if value[:1] in {"f", "p"} else value
+    options.foreground = options.foreground or value[:1] == "f"
+    if value == "p":
+        raise BadUsage("-qp needs an interval here, such as -qp30m")
+    seconds, number = 0, ""
+    for char in rest:
+        if char.isascii() and char.isdecimal() and len(number) < _LONGEST_NUMBER:
+            number += char
+        elif char in _UNITS_S and number:
+            seconds, number = seconds + int(number) * _UNITS_S[char], ""
+        else:
+            raise BadUsage(f"unknown option -q{value}")
+    seconds += int(number or 0) * 60
+    if rest and not seconds:
+        raise BadUsage(f"-q{value}: the interval must be more than 0")
+    options.interval_s = seconds or options.interval_s
 
 
 def _set_protocol(options: Options, value: str) -> None:
     protocol, _, host = value.partition(":")
     if protocol.upper() not in _PROTOCOLS:
-        raise BadUsage(f"-p {value}: the protocol must be one of {', '.join(_PROTOCOLS)}", EX_UNAVAILABLE)
+        raise BadUsage(f"-p {value}: the protocol must be one of {', '.join(_PROTOCOLS)}")
     options.protocol, options.client = protocol.upper(), host
 
 
@@ -260,6 +289,8 @@ def _set_short_option(options: Options, value: str) -> None:
         _set_delivery_mode(options, rest, f"-o{value}")
     elif name == "Q":
         _set_queue_folder(options, rest, f"-o{value}")
+    elif name == "A" and rest:
+        options.alias_files = rest
     elif (name in {"m", "o", "s"} and rest.lower() in _YES) or (name == "L" and rest.isdecimal()):
         pass  # as the long names MeToo, OldStyleHeaders, SuperSafe, LogLevel
     elif name == "t" and not rest:
@@ -281,6 +312,8 @@ def _set_long_option(options: Options, value: str) -> None:
         _set_error_mode(options, rest, word)
     elif name.lower() == "deliverymode":
         _set_delivery_mode(options, rest, word)
+    elif name.lower() == "aliasfile" and rest:
+        options.alias_files = rest
     elif name.lower() == "queuedirectory":
         _set_queue_folder(options, rest, word)
     elif name.lower() in _HARMLESS_LONG:

@@ -20,7 +20,7 @@ class Row(NamedTuple):
     Attributes:
         forms: As written, in Markdown.
         disposition: WORKS: changes what the call does; HARMLESS: there is nothing that it could change; REFUSED:
-            exit 69, and the option's name on standard error.
+            exit 64, and the option's name on standard error.
         examples: Words that it is tried with by the test, one call each.
         text: What it does, or why not.
     """
@@ -55,21 +55,23 @@ ROWS: Final = (
     Row("`-m`, `-om`, `-O MeToo`", HARMLESS, ("-m", "-om", "-O MeToo"), "the sender stays in lists anyway"),
     Row("`-oo`, `-O OldStyleHeaders`", HARMLESS, ("-oo", "-O OldStyleHeaders"), "addresses that only blanks separate are refused where they stand"),
     Row("`-os`, `-O SuperSafe`", HARMLESS, ("-os", "-O SuperSafe=true"), "what is accepted is on a disk anyway"),
-    Row("`-oL`*n*, `-O LogLevel`, `-L` *tag*", HARMLESS, ("-oL9", "-O LogLevel=9", "-L tag"), "nothing is written to syslog"),
-    Row("`-Ac`, `-Am`", HARMLESS, ("-Ac", "-Am"), "there is one configuration"),
+    Row("`-oL`*n*, `-O LogLevel`, `-L` *tag*", HARMLESS, ("-oL9", "-O LogLevel=9", "-L tag"), "syslog hears of what the client queue gives up, and of nothing else"),
+    Row("`-Ac`, `-Am`", WORKS, ("-Ac", "-Am"), "with `-bp`, `-bP` and `-q`: this machine's queue alone, or the service's alone; otherwise without effect"),
     Row("`-bm`", HARMLESS, ("-bm",), "deliver; the default"),
     Row("`-bs`", WORKS, ("-bs",), "SMTP on standard input and output"),
     Row("`-bp`, called as `mailq`", WORKS, ("-bp",), "[`mailq`](#mailq); with `-qQ` what is held"),
     Row("`-bP`", WORKS, ("-bP",), "how many messages wait on this machine, and jobs in the service"),
     Row("`-bv` *address…*", WORKS, ("-bv",), "what would happen to mail for each address: verdict, recipients with their hosts, why their mail would be held, and their entries of the [suppression list](suppression.md), with `-v` every step; nothing is sent. An operator's credential; exit 0, or 67, 68, 69, 75, 77 for an address that gets no mail"),
     Row("`-bi`, `-I`, called as `newaliases`", WORKS, ("-bi", "-I"), "[`newaliases`](#newaliases)"),
+    Row("`-oA`*file*, `-O AliasFile=`*file*", WORKS, ("-oA/a", "-O AliasFile=/a"), "alias files for `-bi`, separated by commas"),
     Row("`-bh`, called as `hoststat`", WORKS, ("-bh",), "`paravion hosts list`"),
     Row("`-bC`", WORKS, ("-bC",), "check the configuration"),
-    Row("`-q`, `-qf`", WORKS, ("-q", "-qf"), "hand in what waits in the [client queue](#the-client-queue)"),
-    Row("`-q`[`!`]`I`*id*, `-q`[`!`]`R`*recipient*, `-q`[`!`]`S`*sender*", WORKS, ("-qIabc", "-q!Ra@x", "-qSa@x"), "the same for those whose id, recipient or sender holds the text (`!`: does not), the given-up ones too"),
+    Row("`-q`, `-qf`", WORKS, ("-q", "-qf"), "hand in what waits in the [client queue](#the-client-queue), and with an operator's credential have the service try at once what it has deferred; `-v` tells what was done in both"),
+    Row("`-q`[`!`]`I`*id*, `-q`[`!`]`R`*recipient*, `-q`[`!`]`S`*sender*", WORKS, ("-qIabc", "-q!Ra@x", "-qSa@x"), "the same for those whose id, recipient or sender holds the text (`!`: does not), given-up ones too; with `-bp` show them. Of the service's jobs the first 1000 are looked at: `paravion flush` knows no such limit"),
+    Row("`-q`*time*, `-qp`*time*, `-qf`*time*", WORKS, ("-q30m", "-q1h30m", "-q15", "-qp5m", "-qf30m"), "hand in what waits on this machine, and again after each `s`, `m`, `h`, `d` or `w` (minutes without a unit), until a signal ends it: in the background, with `-qf` in the foreground"),
     Row("`-d0`, `-d0.1`", WORKS, ("-d0", "-d0.1"), "print the version"),
     Row("`--`", WORKS, ("-- -t",), "the options end"),
-    Row("`-q`*time*, `-qp`[*time*], `-qG`*group*, `-qQ` without `-bp`", REFUSED, ("-q30m", "-qp", "-qp5m", "-qGx", "-qQ", "-qQreason"), "nothing runs here all the time: call `sendmail -q` from a timer"),
+    Row("`-qG`*group*, `-q`[`!`]`Q`*reason*, `-qQ` without `-bp`, `-qp` alone", REFUSED, ("-qGx", "-qQ", "-qQreason", "-q!Qreason", "-qp"), "there are no queue groups; held mail is let go by `paravion release`"),
     Row("`-bd`, `-bD`, called as `smtpd`", REFUSED, ("-bd", "-bD"), "see `paravion smtpd`"),
     Row("`-ba`, `-bt`, `-bH`", REFUSED, ("-ba", "-bt", "-bH"), "ARPANET mode; address test, for which there is `-bv`; purging host status, for which there is `paravion hosts reset`"),
     Row("`-G`", REFUSED, ("-G",), "gateway submission"),
@@ -81,7 +83,7 @@ ROWS: Final = (
 def render() -> str:
     """Give the tables as Markdown."""
     titles = {WORKS: "option | what it does", HARMLESS: "taken without effect | because"}
-    titles[REFUSED] = "refused by name, exit 69 | instead"
+    titles[REFUSED] = "refused by name, exit 64 | instead"
     parts = []
     for disposition, title in titles.items():
         rows = "".join(f"| {row.forms} | {row.text} |\n" for row in ROWS if row.disposition == disposition)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -64,6 +65,9 @@ _DEVIATIONS: Final = {
 
 _LONGEST_INPUT: Final = 1024  # characters; U-labels may be longer than the A-labels that count
 
+_PATHS_KEPT: Final = 1024
+"""A mail's addresses are read at each step of its road: by its door, from its header, for its sender's identity."""
+
 
 def shown(text: str | bytes, limit: int = 60) -> str:
     """Escape foreign text for an answer or a log line: printable ASCII, cut after `limit` characters."""
@@ -74,6 +78,7 @@ def shown(text: str | bytes, limit: int = 60) -> str:
     return f"{plain}..." if len(text) > limit else plain
 
 
+@lru_cache(_PATHS_KEPT)
 def parse_path(text: str, *, smtputf8: bool = False) -> str:
     """
     Check one mailbox of the envelope and give it in the form that everything else compares by.

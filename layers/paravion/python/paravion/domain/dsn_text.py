@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from paravion.domain import suppression
+from paravion.domain import known_replies, suppression
 from paravion.domain.address import xtext_decode
 from paravion.domain.headers import format_date, split_header
+from paravion.domain.known_replies import Cause
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import ARRIVALS, NoticeKind
 from paravion.domain.report_words import words_of
@@ -163,7 +164,7 @@ def _reason(kind: NoticeKind, outcome: Outcome, words: Words) -> tuple[str, ...]
         return phrases["why"].format(reason=reason), phrases["advice"].format(advice=advice)
     if kind is NoticeKind.FAILED:
         tables = (words.FAILED,) if outcome.is_reply else (words.FAILED_HERE, words.FAILED)
-        reason, advice = _look_up(detail, *tables)
+        reason, advice = _look_up(_meant(outcome) or detail, *tables)
         return phrases["why"].format(reason=reason), phrases["advice"].format(advice=advice)
     if kind in {NoticeKind.RELAYED, NoticeKind.DELIVERED, *ARRIVALS} or is_stale(kind, outcome):
         return ()
@@ -172,6 +173,36 @@ def _reason(kind: NoticeKind, outcome: Outcome, words: Words) -> tuple[str, ...]
     if kind is NoticeKind.EXPIRED:
         return sentence, phrases["advice"].format(advice=phrases["advice.expired"])
     return (sentence,)
+
+
+_MEANT: Final = {
+    Cause.BLOCK_LIST: "7",
+    Cause.POLICY: "7",
+    Cause.SPAM: "7",
+    Cause.SENDER_AUTHENTICATION: "7.26",
+    Cause.ATTACHMENT: "6",
+    Cause.MESSAGE_TOO_BIG: "3.4",
+    Cause.MAILBOX_FULL: "2.2",
+    Cause.MAILBOX_DISABLED: "2.1",
+    Cause.MAILBOX_UNKNOWN: "1.1",
+    Cause.DOMAIN_UNKNOWN: "1.2",
+}
+"""By what a reply's words mean, `subject.detail` of the sentences that say so."""
+
+
+def _meant(outcome: Outcome) -> str:
+    """
+    Give `subject.detail` of what a reply says in words, where its status says something else; "" otherwise.
+
+    Hosts' statuses are often their defaults: 5.4.1 of a well-known one is a mailbox that it does not know, and its
+    sender must not be told to look behind the @.
+    """
+    if not outcome.is_reply:
+        return ""
+    cause = known_replies.cause_of_text(outcome.status, outcome.text)
+    if cause is None or cause is known_replies.cause_of_status(outcome.status):
+        return ""
+    return _MEANT.get(cause, "")
 
 
 def _look_up(detail: str, *tables: Mapping[str, _Phrase]) -> _Phrase:

@@ -150,10 +150,11 @@ def make_field(name: str, value: str, *, utf8: bool = False) -> bytes:
         raise ValueError(f"{name}: value is not ASCII")
     lines: list[str] = []
     line, columns = f"{name}:", len(name) + 1
-    for piece in _PIECE.findall(" " + value.strip(" \t")):
-        length = len(piece) if piece.isascii() else len(piece.encode())
-        # A first line that holds the name alone is legal but ill read: only where it must be.
-        room = FOLD_AT if lines or columns > len(name) + 1 else MAX_LINE
+    pieces = _PIECE.findall(" " + value.strip(" \t"))
+    lengths = map(len, pieces) if value.isascii() else (len(piece.encode()) for piece in pieces)
+    # A first line that holds the name alone is legal but ill read: only where it must be.
+    room = MAX_LINE
+    for piece, length in zip(pieces, lengths, strict=True):
         if columns + length > room:
             lines.append(line)
             line, columns = piece, length
@@ -161,6 +162,7 @@ def make_field(name: str, value: str, *, utf8: bool = False) -> bytes:
                 raise ValueError(f"{name}: a word of more than {MAX_LINE} octets can't be folded")
         else:
             line, columns = line + piece, columns + length
+        room = FOLD_AT
     lines.append(line)
     return "\r\n".join(lines).encode() + b"\r\n"
 

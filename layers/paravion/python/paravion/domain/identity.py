@@ -16,6 +16,7 @@ An identity without a record has SES's defaults.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain.address import parse_path, split_address
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 KIND: Final = "identity-settings"
 """Of its record; see domain/tenant.py."""
+
+_ADDRESSES_KEPT: Final = 1024
+"""Each mail asks for the same few several times."""
 
 MAIL_FROM_STATUSES: Final = ("PENDING", "SUCCESS", "FAILED", "TEMPORARY_FAILURE")
 
@@ -95,6 +99,7 @@ def decode(value: Mapping[str, Any]) -> IdentitySettings:
         raise ValueError(f"no identity settings: {exc!r}") from exc
 
 
+@lru_cache(_ADDRESSES_KEPT)
 def identities_of(address: str) -> tuple[str, ...]:
     """
     Give the names of identities that an address may belong to, nearest first; () for what is no address.

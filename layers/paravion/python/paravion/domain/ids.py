@@ -24,8 +24,9 @@ _QUEUE_ID: Final = re.compile(r"[a-z2-7]{26}")
 
 def queue_id_from(seed: bytes) -> str:
     """Give the queue id that follows from `seed`: the first 130 bits of its SHA-256 in lower-case base32."""
-    digest = hashlib.sha256(seed).digest()
-    return base64.b32encode(digest)[:QUEUE_ID_LENGTH].lower().decode("ascii")
+    # 20 octets are 32 characters: what lies behind them is not looked at.
+    digest = hashlib.sha256(seed).digest()[:20]
+    return base64.b32encode(digest)[:QUEUE_ID_LENGTH].decode("ascii").lower()
 
 
 def random_queue_id(entropy: bytes) -> str:

@@ -85,7 +85,8 @@ _TEXTS: Final[tuple[tuple[Cause, tuple[str, ...]], ...]] = (
         r"sending (address|ipv6 address).{0,60}must have",
         r"mismatches client ip|mail from not owned",
         r"sender (address )?(verify|verification|callout)",
-        r"dns check failure",
+        r"dns check failure|fcrdns|return[- ]?path|forge(d|ry)|sender'?s? (domain|host|mx)\b",
+        r"(callout|sender) verif|verification failed for|unroute?able sender|callout verification",
     )),
     (Cause.RATE_LIMIT, (
         r"frequency limit|temporarily rate limited|thread limit",
@@ -112,8 +113,8 @@ _TEXTS: Final[tuple[tuple[Cause, tuple[str, ...]], ...]] = (
     (Cause.RATE_LIMIT, (
         r"rate[- ]?limit|throttl|too (quickly|fast)|slow(ing)? down|frequency limit",
         r"(receiving mail|sending) at (a|too high a) (rate|faster)",
-        r"too many[a-z ]{0,30}(connections?|sessions?|messages?|e-?mails?|mails|recipients)|concurrent connections",
-        r"too much mail from",
+        r"too many[a-z ]{0,30}(connections?|sessions?|messages?|e-?mails?|mails|recipients|users)",
+        r"concurrent connections|too much mail from",
         r"trop de connexions|excessive volume|unexpected volume|unusual (rate|traffic)",
         (r"(rate|volume|quota|limit)[^.]{0,40}(exceed|reached)(?!.{0,40}(mailbox|size|hop))[^.]{0,40}(hour|"
          r"minute|day|connection|rate|relay|send|messages?\b)"),
@@ -122,6 +123,7 @@ _TEXTS: Final[tuple[tuple[Cause, tuple[str, ...]], ...]] = (
         r"daily (user |smtp )?(relay |sending |recipient )+(quota|limit)",
         r"peak smtp relay limit|max(imum)? (number of )?messages? per (connection|session)",
         r"(message )?threshold exceeded",
+        r"maximum number of (invalid|unknown|bad) (users|recipients|addresses)",
         r"received too (much|many).{0,40}(mail|message)|per[- ](hour|minute|second|day) (limit|exceeded)",
         r"exceeded the (max|rate|limit|maximum (number of )?(connections|messages))",
         r"temporarily deferred( due|\b)|deferred due to",
@@ -137,6 +139,7 @@ _TEXTS: Final[tuple[tuple[Cause, tuple[str, ...]], ...]] = (
         r"exceed(s|ed)? (its |the |his )?(storage |disk |mailbox |mail )?quota",
         r"(not enough|insufficient) (space|storage|room)[^.;]{0,30}(mailbox|user|account|recipient)",
         r"mailbox (would )?(exceed|size limit)|boite du destinataire pleine|postfach (ist )?voll|casella piena",
+        r"(not enough|insufficient|out of|over( (its|his|the))?) (quota|storage)|quota dépassé|buzón lleno",
         r"shutoffquota|recipient storage full|too much mail data|quota limit",
     )),
     (Cause.MESSAGE_TOO_BIG, (
@@ -149,7 +152,7 @@ _TEXTS: Final[tuple[tuple[Cause, tuple[str, ...]], ...]] = (
         r"content presents a potential security issue",
     )),
     (Cause.SPAM, (
-        r"\bspam|\bube\b|junk ?mail|unsolicited|bulk (mail|email)|objectionable|user complaints?",
+        r"\bspam|\bub?[ce]e\b|backscatter|junk ?mail|unsolicited|bulk (mail|email)|objectionable|user complaints?",
         r"scored as|content[^.;]{0,40}(reject|not (accepted|allowed)|refused|block|filter|denied)",
         r"(rejected|refused|blocked)[^.;]{0,40}content|message (was )?(filtered|looks like)|suspicious",
         r"mail rejete|mail rejected\.|\bib212\b|message refused\b|mcspamsignature|not accepted by (content|our) filter",
@@ -175,16 +178,20 @@ _TEXTS: Final[tuple[tuple[Cause, tuple[str, ...]], ...]] = (
          r"local ?part)s?('?s)?( \S+){0,2} ?(is |was )?(unknown|not (found|known|exist|valid|listed|recognized))"),
         (r"(unknown|invalid|nonexistent|non-existent|no such|bad|illegal|unroutable|unrouteable) (local ?part|"
          r"user|recipient|mailbox|account|address|e-?mail|person|alias|destination|virtual|"
-         r"mail drop|directory|or illegal)"),
+         r"mail drop|directory|or illegal)(?!('s)? (domain|host|server))"),
         r"(user|mailbox|recipient|account|address|e-?mail)[^.;]{0,60}(does ?n[o']t|do not|not) exist",
         r"does not exist|does ?n[o']t have an? |no mailbox here|no (mail ?box|user) (by|with|here)|recipnotfound",
         r"recipientnotfound|recipient not found",
+        r"(recipient|user|mailbox|address) (could|can) ?not be found",
         r"no such (user|person|recipient|mailbox)|user not (found|exist|known)",
         r"not a (valid|known) (user|mailbox|recipient|address)",
         r"^(?![245]\.7\.).*(address|recipient)( address)? rejected( \S+)?\.?$",
         r"recipient address rejected: (undeliverable|unverified|user unknown|invalid|unknown)",
         r"^5\.4\.1 .{0,100}recipient address rejected: access denied|adresse .{0,40}(invalide|inconnue)",
-        r"destinatario (sconosciuto|desconocido|inexistente)",
+        (r"(destinatario|utente|usuario|cuenta|buzón|buzon|casella|indirizzo|destinatário|usuário|utilisateur|"
+         r"destinataire|compte|bo[iî]te|adresse|empf[aä]nger|benutzer|postfach|konto|gebruiker|ontvanger)[^.;]{0,40}"
+         r"(sconosciut|desconoc|inexist|non esiste|no existe|não existe|nao existe|inconnu|n'existe|unbekannt|"
+         r"existiert nicht|gibt es nicht|nicht gefunden|onbekend|bestaat niet)"),
         r"nie ma takiego|unbekannt|mailbox not found|unknown user|badrcptto|not a registered",
         r"^5\.5\.0 .{0,80}mailbox unavailable",
         r"rcp-p1|keine mailbox|account that you tried to reach does not exist",
@@ -192,7 +199,8 @@ _TEXTS: Final[tuple[tuple[Cause, tuple[str, ...]], ...]] = (
     (Cause.DOMAIN_UNKNOWN, (
         (r"(domain|host)( name)?( \S+)? (is )?(not found|unknown|does ?n[o']t exist|does not exist|invalid|"
          r"not reachable)"),
-        r"(unknown|invalid|no such|bad) (domain|host|destination (system|host))|host unknown|name or service not known",
+        r"(unknown|invalid|no such|bad) ((recipient|destination|target)('s)? )?(domain\b|host\b|system\b)",
+        r"host unknown|name or service not known",
         r"(host|domain|host/domain|server) does ?n[o']?t? ?(not )?accept (e?mail|any mail)|null ?mx",
         r"domain is not reachable",
     )),
@@ -203,7 +211,7 @@ _TEXTS: Final[tuple[tuple[Cause, tuple[str, ...]], ...]] = (
         r"temporar(y|ily)|insufficient (system |disk )?(storage|resources|space)|not enough (disk |free )?space",
         r"disk (is )?full|out of memory",
         r"service (is )?(not available|refuse)|resources? (temporarily|exhausted|unavailable)|under (maximum )?load",
-        r"load average",
+        r"load average|\bldap\b|database|lookup (failed|failure)|backend|system error",
         r"local error|internal (server |system )?error|upstream error|queue file write error|could not load",
         r"server configuration",
         r"closing (transmission channel|connection)|timeout|timed out|shutting down|maintenance",
@@ -214,7 +222,7 @@ _TEXTS: Final[tuple[tuple[Cause, tuple[str, ...]], ...]] = (
         r"syntax error|command (not |un)(recogni[sz]ed|implemented|known)|unrecogni[sz]ed command",
         r"parameter not (implemented|recognized)|protocol (error|violation)",
         r"too many (errors|hops|received headers|bad commands|protocol errors)|(mail|routing) loop|hop count",
-        r"loops? back|looping",
+        r"loops? back|looping|loop detected",
         r"malformed|bare (lf|cr|line ?feed)|8-bit data|invalid (helo|ehlo)|helo/ehlo|duplicate header",
         r"header (error|fields?)",
         r"missing a valid|multiple addresses in from|no recipients",
@@ -223,7 +231,9 @@ _TEXTS: Final[tuple[tuple[Cause, tuple[str, ...]], ...]] = (
         r"polic(y|ies)|access denied|not (permitted|allowed|authorized|accepted)|denied|prohibited|administrative",
         r"client host rejected|blocked|refused|forbidden|invalid sender",
         r"geographical|country|rejected by (the )?(recipient|user|system)|e-?mail rejected|mail rejected",
-        r"helo command rejected",
+        r"helo command rejected|firewall|security|\bonly (members|subscribers)|members only|from members|restrict",
+        r"(is|are) not accepting (mail|e-?mail|messages)|not accept (mail|e-?mail|messages) from|not in my contacts",
+        r"gesperrt|abgelehnt|políti(ca|que)|politica|réputation|reputaci[oó]n|\bbloqu",
         r"^([245][.0-9]+ )?rejected|emetteur invalide|not verified",
     )),
 )  # fmt: skip
@@ -320,6 +330,9 @@ _COME_BACK: Final = (
     r"(try|retry)( it| this| your message| sending)? (again|back|later)|come back"
     r"|please (retry|resend)|essayer plus tard"
 )
+_ADDRESS: Final = r"[^\s<>()\[\],;:\"'/]{1,64}@[a-z0-9.-]{1,255}"
+"""What an address that a reply quotes spells is not what the host says: spam@example.com may be unknown."""
+
 _WAIT_LIMIT_S: Final = 86_400
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600}
 
@@ -331,7 +344,7 @@ def cause_of_text(enhanced: str, text: str) -> Cause | None:
 
     The enhanced status ("" for none) is read with it: some texts mean something else behind another one.
     """
-    words = _plain(f"{enhanced} {text}")
+    words = re.sub(_ADDRESS, "@", _plain(f"{enhanced} {text}"))
     return next((cause for cause, pattern in _patterns() if pattern.search(words)), None)
 
 

@@ -44,10 +44,12 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from paravion.domain.address import Mailbox, parse_mailboxes, shown
 from paravion.domain.headers import MAX_LINE, Field, format_date, make_field, split_header
+from paravion.domain.line_ends import has_whole_lines
 from paravion.domain.status import BAD_MESSAGE, MESSAGE_TOO_BIG, RECIPIENT_SYNTAX, SENDER_SYNTAX, Rejected
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ _SINGLETONS: Final = {
 }
 """RFC 5322 3.6: at most once."""
 
+_SES_PREFIX: Final = b"x-ses-"
 _ARNS: Final = {
     b"x-ses-source-arn": "source_arn",
     b"x-ses-from-arn": "from_arn",
@@ -166,12 +169,13 @@ def read_message(content: bytes, *, max_octets: int, bare_lf: str = "normalise")
 
 def _check_line_ends(content: bytes) -> int:
     """Refuse NUL and bare CR; give the number of bare LFs. Three counts beat any pattern by far."""
-    pairs = content.count(b"\r\n")
-    if content.count(b"\r") != pairs:
+    is_whole = has_whole_lines(content)
+    pairs = 0 if is_whole else content.count(b"\r\n")
+    if not is_whole and content.count(b"\r") != pairs:
         raise _bad_octet(content, _first(_BARE_CR, content), "carriage return without line feed")
     if (at := content.find(b"\0")) >= 0:
         raise _bad_octet(content, at, "NUL")
-    return content.count(b"\n") - pairs
+    return 0 if is_whole else content.count(b"\n") - pairs
 
 
 def _first(pattern: re.Pattern[bytes], content: bytes) -> int:
@@ -255,7 +259,7 @@ def _check_authors(fields: Iterable[Field]) -> tuple[Mailbox, ...]:
     if b"from" not in values:
         raise Rejected(BAD_MESSAGE, "From: field is missing")
     try:
-        authors = tuple(parse_mailboxes(values[b"from"]))
+        authors = _authors(values[b"from"])
     except ValueError as exc:
         raise Rejected(BAD_MESSAGE, f"From: {exc}") from exc
     if not authors:
@@ -263,6 +267,16 @@ def _check_authors(fields: Iterable[Field]) -> tuple[Mailbox, ...]:
     if len(authors) > 1 and b"sender" not in values:
         raise Rejected(BAD_MESSAGE, f"From: {len(authors)} addresses need a Sender field (RFC 5322 3.6.2)")
     return authors
+
+
+def _authors(value: bytes) -> tuple[Mailbox, ...]:
+    """Read From. Who sends a lot sends it under one name; what is long is read anew, so that little is kept."""
+    return _kept_authors(value) if len(value) <= MAX_LINE else tuple(parse_mailboxes(value))
+
+
+@lru_cache(256)
+def _kept_authors(value: bytes) -> tuple[Mailbox, ...]:
+    return tuple(parse_mailboxes(value))
 
 
 def complete(message: Message, *, queue_id: str, now: float, hostname: str, trace: bytes, restamp: bool) -> bytes:
@@ -392,6 +406,9 @@ class Controls:
     list_options: str = ""
 
 
+NO_CONTROLS: Final = Controls("", (), {})
+"""What `control_fields` gives for a message without any of them."""
+
 _CONTROL_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")  # SES's tags; its configuration sets stop at 64
 _MAX_CONFIGURATION_SET: Final = 64
 
@@ -404,11 +421,16 @@ def control_fields(message: Message) -> Controls:
         Rejected: BAD_MESSAGE; a malformed value, a field twice, a tag named twice, or X-SES-TENANT, which SES obeys
             and we do not have.
     """
+    steering = [item for item in message.fields if item.key.startswith(_SES_PREFIX)]
+    return _controls(steering) if steering else NO_CONTROLS
+
+
+def _controls(fields: Iterable[Field]) -> Controls:
     sets: list[str] = []
     tags: dict[str, str] = {}
     arns: dict[str, str] = {}
     lists: list[str] = []
-    for item in message.fields:
+    for item in fields:
         key = item.key
         if key == _CONFIGURATION_SET:
             sets.append(_control_name("X-SES-CONFIGURATION-SET", item.value, _MAX_CONFIGURATION_SET))

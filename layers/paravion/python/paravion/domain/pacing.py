@@ -413,7 +413,9 @@ def _acquire_probe(state: HostState, token: str, want: int, now: float, draw: fl
         turns = (now,)
         new = replace(state, probe=token, probe_until=now + PROBE_S)
     if state.is_dead:
-        later = tuple(when_dead(state, now, (draw + n * _GOLDEN) % 1) for n in range(want - len(turns)))
+        # A draw of nothing on the instant of the probe would send them back at once, to be told the same.
+        first = now + AHEAD_S
+        later = tuple(max(first, when_dead(state, now, (draw + n * _GOLDEN) % 1)) for n in range(want - len(turns)))
     else:
         later, booked = _promises(new, want - len(turns), now, draw)
         if later:

@@ -442,6 +442,17 @@ def removed(record: JobRecord, *, now: float, by: str) -> JobRecord:
     return replace(record, state=State.REMOVED, due_at=0.0, quarantine="", held_at=0.0)
 
 
+def position(key: JobKey) -> str:
+    """Give where a record stands among all (`ports.Ledger.scan`)."""
+    return f"job#{key.queue_id}\n{key.chunk:05}"
+
+
+def at_position(text: str) -> JobKey:
+    """Read it back. Raises ValueError: it is none."""
+    queue_id, _, chunk = text.removeprefix("job#").partition("\n")
+    return JobKey(queue_id, int(chunk))
+
+
 def due_shard(record: JobRecord) -> int:
     """Give the part of the due index that a record belongs to."""
     return shard_of(record.key.queue_id, DUE_SHARDS) + (DUE_SHARDS if record.state is State.HELD else 0)

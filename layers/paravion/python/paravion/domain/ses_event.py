@@ -25,7 +25,7 @@ SES: "Contents of event data that Amazon SES publishes to Amazon SNS", "Amazon S
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.header import decode_header, make_header
 from typing import TYPE_CHECKING, Any, Final
@@ -138,19 +138,20 @@ class Mail:
     header: bytes | None = None
 
 
-def mail_of(envelope: Envelope, header: bytes, chunk: int) -> Mail:
+def mail_of(envelope: Envelope, header: bytes, chunk: int, hidden: Mapping[int, str]) -> Mail:
     """
     Give what the events of one job tell of its mail.
 
     Args:
         chunk: The job's: of a mail to more recipients than one job has, its own ones are told.
+        hidden: By position what is told instead of a recipient (`hidden_behind`).
     """
     telling = envelope.telling
     return Mail(
         message_id=envelope.df_id,
         at=envelope.queued_at,
         source=envelope.reverse_path or _author(header),
-        destination=tuple(recipient.forward_path for recipient in envelope.chunk(chunk).values()),
+        destination=tuple(dict.fromkeys(hidden.get(n, item.forward_path) for n, item in envelope.chunk(chunk).items())),
         identity=telling.identity if telling else "",
         configuration_set=envelope.configuration_set,
         source_ip=telling.source_ip if telling else "",
@@ -158,6 +159,18 @@ def mail_of(envelope: Envelope, header: bytes, chunk: int) -> Mail:
         tags=envelope.tags,
         header=header,
     )
+
+
+def hidden_behind(envelope: Envelope) -> dict[int, str]:
+    """
+    Give by position the alias or list behind which a recipient is hidden from a tenant that is not the operator's own.
+
+    Members are the operator's affair, as in all that the tenant may ask for (services/admin.py, `is_masked`): events
+    name what was sent to, and leave out the hosts' words, which quote addresses.
+    """
+    if not envelope.tenant:
+        return {}
+    return {n: recipient.origin for n, recipient in enumerate(envelope.recipients) if recipient.origin}
 
 
 # Events
@@ -229,7 +242,14 @@ def subscription_event(
 
 
 def events_of(
-    record: JobRecord, attempts: Iterable[int], *, is_sent: bool, mail: Mail, origin: Origin, ends_at: float
+    record: JobRecord,
+    attempts: Iterable[int],
+    *,
+    is_sent: bool,
+    mail: Mail,
+    origin: Origin,
+    ends_at: float,
+    hidden: Mapping[int, str],
 ) -> list[SesEvent]:
     """
     Give the events of a job's attempts, by time.
@@ -238,6 +258,7 @@ def events_of(
         attempts: Whose outcomes are to be told.
         is_sent: Tell the Send too.
         ends_at: When it would be given up, seconds since the epoch.
+        hidden: By position what is told instead of a recipient (`hidden_behind`).
 
     A delay that a later attempt has overtaken is told by what the job's history kept of it.
     """
@@ -247,22 +268,23 @@ def events_of(
     groups: dict[tuple[Any, ...], list[tuple[int, RecipientState]]] = {}
     for n, state in sorted(record.recipients.items()):
         if state.attempt in wanted:
-            groups.setdefault((*_alike(state), state.at), []).append((n, state))
+            groups.setdefault((n in hidden, *_alike(state, is_hidden=n in hidden), state.at), []).append((n, state))
     for alike, members in groups.items():
         for first in range(0, len(members), AT_ONCE):
-            found += _event(alike[0], members[first : first + AT_ONCE], mail, told, origin, ends_at)
-    found += _overtaken(record, wanted, told, ends_at)
+            found += _event(alike[1], members[first : first + AT_ONCE], mail, told, origin, ends_at, hidden)
+    found += _overtaken(record, wanted, told, ends_at, origin, hidden)
     return sorted(found, key=lambda event: event.at)
 
 
-def _alike(state: RecipientState) -> tuple[Any, ...]:
+def _alike(state: RecipientState, *, is_hidden: bool) -> tuple[Any, ...]:
     """What recipients that share an event have in common; its type comes first."""
     outcome = state.outcome
+    address = "" if is_hidden else outcome.address
     if outcome.result is Result.DELIVERED:
         complains = simulator.complains(state.forward_path, outcome)
-        return "DELIVERY", _smtp_response(outcome), outcome.address, complains
+        return "DELIVERY", "" if is_hidden else _smtp_response(outcome), address, complains
     if outcome.result is Result.FAILED:
-        return "BOUNCE", *_bounce_type(state), outcome.address
+        return "BOUNCE", *_bounce_type(state), address
     return "DELIVERY_DELAY", delay_type(outcome)
 
 
@@ -273,10 +295,14 @@ def _event(
     told: Mapping[str, Any],
     origin: Origin,
     ends_at: float,
+    hidden: Mapping[int, str],
 ) -> Iterator[SesEvent]:
     first, state = members[0]
     outcome, at = state.outcome, state.at
-    paths = [member.forward_path for _, member in members]
+    # Hidden recipients share an event with none that are not.
+    is_hidden = first in hidden
+    remote_ip = "" if is_hidden else outcome.address
+    paths = list(dict.fromkeys(hidden.get(n, member.forward_path) for n, member in members))
     if type_ == "DELIVERY":
         if origin.outgoing_ip:
             told = {**told, "tags": {**told["tags"], "ses:outgoing-ip": [origin.outgoing_ip]}}
@@ -284,10 +310,10 @@ def _event(
             "timestamp": iso(at),
             "processingTimeMillis": max(0, round((at - mail.at) * 1000)),
             "recipients": paths,
-            "smtpResponse": _smtp_response(outcome),
+            "smtpResponse": str(outcome.code or "") if is_hidden else _smtp_response(outcome),
             "reportingMTA": origin.hostname,
         }
-        yield SesEvent(type_, at, told, detail, outcome.address)
+        yield SesEvent(type_, at, told, detail, remote_ip)
         if simulator.complains(state.forward_path, outcome):
             yield complaint_event(mail, origin, at, paths, kind="abuse", user_agent=simulator.USER_AGENT)
         return
@@ -296,26 +322,29 @@ def _event(
         detail = {
             "bounceType": bounce,
             "bounceSubType": sub,
-            "bouncedRecipients": [_recipient(member, action="failed") for _, member in members],
+            "bouncedRecipients": _recipients(members, hidden, action="failed"),
             "timestamp": iso(at),
             "feedbackId": f"{mail.message_id}-{first:06d}",
             "reportingMTA": f"dns; {origin.hostname}",
         }
-        yield SesEvent(type_, at, told, detail, outcome.address)
+        yield SesEvent(type_, at, told, detail, remote_ip)
         return
-    yield _delay(delay_type(outcome), at, [_recipient(member) for _, member in members], told, ends_at)
+    yield _delay(delay_type(outcome), at, _recipients(members, hidden), told, ends_at, origin)
 
 
 def _bounce_type(state: RecipientState) -> tuple[str, str]:
     return simulator.bounce_type(state.forward_path, state.outcome) or bounce_type(state.outcome)
 
 
-def _delay(kind: str, at: float, recipients: list[dict[str, str]], told: Mapping[str, Any], ends_at: float) -> SesEvent:
+def _delay(
+    kind: str, at: float, recipients: list[dict[str, str]], told: Mapping[str, Any], ends_at: float, origin: Origin
+) -> SesEvent:
     detail = {
         "timestamp": iso(at),
         "delayType": kind,
         "expirationTime": iso(ends_at),
         "delayedRecipients": recipients,
+        "reportingMTA": origin.hostname,
     }
     return SesEvent("DELIVERY_DELAY", at, told, detail)
 
@@ -327,7 +356,12 @@ _LOGGED: Final = re.compile(
 
 
 def _overtaken(
-    record: JobRecord, wanted: frozenset[int], told: Mapping[str, Any], ends_at: float
+    record: JobRecord,
+    wanted: frozenset[int],
+    told: Mapping[str, Any],
+    ends_at: float,
+    origin: Origin,
+    hidden: Mapping[int, str],
 ) -> Iterator[SesEvent]:
     """Give the delays of attempts that later ones have overtaken: the job's history has them (domain/queue.py)."""
     for entry in record.log:
@@ -337,18 +371,27 @@ def _overtaken(
             continue
         code = int(match["code"] or 0)
         outcome = Outcome(Result.DEFERRED, match["status"], code, match["text"], match["command"] or "LOCAL")
-        states = [(record.recipients[n].forward_path, outcome) for n in late]
-        recipients = [
-            {"emailAddress": path, "status": outcome.status, "diagnosticCode": _diagnostic(outcome)}
-            for path, outcome in states
-        ]
-        yield _delay(delay_type(outcome), entry.at, recipients, told, ends_at)
+        recipients = _recipients([(n, replace(record.recipients[n], outcome=outcome)) for n in late], hidden)
+        yield _delay(delay_type(outcome), entry.at, recipients, told, ends_at, origin)
 
 
-def _recipient(state: RecipientState, action: str = "") -> dict[str, str]:
-    outcome = state.outcome
-    told = {"emailAddress": state.forward_path, "action": action, "status": outcome.status}
-    return {name: value for name, value in {**told, "diagnosticCode": _diagnostic(outcome)}.items() if value}
+def _recipients(
+    members: Sequence[tuple[int, RecipientState]], hidden: Mapping[int, str], action: str = ""
+) -> list[dict[str, str]]:
+    """Give what an event says of each of its recipients; once, of several that are hidden behind the same."""
+    found: list[dict[str, str]] = []
+    for n, state in members:
+        outcome = state.outcome
+        told = {
+            "emailAddress": hidden.get(n, state.forward_path),
+            "action": action,
+            "status": outcome.status,
+            "diagnosticCode": "" if n in hidden else _diagnostic(outcome),
+        }
+        item = {name: value for name, value in told.items() if value}
+        if n not in hidden or item not in found:
+            found.append(item)
+    return found
 
 
 def _diagnostic(outcome: Outcome) -> str:

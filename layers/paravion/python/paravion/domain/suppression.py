@@ -9,6 +9,7 @@ not make one, because the address may be a good one:
     an answer to anything but RCPT                        it speaks of the host, the sender or the message
     5.7.z, 5.2.z, 5.4.z, 5.6.z, and every other status    policy, mailbox full or switched off, routing, content
     5.1.1 with words of a block list, a policy, a quota…  the words are the host's, the status may be its default
+    5.1.1 with words that nobody knows                    the same
     5.1.2, 5.1.3, 5.1.7, 5.1.8                            the domain, our syntax, the sender
     no reply: NXDOMAIN, null MX, no host, expired         asked anew each time at no cost to anybody's reputation
     a table of our own operator                           the table says it again
@@ -122,9 +123,10 @@ _ANOTHER_CAUSE: Final = (
     r"block|black ?list|white ?list|deny ?list|\brbl|dnsbl|spam|junk|abus|reputation|polic(y|ies)|virus|malware"
     r"|denied|not our (customer|user)|relay(?! recipient table)"
     r"|not (allowed|permitted|authori[sz]ed)|unauthori[sz]ed|permission|authentic"
+    r"|\byour (ip|host|server|domain|network|address)\b|\bip address"
     r"|\bspf\b|\bdkim\b|\bdmarc\b|\bptr\b|reverse dns|\bhelo\b|client host|\btls\b|encrypt|sender|from address"
     r"|quota|\bfull\b|storage|exceed|limit|\brate\b|throttl|gr[ea]ylist|too (many|large|big)|temporar|syntax"
-    r"|(no such|unknown|invalid|bad) (destination )?(domain|host|system)"
+    r"|(no such|unknown|invalid|bad) ((destination|recipient)('s)? )?(domain|host|system)"
     r"|(domain|host)( name)? (is )?(unknown|invalid|not (found|known)|does(n't| not) exist)"
 )
 
@@ -137,6 +139,11 @@ _UNKNOWN: Final = (
     rf"|\b(doesn'?t|does not) have an? \S{{1,60}} account\b"
     rf"|recip(ient)?notfound"
 )
+
+_UNKNOWN_IF_SAID_SO: Final = r"\bmailbox (is )?(unavailable|not available)\b|\b(no longer|gone|nobody)\b"
+"""Words that mean it behind a status that says it, and may mean another thing behind one that says nothing."""
+
+_LETTERS: Final = r"[^\W\d_]{2}"
 
 _NO_WORD: Final = re.compile(r"[0-9@]|://")
 """In addresses, links and ids that a reply quotes: what they spell is not what the host says."""
@@ -152,10 +159,29 @@ def says_no_such_address(outcome: Outcome) -> bool:
     detail = outcome.status.partition(".")[2]
     if detail not in _BAD_MAILBOX | _SAYS_NOTHING:
         return False
-    words = " ".join(word for word in outcome.text.lower().split() if not _NO_WORD.search(word))
+    return _bear_out(outcome, is_said=detail in _BAD_MAILBOX)
+
+
+def _bear_out(outcome: Outcome, *, is_said: bool) -> bool:
+    """Say whether the reply's words say that the address does not exist; `is_said`: its status does."""
+    from paravion.domain import known_replies  # every function reads settings, and few see a bounce
+    from paravion.domain.known_replies import Cause
+
+    said = outcome.text.lower().split()
+    words = " ".join(word for word in said if not _NO_WORD.search(word))
     if re.search(_ANOTHER_CAUSE, words):
         return False
-    return detail in _BAD_MAILBOX or bool(re.search(_UNKNOWN, words))
+    # A link is read here: what it names beside no words of its own is often a block list's page.
+    read = " ".join(word for word in said if "://" in word or not _NO_WORD.search(word))
+    cause = known_replies.cause_of_text(outcome.status, read)
+    if cause not in {None, Cause.MAILBOX_UNKNOWN, Cause.MAILBOX_DISABLED}:
+        return False
+    says_it = re.search(_UNKNOWN, words) is not None
+    if not is_said:
+        return says_it
+    # A status is believed where the words bear it out, or where there are none.
+    bears_out = cause is not None or re.search(_UNKNOWN_IF_SAID_SO, words) is not None
+    return says_it or bears_out or not re.search(_LETTERS, words)
 
 
 def bounced(path: str, outcome: Outcome, *, queue_id: str, at: float, expiry_s: float) -> Suppressed:

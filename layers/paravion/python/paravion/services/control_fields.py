@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from paravion.domain.message import control_fields
+from paravion.domain.message import NO_CONTROLS, control_fields
 from paravion.domain.status import BAD_REQUEST, Rejected
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ def with_control_fields(submission: Submission, message: Message) -> Submission:
         Rejected: bad_message, a field that can't be read; bad_request, two different contact lists.
     """
     controls = control_fields(message)
+    if controls is NO_CONTROLS:
+        return submission
     if controls.list_options:
         from paravion.domain.contacts import read_options
 

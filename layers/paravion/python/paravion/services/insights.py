@@ -79,12 +79,13 @@ def _events(
     """Give the events of one message, each with the recipients of its job."""
     records = {record.key.chunk: record for record in deps.ledger.load_message(envelope.queue_id)}
     for chunk in range(envelope.chunk_count):
-        mail = mail_of(envelope, header, chunk)
+        mail = mail_of(envelope, header, chunk, {})
         # Nobody has tried a job without a record.
         record = records.get(chunk) or JobRecord(JobKey(envelope.queue_id, chunk), envelope.queued_at, State.READY)
         attempts = {state.attempt for state in record.recipients.values()} | {entry.attempt for entry in record.log}
         ends_at = min(record.counted_from + deps.settings.queue_return_s, record.queued_at + LIFETIME_S)
-        for event in events_of(record, attempts, is_sent=True, mail=mail, origin=origin, ends_at=ends_at):
+        # What is hidden is hidden from who asks, not from the tenant.
+        for event in events_of(record, attempts, is_sent=True, mail=mail, origin=origin, ends_at=ends_at, hidden={}):
             yield event, mail.destination
 
 

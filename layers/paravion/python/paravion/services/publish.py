@@ -33,7 +33,7 @@ from paravion.domain.event_item import EventItem
 from paravion.domain.event_schedule import Rests, wait_s
 from paravion.domain.queue import NoticeKind, State
 from paravion.domain.schedule import LIFETIME_S
-from paravion.domain.ses_event import events_of, mail_of
+from paravion.domain.ses_event import events_of, hidden_behind, mail_of
 from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing
 from paravion.ports import QueueName
 from paravion.services.event_destinations import told_of
@@ -182,7 +182,8 @@ def _of_job(item: Received, job: Job, deps: PublishDeps) -> _Work | None:
         deps.event_log.emit("Fault", {"stage": "publish", "queue_id": job.key.queue_id, "error": "the mail is gone"})
         _settle(record, notices, deps)
         return None
-    mail = mail_of(envelope, header, job.key.chunk)
+    hidden = hidden_behind(envelope)
+    mail = mail_of(envelope, header, job.key.chunk, hidden)
     events = events_of(
         record,
         [notice.attempt for notice in notices if notice.kind is NoticeKind.EVENT],
@@ -190,6 +191,7 @@ def _of_job(item: Received, job: Job, deps: PublishDeps) -> _Work | None:
         mail=mail,
         origin=deps.origin,
         ends_at=min(record.counted_from + _lifetime_s(record, deps), record.queued_at + LIFETIME_S),
+        hidden=hidden,
     )
     told = EventItem(tuple(events), envelope.tenant, envelope.configuration_set, mail.identity)
     return _Work(item, told, record, notices)

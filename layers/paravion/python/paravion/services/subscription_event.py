@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from paravion.domain.envelope import decode_qf
-from paravion.domain.ses_event import Origin, mail_of, subscription_event
+from paravion.domain.ses_event import Origin, hidden_behind, mail_of, subscription_event
 from paravion.errors import SpoolMissing
 from paravion.services.events import identity_told, tell
 
@@ -36,7 +36,7 @@ def tell_change(change: SubscriptionChange, deps: AdminDeps) -> None:
         envelope, header = decode_qf(deps.spool.get_envelope(link.queue_id))
     except (SpoolMissing, ValueError):
         return
-    mail = mail_of(envelope, header, 0)
+    mail = mail_of(envelope, header, 0, hidden_behind(envelope))
     if not mail.identity:
         mail = replace(mail, identity=identity_told(deps.records, link.tenant, mail.source))
     event = subscription_event(

@@ -370,7 +370,8 @@ def recipients_of(
             raise Rejected(RECIPIENT_SYNTAX, str(exc)) from exc
         if bare != recipient.forward_path and path not in found:
             unaliased.add(path)
-        found.setdefault(path, replace(recipient, forward_path=path))
+        if path not in found:
+            found[path] = recipient if recipient.forward_path == path else replace(recipient, forward_path=path)
     if not found:
         raise Rejected(NO_RECIPIENTS)
     if len(found) > limit:

@@ -5,82 +5,82 @@ from __future__ import annotations
 from typing import Final
 
 PHRASES: Final = {
-    "subject.failed": "Non remis : votre message à {whom}",
-    "subject.expired": "Non remis : votre message à {whom}",
-    "subject.delayed": "Retardé, nous essayons encore : votre message à {whom}",
-    "subject.relayed": "Transmis : votre message à {whom}",
-    "subject.delivered": "Remis : votre message à {whom}",
-    "subject.listed": "Remis : votre message à {whom}",
-    "subject.expanded": "Transmis : votre message à {whom}",
-    "subject.report": "Non remis : un rapport à {whom}",
+    "subject.failed": "Non remis\xa0: votre message à {whom}",
+    "subject.expired": "Non remis\xa0: votre message à {whom}",
+    "subject.delayed": "Retardé, nous essayons encore\xa0: votre message à {whom}",
+    "subject.relayed": "Transmis\xa0: votre message à {whom}",
+    "subject.delivered": "Remis\xa0: votre message à {whom}",
+    "subject.listed": "Remis\xa0: votre message à {whom}",
+    "subject.expanded": "Transmis\xa0: votre message à {whom}",
+    "subject.report": "Non remis\xa0: un rapport à {whom}",
     "subject.many": "{count} destinataires",
-    "what.failed.one": "Votre message n'a pas pu être remis à ce destinataire :",
-    "what.failed.many": "Votre message n'a pas pu être remis à ces {count} destinataires :",
+    "what.failed.one": "Votre message n'a pas pu être remis à ce destinataire\xa0:",
+    "what.failed.many": "Votre message n'a pas pu être remis à ces {count} destinataires\xa0:",
     "what.expired.one": "Votre message n'a pas pu être remis à ce destinataire. "
-    "Nous avons essayé pendant {tried} et y renonçons maintenant :",
+    "Nous avons essayé pendant {tried} et y renonçons maintenant\xa0:",
     "what.expired.many": "Votre message n'a pas pu être remis à ces {count} destinataires. "
-    "Nous avons essayé pendant {tried} et y renonçons maintenant :",
+    "Nous avons essayé pendant {tried} et y renonçons maintenant\xa0:",
     "what.delayed.one": "Votre message est retardé. Vous n'avez rien à faire. "
-    "Nous essayons depuis {tried}, sans succès jusqu'ici, de le remettre à ce destinataire :",
+    "Nous essayons depuis {tried}, sans succès jusqu'ici, de le remettre à ce destinataire\xa0:",
     "what.delayed.many": "Votre message est retardé. Vous n'avez rien à faire. "
-    "Nous essayons depuis {tried}, sans succès jusqu'ici, de le remettre à ces {count} destinataires :",
+    "Nous essayons depuis {tried}, sans succès jusqu'ici, de le remettre à ces {count} destinataires\xa0:",
     "what.relayed.one": "Vous avez demandé à savoir quand votre message serait remis. "
-    "Le système de messagerie de ce destinataire l'a accepté :",
+    "Le système de messagerie de ce destinataire l'a accepté\xa0:",
     "what.relayed.many": "Vous avez demandé à savoir quand votre message serait remis. "
-    "Les systèmes de messagerie de ces {count} destinataires l'ont accepté :",
+    "Les systèmes de messagerie de ces {count} destinataires l'ont accepté\xa0:",
     "what.delivered.one": "Vous avez demandé à savoir quand votre message serait remis. "
-    "Il a été confié au programme qui reçoit les messages pour cette adresse :",
+    "Il a été confié au programme qui reçoit les messages pour cette adresse\xa0:",
     "what.delivered.many": "Vous avez demandé à savoir quand votre message serait remis. "
-    "Il a été confié aux programmes qui reçoivent les messages pour ces {count} adresses :",
+    "Il a été confié aux programmes qui reçoivent les messages pour ces {count} adresses\xa0:",
     "what.listed.one": "Vous avez demandé à savoir quand votre message serait remis. "
-    "Cette adresse est une liste de diffusion, et votre message y est arrivé :",
+    "Cette adresse est une liste de diffusion, et votre message y est arrivé\xa0:",
     "what.listed.many": "Vous avez demandé à savoir quand votre message serait remis. "
-    "Ces {count} adresses sont des listes de diffusion, et votre message y est arrivé :",
+    "Ces {count} adresses sont des listes de diffusion, et votre message y est arrivé\xa0:",
     "what.expanded.one": "Vous avez demandé à savoir quand votre message serait remis. "
-    "Cette adresse désigne plusieurs destinataires, et votre message leur est transmis :",
+    "Cette adresse désigne plusieurs destinataires, et votre message leur est transmis\xa0:",
     "what.expanded.many": "Vous avez demandé à savoir quand votre message serait remis. "
-    "Chacune de ces {count} adresses désigne plusieurs destinataires, et votre message leur est transmis :",
-    "what.report.one": "À l'administrateur de la messagerie : nous avons voulu dire à un expéditeur ce que son "
+    "Chacune de ces {count} adresses désigne plusieurs destinataires, et votre message leur est transmis\xa0:",
+    "what.report.one": "À l'administrateur de la messagerie\xa0: nous avons voulu dire à un expéditeur ce que son "
     "message est devenu, et ce rapport n'a pas pu être remis non plus. L'expéditeur n'en sait donc rien. "
-    "Le rapport était pour :",
-    "what.report.many": "À l'administrateur de la messagerie : nous avons voulu dire à ces {count} expéditeurs ce que "
-    "leur message est devenu, et ce rapport n'a pas pu être remis non plus. Ils n'en savent donc rien. "
-    "Le rapport était pour :",
+    "Le rapport était pour\xa0:",
+    "what.report.many": "À l'administrateur de la messagerie\xa0: nous avons voulu dire à ces {count} expéditeurs "
+    "ce que leur message est devenu, et ce rapport n'a pas pu être remis non plus. Ils n'en savent donc rien. "
+    "Le rapport était pour\xa0:",
     "other": "Il ne s'agit pas ici de l'autre destinataire de votre message.",
     "others": "Il ne s'agit pas ici des {count} autres destinataires de votre message.",
     "passed_on": "{address} (transmis à {final})",
-    "why": "Pourquoi : {reason}",
-    "advice": "Ce que vous pouvez faire : {advice}",
+    "why": "Pourquoi\xa0: {reason}",
+    "advice": "Ce que vous pouvez faire\xa0: {advice}",
     "last_try": "Lors du dernier essai, {reason}.",
     "advice.expired": "Renvoyez votre message plus tard, ou demandez au destinataire par un autre moyen, par exemple "
     "par téléphone, s'il y a un problème.",
     "after.delayed": "Nous continuerons d'essayer jusqu'au {until}. Si votre message n'a pas été remis d'ici là, nous "
-    "vous le dirons. Ne le renvoyez pas maintenant : le destinataire pourrait le recevoir deux fois.",
-    "after.relayed": "Nous ne saurons pas quand votre message sera dans la boîte aux lettres ; c'est donc la dernière "
-    "confirmation que vous recevrez. S'il ne peut pas être remis malgré tout, vous devriez en être averti.",
+    "vous le dirons. Ne le renvoyez pas maintenant\xa0: le destinataire pourrait le recevoir deux fois.",
+    "after.relayed": "Nous ne saurons pas quand votre message sera dans la boîte aux lettres\xa0; c'est donc la "
+    "dernière confirmation que vous recevrez. S'il ne peut pas être remis malgré tout, vous devriez en être averti.",
     "after.listed": "La liste l'envoie maintenant à ses membres. Vous ne recevrez rien au sujet de chacun d'eux, ni "
-    "des échecs : ceux-ci sont signalés au responsable de la liste.",
+    "des échecs\xa0: ceux-ci sont signalés au responsable de la liste.",
     "after.expanded": "Vous ne recevrez pas de confirmation pour chacun. Si l'un d'eux ne peut pas être joint, vous "
     "le saurez, sauf si vous avez demandé le contraire.",
-    "mail": "Le message dont il s'agit :",
-    "mail.subject": "Objet : {value}",
-    "mail.date": "Envoyé : {value}",
-    "mail.release": "À envoyer le : {value}",
-    "note.cut": "Votre message est trop grand pour être renvoyé en entier : seul son début, l'en-tête, est joint.",
+    "mail": "Le message dont il s'agit\xa0:",
+    "mail.subject": "Objet\xa0: {value}",
+    "mail.date": "Envoyé\xa0: {value}",
+    "mail.release": "À envoyer le\xa0: {value}",
+    "note.cut": "Votre message est trop grand pour être renvoyé en entier\xa0: seul son début, l'en-tête, est joint.",
     "note.redacted": "Votre message ne devait passer que par des connexions sécurisées. Ce n'est peut-être pas le cas "
     "de celui-ci, qui n'en répète donc ni l'objet ni le texte.",
-    "closing": "Ce message a été écrit par le système de messagerie {host} ; personne ne lit les réponses. Si vous "
+    "closing": "Ce message a été écrit par le système de messagerie {host}\xa0; personne ne lit les réponses. Si vous "
     "avez besoin d'aide, transmettez le message entier aux personnes qui s'occupent de votre messagerie. "
     "La suite est pour elles.",
     "details": "Détails techniques",
-    "details.expired": "abandon le {date} ; dernier événement :",
-    "details.reply": "{host} a répondu à {command} :",
-    "details.reply.plain": "{host} a répondu :",
-    "details.fault": "ce qui s'est passé :",
-    "details.fault.host": "essai auprès de {host} :",
+    "details.expired": "abandon le {date}\xa0; dernier événement\xa0:",
+    "details.reply": "{host} a répondu à {command}\xa0:",
+    "details.reply.plain": "{host} a répondu\xa0:",
+    "details.fault": "ce qui s'est passé\xa0:",
+    "details.fault.host": "essai auprès de {host}\xa0:",
     "details.nothing": "pas d'autres détails",
     "details.a_host": "Le système de messagerie",
-    "details.ids": "Notre référence de votre message : {original}\nNotre référence de ce message : {report}",
+    "details.ids": "Notre référence de votre message\xa0: {original}\nNotre référence de ce message\xa0: {report}",
     "command.GREETING": "notre connexion",
     "command.CONTENT": "l'envoi du message",
     "command.DOT": "la fin du message",
@@ -179,7 +179,7 @@ FAILED: Final = {
     ),
     "7": (_RULE, f"Si le destinataire attend votre message, {_ASK} de le laisser entrer."),
     "": (
-        "le système de messagerie du destinataire a refusé votre message ; sa réponse se trouve ci-dessous.",
+        "le système de messagerie du destinataire a refusé votre message\xa0; sa réponse se trouve ci-dessous.",
         f"Vérifiez l'orthographe de l'adresse. Si elle est juste, {_ASK} s'il y a un problème.",
     ),
 } | dict.fromkeys(

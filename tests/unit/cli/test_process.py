@@ -1,0 +1,122 @@
+"""The commands as processes: closed files, full disks behind the words, signals, no memory to spare."""
+
+import array
+import fcntl
+import os
+import resource
+import signal
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+from paravion.cli import process, sendmail
+from tests.unit.cli.fake_api import FakeApi, error
+
+SENDMAIL = "import sys; from paravion.cli.sendmail import program; program()"
+
+
+@pytest.fixture
+def api():
+    """An API that answers as told."""
+    with FakeApi() as api:
+        yield api
+
+
+def environ(api, home):
+    """A configuration, and where the package is."""
+    return {
+        "PARAVION_ENDPOINT": api.url, "PARAVION_ACCESS_KEY": "A", "PARAVION_SECRET_KEY": "s", "HOME": str(home),
+        "PYTHONPATH": str(Path(sendmail.__file__).parents[2]), "PARAVION_HOSTNAME": "h.example",
+        "PARAVION_QUEUE": "off",
+    }  # fmt: skip
+
+
+def shell(api, home, text, script):
+    """Run `$S`, which is sendmail, in a shell; gives its exit code and what it said."""
+    words = f'{sys.executable} -S -c "{SENDMAIL}"'
+    done = subprocess.run(["sh", "-c", text.replace("$S", words)], env=environ(api, home), input=script,
+                          capture_output=True, check=False)  # fmt: skip
+    return done.returncode, (done.stdout + done.stderr).decode()
+
+
+KEPT = {
+    "no standard output": "$S -v b@y.example >&-",
+    "a full disk behind the words": "$S -v b@y.example >/dev/full",
+    "nobody listens": "$S -v b@y.example >&- 2>&-",
+}
+
+
+@pytest.mark.parametrize("call", KEPT.values(), ids=KEPT)
+def test_what_is_kept_exits_0_whoever_hears_it(api, tmp_path, call):
+    """A caller that saw another exit would send it again."""
+    assert (0, "") == shell(api, tmp_path, call, b"x\n")
+    assert 1 == len(api.submissions)
+
+
+NOT_KEPT = {
+    "no standard input": ("$S b@y.example <&-", 66),
+    "a refusal that nobody hears": ("$S 'a b' 2>/dev/full", 65),
+    "a list that can't be written": ("$S -bp >/dev/full", 74),
+}
+
+
+@pytest.mark.parametrize(("call", "code"), NOT_KEPT.values(), ids=NOT_KEPT)
+def test_exit_tells_what_words_can_not(api, tmp_path, call, code):
+    """By sysexits, without a traceback."""
+    api.answers["/v1/queue?limit=1000"] = {"jobs": []}
+    found, said = shell(api, tmp_path, call, b"x\n")
+    assert code == found
+    assert "Traceback" not in said
+    assert [] == api.submissions
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_without_a_word(api, tmp_path, number):
+    """While it reads, nothing is sent of a message that is not there as a whole."""
+    words = [sys.executable, "-S", "-c", SENDMAIL, "b@y.example"]
+    running = subprocess.Popen(words, env=environ(api, tmp_path), stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    running.stdin.write(b"half\n")
+    running.stdin.flush()
+    while not _has_read(running):
+        time.sleep(0.005)
+    running.send_signal(number)
+    _, said = running.communicate()
+    assert (-number, b"") == (running.returncode, said)
+    assert [] == api.requests
+
+
+def _has_read(running):
+    """Say whether it took what is in its pipe."""
+    waiting = array.array("i", [0])
+    fcntl.ioctl(running.stdin, termios.FIONREAD, waiting)
+    return not waiting[0]
+
+
+def test_endless_input_is_refused_in_bounded_memory(api, tmp_path):
+    """More than any service takes: nothing is sent, and memory holds the bound and little more."""
+    if sys.platform != "linux":
+        pytest.skip("counts kilobytes as Linux does")
+    code, said = shell(api, tmp_path, "$S -i b@y.example </dev/zero", b"")
+    assert 69 == code
+    assert "longer than any service takes" in said
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 400_000
+
+
+def test_no_more_processes_is_no_fault(monkeypatch):
+    """What waits is then left to the next call."""
+
+    def no_fork():
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", no_fork)
+    assert not process.in_background(lambda: None)
+
+
+def test_refused_after_reading_says_why_once(api, tmp_path):
+    """One line, one exit."""
+    api.script.append(error(422, "no_such_user", 550, "5.1.1", "No such user"))
+    assert (67, "sendmail: No such user\n") == shell(api, tmp_path, "$S b@y.example", b"x\n")
