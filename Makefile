@@ -22,7 +22,7 @@ CLIENTS := $(if $(shell command -v npm),$(CURDIR)/.ci/clients)
 FOREIGN := $(CURDIR)/.foreign
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-313 lint type bench fuzz chaos histories build deploy pr clean
+.PHONY: help demo up test test-313 lint type bench fuzz images chaos histories build deploy pr clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -104,8 +104,13 @@ bench-%: $(VENV)/.made-dev $(FOREIGN)/.made  ## Measure one thing: deliver, mess
 	PARAVION_SES_LOCAL=$(SES_LOCAL) $(BIN)/python tests/bench/run.py $(subst -,_,$*)
 
 FUZZ_S ?= 3600
-fuzz: $(VENV)/.made-dev  ## Feed hostile octets to every parser for an hour (FUZZ_S=seconds)
-	PYTHONPATH=layers/paravion/python:. $(BIN)/python -m tests.fuzz.targets $(FUZZ_S)
+FUZZ ?=
+fuzz: $(VENV)/.made-dev  ## Feed hostile octets to every parser for an hour (FUZZ_S=seconds FUZZ=target)
+	PYTHONPATH=layers/paravion/python:. $(BIN)/python -m tests.fuzz.targets $(FUZZ_S) $(FUZZ)
+
+IMAGES ?= build/images
+images:  ## Build both Dockerfiles and try the images: as root on Debian, without a container engine (IMAGES=folder)
+	sh tests/images/check.sh $(IMAGES)
 
 MAILS ?= 3000
 KILLS ?= 20

@@ -1,7 +1,8 @@
 """
 The native API as the front door speaks it: asynchronous, kept-alive connections, one submission one key.
 
-A lost answer is asked for again under the same idempotency key, so a repeat is the same message. Every
+A lost answer is asked for again under the same idempotency key, so a repeat is the same message. An answer that can't
+be read is as good as lost, and so is the API's own word that it failed: some of the message may be on its road. Every
 way that the API can fail ends in a reply that is true: permanent only when the API itself said so.
 
 Next on a message's path: api/native.py, behind POST /v1/messages.
@@ -38,6 +39,7 @@ _CONNECT_TIMEOUT_S: Final = 10.0
 _IDLE_S: Final = 15.0
 """Below the idle time-outs of servers and gateways, so that a kept connection is seldom dead."""
 
+_UNREADABLE: Final = "the API's answer can't be read"
 _TRANSIENT: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
 AUTH_KEYS: Final = tuple(
     row.key for row in (status.AUTH_REQUIRED, status.AUTH_INVALID, status.SIGNATURE_INVALID, status.REQUEST_EXPIRED)
@@ -175,38 +177,44 @@ class Api:
         else:
             head = json.dumps(fields, separators=(",", ":")).encode()
             body = b"".join((head[:-1], b',"content":"', binascii.b2a_base64(content, newline=False), b'"}'))
-        response = await self._repeat("POST", "/v1/messages", {**headers, "Idempotency-Key": key}, body)
+        headers = {**headers, "Idempotency-Key": key}
+        response = await self._repeat("POST", "/v1/messages", headers, body, names="queue_id")
         if not _is_success(response):
             return _refusal(response)
-        queue_id = _fields(response).get("queue_id")
-        if not isinstance(queue_id, str) or not queue_id.isalnum() or not queue_id.isascii():
-            return Answer(replies.of_status(status.NO_ANSWER, "the API's answer can't be read"))
+        queue_id = _named(response, "queue_id")
         return Answer(replies.of_status(status.QUEUED) + f" {queue_id}", queue_id)
 
     async def _upload(self, headers: Mapping[str, str], content: bytes) -> str | Answer:
         """Put a large message where the API says; gives the upload's id, or what went wrong."""
         body = json.dumps({"octets": len(content)}).encode()
-        response = await self._repeat("POST", "/v1/uploads", headers, body)
+        response = await self._repeat("POST", "/v1/uploads", headers, body, names="upload_id")
         if not _is_success(response):
             return _refusal(response)
         ticket = _fields(response)
         try:
             target = http1.Target(ticket["url"])
             upload_headers = {str(name): str(value) for name, value in ticket["headers"].items()}
-            method, upload_id = str(ticket["method"]), str(ticket["upload_id"])
+            method, upload_id = str(ticket["method"]), _named(response, "upload_id")
         except (KeyError, ValueError, AttributeError, TypeError) as exc:
-            raise Away("the API's answer can't be read") from exc
+            raise Away(_UNREADABLE) from exc
         uploaded = await self._repeat(method, target.path or "/", upload_headers, content, target)
         if not _is_success(uploaded):
             raise Away(f"the upload was refused with HTTP {uploaded.status}")
         return upload_id
 
     async def _repeat(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes, target: http1.Target | None = None
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        target: http1.Target | None = None,
+        *,
+        names: str = "",
     ) -> http1.ResponseParser:
-        """Try until an answer comes, with the same octets each time."""
-        fault = ""
+        """Try until an answer comes, with the same octets each time; one that is good must name what `names` says."""
         for wait in (*RETRY_WAITS_S, None):
+            response = None
             try:
                 response = await self._attempt(method, path, headers, body, target)
             except TimeoutError:
@@ -214,12 +222,13 @@ class Api:
             except (OSError, http1.BadResponse):
                 fault = "no answer"
             else:
-                # A 5xx without our API's error form is a gateway's word that *it* got no answer: as good as none.
-                if response.status < HTTPStatus.INTERNAL_SERVER_ERROR or _error(response) is not None:
+                fault = _fault(response, names)
+                if not fault:
                     return response
-                fault = f"HTTP {response.status}"
             if wait is not None:
                 await asyncio.sleep(wait)
+        if response is not None and _error(response) is not None:
+            return response
         raise Away(fault)
 
     async def _attempt(
@@ -307,6 +316,26 @@ def _error(response: http1.ResponseParser) -> tuple[str, int, str, str] | None:
         return None
     message, more = str(error.get("message") or ""), str(error.get("detail") or "")
     return key, code, detail, f"{message}: {more}" if more else message
+
+
+def _named(response: http1.ResponseParser, name: str) -> str:
+    """Give an id that an answer names, or ""."""
+    value = _fields(response).get(name)
+    return value if isinstance(value, str) and value.isascii() and value.isalnum() else ""
+
+
+def _fault(response: http1.ResponseParser, names: str) -> str:
+    """
+    Say why an answer is no answer yet, or "".
+
+    A 5xx in our API's form is its word that it failed, perhaps half-way; without that form it is a gateway's that *it*
+    got no answer. That it takes no mail now (421) is an answer.
+    """
+    if _is_success(response):
+        return _UNREADABLE if names and not _named(response, names) else ""
+    error = _error(response)
+    is_final = response.status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return "" if is_final or (error is not None and error[1] == status.SYSTEM_BUSY.smtp) else f"HTTP {response.status}"
 
 
 def _refusal(response: http1.ResponseParser) -> Answer:

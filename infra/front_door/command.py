@@ -1,7 +1,8 @@
 """
 `paravion smtpd` and `python -m infra.front_door`: the front door as a process of its own.
 
-Ends cleanly on SIGINT and SIGTERM. Logs one line of JSON for each transaction on standard error.
+Ends cleanly on SIGINT and SIGTERM, reads a renewed certificate on SIGHUP. Logs one line of JSON for each transaction on
+standard error.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import ipaddress
+import json
 import logging
 import os
 import signal
@@ -27,7 +29,12 @@ if TYPE_CHECKING:
 
     from infra.front_door.settings import Network
 
+log = logging.getLogger("paravion.front_door")
+
 _PORTS: Final = 1 << 16
+_OTHER_FILES: Final = 64
+"""Listeners, health checks, clients that are just sent away, the interpreter's own."""
+
 _LIMITS: Final = {
     "max-connections": ("max_connections_count", "connections in all"),
     "max-connections-per-address": ("max_connections_per_address_count", "connections of one address"),
@@ -91,6 +98,8 @@ def run(arguments: argparse.Namespace) -> int:
     except ValueError as exc:
         print(f"smtpd: {exc}", file=sys.stderr)  # noqa: T201 (a command's answer)
         return EX_CONFIG
+    if (files := _allow_files(settings)) is not None:
+        print(f"smtpd: only {files} files may be open: fewer connections than --max-connections", file=sys.stderr)  # noqa: T201 (as above)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         asyncio.run(_serve(settings))
@@ -114,6 +123,8 @@ async def _serve(settings: FrontDoorSettings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows
             loop.add_signal_handler(number, stopped.set)
+    if hasattr(signal, "SIGHUP"):
+        loop.add_signal_handler(signal.SIGHUP, _renew_tls, door)
     await door.start()
     host, port = door.address
     tls = f" smtps={door.tls_address[0]}:{door.tls_address[1]}" if door.tls_address else ""
@@ -123,6 +134,33 @@ async def _serve(settings: FrontDoorSettings) -> None:
         await stopped.wait()
     finally:
         await door.stop()
+
+
+def _renew_tls(door: FrontDoor) -> None:
+    try:
+        door.renew_tls()
+    except OSError as exc:
+        log.warning(json.dumps({"event": "TlsFailure", "client": "", "reason": f"certificate not renewed: {exc}"}))
+
+
+def _allow_files(settings: FrontDoorSettings) -> int | None:
+    """
+    Let as many files be open as connections may need: a shell's usual 1,024 end before the thousandth client.
+
+    Returns:
+        How many there are, if these are too few; else None.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    wanted = settings.max_connections_count + settings.max_api_connections_count + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return None
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return allowed if allowed < wanted else None
 
 
 def _settings(arguments: argparse.Namespace, environ: Mapping[str, str]) -> FrontDoorSettings:

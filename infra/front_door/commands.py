@@ -5,7 +5,7 @@ Strict on brackets, since what two hosts read differently is an attack; lenient 
 clients do, a blank after the colon. A source route is dropped, as RFC 5321 F.2 has it.
 
 RFC: 5321 4.1.1.2 and 4.1.1.3, 1870 (SIZE), 6152 (BODY), 6531 3.4 (SMTPUTF8), 3461 4 (RET, ENVID, NOTIFY,
-ORCPT), 4954 5 (AUTH on MAIL), 3030 2 (BDAT), 4865 4 (HOLDFOR, HOLDUNTIL).
+ORCPT), 4954 5 (AUTH on MAIL), 3030 2 (BDAT), 4865 4 (HOLDFOR, HOLDUNTIL), 2852 4 (BY).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ _INSTANT: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})",
     re.ASCII | re.IGNORECASE,
 )
+_BY: Final = re.compile(r"([+-]?[0-9]{1,9});([NR])(T)?", re.ASCII | re.IGNORECASE)
 _DIGITS: Final = 20  # RFC 1870 3: size-value is 1 to 20 digits
 _BODY_TYPES: Final = ("7BIT", "8BITMIME")
 _RETS: Final = ("FULL", "HDRS")
@@ -52,7 +53,7 @@ class Transaction:
     Attributes:
         reverse_path: "" for null.
         recipients: As POST /v1/messages takes them.
-        options: Its other fields: body_type, smtputf8, ret, envid, send_at.
+        options: Its other fields: body_type, smtputf8, ret, envid, send_at, deliver_by with its mode and trace.
         refused_count: RCPT commands refused.
     """
 
@@ -72,7 +73,7 @@ def parse_mail(  # noqa: C901, PLR0912 (one branch for each parameter)
         argument: What follows `MAIL `.
         max_message_octets: A SIZE above it is refused at once.
         extended: The client said EHLO; else no parameters are taken.
-        now: Seconds since the epoch, from which HOLDFOR counts.
+        now: Seconds since the epoch, from which HOLDFOR and BY count.
 
     Raises:
         Refusal
@@ -99,11 +100,16 @@ def parse_mail(  # noqa: C901, PLR0912 (one branch for each parameter)
             if "send_at" in options:
                 raise Refusal(replies.bad_parameter("HOLDFOR and HOLDUNTIL exclude each other"))
             options["send_at"] = _release(name, value, now)
+        elif name == "BY":
+            options |= _deadline(value, now)
         elif name == "AUTH":
             # RFC 4954 5: must be taken; whom we do not trust to say it counts as AUTH=<>, which says nothing.
             pass
         else:
             raise Refusal(replies.unknown_parameter(name))
+    if "send_at" in options and options.get("deliver_by", "~") <= options["send_at"]:
+        # Both are of one form and in UTC: their order as texts is that of time.
+        raise Refusal(replies.bad_parameter("BY is over before the message may be sent"))
     if path:
         path = _address(path, status.SENDER_SYNTAX, smtputf8=bool(options.get("smtputf8")))
     return Transaction(path, options)
@@ -195,6 +201,21 @@ def _release(name: str, value: str, now: float) -> str:
     if at > now + MAX_RELEASE_S:
         raise Refusal(replies.bad_parameter(f"{name}: at most {MAX_RELEASE_S:.0f} s ahead"))
     return instant(at)
+
+
+def _deadline(value: str, now: float) -> dict[str, Any]:
+    """Give a deadline as POST /v1/messages takes it."""
+    match = _BY.fullmatch(value)
+    if match is None:
+        raise Refusal(replies.bad_parameter("BY must be 1 to 9 digits, seconds, then ;N or ;R, then maybe T"))
+    seconds, returns = int(match[1]), match[2].upper() == "R"
+    if returns and seconds <= 0:
+        raise Refusal(replies.bad_parameter("BY with R must be above 0 seconds"))
+    options: dict[str, Any] = {
+        "deliver_by": instant(now + seconds),
+        "deliver_by_mode": "return" if returns else "notify",
+    }
+    return {**options, "deliver_by_trace": True} if match[3] else options
 
 
 def instant(at: float) -> str:

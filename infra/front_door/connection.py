@@ -131,6 +131,7 @@ class Connection(asyncio.BufferedProtocol):
             self._parts.cancel()
         if self._session is not None:
             self._session.abandon()
+            self._log_dropped(self._session)
         self._leave()
 
     # -- what server.py calls
@@ -193,7 +194,11 @@ class Connection(asyncio.BufferedProtocol):
 
     def _leave(self) -> None:
         """Count us out once nobody works for us any more."""
-        if self._is_lost and not self._tasks and self._is_admitted:
+        if not self._is_lost or self._tasks:
+            return
+        if self._session is not None:
+            self._session.let_go()
+        if self._is_admitted:
             self._is_admitted = False
             self._count_user("")
             self._house.release(self, self._address)
@@ -215,6 +220,7 @@ class Connection(asyncio.BufferedProtocol):
         session, transport = self._session, self._transport
         if session is None or transport is None:
             return
+        self._log_dropped(session)
         while True:
             if (output := session.take_output()) and not transport.is_closing():
                 transport.write(output)
@@ -273,7 +279,10 @@ class Connection(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        output = self._session.take_output() if self._session is not None else b""
+        output = b""
+        if self._session is not None:
+            output = self._session.take_output()
+            self._session.last_said = line
         transport.write(output + line.encode() + b"\r\n")
         transport.close()
 
@@ -296,13 +305,19 @@ class Connection(asyncio.BufferedProtocol):
             if self._deadline is not None and session.lines_count == self._lines_count:
                 return  # half a line is no progress
             self._lines_count = session.lines_count
-            self._set_deadline(now + settings.command_timeout_s)
+            deadline = now + settings.command_timeout_s
+            if session.content is not None:  # between two chunks
+                deadline = min(deadline, self._grace(session, now))
+            self._set_deadline(deadline)
             return
+        self._set_deadline(min(now + settings.data_timeout_s, self._grace(session, now)))
+
+    def _grace(self, session: Session, now: float) -> float:
+        """Say until when a content that comes at the slowest pace would have come so far."""
         if self._content_begun is None:
             self._content_begun = now
         received = session.content.received_octets if session.content is not None else 0
-        grace = self._content_begun + _PACE_GRACE_S + received / _PACE_OCTETS_PER_S
-        self._set_deadline(min(now + settings.data_timeout_s, grace))
+        return self._content_begun + _PACE_GRACE_S + received / _PACE_OCTETS_PER_S
 
     def _set_deadline(self, at: float) -> None:
         """
@@ -382,12 +397,26 @@ class Connection(asyncio.BufferedProtocol):
     async def _check(self, check: Check) -> None:
         verdict = await self._judge(check)
         if verdict is not Verdict.GOOD:
-            self._note({"event": "AuthFailure", "client": self._address, "reason": verdict.name.lower()})
+            reason = verdict.name.lower()
+            self._note({"event": "AuthFailure", "client": self._address, "user": check.user, "reason": reason})
         if self._session is not None:
             self._session.checked(verdict)
             self._pump()
 
     async def _judge(self, check: Check) -> Verdict:
+        house = self._house
+        if not house.credentials.is_known(check.authorization):
+            try:
+                # Others from the same address may be before us.
+                async with asyncio.timeout(house.settings.submit_timeout_s), house.turn(self._address):
+                    verdict = await self._ask(check)
+            except TimeoutError:
+                verdict = Verdict.AWAY
+            if verdict is not Verdict.GOOD:
+                return verdict
+        return Verdict.GOOD if self._count_user(check.user) else Verdict.CROWDED
+
+    async def _ask(self, check: Check) -> Verdict:
         house = self._house
         if house.throttle.is_closed(self._address) and not house.credentials.is_known(check.authorization):
             return Verdict.THROTTLED
@@ -397,8 +426,7 @@ class Connection(asyncio.BufferedProtocol):
             return Verdict.AWAY
         if not good:
             house.throttle.failed(self._address)
-            return Verdict.BAD
-        return Verdict.GOOD if self._count_user(check.user) else Verdict.CROWDED
+        return Verdict.GOOD if good else Verdict.BAD
 
     async def _submit(self, submit: Submit) -> None:
         session = self._session
@@ -435,10 +463,7 @@ class Connection(asyncio.BufferedProtocol):
         self._note({
             "event": "Reception" if answer.queue_id else "Rejection",
             "queue_id": answer.queue_id,
-            "client": self._address,
-            "helo": session.helo,
-            "user": session.user,
-            "tls": session.is_secure,
+            **self._who(session),
             "reverse_path": transaction.reverse_path,
             "recipients": len(transaction.recipients),
             "refused_recipients": transaction.refused_count,
@@ -446,6 +471,25 @@ class Connection(asyncio.BufferedProtocol):
             "reply": answer.reply,
             "ms": round((self._loop.time() - begun) * 1000),
         })  # fmt: skip
+
+    def _log_dropped(self, session: Session) -> None:
+        """Tell of transactions without a message: refused by us, or given up by the client or its connection."""
+        for dropped in session.dropped:
+            refused = not dropped.recipients_count and dropped.reply[:1] in {"4", "5"}
+            self._note({
+                "event": "Rejection" if refused else "Abandonment",
+                "queue_id": "",
+                **self._who(session),
+                "reverse_path": dropped.reverse_path,
+                "recipients": dropped.recipients_count,
+                "refused_recipients": dropped.refused_count,
+                "octets": dropped.octets,
+                "reply": dropped.reply,
+            })  # fmt: skip
+        session.dropped.clear()
+
+    def _who(self, session: Session) -> dict[str, object]:
+        return {"client": self._address, "helo": session.helo, "user": session.user, "tls": session.is_secure}
 
     @staticmethod
     def _note(record: dict[str, object]) -> None:

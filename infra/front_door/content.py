@@ -42,7 +42,7 @@ class Content:
     """
 
     __slots__ = (
-        "_dotted", "_fault", "_foreign", "_left", "_max_octets", "_normalise", "_octets",
+        "_dots", "_dotted", "_fault", "_foreign", "_left", "_max_octets", "_normalise", "_octets",
         "received_octets", "refusal", "rest", "too_big",
     )  # fmt: skip
 
@@ -55,6 +55,7 @@ class Content:
         self._dotted = dotted
         self._normalise = normalise
         self._fault = ""
+        self._dots = 0
         self._left = 0
         # The CR LF of the DATA command itself counts: a dot at once ends an empty message.
         self._octets = bytearray(_LINE_END if dotted else b"")
@@ -91,8 +92,10 @@ class Content:
 
     def _bound(self) -> None:
         over = self._left + len(self._octets) - self._foreign - self._max_octets
-        if over > 0 and not self.too_big:
-            self.too_big = over > (self._octets.count(b"\r\n.") if self._dotted else 0)
+        if over > self._dots and not self.too_big:
+            # Counted anew only beyond what is known: not of megabytes for every octet that comes.
+            self._dots = self._octets.count(b"\r\n.") if self._dotted else 0
+            self.too_big = over > self._dots
         if self.is_dropped:
             self._drop()
 
@@ -134,7 +137,7 @@ class Content:
         held = self._octets
         cut = len(held) - _KEPT
         # A line's end is neither cut in two nor from the dot behind it.
-        if held[cut - 1] in _LINE_END:
+        if cut > 0 and held[cut - 1] in _LINE_END:
             cut -= 2 if held[cut - 2 : cut] == _LINE_END else 1
         if cut <= self._foreign or self.is_dropped:
             return b""
@@ -146,6 +149,7 @@ class Content:
         del held[:cut]
         part = self._plain(piece)
         self._left += len(part)
+        self._dots = 0
         return part
 
     def _plain(self, octets: bytearray) -> bytes:

@@ -62,6 +62,25 @@ class Submit:
 
 
 @dataclass(frozen=True, slots=True)
+class Dropped:
+    """
+    A transaction that ended without a message, or a MAIL that began none: for the log, nothing is done about it.
+
+    Attributes:
+        reverse_path: Or what stood behind a refused MAIL.
+        recipients_count, refused_count: RCPT commands taken and refused.
+        octets: Of a content under way.
+        reply: The last thing that the client was told.
+    """
+
+    reverse_path: str
+    recipients_count: int
+    refused_count: int
+    octets: int
+    reply: str
+
+
+@dataclass(frozen=True, slots=True)
 class StartTls:
     """Begin TLS once what was said is written."""
 

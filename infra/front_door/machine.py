@@ -27,11 +27,13 @@ class Machine:
     Attributes:
         ended: All has been said: close once it is written.
         lines_count: Lines read so far.
+        last_said: The last line said.
     """
 
     def __init__(self, greeting: str, max_errors_count: int) -> None:
         self.ended = False
         self.lines_count = 0
+        self.last_said = ""
         self._output: list[bytes] = []
         self._max_errors_count = max_errors_count
         self._errors_count = 0
@@ -105,6 +107,7 @@ class Machine:
             self.abandon()
 
     def _say(self, line: str) -> None:
+        self.last_said = line
         self._output.append(line.encode() + b"\r\n")
 
     def _refuse(self, line: str) -> None:

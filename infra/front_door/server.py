@@ -10,9 +10,11 @@ import asyncio
 import ipaddress
 import secrets
 import time
+from asyncio import sslproto
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+from weakref import WeakValueDictionary
 
 from infra.front_door import replies
 from infra.front_door.api import Api
@@ -21,7 +23,7 @@ from infra.front_door.certificate import make_context
 from infra.front_door.connection import READ_OCTETS, Connection
 from infra.front_door.credentials import Credentials
 from infra.front_door.health import Health
-from infra.front_door.throttle import Throttle
+from infra.front_door.throttle import FREE_FAILURES, Throttle, source_of
 from paravion.domain.http1 import basic
 
 if TYPE_CHECKING:
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
     from infra.front_door.settings import FrontDoorSettings
 
     Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+_TLS_READ_OCTETS: Final = 1 << 15
+"""Two records of TLS."""
 
 
 class House:
@@ -66,6 +72,7 @@ class House:
         self._trusted = basic(*settings.credential) if settings.credential is not None else None
         self._by_address: dict[str, int] = {}
         self._by_user: dict[str, int] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._key = f"smtp-{secrets.token_hex(16)}"
         self._keys = count()
         self.empty = asyncio.Event()
@@ -117,6 +124,18 @@ class House:
         if not self._by_user[user]:
             del self._by_user[user]
 
+    def turn(self, address: str) -> asyncio.Semaphore:
+        """
+        Give what to hold while a credential that came from an address is asked for.
+
+        Else a hundred guesses on a hundred connections would all be asked for before the first has failed.
+        """
+        source = source_of(address)
+        turn = self._turns.get(source)
+        if turn is None:
+            turn = self._turns[source] = asyncio.Semaphore(FREE_FAILURES)
+        return turn
+
     def is_proxy(self, address: str) -> bool:
         """Say whether a peer speaks for others, by the PROXY protocol."""
         networks = self.settings.proxy_networks
@@ -162,6 +181,7 @@ class FrontDoor:
         """
         settings = self._settings
         tls = make_context(settings.certfile, settings.keyfile, settings.hostname, settings.pem)
+        _slim_tls()
         house = House(settings, tls, self._api or Api(settings), self._closed_to_mail)
         self._house = house
         try:
@@ -202,6 +222,17 @@ class FrontDoor:
             self._health = None
         await house.api.close()
 
+    def renew_tls(self) -> None:
+        """
+        Read certificate and key again, if they are in files; connections that are open keep theirs.
+
+        Raises:
+            OSError: They can't be read: what was goes on.
+        """
+        settings = self._settings
+        if self._house is not None and settings.certfile is not None and settings.pem is None:
+            self._house.tls = make_context(settings.certfile, settings.keyfile, settings.hostname)
+
     @property
     def address(self) -> tuple[str, int]:
         """Host and port of the STARTTLS listener."""
@@ -216,6 +247,15 @@ class FrontDoor:
     def tls_address(self) -> tuple[str, int] | None:
         """Host and port of the implicit TLS listener, None if there is none."""
         return _address(self._servers[1]) if len(self._servers) > 1 else None
+
+
+def _slim_tls() -> None:
+    """
+    Let a TLS connection read into less than asyncio's 256 KiB, which it takes at the handshake's beginning already.
+
+    A thousand that say nothing would take as many MB as twenty that send 40 MB. There is no other way to say so.
+    """
+    sslproto.SSLProtocol.max_size = min(sslproto.SSLProtocol.max_size, _TLS_READ_OCTETS)
 
 
 async def _listen(house: House, host: str, port: int, *, tls_first: bool) -> asyncio.Server:

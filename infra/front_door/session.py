@@ -11,7 +11,7 @@ connection.py puts it on a transport. Who is told what, and how much of it, is d
 
 Next on a message's path: Submit, which connection.py takes to the API (api.py).
 RFC: 5321, 2920 (PIPELINING), 3207 (STARTTLS), 4954 (AUTH), 3461 (DSN), 3030 (CHUNKING), 9422 (LIMITS),
-4865 (FUTURERELEASE).
+4865 (FUTURERELEASE), 2852 (DELIVERBY).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from infra.front_door import replies
 from infra.front_door.commands import Refusal, Transaction, instant, parse_bdat, parse_mail, parse_rcpt
 from infra.front_door.content import Content
-from infra.front_door.effects import Check, Client, StartTls, Submit, Verdict, Waits
+from infra.front_door.effects import Check, Client, Dropped, StartTls, Submit, Verdict, Waits
 from infra.front_door.machine import Machine
 from infra.front_door.sasl import MECHANISMS, Credential, Exchange
 from paravion.domain import status
@@ -43,9 +43,12 @@ _AUTH_OCTETS: Final = 12288
 """A base64 response line, RFC 4954 4."""
 
 _JUNK_COMMANDS: Final = 100
-"""Commands in a row that bring no message on (NOOP, RSET, VRFY, HELP, EHLO), as Postfix counts them."""
+"""Commands in a row that bring no message on (NOOP, RSET, VRFY, HELP, EHLO, AUTH, BDAT 0), as Postfix counts them."""
 
 _AUTH_FAILURES: Final = 3
+_REFUSED_RECIPIENTS: Final = 10
+"""Times the limit: so many recipients beyond it are told so, then the client is cut off."""
+
 _ENDLESS: Final = 4
 _ENDLESS_OCTETS: Final = 1 << 20
 """A content of so many times the largest message, and so much, has no end: the client is cut off."""
@@ -60,7 +63,6 @@ _FOREIGN: Final = frozenset({b"GET", b"POST", b"PUT", b"CONNECT", b"OPTIONS"})
 
 _NO_VERDICT: Final = {
     Verdict.AWAY: replies.AUTH_AWAY,
-    Verdict.THROTTLED: replies.AUTH_THROTTLED,
     Verdict.CROWDED: replies.AUTH_CROWDED,
 }
 """What is said where a credential may be good."""
@@ -81,6 +83,7 @@ class Session(Machine):
     Attributes:
         content: Under way or being submitted, or None.
         helo, user: Who the client says it is; "" for nothing said.
+        dropped: Transactions that ended without a message; taken out by who logs them.
         is_secure: TLS is on.
     """
 
@@ -96,6 +99,7 @@ class Session(Machine):
     ) -> None:
         super().__init__(replies.GREETING.format(hostname=settings.hostname), settings.max_errors_count)
         self.content: Content | None = None
+        self.dropped: list[Dropped] = []
         self.is_secure = secure
         self._settings = settings
         self._client = client
@@ -111,6 +115,7 @@ class Session(Machine):
         self._transactions_count = 0
         self._lent_octets = 0
         self._auth_failures_count = 0
+        self._transaction: Transaction | None = None
         self._forget_client()
 
     def _forget_client(self) -> None:
@@ -121,8 +126,16 @@ class Session(Machine):
         self._authorization: str | None = None
         self._forget_transaction()
 
+    def _drop_transaction(self) -> None:
+        """Forget a transaction that brings no message."""
+        if (transaction := self._transaction) is not None:
+            octets = self.content.received_octets if self.content is not None else 0
+            counts = len(transaction.recipients), transaction.refused_count
+            self.dropped.append(Dropped(transaction.reverse_path, *counts, octets, self.last_said))
+        self._forget_transaction()
+
     def _forget_transaction(self) -> None:
-        self._transaction: Transaction | None = None
+        self._transaction = None
         self.content = None
         self._lent_octets = 0
         self._booking.close()
@@ -133,7 +146,11 @@ class Session(Machine):
         """The client is gone; a message whose end did not come is dropped."""
         super().abandon()
         if not self._is_busy:
-            self._forget_transaction()
+            self._drop_transaction()
+
+    def let_go(self) -> None:
+        """Nobody works for it any more, however that ended: give its room back."""
+        self._forget_transaction()
 
     @property
     def waits(self) -> Waits:
@@ -165,6 +182,8 @@ class Session(Machine):
         if verdict is Verdict.GOOD:
             self._authorization, self.user = claimed.authorization, claimed.user
             self._say(replies.AUTHENTICATED)
+        elif verdict is Verdict.THROTTLED:
+            self._refuse(replies.AUTH_THROTTLED)
         elif verdict in _NO_VERDICT:
             self._say(_NO_VERDICT[verdict])
         else:
@@ -241,7 +260,7 @@ class Session(Machine):
             return
         if self._is_junk():
             return
-        self._forget_transaction()
+        self._drop_transaction()
         self.helo, self._is_extended = argument, extended
         lines = [self._settings.hostname, *(self._extensions() if extended else ())]
         code = status.QUEUED.smtp
@@ -259,6 +278,7 @@ class Session(Machine):
             "8BITMIME",
             "CHUNKING",
             "DSN",
+            "DELIVERBY",
             f"FUTURERELEASE {MAX_RELEASE_S:.0f} {instant(self._clock() + MAX_RELEASE_S)}",
             f"LIMITS MAILMAX={self._settings.max_transactions_count} RCPTMAX={self._settings.max_recipients_count}",
             "SMTPUTF8",
@@ -274,7 +294,7 @@ class Session(Machine):
         if argument:
             self._refuse(replies.NO_ARGUMENTS)
         elif not self._is_junk():
-            self._forget_transaction()
+            self._drop_transaction()
             self._say(replies.OK)
 
     def _quit(self, argument: str) -> None:
@@ -307,6 +327,8 @@ class Session(Machine):
         elif self.is_secure:
             self._refuse(replies.TLS_ALREADY)
         else:
+            # At once: whoever goes during the handshake must not keep the room of half a BDAT.
+            self._drop_transaction()
             self._say(replies.READY_FOR_TLS)
             self._input, self._at = b"", 0
             self._do(StartTls())
@@ -331,7 +353,7 @@ class Session(Machine):
             self._refuse(replies.UNKNOWN_MECHANISM)
         elif not self._may_auth:
             self._refuse(replies.AUTH_NEEDS_TLS)
-        else:
+        elif not self._is_junk():
             exchange = Exchange(mechanism, words[1] if len(words) > 1 else None)
             self._exchange = exchange
             self._go_on(exchange.start)
@@ -375,7 +397,12 @@ class Session(Machine):
         return self._authorization if self._authorization is not None else self._client.trusted
 
     def _mail(self, argument: str) -> None:
-        """RFC 5321 4.1.1.2."""
+        """RFC 5321 4.1.1.2; a transaction that does not begin is told of as well."""
+        self._begin_transaction(argument)
+        if self.last_said != replies.SENDER_OK:
+            self.dropped.append(Dropped(replies.plain(argument), 0, 0, 0, self.last_said))
+
+    def _begin_transaction(self, argument: str) -> None:
         if not self.helo:
             self._refuse(replies.HELO_FIRST)
         elif self._submitter is None:
@@ -384,7 +411,8 @@ class Session(Machine):
             self._refuse(replies.NESTED_MAIL)
         elif closed := self._closed_to_mail():
             # No fault of the client's: not counted as one.
-            self._say(closed)
+            if not self._is_junk():
+                self._say(closed)
         elif self._transactions_count >= self._settings.max_transactions_count:
             self._end(replies.TOO_MANY_TRANSACTIONS)
         else:
@@ -408,7 +436,10 @@ class Session(Machine):
             return
         if len(transaction.recipients) >= self._settings.max_recipients_count:
             transaction.refused_count += 1
-            self._say(replies.TOO_MANY_RECIPIENTS)
+            if transaction.refused_count > _REFUSED_RECIPIENTS * self._settings.max_recipients_count:
+                self._end(replies.TOO_MANY_ERRORS)
+            else:
+                self._say(replies.TOO_MANY_RECIPIENTS)
             return
         try:
             recipient = parse_rcpt(argument, smtputf8="smtputf8" in transaction.options, extended=self._is_extended)
@@ -499,7 +530,7 @@ class Session(Machine):
             self._refuse(self._chunk_refusal)
         elif self._is_last_chunk or content.is_dropped:
             self._finish(content)
-        else:
+        elif octets or not self._is_junk():
             self._say(replies.CHUNK_OK)
         return True
 

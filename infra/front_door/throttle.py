@@ -39,7 +39,7 @@ class Throttle:
 
     def is_closed(self, address: str) -> bool:
         """Say whether an address must wait now."""
-        count, last_at = self._of(_source(address))
+        count, last_at = self._of(source_of(address))
         if count < FREE_FAILURES:
             return False
         wait_s = min(FIRST_WAIT_S * 2.0 ** min(count - FREE_FAILURES, 10), LONGEST_WAIT_S)
@@ -47,7 +47,7 @@ class Throttle:
 
     def failed(self, address: str) -> None:
         """Count a wrong credential."""
-        source = _source(address)
+        source = source_of(address)
         count, _ = self._of(source)
         self._failures.pop(source, None)
         if len(self._failures) >= _ENTRIES:
@@ -62,7 +62,8 @@ class Throttle:
         return known
 
 
-def _source(address: str) -> str:
+def source_of(address: str) -> str:
+    """Give what counts as one client: an address, of IPv6 its /64."""
     if ":" not in address:
         return address
     return str(ipaddress.ip_network((address, 64), strict=False))

@@ -267,8 +267,9 @@ class EmbeddedEngine:
         pressure.look()
         self._tasks.append(asyncio.create_task(pressure.watch(self._executor)))
         if self._link:
-            # Nothing else is sent to from here.
-            self._link.tell_of(QueueName.DELIVERY)
+            # Submissions, what is scheduled or given back, and events; nothing else is sent to from here.
+            for name in (QueueName.DELIVERY, QueueName.RETRY, QueueName.EVENT):
+                self._link.tell_of(name)
         self._doors = EmbeddedDoors(
             for_validate,
             self._root.admin(),

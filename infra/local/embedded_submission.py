@@ -19,7 +19,7 @@ from infra.front_door import replies
 from infra.front_door.api import AUTH_KEYS, Answer, Away
 from paravion.api.doors import place_of, row_of
 from paravion.domain import status
-from paravion.domain.envelope import Recipient
+from paravion.domain.envelope import DeliverBy, Recipient
 from paravion.domain.sigv4 import SignedRequest
 from paravion.domain.status import Rejected
 from paravion.domain.submission import Receipt, Submission
@@ -167,6 +167,10 @@ def _submission(principal: Principal, fields: Mapping[str, Any], content: bytes)
     rest = dict(fields)
     if "send_at" in rest:
         rest["release_at"] = datetime.fromisoformat(rest.pop("send_at")).timestamp()
+    if "deliver_by" in rest:
+        at = datetime.fromisoformat(rest["deliver_by"]).timestamp()
+        returns, traces = rest.pop("deliver_by_mode") == "return", rest.pop("deliver_by_trace", False)
+        rest["deliver_by"] = DeliverBy(at, returns, traces)
     recipients = tuple(
         Recipient(item)
         if isinstance(item, str)

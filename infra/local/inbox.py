@@ -10,11 +10,13 @@ Some local parts, alone or followed by `+anything`, make it behave badly on purp
     local part   what happens
     -----------  ----------------------------------------------------------------------
     busy-once    451 to the first RCPT of that address, 250 from then on
+    greylist     451 to RCPT of that address, "try again in 4 seconds", and 250 when these are over
     busy         451 to every RCPT
     missing      550 to every RCPT
     drop         250 to RCPT; the connection breaks while the message is transferred
 
-Standards: RFC 5321, 2920 (PIPELINING), 1870 (SIZE), 2034 and 3463 (status codes), 3461 (DSN), 6531 (SMTPUTF8).
+Standards: RFC 5321, 2920 (PIPELINING), 1870 (SIZE), 2034 and 3463 (status codes), 3461 (DSN), 6531 (SMTPUTF8), 2852
+(DELIVERBY: what it takes is delivered at once).
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 KEPT: Final = 10_000
 """Messages that are kept; older ones are forgotten."""
 
+GREYLIST_S: Final = 4.0
 MESSAGE_OCTETS: Final = 64 * 1024 * 1024
 LINE_OCTETS: Final = 4096  # RFC 5321 4.5.3.1.4 asks for 512, extensions add to it
 
@@ -51,6 +54,7 @@ class Reply:
     RECIPIENT_OK: Final = b"250 2.1.5 Ok"
     CANNOT_VERIFY: Final = b"252 2.0.0 Send some mail, I'll try my best"
     GO_AHEAD: Final = b"354 End data with <CR><LF>.<CR><LF>"
+    GREYLISTED: Final = b"451 4.7.1 Greylisted, try again in 4 seconds"
     BUSY: Final = b"451 4.3.0 Busy, try again later"
     LINE_TOO_LONG: Final = b"500 5.5.2 Line too long"
     SYNTAX: Final = b"501 5.5.4 Syntax error"
@@ -90,6 +94,7 @@ class Inbox:
         self._changed = threading.Condition()
         self._ids = itertools.count(1)
         self._seen_busy: set[str] = set()
+        self._greylisted: dict[str, float] = {}
 
     def add(self, mail_from: str, rcpt_tos: tuple[str, ...], content: bytes) -> CaughtMail:
         """Keep a message."""
@@ -110,16 +115,23 @@ class Inbox:
             return next((mail for mail in self._messages if mail.id == mail_id), None)
 
     def clear(self) -> None:
-        """Forget all messages, and who was busy once."""
+        """Forget all messages, and who was asked for before."""
         with self._changed:
             self._messages.clear()
             self._seen_busy.clear()
+            self._greylisted.clear()
 
     def wait(self, wanted: Callable[[list[CaughtMail]], bool], timeout_s: float) -> list[CaughtMail]:
         """Wait until `wanted` holds for the messages, or for the time-out; gives the messages."""
         with self._changed:
             self._changed.wait_for(lambda: wanted(list(self._messages)), timeout_s)
             return list(self._messages)
+
+    def is_greylisted(self, recipient: str) -> bool:
+        """Say whether somebody asks for a recipient too soon after the first time."""
+        with self._changed:
+            now = time.monotonic()
+            return now < self._greylisted.setdefault(recipient, now + GREYLIST_S)
 
     def first_time(self, recipient: str) -> bool:
         """Say whether this is the first question about a recipient that is busy once."""
@@ -226,6 +238,7 @@ class _Session(asyncio.Protocol):
                 b"250-inbox.localhost",
                 b"250-PIPELINING",
                 b"250-SIZE %d" % MESSAGE_OCTETS,
+                b"250-DELIVERBY",
                 b"250-8BITMIME",
                 b"250-SMTPUTF8",
                 b"250-DSN",
@@ -261,6 +274,8 @@ class _Session(asyncio.Protocol):
         behaviour = recipient.rpartition("@")[0].partition("+")[0].lower()
         if behaviour == "missing":
             return Reply.MISSING
+        if behaviour == "greylist" and self._inbox.is_greylisted(recipient):
+            return Reply.GREYLISTED
         if behaviour == "busy" or (behaviour == "busy-once" and self._inbox.first_time(recipient)):
             return Reply.BUSY
         self._drop = self._drop or behaviour == "drop"

@@ -19,6 +19,7 @@ from tests.integration.test_front_door import (
     USER,
     Client,
     api,  # noqa: F401 (a fixture)
+    at_once,  # noqa: F401 (likewise)
     opened,
     unverified,
 )
@@ -113,6 +114,19 @@ def test_guessers_are_throttled_by_address_and_known_credentials_are_not(api):  
         assert 235 == auth(running, PASSWORD)[0]
 
 
+def test_guesses_at_once_are_no_free_guesses(api):  # noqa: F811
+    """However many connections ask together: no more are asked for than fail one after the other."""
+    with opened(api, trusted_networks=(), auth_cleartext_loopback=True) as running, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(Client(running)) for _ in range(30)]
+        for number, client in enumerate(clients):
+            token = base64.b64encode(f"\0{USER}\0guess {number}".encode()).decode()
+            client.send(f"EHLO c\r\nAUTH PLAIN {token}\r\n".encode())
+        codes = [(client.reply(), client.reply()[:3])[1] for client in clients]
+    assert len(api.requests) <= 9
+    assert codes.count("535") == len(api.requests)
+    assert codes.count("454") == 30 - len(api.requests)
+
+
 def test_connections_of_one_credential_are_limited(api):  # noqa: F811
     """454 4.7.0, and a place that is left is free again."""
     token = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()
@@ -181,7 +195,17 @@ FAILURES = {
     "loses every answer": (["lost"] * 3, AWAY, 0),
     "answers late": (["hang"], "250", 1),
     "hangs": (["hang"] * 3, AWAY, 0),
-    "says yes without an id": ([(202, {})], AWAY, 0),
+    "says yes without an id": ([(202, {})] * 3, AWAY, 0),
+    "says half an id": ([b'HTTP/1.1 202 Accepted\r\n\r\n{"queue_id": "abc'], "250", 1),
+    "talks nonsense": ([b"220 smtp.example ESMTP\r\n"] * 3, AWAY, 0),
+    "never ends its answer": (
+        [b"HTTP/1.1 100 Continue\r\n\r\n" * 100, b"HTTP/1.1 202 Accepted\r\nX: " + b"x" * 99_999],
+        "250",
+        1,
+    ),
+    "sends elsewhere": ([(307, {"Location": "http://127.0.0.1:9/"})], "451 4.3.0", 0),
+    "fails in its own words": ([error(503, "spool_unavailable", 451, "4.3.0")] * 3, "451 4.3.0", 0),
+    "takes no mail": ([error(503, "system_busy", 421, "4.3.2")], "421 4.3.2", 0),
 }
 
 
@@ -204,4 +228,4 @@ def test_the_api_fails_and_the_client_hears_what_is_true(api, script, reply, cou
         assert {HELLO} == {submission.content for submission in api.submissions}
         api.script.clear()
         api.released.set()
-        assert client.say("NOOP").startswith("250") or reply.startswith("421")
+        assert reply.startswith("421") or client.say("NOOP").startswith("250")

@@ -13,6 +13,7 @@ import aiosmtpd.smtp
 import pytest
 
 from paravion.adapters.smtp_client import SmtpTransport
+from paravion.domain.envelope import DeliverBy
 from paravion.domain.next_hop import MxHost, NextHop
 from paravion.domain.outcome import Outcome, Result
 from paravion.errors import SpoolMissing, SpoolUnavailable
@@ -94,6 +95,24 @@ async def send_once(server, transaction, within=5.0, **options):
 def brief(outcome):
     """What most tests look at."""
     return outcome.result, outcome.status, outcome.code, outcome.command
+
+
+@pytest.mark.parametrize(
+    ("left_s", "returns", "said"), [(60.9, True, "BY=60;R"), (-0.5, False, "BY=-1;N"), (2e9, False, "BY=999999999;N")]
+)
+def test_what_is_left_of_a_deadline_is_told(left_s, returns, said):
+    """RFC 2852: in whole seconds at that moment, never more than is left."""
+
+    async def work():
+        deadline = asyncio.get_running_loop().time() + left_s
+        transaction = mail(deliver_by=DeliverBy(deadline, returns))
+        server = SmtpServer(extensions=(*EXTENSIONS, "DELIVERBY"))
+        outcomes = await send_once(server, transaction)
+        return outcomes[0], server.sessions[0].commands
+
+    outcome, commands = asyncio.run(work())
+    assert brief(outcome)[:2] == (OK, "2.0.0")
+    assert any(command.endswith(said) for command in commands if command.startswith("MAIL")), commands
 
 
 CONTENTS = {

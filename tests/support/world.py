@@ -272,6 +272,7 @@ class World:
             tables=self.tables,
             local_domains=self.for_validate.settings.local_domains,
             max_expansion_count=self.for_validate.settings.max_expansion_count,
+            return_by_priority={name: other.return_s for name, other in plan.by_priority.items()},
         )
 
         spool, queues, ledger = ports("publish")

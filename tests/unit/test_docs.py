@@ -76,6 +76,13 @@ def test_every_native_operation_is_documented() -> None:
     assert {(name, *route) for name, route in operations.items()} == told
 
 
+def test_the_table_of_retry_times_is_the_schedules() -> None:
+    """docs/schedule.md is made by `python -m tests.support.schedule_table`; run that when this fails."""
+    from tests.support.schedule_table import PAGE, page
+
+    assert PAGE.read_text() == page()
+
+
 def test_the_table_of_ses_operations_is_the_codes() -> None:
     """docs/ses.md is made by `python -m tests.support.ses_table`; run that when this fails."""
     from paravion.api.ses_coverage import FLEET, LATER

@@ -495,7 +495,7 @@ def test_queues_that_a_function_knows_are_those_that_it_may_use(name):
     granted = {
         resource["Fn::GetAtt"][0]
         for role, s in _grants()
-        if role == f"{name}Role" and s["Sid"] in {"Poll", "Enqueue"}
+        if role == f"{name}Role" and s["Sid"] in {"Poll", "Enqueue", "Parked"}
         for resource in _as_list(s["Resource"])
     }
     assert known == granted
@@ -507,6 +507,7 @@ OPERATORS_POLICIES = ("AliasTargetsPolicy", "EventDestinationsPolicy", "EventMet
 ACTIONS = {
     "s3:HeadObject": "s3:GetObject",
     "sqs:SendMessageBatch": "sqs:SendMessage",
+    "sqs:DeleteMessageBatch": "sqs:DeleteMessage",
     "sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
     "lambda:Invoke": "lambda:InvokeFunction",
     "sns:PublishBatch": "sns:Publish",

@@ -34,9 +34,11 @@ from paravion.adapters.dynamodb_tables import DynamoTables
 from paravion.adapters.dynamodb_tls_policies import DynamoTlsPolicies
 from paravion.adapters.embedded_data import EmbeddedData
 from paravion.adapters.embedded_hosts import EmbeddedHosts
+from paravion.adapters.embedded_parked import EmbeddedParked
 from paravion.adapters.embedded_tls_policies import EmbeddedTlsPolicies
 from paravion.adapters.s3_spool import S3Spool, S3Uploads
 from paravion.adapters.s3_transcripts import S3Transcripts
+from paravion.adapters.sqs_parked import SqsParked
 from paravion.adapters.sqs_queues import SqsQueues, decode_job
 from paravion.adapters.ssm_secrets import SsmSecrets
 from paravion.domain.queue import Job
@@ -243,6 +245,19 @@ class QueueBench:
     queues: Any
     receive: Callable[[], list[tuple[str, Job | None]]]
     retry: Callable[[], list[Job | None]] | None = None
+
+
+@pytest.fixture
+def parked_bench(engine: str, data: Any) -> tuple[Any, Any]:
+    """The queues and the parked queue of them."""
+    if engine == "aws":
+        client = boto3.client("sqs")
+        url = os.environ["PARAVION_PARKED_QUEUE"] if REAL else client.create_queue(QueueName="parked")["QueueUrl"]
+        return SqsQueues(client, {QueueName.PARKED: url}), SqsParked(client, url, wait_s=1 if REAL else 0)
+    if data:
+        return data.queues, EmbeddedParked(data.database)
+    queues = memory.MemoryQueues(time.time)
+    return queues, memory.MemoryParked(queues)
 
 
 @pytest.fixture

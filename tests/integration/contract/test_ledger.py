@@ -216,6 +216,7 @@ _outcomes = st.builds(
     st.text(max_size=8),
     st.builds(TlsFacts, *[st.text(max_size=8)] * 3, st.booleans(), st.text(max_size=8)),
     _instants,
+    st.booleans(),
 )
 
 
@@ -241,6 +242,11 @@ _outcomes = st.builds(
         ),
         owed=st.lists(st.builds(Notice, st.sampled_from(NoticeKind), st.integers(1, 9)), max_size=3).map(tuple),
         warned=st.booleans(),
+        priority=st.sampled_from(["", "bulk"]),
+        deliver_by_at=_instants,
+        returns_by=st.booleans(),
+        told_by=st.booleans(),
+        tries_at=_instants,
         log=st.lists(
             st.builds(
                 LogEntry,

@@ -21,6 +21,7 @@ from paravion.adapters.memory import (
     MemoryHosts,
     MemoryIdentities,
     MemoryLedger,
+    MemoryParked,
     MemoryQueues,
     MemoryRecords,
     MemorySecrets,
@@ -104,6 +105,7 @@ class World:
             webhook_hosts=("hooks.example.org",),
             webhook_private_hosts=(),
             suppression_reasons=(Reason.BOUNCE, Reason.COMPLAINT),
+            sweep_grace_s=3600.0,
         )
         self.clock = lambda: time.time() + self.clock_shift_s
         self.hosts = MemoryHosts(self.clock)
@@ -125,7 +127,7 @@ class World:
             fixed_private_key, self.transcripts, records=self.records,
             counters=self.counters, has_statistics=self.has_statistics,
             to_commit=CommitDeps(self.spool, self.queues, lambda calls: [call() for call in calls]),
-            destination_problem=self.destination_problem,
+            destination_problem=self.destination_problem, new_parked=lambda: MemoryParked(self.queues),
         )  # fmt: skip
 
     @property

@@ -7,6 +7,7 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
+from paravion.domain.configuration_set import decode
 from paravion.errors import LedgerUnavailable, ManagementFailed, ManagementUnavailable
 from tests.unit.api.test_native import asked
 
@@ -439,14 +440,16 @@ def test_request_is_authenticated_before_it_is_handed_on(v1, served, monkeypatch
     assert refused(v1.list_configuration_sets)[0] == "InvalidAction"
 
 
-def test_message_id_is_kept_by_the_native_api(v2, served):
+def test_what_ses_knows_nothing_of_is_set_by_the_native_api(v2, served):
     """What SES's API can't say; it stays when SES's API changes the rest."""
     v2.create_configuration_set(ConfigurationSetName="news")
     path = "/v1/configuration-sets/news"
-    assert asked(served, "GET", path) == (200, {"name": "news", "keep_message_id": False})
-    assert asked(served, "PUT", path, {"keep_message_id": True})[0] == 200
+    assert asked(served, "GET", path) == (200, {"name": "news", "keep_message_id": False, "priority": ""})
+    given = {"keep_message_id": True, "priority": "bulk"}
+    assert asked(served, "PUT", path, given) == (200, {"name": "news", **given})
     v2.put_configuration_set_sending_options(ConfigurationSetName="news", SendingEnabled=True)
-    assert asked(served, "GET", path)[1]["keep_message_id"] is True
-    for bad in ({"keep_message_id": 1}, {"more": True}):
+    assert asked(served, "GET", path)[1] == {"name": "news", **given}
+    assert decode("news", served.records.get("configuration-set", "news").value).priority == "bulk"
+    for bad in ({"keep_message_id": 1}, {"more": True}, {"priority": "dsn"}, {"priority": 1}, {"priority": []}):
         assert asked(served, "PUT", path, bad)[0] == 400
     assert asked(served, "PUT", "/v1/configuration-sets/none", {"keep_message_id": True})[0] == 422

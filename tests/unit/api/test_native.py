@@ -10,7 +10,7 @@ import pytest
 
 from paravion.api.http_event import HttpRequest
 from paravion.domain import sigv4
-from paravion.domain.envelope import Envelope, Recipient, encode_qf
+from paravion.domain.envelope import DeliverBy, Envelope, Recipient, encode_qf
 from paravion.domain.queue import JobKey, JobRecord, LogEntry, State
 from paravion.domain.ses_smtp_password import smtp_password
 from paravion.domain.sigv4 import SignedRequest
@@ -122,6 +122,13 @@ BAD = {
     "send_at without zone": ({**GOOD, "send_at": "2026-01-02T03:04:05"}, "send_at must be an instant"),
     "send_at that is none": ({**GOOD, "send_at": "2026-02-30T03:04:05Z"}, "send_at: there is no such instant"),
     "send_at of a wrong type": ({**GOOD, "send_at": 1}, "send_at must be an instant"),
+    "priority of our own": ({**GOOD, "priority": "dsn"}, "priority must be one of urgent, normal"),
+    "deadline without mode": ({**GOOD, "deliver_by": "2026-01-02T03:04:05Z"}, "deliver_by_mode"),
+    "mode without deadline": ({**GOOD, "deliver_by_mode": "return"}, "must be given together"),
+    "trace without deadline": ({**GOOD, "deliver_by_trace": True}, "must be given together"),
+    "deadline of ten digits": (
+        {**GOOD, "deliver_by": "2999-01-02T03:04:05Z", "deliver_by_mode": "notify"}, "at most 999999999 s"
+    ),
     "no parts": ({"recipients": ["b@example.org"], "upload_ids": []}, "upload_ids must be a list"),
     "parts of a wrong type": ({"recipients": ["b@example.org"], "upload_ids": "a" * 26}, "upload_ids must be a list"),
     "bad tls": ({**GOOD, "tls": "verify"}, "tls must be one of require"),
@@ -209,6 +216,19 @@ def test_send_at_is_the_release(world, text, at):
     """RFC 3339, in any zone."""
     assert asked(world, "POST", "/v1/messages", {**GOOD, "send_at": text})[0] == 202
     assert world.submissions[0].release_at == at
+
+
+def test_priority_and_deadline_are_taken(world):
+    """In both forms."""
+    by = {"deliver_by": "2026-01-02T03:04:05Z", "deliver_by_mode": "return"}
+    assert asked(world, "POST", "/v1/messages", {**GOOD, "priority": "bulk", **by, "deliver_by_trace": True})[0] == 202
+    query = "recipient=b%40example.org&priority=urgent&deliver_by=2026-01-02T03:04:05Z&deliver_by_mode=notify"
+    assert asked(world, "POST", "/v1/messages", CONTENT, query=query, content_type="message/rfc822")[0] == 202
+    found = [(submission.priority, submission.deliver_by) for submission in world.submissions]
+    assert found == [
+        ("bulk", DeliverBy(1767323045.0, returns=True, traces=True)),
+        ("urgent", DeliverBy(1767323045.0)),
+    ]
 
 
 @pytest.mark.parametrize("upload_id", ["../qf/x", "A" * 26, 1, ["x"]])

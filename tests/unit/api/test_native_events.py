@@ -31,6 +31,7 @@ def operator(served, monkeypatch):
     world = served
     world.put_credential(operator=True)
     own = {"account_id": "123456789012", "queue_return_s": 432_000.0, "suppression_expiry_s": 0.0}
+    own["queue_return_by_priority"] = {}
     world.settings = SimpleNamespace(**{**vars(world.settings), **own})
     world.queues = MemoryQueues(world.clock)
     allowed = AllowedDestinations(webhooks=AllowedTargets((), ("hooks.example.org",), ()))

@@ -171,9 +171,9 @@ def test_access_shows_in_what_would_happen(operator):
     assert asked(operator, "GET", "/v1/addresses/gone")[1]["verdict"] == "refused"
     assert asked(operator, "GET", "/v1/addresses/void")[1]["verdict"] == "discarded"
     answer = asked(operator, "GET", "/v1/addresses/a@held.example")[1]
-    assert answer["steps"][0]["step"] == "held by the access table: why not"
+    assert answer["steps"][0]["step"] == "held: why not"
     assert answer["recipients"][0]["held"] == "why not"
-    assert "    held by the access table: why not" in render(answer, verbose=False)
+    assert "    held: why not" in render(answer, verbose=False)
 
 
 def test_alias_without_owner_shows_none_in_its_step(operator):

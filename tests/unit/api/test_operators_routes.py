@@ -14,11 +14,14 @@ FOR_EVERYBODY = {
     ("GET", "/v1/messages/{queue_id}"), ("GET", "/v1/messages/{queue_id}/transcript"),
     ("GET", "/v1/identities/{name}"), ("GET", "/v1/suppression-reasons"), ("POST", "/v1/messages/{queue_id}/events"),
     ("GET", "/v1/confirmations"), ("POST", "/v1/confirmations"), ("GET", "/v1/quota"),
+    ("POST", "/v1/messages/{queue_id}/cancel"),
 }  # fmt: skip
 """Of messages, the queue and quotas, one's own alone; a confirmation is whose link it is."""
 
 BODIES = {
-    "hold": {"reason": "r"},
+    "/hold": {"reason": "r"},
+    "queue/": {"all": True},
+    "redrive": {"all": True},
     "limit": {"concurrency": 1},
     "rotation": None,
     "suppression-reasons": {"reasons": []},
@@ -49,7 +52,12 @@ def test_the_list_names_routes_that_there_are() -> None:
 def test_other_routes_are_an_operators(world, method: str, template: str) -> None:
     """Whoever adds a route decides whose it is."""
     path = template.replace("{queue_id}", "q" * 26).replace("{address+}", "a@x.example").replace("{kind}", "aliases")
-    path = path.replace("{name}", "x.example").replace("{host}", "x.example").replace("{address}", "a@x.example")
+    path = (
+        path.replace("{item_id}", "i1")
+        .replace("{name}", "x.example")
+        .replace("{host}", "x.example")
+        .replace("{address}", "a@x.example")
+    )
     body = next((body for word, body in BODIES.items() if word in template), None)
     if "tables" in template and method == "PUT":
         body = TABLE if "{kind}" in template else {"tables": [{"kind": "aliases", **TABLE}]}

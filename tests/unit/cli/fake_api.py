@@ -33,8 +33,8 @@ def error(http, key, smtp, status, message="Refused", detail=""):
 
 class FakeApi:
     """
-    Answers 202 unless `script` has an entry: (status, JSON or octets), "hang", "cut" (half an answer) or
-    "lost" (the request is taken, the connection closed).
+    Answers 202 unless `script` has an entry: (status, JSON or octets), octets as they are (then the connection closes),
+    "hang", "cut" (half an answer) or "lost" (the request is taken, the connection closed).
     """
 
     def __init__(self):
@@ -112,8 +112,9 @@ class FakeApi:
             action = (202, {"queue_id": QUEUE_ID, "recipients": 1})
         if action == "lost":
             handler.close_connection = True
-        elif action == "cut":
-            handler.wfile.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 100\r\n\r\n{")
+        elif action == "cut" or isinstance(action, bytes):
+            cut = b"HTTP/1.1 202 Accepted\r\nContent-Length: 100\r\n\r\n{"
+            handler.wfile.write(cut if action == "cut" else action)
             handler.close_connection = True
         else:
             self.answer(handler, *action)

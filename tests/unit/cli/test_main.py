@@ -349,12 +349,18 @@ def test_mailq_qq_asks_for_what_is_held_and_says_why(api, capsys, command):
         (["hold", QUEUE_ID, "--reason", "why not"], "POST", "/hold", b'{"reason":"why not"}'),
         (["hold", QUEUE_ID], "POST", "/hold", b'{"reason":"held by hand"}'),
         (["release", QUEUE_ID], "POST", "/release", b"{}"),
+        (["flush", QUEUE_ID, "--reason", "up"], "POST", "/flush", b'{"reason":"up"}'),
+        (["requeue", QUEUE_ID], "POST", "/requeue", b"{}"),
+        (["cancel", QUEUE_ID, "--reason", "no"], "POST", "/cancel", b'{"reason":"no"}'),
         (["remove", QUEUE_ID], "DELETE", "", b""),
+        (["remove", QUEUE_ID, "--reason", "no"], "DELETE", "?reason=no", b""),
     ],
 )
 def test_hold_release_and_remove_ask_the_api(api, capsys, words, method, tail, body):
     """One request for each id."""
-    api.script.append((200, {"queue_id": QUEUE_ID, "changed": 1, "jobs": [{"state": "held"}]}))
+    (api.flushes if tail == "/flush" else api.script).append(
+        (200, {"queue_id": QUEUE_ID, "changed": 1, "jobs": [{"state": "held"}]})
+    )
     assert 0 == main.main(words)
     request = api.requests[-1]
     assert (request.method, request.path, request.body) == (method, f"/v1/messages/{QUEUE_ID}{tail}", body)

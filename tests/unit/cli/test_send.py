@@ -95,7 +95,21 @@ def test_later(api, capsys):
     assert "to be sent at 2" in capsys.readouterr().out
 
 
+def test_priority_and_deadline(api):
+    """--by tells, --return-by returns."""
+    call = ["send", "--to", "b@y.example", "--text", "x"]
+    for more in (["--priority", "bulk", "--by", "in 2 hours"], ["--return-by", "in 1 hour"]):
+        assert 0 == main.main([*call, *more])
+        fields = api.submissions[-1].fields
+        hours = 2 if "--by" in more else 1
+        left = datetime.fromisoformat(fields["deliver_by"]) - datetime.now(UTC)
+        assert timedelta(minutes=60 * hours - 1) < left < timedelta(minutes=60 * hours + 1)
+        assert fields["deliver_by_mode"] == ("notify" if hours == 2 else "return")
+        assert fields.get("priority") == ("bulk" if hours == 2 else None)
+
+
 WRONG = {
+    "two deadlines": (["--to", "b@y.example", "--text", "x", "--by", "in 1 hour", "--return-by", "in 1 hour"], 64),
     "nobody": (["--text", "x"], 64),
     "nothing": (["--to", "b@y.example", "--subject", "x"], 64),
     "bad address": (["--to", "b@@y", "--text", "x"], 65),

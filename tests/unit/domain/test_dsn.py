@@ -596,6 +596,13 @@ def test_mail_sent_later_says_so():
     assert "To be sent at: Mon, 23 Nov 2026 09:00:00 +0000" in words(REPORTS["released"])
 
 
+def test_mail_with_a_deadline_says_so():
+    """RFC 2852: Deliver-By-Date; and what it means that it was passed on."""
+    assert blocks(parsed(REPORTS["deadline"]))[0]["Deliver-By-Date"] == "Mon, 23 Nov 2026 09:00:00 +0000"
+    assert "To be delivered by: Mon, 23 Nov 2026 09:00:00 +0000" in words(REPORTS["deadline"])
+    assert "not yet a word about its delivery" in words(REPORTS["deadline"])
+
+
 def test_mail_for_secure_connections_alone_is_redacted():
     """RFC 8689 5: neither subject nor content comes back in clear; what names the mail does."""
     header, body = build_dsn(REPORTS["secure_only"])

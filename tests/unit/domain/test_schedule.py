@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from paravion.domain.priority import Span
+from paravion.domain.queue import JobKey, JobRecord, State
 from paravion.domain.schedule import (
     ASKED_ATTEMPTS,
     ASKED_MARGIN_S,
+    LIFETIME_S,
     Plan,
     after_fault_at,
+    bounded,
+    given_up_at,
     is_expired,
     is_warning_due,
+    lifetimes,
     next_attempt_at,
     next_attempt_of_several_at,
+    with_priorities,
 )
 from paravion.settings import BY_NAME
 
@@ -115,3 +125,104 @@ def test_no_fault_no_wait() -> None:
 def test_limits_count_from_the_commit_instant(age_s: float, warning: bool, expired: bool) -> None:
     """Warned at 4 h, returned at 5 d, to the second."""
     assert (warning, expired) == (is_warning_due(7, 7 + age_s, PLAN), is_expired(7, 7 + age_s, PLAN))
+
+
+DAY = 86_400.0
+PLANS = with_priorities(
+    PLAN,
+    {"urgent": Span(0.5, is_factor=True)},
+    {"urgent": Span(3600.0), "bulk": Span(math.inf)},
+    {"bulk": Span(2 * DAY), "non-urgent": Span(9, is_factor=True)},
+)
+
+
+def job(**values):
+    """A job that was committed at 1000."""
+    return JobRecord(JobKey("x"), 1000.0, State.TRIED, **values)
+
+
+@pytest.mark.parametrize(
+    ("priority", "first_s", "warn_s", "return_s"),
+    [
+        ("", 300, 14_400, 5 * DAY),
+        ("normal", 300, 14_400, 5 * DAY),
+        ("urgent", 150, 3600, 5 * DAY),
+        ("bulk", 300, math.inf, 2 * DAY),
+        ("non-urgent", 300, 14_400, LIFETIME_S),
+        ("dsn", 300, 14_400, 5 * DAY),
+        ("unheard-of", 300, 14_400, 5 * DAY),
+    ],
+)
+def test_a_priority_has_its_own_times(priority, first_s, warn_s, return_s):
+    """Those that are named, and everybody's for the rest; never longer than the spool lasts."""
+    plan = bounded(PLANS, job(priority=priority))
+    assert (plan.intervals_s[0], plan.warn_s, plan.return_s) == (first_s, warn_s, return_s)
+    assert not math.isinf(warn_s) or not is_warning_due(0.0, 99 * DAY, plan)
+    returns = lifetimes(PLAN.return_s, {"bulk": Span(2 * DAY), "non-urgent": Span(9, is_factor=True)})
+    assert given_up_at(job(priority=priority), PLAN.return_s, returns) == 1000 + return_s
+
+
+ENDS = {
+    "nothing": ({}, 5 * DAY),
+    "configuration set": ({"max_delivery_s": 600.0}, 600),
+    "a longer one": ({"max_delivery_s": 9 * DAY}, 5 * DAY),
+    "deadline": ({"deliver_by_at": 1900.0, "returns_by": True}, 900),
+    "deadline, hold does not move it": ({"deliver_by_at": 1900.0, "returns_by": True, "held_s": 500.0}, 400),
+    "deadline behind us": ({"deliver_by_at": 900.0, "returns_by": True}, 0),
+    "deadline that is only told": ({"deliver_by_at": 1900.0}, 5 * DAY),
+    "the first of both": ({"deliver_by_at": 1900.0, "returns_by": True, "max_delivery_s": 300.0}, 300),
+    "the other one": ({"deliver_by_at": 1100.0, "returns_by": True, "max_delivery_s": 300.0}, 100),
+    "bulk": ({"priority": "bulk", "max_delivery_s": 3 * DAY}, 2 * DAY),
+}
+
+
+@pytest.mark.parametrize("key", ENDS)
+def test_the_first_of_all_ends_counts(key):
+    """Priority, configuration set, deadline; and reports tell the same instant."""
+    values, return_s = ENDS[key]
+    record = job(**values)
+    plan = bounded(PLANS, record)
+    assert plan.return_s == return_s
+    assert is_expired(record.counted_from, record.counted_from + return_s, plan)
+    assert given_up_at(record, PLAN.return_s, {"bulk": 2 * DAY}) == record.counted_from + return_s
+
+
+@pytest.mark.parametrize(("by_s", "last_s"), [(3600, 3480), (600, 540), (20, 18)])
+def test_a_short_life_has_a_last_attempt_before_its_end(by_s, last_s):
+    """Two minutes, or a tenth of it: time for the sweep and the attempt. Then its end."""
+    record = job(max_delivery_s=float(by_s))
+    plan = bounded(replace(PLAN, intervals_s=(9999.0,)), record)
+    assert next_attempt_at(1000, 1001, 1, plan, 0.5) == 1000 + last_s
+    assert next_attempt_at(1000, 1000 + last_s, 2, plan, 0.5) == 1000 + by_s
+    # A host that asked for more than that is not asked before.
+    asked = next_attempt_of_several_at(1000, 1001, 1, plan, 0.0, asked_at=[1000.0 + last_s + 1])
+    assert asked > 1000 + last_s + 1 or asked == 1000 + by_s
+
+
+@given(
+    st.sampled_from(["", "urgent", "non-urgent", "bulk", "dsn"]),
+    st.sampled_from([0.0, 60.0, 5000.0, 9 * DAY]),
+    st.lists(st.tuples(st.floats(0, 0.999), st.none() | st.floats(1, 90_000)), min_size=90, max_size=90),
+)
+def test_a_life_of_attempts(priority, max_delivery_s, draws):
+    """
+    Whatever hosts ask for and whatever is drawn: attempts follow each other, none is earlier than a host asked for but
+    for the mail's end, none is behind that, and the last one is there.
+    """
+    record = job(priority=priority, max_delivery_s=max_delivery_s)
+    plan = bounded(PLANS, record)
+    end = 1000 + plan.return_s
+    now, attempts = 1000.0, 1
+    for jitter, asked_s in draws:
+        if is_expired(1000.0, now, plan):
+            break
+        asked_at = None if asked_s is None else now + asked_s
+        at = next_attempt_of_several_at(1000.0, now, attempts, plan, jitter, asked_at=[asked_at])
+        assert now < at <= end
+        if asked_at is not None:
+            assert at >= min(asked_at, end)
+        elif at < end and (not plan.last_try_s or at < 1000 + plan.last_try_s):
+            wait = plan.intervals_s[min(attempts, len(plan.intervals_s)) - 1]
+            assert wait * 0.999 <= at - now <= wait * (1 + plan.jitter_ratio) * 1.001
+        now, attempts = at, attempts + 1
+    assert now == end or attempts == len(draws) + 1

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from paravion.domain.outcome import Result
 from paravion.domain.reply import Malformed, Reply
 from paravion.domain.smtp_dialogue import (
+    ByTime,
     Content,
     Extensions,
     Refusal,
@@ -238,6 +239,10 @@ OFFERS = {
     "utf8": (("SMTPUTF8",), {"smtputf8": True}, "MAIL FROM:<a@x> SMTPUTF8\r\n"),
     "utf8_path": (("SMTPUTF8",), {"reverse_path": "ä@x"}, "MAIL FROM:<ä@x> SMTPUTF8\r\n"),
     "utf8_unused": (("SMTPUTF8",), {}, M),
+    "by": (("DELIVERBY",), {"by": ByTime(60, returns=True)}, "MAIL FROM:<a@x> BY=60;R\r\n"),
+    "by_least": (("DELIVERBY 60,X=1",), {"by": ByTime(60, returns=True)}, "MAIL FROM:<a@x> BY=60;R\r\n"),
+    "by_notify": (("DELIVERBY 60",), {"by": ByTime(-9, traces=True)}, "MAIL FROM:<a@x> BY=-9;NT\r\n"),
+    "by_unknown": ((), {"by": ByTime(60)}, M),
     "null": ((), {"reverse_path": ""}, "MAIL FROM:<>\r\n"),
     "quoted": ((), {"reverse_path": '"a >b"@x'}, 'MAIL FROM:<"a >b"@x>\r\n'),
 }
@@ -264,6 +269,9 @@ UNFIT = {
     "nul_in_forward_path": ((), {"recipients": {0: ("b\0@y", (), "")}}, "5.1.3"),
     "surrogate_in_forward_path": (("SMTPUTF8",), {"recipients": {0: ("b\udcff@y", (), "")}}, "5.1.3"),
     "empty_forward_path": ((), {"recipients": {0: ("", (), "")}}, "5.1.3"),
+    "by_return_unknown": ((), {"by": ByTime(60, returns=True)}, "5.4.7"),
+    "by_return_over": (("DELIVERBY",), {"by": ByTime(0, returns=True)}, "5.4.7"),
+    "by_return_too_short": (("DELIVERBY 61",), {"by": ByTime(60, returns=True)}, "5.4.7"),
     "crlf_in_envid": (("DSN",), {"envid": "x\r\nQUIT"}, "5.5.4"),
     "space_in_orcpt": (("DSN",), {"recipients": {0: ("b@y", (), "rfc822;b c")}}, "5.5.4"),
 }
@@ -297,6 +305,46 @@ def test_dsn_parameters_of_a_recipient():
     wrote, done = play(transact(session("DSN"), request(recipients=recipients)), [YES, YES, GO, YES])
     assert wrote[1] == "RCPT TO:<b@y> NOTIFY=NEVER ORCPT=rfc822;b+2B@y\r\n"
     assert done.verdicts[5].outcome.relayed_dsn
+
+
+@pytest.mark.parametrize(
+    ("offered", "by", "is_traced"),
+    [
+        (("DELIVERBY",), ByTime(60, returns=True), False),
+        (("DELIVERBY",), ByTime(60, returns=True, traces=True), True),
+        (("DELIVERBY",), ByTime(60), False),
+        ((), ByTime(60), True),
+        ((), None, False),
+    ],
+)
+def test_who_loses_a_deadline_is_told_of(offered, by, is_traced):
+    """RFC 2852: passed on with by-mode N to a host that knows no deadlines, or with by-trace."""
+    for bdat in (False, True, None):
+        over = session(*offered, "PIPELINING", "CHUNKING")
+        answers = [YES, YES, YES] if bdat else [YES, YES, GO, YES] if bdat is False else [YES, YES, YES, YES]
+        _, done = play(transact(over, request(by=by), bdat=bdat), answers)
+        assert (OK, is_traced) == (done.verdicts[0].outcome.result, done.verdicts[0].outcome.is_traced)
+    _, done = play(transact(session(*offered), request(by=by)), [YES, YES, GO, NO])
+    assert not done.verdicts[0].outcome.is_traced
+
+
+@pytest.mark.parametrize(
+    ("notify", "expected"),
+    [
+        ((), " NOTIFY=FAILURE,DELAY"),
+        (("SUCCESS",), " NOTIFY=SUCCESS,DELAY"),
+        (("DELAY", "FAILURE"), " NOTIFY=DELAY,FAILURE"),
+        (("NEVER",), " NOTIFY=NEVER"),
+    ],
+)
+def test_a_host_without_deadlines_is_asked_to_tell_of_delays(notify, expected):
+    """RFC 2852, by-mode N; one that takes the deadline is told what the sender said."""
+    recipients = {0: ("b@y", notify, "")}
+    wrote, _ = play(transact(session("DSN"), request(recipients=recipients, by=ByTime(60))), [YES, YES, GO, YES])
+    assert wrote[1] == f"RCPT TO:<b@y>{expected}\r\n"
+    over = session("DSN", "DELIVERBY")
+    wrote, _ = play(transact(over, request(recipients=recipients, by=ByTime(60))), [YES, YES, GO, YES])
+    assert wrote[1] == f"RCPT TO:<b@y>{' NOTIFY=' + ','.join(notify) if notify else ''}\r\n"
 
 
 def reference(header, body):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import os
+import resource
 from typing import TYPE_CHECKING
 
 import pytest
@@ -62,3 +63,23 @@ def test_variable_that_is_no_number_is_a_usage_error(
     with pytest.raises(SystemExit):
         command.main(["--api", "https://api.example"])
     assert "--max-connections: invalid int value: 'many'" in capsys.readouterr().err
+
+
+FILES = {
+    "a shell's": ((1024, 4096), (1128, 4096), None),
+    "enough": ((20_000, 20_000), None, None),
+    "too few": ((256, 512), (512, 512), 512),
+    "no limit": ((1024, resource.RLIM_INFINITY), (1128, resource.RLIM_INFINITY), None),
+}
+
+
+@pytest.mark.parametrize(("limits", "made", "told"), FILES.values(), ids=FILES)
+def test_files_for_all_connections_may_be_open(
+    limits: tuple[int, int], made: tuple[int, int] | None, told: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1,000 clients, 64 connections to the API, and some more."""
+    asked = []
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: limits)
+    monkeypatch.setattr(resource, "setrlimit", lambda kind, given: asked.append(given))
+    assert command._allow_files(_settings()) == told
+    assert asked == ([made] if made else [])

@@ -26,7 +26,32 @@ def test_mail_is_read(argument, path, options):
     assert (path, options) == (transaction.reverse_path, transaction.options)
 
 
+BY = {
+    "return": ("60;R", {"deliver_by": "2026-01-02T03:05:05Z", "deliver_by_mode": "return"}),
+    "notify": ("+60;n", {"deliver_by": "2026-01-02T03:05:05Z", "deliver_by_mode": "notify"}),
+    "traced": ("60;rt", {"deliver_by": "2026-01-02T03:05:05Z", "deliver_by_mode": "return", "deliver_by_trace": True}),
+    "over": ("-5;N", {"deliver_by": "2026-01-02T03:04:00Z", "deliver_by_mode": "notify"}),
+    "now": ("0;N", {"deliver_by": "2026-01-02T03:04:05Z", "deliver_by_mode": "notify"}),
+    "the longest": ("999999999;R", {"deliver_by": "2057-09-10T04:50:44Z", "deliver_by_mode": "return"}),
+}
+
+
+@pytest.mark.parametrize(("value", "options"), BY.values(), ids=BY)
+def test_by_is_a_deadline_from_mail_on(value, options):
+    """RFC 2852 4: the time runs from the command."""
+    found = parse_mail(f"FROM:<a@x.example> BY={value}", max_message_octets=100, extended=True, now=1767323045.0)
+    assert options == found.options
+
+
 BAD_MAIL = {
+    "by without value": ("FROM:<a@x.example> BY", "501 5.5.4"),
+    "by without mode": ("FROM:<a@x.example> BY=60", "501 5.5.4"),
+    "by of another mode": ("FROM:<a@x.example> BY=60;Q", "501 5.5.4"),
+    "by of ten digits": ("FROM:<a@x.example> BY=1000000000;R", "501 5.5.4"),
+    "by with more": ("FROM:<a@x.example> BY=60;RTT", "501 5.5.4"),
+    "by to return, over": ("FROM:<a@x.example> BY=-1;R", "501 5.5.4"),
+    "by to return, at once": ("FROM:<a@x.example> BY=0;R", "501 5.5.4"),
+    "by before it is sent": ("FROM:<a@x.example> BY=60;R HOLDFOR=60", "501 5.5.4"),
     "no brackets": ("FROM:a@x.example", "501 5.1.7"),
     "no keyword": ("<a@x.example>", "501 5.5.4"),
     "no domain": ("FROM:<a>", "501 5.1.7"),

@@ -1,6 +1,7 @@
 """infra/front_door/connection.py: time, by a clock that the test moves."""
 
 import asyncio
+import ipaddress
 
 import pytest
 
@@ -133,6 +134,28 @@ def test_an_octet_every_second_ends(before, octet, ends_at):
     assert door.transport.said == b"421 4.4.2 Waited too long, closing\r\n"
     door.loop.move(31)
     assert door.transport.is_aborted
+
+
+def test_an_octet_in_a_chunk_of_its_own_now_and_then_ends():
+    """The pace is that of the content, however it is chunked."""
+    door = Door()
+    door.hear(ENVELOPE)
+    while not door.transport.is_closed and door.loop.now < 3600:
+        door.hear(b"BDAT 1\r\nx")
+        door.loop.move(200)
+    assert 600 <= door.loop.now <= 800
+    assert door.transport.said.endswith(b"421 4.4.2 Waited too long, closing\r\n")
+
+
+def test_balancer_that_never_ends_its_header_is_cut():
+    """Half a minute, however its octets trickle in."""
+    door = Door(proxy_networks=(ipaddress.ip_network("192.0.2.0/24"),))
+    for octet in b"PROXY TCP4 198.51.100.7 192.0.2.2 4660 25":
+        if not door.transport.is_closed:
+            door.hear(bytes([octet]))
+            door.loop.move(1)
+    assert door.transport.is_closed
+    assert not door.house.connections
 
 
 def test_a_slow_modem_is_no_attack():

@@ -60,6 +60,16 @@ class Talk:
         return [b" ".join(line.split(b" ")[:2]).decode() for line in lines if line[3:4] == b" "]
 
 
+def test_mail_while_none_is_taken_ends():
+    """No error of the client's, but not for ever."""
+    session = Session(
+        FrontDoorSettings("http://api"), Client("", trusted="x"), Space(9), lambda: NOW, lambda: "451 4.3.2 x"
+    )
+    session.receive(b"EHLO c\r\n" + b"MAIL FROM:<>\r\n" * 110)
+    assert session.take_output().count(b"451 4.3.2") == 99
+    assert session.ended
+
+
 def greeted(**settings):
     """A talk after its greeting."""
     talk = Talk(**settings)
@@ -113,6 +123,46 @@ def test_bdat_before_its_turn_is_skipped():
     assert not talk.submitted
 
 
+BARE = [b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r.\r\n", b"\r\n.\r", b"\r.\n", b"\n.\r", b"\r\n.\r\r\n", b"\n\r.\n\r",
+        b"\r\n.\r\x00\n", b"\r\n\x00.\n", b"\n\n.\r\n"]  # fmt: skip
+HIDDEN = b"MAIL FROM:<evil@x.example>\r\nRCPT TO:<victim@y.example>\r\nDATA\r\nevil\r\n"
+
+
+@pytest.mark.parametrize("sequence", BARE, ids=repr)
+@pytest.mark.parametrize("chunked", [False, True], ids=["DATA", "BDAT"])
+def test_false_end_hides_nothing_wherever_the_segments_end(sequence, chunked):
+    """SMTP smuggling, cut in two at every octet, and octet by octet: one refusal, and what is behind it is answered."""
+    content = b"a: b\r\n\r\nhello" + sequence + HIDDEN
+    octets = b"BDAT %d LAST\r\n%s" % (len(content), content) if chunked else b"DATA\r\n" + content + b".\r\n"
+    expected = [b"354"] * (not chunked) + [b"554", b"252"]
+    octets += b"VRFY x\r\n"
+    for cuts in ([cut] for cut in range(len(octets))), [range(1, len(octets))]:
+        for cut in cuts:
+            talk = greeted()
+            talk.hear(ENVELOPE)
+            edges = [0, *cut, len(octets)]
+            said = b"".join(talk.hear(octets[a:b]) for a, b in itertools.pairwise(edges) if a < b)
+            assert expected == [line[:3] for line in said.split(b"\r\n")[:-1]]
+            assert not talk.submitted
+
+
+@pytest.mark.parametrize("leave", ["abandon", "receive_eof"])
+@pytest.mark.parametrize(
+    "body", [b"DATA\r\n" + HELLO + b".\r\n", b"BDAT 9\r\n" + HELLO[:9] + b"BDAT 13 LAST\r\n" + HELLO[9:]]
+)
+def test_client_that_goes_at_any_octet_leaves_nothing(body, leave):
+    """RFC 5321 4.1.1.4, RFC 3030 2: without its end there is no message; with it there is one."""
+    octets = ENVELOPE + body
+    for end in range(len(octets) + 1):
+        talk = greeted()
+        talk.session.receive(octets[:end])
+        talk.session.take_output()
+        getattr(talk.session, leave)()
+        effect = talk.session.take_effect()
+        assert isinstance(effect, Submit) == (end == len(octets))
+        assert (talk.space.booked_octets == 0) == (effect is None)
+
+
 RELEASES = {
     "for": ("HOLDFOR=60", "250", "2026-01-02T03:05:05Z"),
     "for the longest": ("HOLDFOR=864000", "250", "2026-01-12T03:04:05Z"),
@@ -134,6 +184,7 @@ RELEASES = {
 def test_future_release(parameter, code, send_at):
     """RFC 4865 4: one of two parameters, within what EHLO says."""
     talk = greeted()
+    assert b"250-DELIVERBY\r\n" in talk.hear(b"EHLO c\r\n")
     assert b"250-FUTURERELEASE 864000 2026-01-12T03:04:05Z\r\n" in talk.hear(b"EHLO c\r\n")
     said = talk.hear(b"MAIL FROM:<a@x.example> " + parameter.encode() + b"\r\n")
     assert said.decode().startswith(code)
@@ -197,6 +248,50 @@ def test_transactions_of_one_connection_are_limited():
     assert talk.session.ended
 
 
+FLOODS = {
+    "NOOP": (b"NOOP\r\n", {}),
+    "EHLO": (b"EHLO c\r\n", {}),
+    "empty chunks": (b"BDAT 0\r\n", {}),
+    "AUTH, nobody knowing": (PLAIN, {"verdict": Verdict.AWAY, "secure": True}),
+    "AUTH, throttled": (PLAIN, {"verdict": Verdict.THROTTLED, "secure": True}),
+    "AUTH, given up": (b"AUTH LOGIN\r\n*\r\n", {"secure": True}),
+    "AUTH, refused": (PLAIN, {"verdict": Verdict.BAD, "secure": True}),
+    "refused recipients": (b"RCPT TO:<>\r\n", {}),
+    "recipients beyond the limit": (b"RCPT TO:<c@y.example>\r\n", {"max_recipients_count": 5}),
+}
+
+
+@pytest.mark.parametrize(("octets", "given"), FLOODS.values(), ids=FLOODS)
+def test_flood_ends(octets, given):
+    """What brings no message on is counted, whatever it is."""
+    talk = greeted(**given)
+    talk.hear(b"EHLO c\r\n" if b"AUTH" in octets else ENVELOPE)
+    count = 0
+    while not talk.session.ended:
+        said = talk.hear(octets)
+        count += 1
+        assert count <= 101
+    assert said.endswith(b"421 4.7.0 Too many errors, closing\r\n")
+
+
+def test_too_big_a_content_of_dots_is_counted_seldom(monkeypatch):
+    """An octet at a time behind megabytes of dots: not all of them are counted for each."""
+    counts = []
+
+    class Octets(bytearray):
+        def count(self, *words):
+            counts.append(words)
+            return super().count(*words)
+
+    monkeypatch.setattr("infra.front_door.content.bytearray", Octets, raising=False)
+    talk = greeted(max_message_octets=5000)
+    talk.hear(ENVELOPE + b"DATA\r\n" + b"..\r\n" * 1500)
+    for _ in range(450):
+        talk.hear(b".")
+    assert len(counts) < 10
+    assert talk.codes(b"\r\n.\r\n") == ["250 2.0.0"]
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 def test_endless_content_is_cut_off(chunked):
     """It costs neither memory nor for ever."""
@@ -226,6 +321,26 @@ def test_room_is_given_back():
     talk.hear(ENVELOPE + b"DATA\r\n" + b"x" * 500)
     assert talk.space.booked_octets > 500
     talk.session.abandon()
+    assert talk.space.booked_octets == 0
+
+
+def test_room_of_half_a_bdat_is_given_back_by_starttls():
+    """Found by the fuzz target: the client that goes during the handshake kept it for ever."""
+    talk = greeted()
+    talk.session.receive(ENVELOPE + b"BDAT 500\r\n" + b"x" * 500 + b"STARTTLS\r\n")
+    assert isinstance(talk.session.take_effect(), StartTls)
+    talk.session.abandon()
+    assert talk.space.booked_octets == 0
+
+
+def test_room_is_given_back_when_a_submission_breaks_off():
+    """By a fault of ours, or by a stop that waits no longer."""
+    talk = greeted()
+    talk.session.receive(ENVELOPE + b"DATA\r\n" + b"x" * 500 + b"\r\n.\r\n")
+    assert isinstance(talk.session.take_effect(), Submit)
+    talk.session.abandon()
+    assert talk.space.booked_octets > 500
+    talk.session.let_go()
     assert talk.space.booked_octets == 0
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from infra.front_door import command
+from infra.front_door.settings import FrontDoorSettings
 from tests.unit.test_template import _load
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -52,6 +53,9 @@ def test_container_may_do_little() -> None:
 def test_execution_role_fetches_the_image_and_the_key() -> None:
     """One star, for the one action that knows no resources."""
     statements = RESOURCES["ExecutionRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+    maybe = next(statement for statement in statements if "Fn::If" in statement)
+    assert maybe["Fn::If"][1]["Action"] == "kms:Decrypt"
+    statements = [statement for statement in statements if statement is not maybe]
     stars = [statement["Action"] for statement in statements if statement["Resource"] == "*"]
     assert stars == ["ecr:GetAuthorizationToken"]
     (key,) = [s for s in statements if s["Action"] == "secretsmanager:GetSecretValue"]
@@ -78,3 +82,13 @@ def test_only_the_balancer_reaches_the_containers() -> None:
     assert {2525, 2465, 8080} == {rule["FromPort"] for rule in rules}
     assert all(rule["SourceSecurityGroupId"] == {"Ref": "LoadBalancerSecurityGroup"} for rule in rules)
     assert CONTAINER["StopTimeout"] > 30
+
+
+def test_stop_loses_nothing_and_deployments_keep_the_count() -> None:
+    """The balancer lets go first, then SIGTERM; a log that is away holds nothing up; Scaling alone says how many."""
+    settings = FrontDoorSettings("https://api.example")
+    assert settings.drain_s < CONTAINER["StopTimeout"]
+    assert settings.command_timeout_s < 350  # the balancer's idle time-out, which says no 421
+    assert "DesiredCount" not in RESOURCES["Service"]["Properties"]
+    assert RESOURCES["Scaling"]["Properties"]["MinCapacity"] == {"Ref": "MinTasks"}
+    assert CONTAINER["LogConfiguration"]["Options"]["mode"] == "non-blocking"

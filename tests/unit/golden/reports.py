@@ -6,7 +6,7 @@ import pathlib
 from dataclasses import replace
 
 from paravion.domain.dsn import Report, build_dsn
-from paravion.domain.envelope import Envelope, Recipient
+from paravion.domain.envelope import DeliverBy, Envelope, Recipient
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import NoticeKind, RecipientState
 from paravion.domain.target_verdict import taken
@@ -166,6 +166,9 @@ REPORTS = {
     "huge": report(NoticeKind.FAILED, (BOB, NO_USER), now=QUEUED_AT + 5, recipients=1, original_body=None, is_cut=True),
     "secure_only": report(NoticeKind.FAILED, (BOB, NO_USER), now=QUEUED_AT + 5, recipients=1),
     "released": report(NoticeKind.FAILED, (BOB, NO_USER), now=QUEUED_AT + DAY + 5, recipients=1, original_body=None),
+    "deadline": report(
+        NoticeKind.RELAYED, (BOB, replace(TAKEN, is_traced=True)), now=QUEUED_AT + 5, recipients=1, original_body=None
+    ),
     "german": report(NoticeKind.FAILED, (BOB, NO_USER), (FRED, FULL), now=QUEUED_AT + 5, recipients=3, language="de"),
     "french": report(
         NoticeKind.DELAYED,
@@ -190,6 +193,7 @@ for _name, _more in {
     "smtputf8": {"smtputf8": True},
     "smtputf8_to_ascii": {"smtputf8": True},
     "secure_only": {"tls_required": True},
+    "deadline": {"deliver_by": DeliverBy(QUEUED_AT + DAY)},
     "released": {"release_at": QUEUED_AT + DAY},
 }.items():
     REPORTS[_name] = replace(REPORTS[_name], envelope=replace(REPORTS[_name].envelope, **_more))

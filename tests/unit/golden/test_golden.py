@@ -40,6 +40,7 @@ TEMPORARY_AND_PERMANENT = {
     "smtputf8": (set(), set()),  # flufl.bounce knows type rfc822 alone
     "listed": (set(), set()),
     "relayed": (set(), set()),
+    "deadline": (set(), set()),
     "delivered": (set(), set()),
     "expanded": (set(), set()),
 }
@@ -82,7 +83,7 @@ for my $file (@ARGV) {
 }
 """
 ACTIONS = {
-    "delayed": "delayed 4", "french": "delayed 4", "relayed": "relayed 2", "listed": "delivered 2",
+    "delayed": "delayed 4", "french": "delayed 4", "relayed": "relayed 2", "deadline": "relayed 2", "listed": "delivered 2",
     "expanded": "expanded 2", "delivered": "delivered 2",
 }  # fmt: skip
 

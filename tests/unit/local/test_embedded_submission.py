@@ -13,7 +13,7 @@ import pytest
 from infra.front_door.api import Away
 from infra.local import embedded_submission
 from infra.local.embedded_submission import BUSY, DirectApi
-from paravion.domain.envelope import decode_qf
+from paravion.domain.envelope import DeliverBy, decode_qf
 from paravion.domain.http1 import basic
 from paravion.domain.ses_smtp_password import smtp_password
 from paravion.errors import QueueUnavailable
@@ -69,6 +69,14 @@ class Desk:
 def desk() -> Desk:
     """A fresh one."""
     return Desk()
+
+
+def test_a_deadline_is_the_messages(desk: Desk) -> None:
+    """As the session has reckoned it."""
+    by = {"deliver_by": "2057-01-02T03:04:05Z", "deliver_by_mode": "return", "deliver_by_trace": True}
+    kept = desk.submit(**by)
+    envelope, _ = decode_qf(desk.world.spool.get_envelope(kept.queue_id))
+    assert envelope.deliver_by == DeliverBy(datetime(2057, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp(), True, True)
 
 
 def test_mail_is_kept_before_the_answer(desk: Desk) -> None:

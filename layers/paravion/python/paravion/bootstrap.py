@@ -34,7 +34,7 @@ from paravion.adapters.s3_spool import S3Spool, S3Uploads
 from paravion.adapters.s3_transcripts import S3Transcripts
 from paravion.adapters.sqs_queues import SqsQueues
 from paravion.adapters.ssm_secrets import SsmSecrets
-from paravion.domain.schedule import Plan
+from paravion.domain.schedule import lifetimes
 from paravion.ports import QueueName
 from paravion.services.commit import CommitDeps
 from paravion.services.signing import Signer
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from paravion.adapters.webhook_events import WebhookEvents
     from paravion.domain.configuration_set import EventDestination
     from paravion.domain.outcome import Outcome
-    from paravion.ports import EventLog, Handover, Management, Resolver, Targets
+    from paravion.ports import EventLog, Handover, Management, Parked, Resolver, Targets
     from paravion.services.admin import AdminDeps
     from paravion.services.bounce import BounceDeps
     from paravion.services.deliver import DeliverDeps
@@ -202,9 +202,7 @@ def retry() -> RetryDeps:
         ledger=DynamoLedger(dynamodb, own.ledger),
         counters=_counters(dynamodb, own.ledger) if own.statistics == "on" else None,
         event_log=PowertoolsEventLog("retry", own.log_level),
-        plan=Plan(
-            own.retry_intervals_s, own.retry_jitter_ratio, own.queue_warn_s, own.queue_return_s, own.fault_backoff_s
-        ),
+        plan=own.plan(),
         sweep_grace_s=own.sweep_grace_s,
         in_parallel=InParallel(_THREADS),
         clock=time.time,
@@ -242,6 +240,7 @@ def bounce() -> BounceDeps:
         hostname=own.hostname,
         postmaster=own.postmaster,
         return_s=own.queue_return_s,
+        return_by_priority=lifetimes(own.queue_return_s, own.queue_return_by_priority),
         clock=time.time,
         tables=_tables(dynamodb, own.ledger),
         local_domains=own.local_domains,
@@ -282,6 +281,7 @@ def publish() -> PublishDeps:
         event_log=PowertoolsEventLog("publish", own.log_level),
         origin=origin,
         return_s=own.queue_return_s,
+        return_by_priority=lifetimes(own.queue_return_s, own.queue_return_by_priority),
         retry_s=own.event_retry_s,
         in_parallel=InParallel(_THREADS),
         clock=time.time,
@@ -322,9 +322,24 @@ def admin() -> AdminDeps:
         destination_problem=_destination_problem(own),
         settings_given=settings.given(os.environ),
         to_commit=_commit_deps(
-            S3Spool(s3, own.spool), SqsQueues(clients.make("sqs"), {QueueName.DELIVERY: own.delivery_queue})
+            S3Spool(s3, own.spool),
+            SqsQueues(
+                clients.make("sqs"),
+                {
+                    QueueName.DELIVERY: own.delivery_queue,
+                    QueueName.RETRY: own.retry_queue,
+                    QueueName.EVENT: own.event_queue,
+                },
+            ),
         ),
+        new_parked=lambda: _parked(clients.make("sqs"), own.parked_queue),
     )
+
+
+def _parked(sqs: Any, url: str) -> Parked:
+    from paravion.adapters.sqs_parked import SqsParked
+
+    return SqsParked(sqs, url)
 
 
 def _destination_problem(own: settings.AdminSettings) -> Callable[[EventDestination], str]:

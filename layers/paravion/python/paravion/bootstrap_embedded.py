@@ -17,7 +17,7 @@ from paravion import settings
 from paravion.adapters.dns_look_ups import look_up_next_hop, look_up_txt
 from paravion.adapters.in_parallel import InParallel
 from paravion.adapters.json_event_log import JsonEventLog
-from paravion.domain.schedule import Plan
+from paravion.domain.schedule import lifetimes
 from paravion.errors import Misconfigured
 from paravion.services.commit import CommitDeps
 from paravion.services.signing import Signer
@@ -156,9 +156,7 @@ class Root:
             ledger=data.ledger,
             counters=data.counters if own.statistics != "off" else None,
             event_log=self._event_log("retry", own.log_level),
-            plan=Plan(
-                own.retry_intervals_s, own.retry_jitter_ratio, own.queue_warn_s, own.queue_return_s, own.fault_backoff_s
-            ),
+            plan=own.plan(),
             sweep_grace_s=own.sweep_grace_s,
             in_parallel=self._in_parallel,
             clock=time.time,
@@ -183,6 +181,7 @@ class Root:
             hostname=own.hostname,
             postmaster=own.postmaster,
             return_s=own.queue_return_s,
+            return_by_priority=lifetimes(own.queue_return_s, own.queue_return_by_priority),
             clock=time.time,
             tables=self._data.tables,
             local_domains=own.local_domains,
@@ -217,6 +216,7 @@ class Root:
             event_log=self._event_log("publish", own.log_level),
             origin=origin,
             return_s=own.queue_return_s,
+            return_by_priority=lifetimes(own.queue_return_s, own.queue_return_by_priority),
             retry_s=own.event_retry_s,
             in_parallel=self._in_parallel,
             clock=time.time,
@@ -237,6 +237,7 @@ class Root:
     def admin(self) -> AdminDeps:
         """What services/admin.py needs."""
         from paravion.adapters.dkim_keygen import new_private_key
+        from paravion.adapters.embedded_parked import EmbeddedParked
         from paravion.services.admin import AdminDeps
 
         own = self._settings(settings.AdminSettings)
@@ -262,6 +263,7 @@ class Root:
             new_private_key=new_private_key,
             transcripts=data.transcripts,
             new_queues=lambda: data.queues,
+            new_parked=lambda: EmbeddedParked(data.database),
             destination_problem=lambda destination: self._allowed_destinations(own).problem(destination),
             to_commit=self._commit_deps(),
             settings_given=settings.given(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 
+    from paravion.domain.envelope import DeliverBy
     from paravion.domain.mta_sts import KeptPolicy, StsFault
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
@@ -162,6 +163,56 @@ class Queues(Protocol):
         Make received items visible at once, so that they go on their way (to the dead-letter queue).
 
         Best effort: a failure is swallowed, the items then turn up when their visibility ends.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedItem:
+    """
+    What lies in the parked queue.
+
+    Attributes:
+        item_id: Names it, at every look the same.
+        receipt: Names this look at it.
+        job: None when it is none.
+        body: As it lay in the queue that it came from: `Received.body`.
+        receives: How often it was received, as the queue counts; looks may count too.
+        sent_at: When it was enqueued, seconds since the epoch; by its first queue or by this one.
+    """
+
+    item_id: str
+    receipt: str
+    job: Job | None
+    body: str
+    receives: int
+    sent_at: float
+
+
+class Parked(Protocol):
+    """The parked queue as an operator sees it: nothing leaves it but by `drop`, or by its age."""
+
+    def look(self, limit: int) -> list[ParkedItem]:
+        """
+        Give up to `limit` items, in any order, each once; all there are if fewer.
+
+        They may be hidden from other looks for a minute, or until they are put back. One call for each ten.
+
+        Raises:
+            QueueUnavailable: Those that were found already come back by themselves.
+        """
+        ...
+
+    def put_back(self, items: Sequence[ParkedItem]) -> None:
+        """Show items of a look to others at once; best effort, never raises."""
+        ...
+
+    def drop(self, items: Sequence[ParkedItem]) -> None:
+        """
+        Remove items of a look for good; no error for one that is gone.
+
+        Raises:
+            QueueUnavailable: Some or all may be gone; dropping again is safe.
         """
         ...
 
@@ -782,6 +833,7 @@ class Transaction:
         header: The header section, CRLF line ends, without the empty line that ends it.
         body: Sent after the empty line.
         tls_required: It must not travel in clear.
+        deliver_by: Its deadline by the event loop's clock (RFC 2852); None: it has none.
         recorder: Is told what is said on the way, whatever comes of it; None: nobody is.
         heard: Called with what each host that was asked said or did, also where another host's word then counts.
     """
@@ -798,6 +850,7 @@ class Transaction:
     tls_required: bool = False
     recorder: Recorder | None = None
     heard: Callable[[Outcome], None] = lambda _: None
+    deliver_by: DeliverBy | None = None
 
 
 class Transport(Protocol):

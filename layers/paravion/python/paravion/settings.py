@@ -9,6 +9,7 @@ environment is an argument, and every bad value is reported at once.
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -18,6 +19,9 @@ from paravion.errors import Misconfigured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from paravion.domain.priority import Span
+    from paravion.domain.schedule import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +201,15 @@ def _webhook_hosts(text: str) -> tuple[str, ...]:
     return tuple(parse_host(part.strip()) for part in text.split(",") if part.strip())
 
 
+def _spans(units: str, *, never: bool = False, longest_s: float = math.inf) -> Callable[[str], Mapping[str, Span]]:
+    def parse(text: str) -> Mapping[str, Span]:
+        from paravion.domain.priority import read_spans
+
+        return read_spans(text, units=units, never=never, longest_s=longest_s)
+
+    return parse
+
+
 MEBI: Final = 1 << 20
 
 SETTINGS: Final = (
@@ -276,9 +289,30 @@ SETTINGS: Final = (
         "seconds",
         "Waits between attempts; the last repeats.",
     ),
+    Setting(
+        "retry_intervals_by_priority",
+        _spans("x"),
+        "urgent=0.5x,bulk=2x",
+        "",
+        "Multiples of these waits, of priorities that have their own.",
+    ),
     Setting("retry_jitter_ratio", _seconds(0, 1), "0.1", "ratio", "Share of a wait that is drawn at random."),
     Setting("queue_warn_s", _seconds(0, 1_209_600), "14400", "seconds", "The sender is told of a delay after this."),
+    Setting(
+        "queue_warn_by_priority",
+        _spans("smhdx", never=True),
+        "urgent=0.25x,non-urgent=3x,bulk=never,dsn=never",
+        "",
+        "When the sender is told, of priorities that have their own time.",
+    ),
     Setting("queue_return_s", _seconds(1, 1_209_600), "432000", "seconds", "Undelivered mail is returned after this."),
+    Setting(
+        "queue_return_by_priority",
+        _spans("smhdx", longest_s=1_209_600),
+        "",
+        "",
+        "When mail is returned, of priorities that have their own time.",
+    ),
     Setting("fault_backoff_s", _seconds(0.1, 900), "30", "seconds", "First wait after a fault of our own; doubles."),
     Setting(
         "sweep_grace_s",
@@ -457,12 +491,32 @@ class RetrySettings:
     parked_queue: str
     log_level: str
     retry_intervals_s: tuple[float, ...]
+    retry_intervals_by_priority: Mapping[str, Span]
     retry_jitter_ratio: float
     queue_warn_s: float
+    queue_warn_by_priority: Mapping[str, Span]
     queue_return_s: float
+    queue_return_by_priority: Mapping[str, Span]
     fault_backoff_s: float
     sweep_grace_s: float
     statistics: str
+
+    def plan(self) -> Plan:
+        """Give the retry policy that they make together."""
+        from paravion.domain.schedule import Plan, with_priorities
+
+        return with_priorities(
+            Plan(
+                intervals_s=self.retry_intervals_s,
+                jitter_ratio=self.retry_jitter_ratio,
+                warn_s=self.queue_warn_s,
+                return_s=self.queue_return_s,
+                fault_backoff_s=self.fault_backoff_s,
+            ),
+            self.retry_intervals_by_priority,
+            self.queue_warn_by_priority,
+            self.queue_return_by_priority,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -480,6 +534,7 @@ class BounceSettings:
     postmaster: str
     report_language: str
     queue_return_s: float
+    queue_return_by_priority: Mapping[str, Span]
     local_domains: tuple[str, ...]
     max_expansion_count: int
     suppression_reasons: tuple[Reason, ...]
@@ -501,6 +556,7 @@ class PublishSettings:
     account_id: str
     outgoing_ip: str
     queue_return_s: float
+    queue_return_by_priority: Mapping[str, Span]
     connect_timeout_s: float
     event_retry_s: float
     event_destination_arns: tuple[str, ...]
@@ -517,6 +573,8 @@ class AdminSettings:
     ledger: str
     event_queue: str
     delivery_queue: str
+    retry_queue: str
+    parked_queue: str
     secrets: str
     hostname: str
     log_level: str
@@ -542,8 +600,10 @@ class AdminSettings:
     event_destination_arns: tuple[str, ...]
     event_metric_namespace: str
     queue_return_s: float
+    queue_return_by_priority: Mapping[str, Span]
     suppression_expiry_s: float
     suppression_reasons: tuple[Reason, ...]
+    sweep_grace_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -230,7 +230,7 @@ class EmbeddedQueues:
     def bodies(self, queue: str, limit: int = 1000) -> list[str]:
         """Give the texts of a queue's first items without receiving them. Raises QueueUnavailable."""
         rows = self._database.read(QueueUnavailable, _SELECT, NUMBERS[queue], 0, limit)
-        return [_text(*row[1:5]) for row in rows]
+        return [item_text(*row[1:5]) for row in rows]
 
     def expire(self, now: float, limit: int) -> int:
         """Remove up to `limit` parked items that are older than PARKED_S; gives how many. Raises QueueUnavailable."""
@@ -373,5 +373,6 @@ def _row(flight: _Flight) -> tuple[str, int, float, str, int]:
     return flight.job.key.queue_id, flight.job.key.chunk, flight.job.queued_at, "", 0
 
 
-def _text(job: str, chunk: int, queued_at: float, body: str) -> str:
+def item_text(job: str, chunk: int, queued_at: float, body: str) -> str:
+    """Give an item's text, as whoever receives it gets it."""
     return encode_job(Job(JobKey(job, chunk), queued_at)) if job else body

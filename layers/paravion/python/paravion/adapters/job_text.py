@@ -19,7 +19,10 @@ A record outlives its spooled objects (16 days): as long as a repeat of a submis
 qf, the ledger must know which recipients have it already.
 """
 
-_SELDOM: Final = ("quarantine", "released", "held_at", "held_s", "max_delivery_s")
+_SELDOM: Final = (
+    *("quarantine", "released", "held_at", "held_s", "max_delivery_s", "cancelled"),
+    *("priority", "deliver_by_at", "returns_by", "told_by", "tries_at"),
+)
 """Of the record, and of its text only where they are set."""
 
 

@@ -24,7 +24,7 @@ from paravion.domain.target_verdict import taken
 from paravion.domain.tls_facts import TlsResult
 from paravion.domain.tls_policy import NO_DANE, DaneFinding
 from paravion.errors import ClaimLost, SpoolConflict, SpoolMissing
-from paravion.ports import Identity, QueueName, Record, SuppressionPage, TableInfo, UploadTicket
+from paravion.ports import Identity, ParkedItem, QueueName, Record, SuppressionPage, TableInfo, UploadTicket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
@@ -96,6 +96,7 @@ class _Item:
     visible_at: float
     receives: int = 0
     receipt: str = ""
+    sent_at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -143,7 +144,8 @@ class MemoryQueues:
 
     def put(self, queue: str, body: Job | str, delay_s: float = 0.0) -> None:
         """Enqueue a job, or a text that is none."""
-        self.items[queue].append(_Item(f"i{next(self.serial)}", body, self.clock() + delay_s))
+        now = self.clock()
+        self.items[queue].append(_Item(f"i{next(self.serial)}", body, now + delay_s, sent_at=now))
 
     def release(self, queue: str, receipts: Sequence[str]) -> None:
         """See ports.Queues."""
@@ -159,7 +161,7 @@ class MemoryQueues:
             target, allowed = self.redrive.get(queue, ("", 0))
             if target and item.receives >= allowed:
                 self.items[queue].remove(item)
-                self.items[target].append(_Item(item.item_id, item.body, now))
+                self.items[target].append(_Item(item.item_id, item.body, now, sent_at=item.sent_at))
                 continue
             if len(batch) == limit:
                 break
@@ -178,6 +180,36 @@ class MemoryQueues:
         """Give the instant at which the next hidden item turns up, None if there is no item to work on."""
         times = [i.visible_at for name, items in self.items.items() if name != QueueName.PARKED for i in items]
         return min(times, default=None)
+
+
+class MemoryParked:
+    """Parked on MemoryQueues; a look hides an item for a minute, as SQS does."""
+
+    def __init__(self, queues: MemoryQueues) -> None:
+        self._queues = queues
+
+    def look(self, limit: int) -> list[ParkedItem]:
+        """See ports.Parked."""
+        now = self._queues.clock()
+        found = [item for item in self._queues.items[QueueName.PARKED] if item.visible_at <= now][:limit]
+        for item in found:
+            item.receives += 1
+            item.receipt = f"r{next(self._queues.serial)}"
+            item.visible_at = now + 60.0
+        return [
+            ParkedItem(
+                i.item_id, i.receipt, i.body if isinstance(i.body, Job) else None, str(i.body), i.receives, i.sent_at
+            )
+            for i in found
+        ]
+
+    def put_back(self, items: Sequence[ParkedItem]) -> None:
+        """See ports.Parked."""
+        self._queues.release(QueueName.PARKED, [item.receipt for item in items])
+
+    def drop(self, items: Sequence[ParkedItem]) -> None:
+        """See ports.Parked."""
+        self._queues.delete(QueueName.PARKED, [item.receipt for item in items])
 
 
 class MemoryLedger:

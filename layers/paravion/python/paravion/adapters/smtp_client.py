@@ -27,6 +27,7 @@ RFC: 5321 4.5.4.1, 5.1.
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -36,10 +37,10 @@ from paravion.adapters.smtp_pool import Pool
 from paravion.adapters.smtp_session import Opener
 from paravion.adapters.smtp_transaction import drive
 from paravion.domain import budget, status
-from paravion.domain.envelope import CHUNK_RECIPIENTS
+from paravion.domain.envelope import CHUNK_RECIPIENTS, DEADLINE_MAX_S
 from paravion.domain.next_hop import is_refused
 from paravion.domain.outcome import Outcome, Result
-from paravion.domain.smtp_dialogue import EIGHT_BIT, Request, Session, Transacted, fitting, opening, transact
+from paravion.domain.smtp_dialogue import EIGHT_BIT, ByTime, Request, Session, Transacted, fitting, opening, transact
 from paravion.domain.tls_policy import NO_DANE, DaneFinding, TlsMode, TlsPolicy, own_mode, policy_for, satisfies
 from paravion.domain.transcript import SILENT
 from paravion.domain.verdict import Peer, Scope, Stage, Verdict, our_outcome, ours
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
     from paravion.adapters.smtp_connection import Connection
     from paravion.adapters.smtp_pool import HostState
+    from paravion.domain.envelope import DeliverBy
     from paravion.domain.next_hop import MxHost, NextHop
     from paravion.domain.sasl import Credential
     from paravion.domain.tls_facts import TlsFacts
@@ -422,7 +424,15 @@ def _request(
         transaction.smtputf8,
         transaction.ret,
         transaction.envid,
+        _by_time(transaction.deliver_by) if transaction.deliver_by is not None else None,
     )
+
+
+def _by_time(deadline: DeliverBy) -> ByTime:
+    """Give what is left at this moment, in whole seconds and none too many."""
+    left_s = deadline.at - asyncio.get_running_loop().time()
+    most = DEADLINE_MAX_S
+    return ByTime(max(-most, min(math.floor(left_s), most)), deadline.returns, deadline.traces)
 
 
 def _shared(result: Transacted) -> Verdict | None:

@@ -13,6 +13,7 @@ from paravion.api import (  # noqa: F401 (register their operations)
     native_events,
     native_hosts,
     native_moving,
+    native_operations,
     native_quota,
     native_routes,
     native_suppression,

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     """Answers one route; the labels of its path are the second argument."""
 
 
-_INSTANTS: Final = frozenset({"at", "queued_at", "due_at", "created_at", "expires_at", "loaded_at", "updated_at",
-                              "since", "last_at", "held_until", "promised_until"})  # fmt: skip
+_INSTANTS: Final = frozenset({"at", "sent_at", "queued_at", "due_at", "created_at", "expires_at", "loaded_at",
+                              "updated_at", "since", "last_at", "held_until", "promised_until"})  # fmt: skip
 
 
 class _Route(NamedTuple):

@@ -88,9 +88,12 @@ def release_message(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer
     """Release a message. Raises Rejected, Unavailable."""
     from paravion.services import hold
 
-    if call.request.body.strip() not in {b"", b"{}"}:
-        raise Rejected(BAD_REQUEST, "a release has nothing to set: the body must be empty")
-    return json_answer(HTTPStatus.OK, hold.release(labels["queue_id"], call.principal, call.deps))
+    given = read_json(call.request) if call.request.body.strip() else {}
+    refuse_unknown(given, frozenset({"reason"}), "member")
+    reason = given.get("reason", "")
+    if not isinstance(reason, str):
+        raise Rejected(BAD_REQUEST, "reason must be a text")
+    return json_answer(HTTPStatus.OK, hold.release(labels["queue_id"], call.principal, call.deps, reason=reason))
 
 
 @ADMIN_DOOR.route("DELETE", "/v1/messages/{queue_id}")
@@ -98,7 +101,10 @@ def remove_message(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     """Take a message out of the queue. Raises Rejected, Unavailable."""
     from paravion.services import hold
 
-    return json_answer(HTTPStatus.OK, hold.remove(labels["queue_id"], call.principal, call.deps))
+    parameters = call.request.parameters()
+    refuse_unknown(parameters, frozenset({"reason"}), "query parameter")
+    reason = " ".join(parameters.get("reason", []))
+    return json_answer(HTTPStatus.OK, hold.remove(labels["queue_id"], call.principal, call.deps, reason=reason))
 
 
 @ADMIN_DOOR.route("GET", "/v1/identities")

@@ -20,7 +20,8 @@ from paravion.api.native import NativeDoor, read_json, refuse_unknown, timestamp
 from paravion.api.ses_sending import client_literal
 from paravion.domain import ids
 from paravion.domain.address import check_envid, check_orcpt, shown
-from paravion.domain.envelope import Recipient
+from paravion.domain.envelope import DEADLINE_MAX_S, DeliverBy, Recipient
+from paravion.domain.priority import ASKED
 from paravion.domain.status import BAD_REQUEST, MESSAGE_TOO_BIG, NOT_FOUND, QUEUED, Rejected
 from paravion.domain.submission import Submission
 from paravion.errors import SpoolConflict, SpoolMissing
@@ -39,18 +40,20 @@ SUBMIT: Final = "native:SubmitMessage"
 
 _ENVELOPE_KEYS: Final = frozenset({
     "reverse_path", "recipients_from_header", "body_type", "smtputf8", "ret", "envid", "configuration_set", "door",
-    "client", "protocol", "aliasing", "tls", "send_at",
+    "client", "protocol", "aliasing", "tls", "send_at", "priority", "deliver_by", "deliver_by_mode", "deliver_by_trace",
 })  # fmt: skip
 _JSON_KEYS: Final = _ENVELOPE_KEYS | {"recipients", "content", "upload_id", "upload_ids", "tags"}
 _QUERY_KEYS: Final = _ENVELOPE_KEYS | {"recipient", "notify"}
 _RECIPIENT_KEYS: Final = frozenset({"forward_path", "notify", "orcpt"})
-_FLAGS: Final = frozenset({"recipients_from_header", "smtputf8", "aliasing"})
+_FLAGS: Final = frozenset({"recipients_from_header", "smtputf8", "aliasing", "deliver_by_trace"})
 _NOTIFY: Final = frozenset({"SUCCESS", "FAILURE", "DELAY"})
 _DOORS: Final = ("http", "smtp", "sendmail")
 _PROTOCOLS: Final = ("SMTP", "ESMTP", "ESMTPA", "ESMTPS", "ESMTPSA")
 _INSTANT: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})", re.IGNORECASE
 )
+_ROUNDING_S: Final = 3600.0
+"""A deadline that a door has reckoned, by its own clock."""
 _PARTS: Final = 100
 """Parts of one message; a front door puts some megabytes in each."""
 
@@ -175,6 +178,8 @@ def _submission(form: _Form, key: str, call: Call[ValidateDeps]) -> Submission:
         protocol=_choice(values, "protocol", _PROTOCOLS),
         aliasing=_boolean(values, "aliasing", default=True),
         release_at=_instant(values, "send_at"),
+        priority=_choice(values, "priority", ASKED),
+        deliver_by=_deliver_by(values, call.deps.clock()),
         tls_required=_choice(values, "tls", ("require",)) == "require",
     )
 
@@ -272,6 +277,18 @@ def _instant(values: Mapping[str, Any], name: str) -> float:
         return datetime.fromisoformat(text.upper()).timestamp()
     except (ValueError, OverflowError) as exc:
         raise Rejected(BAD_REQUEST, f"{name}: there is no such instant") from exc
+
+
+def _deliver_by(values: Mapping[str, Any], now: float) -> DeliverBy | None:
+    """RFC 2852, with an instant in place of its by-time."""
+    at = _instant(values, "deliver_by")
+    mode = _choice(values, "deliver_by_mode", ("return", "notify"))
+    traces = _boolean(values, "deliver_by_trace")
+    if bool(at) is not bool(mode) or (traces and not at):
+        raise Rejected(BAD_REQUEST, "deliver_by and deliver_by_mode (return or notify) must be given together")
+    if at and abs(at - now) > DEADLINE_MAX_S + _ROUNDING_S:
+        raise Rejected(BAD_REQUEST, f"deliver_by: at most {DEADLINE_MAX_S} s from now (RFC 2852)")
+    return DeliverBy(at, mode == "return", traces) if at else None
 
 
 def _boolean(values: Mapping[str, Any], name: str, *, default: bool = False) -> bool:

@@ -1,13 +1,18 @@
-"""`paravion hold`, `release` and `remove`: an operator's hand on messages in the queue, over the API."""
+"""
+`paravion hold`, `release`, `flush`, `requeue`, `cancel` and `remove`: an operator's hand on the queue, over the API.
+
+Of messages by their ids, or of all that wait of a sender, for a recipient or a host: then so many at a time, until
+there are no more.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from paravion.cli.client import EX_OK, ApiAway, ApiError, Client
+from paravion.cli.client import EX_OK, EX_USAGE, ApiAway, ApiError, Client
 from paravion.cli.config import load
 from paravion.cli.mailq import plain
 
@@ -16,21 +21,62 @@ if TYPE_CHECKING:
 
     from paravion.cli.config import Config
 
-_HELP = {
-    "hold": "keep messages from being tried until they are released",
-    "release": "let held messages go on",
-    "remove": "take messages out of the queue for good; nobody is told",
+PAGE: Final = 500
+"""Jobs that one request looks at."""
+
+_CRITERIA: Final = {
+    "recipient": "for this address or domain",
+    "sender": "of this address or domain; <> is the null reverse-path",
+    "host": "that were last tried at this host, or go to this domain",
 }
-_DONE = {"hold": "held", "release": "released", "remove": "removed"}
+_WORDS: Final = {
+    "in_hand": "in hand",
+    "scheduled": "scheduled for later",
+    "waiting": "waiting",
+    "held": "held",
+    "done": "done",
+    "removed": "removed",
+    "mixed": "with other recipients besides",
+}
+
+
+class _Act(NamedTuple):
+    """
+    Attributes:
+        help, done: What it does, and what a job is then.
+        reason: Why, where nobody says.
+        ends: It ends mail: by selection it must be confirmed.
+    """
+
+    help: str
+    done: str
+    reason: str = ""
+    ends: bool = False
+
+
+_ACTS: Final = {
+    "hold": _Act("keep mail from being tried until it is released", "held", "held by hand"),
+    "release": _Act("let held mail go on", "released"),
+    "flush": _Act("try now what waits for its next attempt", "flushed"),
+    "requeue": _Act("try now what waits or is held, and count its time anew", "requeued"),
+    "cancel": _Act("return mail to its sender with a report, or take one's own back untried", "cancelled", ends=True),
+    "remove": _Act("take mail out of the queue for good; nobody is told", "removed", ends=True),
+}
 
 
 def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the three commands."""
-    for name, text in _HELP.items():
-        parser = commands.add_parser(name, help=text)
-        parser.add_argument("queue_id", nargs="+", type=_queue_id)
-        if name == "hold":
-            parser.add_argument("--reason", default="held by hand", help="why, for mailq and the history")
+    """Add the commands."""
+    for name, act in _ACTS.items():
+        parser = commands.add_parser(name, help=act.help)
+        parser.add_argument("queue_id", nargs="*", type=_queue_id, metavar="ID")
+        heard = "why, for the sender and the history" if name == "cancel" else "why, for mailq and the history"
+        parser.add_argument("--reason", default=act.reason, help=heard)
+        for criterion, text in _CRITERIA.items():
+            parser.add_argument(f"--{criterion}", default="", metavar="NAME", help=f"instead of ids: jobs {text}")
+        parser.add_argument("--all", action="store_true", help="instead of ids: all jobs")
+        parser.add_argument("--dry-run", action="store_true", help="change nothing, but count what would be")
+        if act.ends:
+            parser.add_argument("--yes", action="store_true", help="do it without asking, by selection")
         parser.set_defaults(run=_run, action=name)
 
 
@@ -41,28 +87,101 @@ def _queue_id(text: str) -> str:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    selection = {name: value for name in _CRITERIA if (value := getattr(arguments, name))}
+    ways = sum((bool(arguments.queue_id), bool(selection), arguments.all))
+    if ways != 1:
+        return _usage("name messages by their ids, or jobs by --recipient, --sender and --host, or --all")
+    if arguments.queue_id:
+        return _usage("--dry-run counts jobs, not ids") if arguments.dry_run else _by_id(arguments)
+    body: dict[str, Any] = {**selection, **({"all": True} if arguments.all else {}), "limit": PAGE}
+    if arguments.reason:
+        body["reason"] = arguments.reason
+    action = arguments.action
+    if action == "remove":
+        action, body = "cancel", {**body, "tell": False}
+    client = Client(load(os.environ))
+    act = _ACTS[arguments.action]
+    if act.ends and not arguments.yes and not arguments.dry_run:
+        matched = _by_selection(action, body, client, act, dry_run=True)
+        if matched and not sys.stdin.isatty():
+            return _usage(f"nothing was {act.done}: add --yes to do it")
+        if not matched or input("Go on? [y/N] ").strip().lower() not in {"y", "yes"}:
+            return EX_OK
+    _by_selection(action, body, client, act, dry_run=arguments.dry_run)
+    return EX_OK
+
+
+def _by_id(arguments: argparse.Namespace) -> int:
     """Go through all ids; what one of them is refused for is told, and the others are done."""
     config = load(os.environ)
     client = Client(config)
+    body = {"reason": arguments.reason} if arguments.reason else {}
     acts: Mapping[str, Callable[[str], dict[str, Any]]] = {
-        "hold": lambda path: client.post(f"{path}/hold", {"reason": arguments.reason}),
-        "release": lambda path: client.post(f"{path}/release", {}),
-        "remove": client.delete,
+        "remove": lambda path: client.delete(path, body),
     }
     exit_code = EX_OK
     for queue_id in arguments.queue_id:
-        if arguments.action == "remove" and _is_removed_here(queue_id, config):
+        if _ACTS[arguments.action].ends and _is_removed_here(queue_id, config):
             print(f"{queue_id}: removed from this machine's queue")
             continue
+        path = f"/v1/messages/{queue_id}"
         try:
-            answer = acts[arguments.action](f"/v1/messages/{queue_id}")
+            act = acts.get(arguments.action)
+            answer = act(path) if act is not None else client.post(f"{path}/{arguments.action}", body)
         except ApiError as exc:
             print(f"paravion: {queue_id}: {plain(exc.text)}", file=sys.stderr)
             exit_code = exc.exit
             continue
         states = sorted({plain(job["state"]) for job in answer["jobs"]})
-        print(f"{queue_id}: {plain(answer['changed'])} jobs {_DONE[arguments.action]}, now {', '.join(states)}")
+        left = _left(answer["jobs"])
+        told = f"{plain(answer['changed'])} jobs {_ACTS[arguments.action].done}, now {', '.join(states)}"
+        print(f"{queue_id}: {told}" + (f"; left: {left}" if left else ""))
+        _tell_hosts(answer)
     return exit_code
+
+
+def _by_selection(action: str, body: Mapping[str, Any], client: Client, act: _Act, *, dry_run: bool) -> int:
+    """Go through the queue until its end; gives how many jobs matched."""
+    counts = {"examined": 0, "matched": 0, "changed": 0}
+    left: dict[str, int] = {}
+    after: str | None = ""
+    is_watched = sys.stderr.isatty()
+    while after is not None:
+        fields = {**body, "dry_run": dry_run, **({"after": after} if after else {})}
+        answer = client.post(f"/v1/queue/{action}", fields)
+        counts = {name: count + int(answer[name]) for name, count in counts.items()}
+        for word, count in answer["left"].items():
+            left[word] = left.get(word, 0) + int(count)
+        _tell_hosts(answer)
+        after = answer["after"]
+        if is_watched and after is not None:
+            print(f"{counts['examined']} jobs looked at, {counts['matched']} match …", end="\r", file=sys.stderr)
+    told = ", ".join(f"{count} {_WORDS.get(word, plain(word))}" for word, count in sorted(left.items()))
+    verb = f"would be {act.done}" if dry_run else act.done
+    print(
+        f"{counts['matched']} of {counts['examined']} jobs match, {counts['changed']} {verb}"
+        + (f"; left: {told}" if told else "")
+    )
+    return counts["matched"]
+
+
+def _left(jobs: list[Mapping[str, Any]]) -> str:
+    words = [str(job["left"]) for job in jobs if "left" in job]
+    return ", ".join(f"{words.count(word)} {_WORDS.get(word, plain(word))}" for word in dict.fromkeys(words))
+
+
+def _tell_hosts(answer: Mapping[str, Any]) -> None:
+    for host in answer.get("hosts", []):
+        was, now = plain(host["was"]), plain(host["state"])
+        what = f"was {was}, counts as {now} now" if was != now else f"is {now}, and its limits stay"
+        print(f"    {plain(host['name'])} {what}")
+    if answer.get("wait_s"):
+        print(f"    tried in {plain(answer['wait_s'])} s, when every function has heard of it")
+
+
+def _usage(text: str) -> int:
+    print(f"paravion: {text}", file=sys.stderr)
+    return EX_USAGE
 
 
 def _is_removed_here(queue_id: str, config: Config) -> bool:

@@ -1,6 +1,7 @@
 """
-`paravion`: login, send, install, up, smtpd, show, queue, hold, release, remove, identity, doctor, tables,
-suppression, quota, hosts, routes, events, complaint, webhook, fsck, credentials, export, import, version.
+`paravion`: login, send, install, up, smtpd, show, queue, hold, release, flush, requeue, cancel, remove, identity,
+doctor, tables, suppression, quota, hosts, routes, events, complaint, webhook, holds, parked, operations, fsck,
+credentials, export, import, version.
 
 A command's own work stands in its module, which is imported only when it is called.
 """
@@ -34,6 +35,9 @@ _MODULES: Final = {
     "suppression": "addresses that nothing is sent to",
     "quota": "how much tenants may send, and have sent",
     "hosts": "which hosts are slow or away, and limits for them",
+    "holds": "rules by which new mail is held from now on",
+    "parked": "what nobody could handle: look at it, give it back, drop it",
+    "operations": "what operators did to many messages at once",
     "routes": "what smarthosts are logged in to with",
     "events": "webhooks that are told what becomes of mail, and telling once more",
     "complaint": "enter that a recipient complained of a message",

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from paravion.cli.client import EX_DATAERR, EX_NOINPUT, EX_OK, EX_USAGE, Client, new_idempotency_key
 from paravion.cli.config import load
+from paravion.domain.priority import ASKED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--attach", action="append", default=[], metavar="FILE", help="may be repeated")
     parser.add_argument("--header", action="append", default=[], metavar="NAME: VALUE", help="may be repeated")
     parser.add_argument("--at", metavar="WHEN", help="not before: 2026-12-24 18:00, in 2 hours, tomorrow 9:00")
+    parser.add_argument("--priority", choices=ASKED, help="how soon it is tried again, and when its sender is told")
+    parser.add_argument("--by", metavar="WHEN", help="told, if it is not delivered by then (RFC 2852)")
+    parser.add_argument("--return-by", metavar="WHEN", help="returned instead, and only sent to hosts that do the same")
     parser.add_argument("--wait", action="store_true", help="wait until it has come to its end, and show how")
     parser.add_argument("--timeout", type=float, default=600.0, metavar="S", help="of --wait; 600 s")
     parser.set_defaults(run=run)
@@ -108,15 +112,32 @@ def _submission(arguments: argparse.Namespace, config: Config) -> tuple[dict[str
         fields = {"recipients": recipients, "reverse_path": _addresses("from", [author])[0]}
     if any(not address.isascii() for address in (*recipients, fields.get("reverse_path", ""))):
         fields["smtputf8"] = True
-    if arguments.at:
-        from paravion.cli.when import instant
+    return {**fields, **_wishes(arguments)}, content
 
-        try:
-            at = instant(arguments.at, datetime.now(UTC))
-        except ValueError as exc:
-            raise BadMessage(f"--at: {exc}") from exc
-        fields["send_at"] = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return fields, content
+
+def _wishes(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Give when it is to be sent, delivered and tried."""
+    fields: dict[str, Any] = {}
+    if arguments.priority:
+        fields["priority"] = arguments.priority
+    if arguments.by and arguments.return_by:
+        raise BadMessage("--by and --return-by: one of them")
+    for name, field in (("at", "send_at"), ("by", "deliver_by"), ("return_by", "deliver_by")):
+        if word := getattr(arguments, name):
+            fields[field] = _instant(name, word)
+    if "deliver_by" in fields:
+        fields["deliver_by_mode"] = "return" if arguments.return_by else "notify"
+    return fields
+
+
+def _instant(name: str, words: str) -> str:
+    from paravion.cli.when import instant
+
+    try:
+        at = instant(words, datetime.now(UTC))
+    except ValueError as exc:
+        raise BadMessage(f"--{name.replace('_', '-')}: {exc}") from exc
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _addresses(name: str, words: Sequence[str]) -> list[str]:

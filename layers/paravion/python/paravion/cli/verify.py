@@ -49,7 +49,7 @@ def render(answer: Mapping[str, Any], *, verbose: bool) -> Iterator[str]:
     for recipient in answer.get("recipients", []):
         yield f"  {plain(recipient['forward_path'])}: {_route(recipient)}"
         if recipient.get("held"):
-            yield f"    held by the access table: {plain(recipient['held'])}"
+            yield f"    held: {plain(recipient['held'])}"
         if recipient.get("suppressed"):
             yield f"    {_suppressed(recipient['suppressed'])}"
     if isinstance(count, int) and count > len(answer.get("recipients", [])) > 0:

@@ -6,6 +6,7 @@ Kept as one record (`ports.Records`, kind `configuration-set`) in SES's own memb
 
     EventDestinations   a list of SES's event destinations, each with its `Name`; `Webhook` is a kind of our own
     KeepMessageId       true: the SES doors keep the caller's Message-ID and Date, as the other doors do
+    Priority            one of domain/priority.py's that a caller may ask for: what its mail has, by whatever door
     created_at, updated_at
 
 A set whose options were never set behaves as mail without a set does.
@@ -68,6 +69,7 @@ class ConfigurationSet:
         max_delivery_s: Its mail is returned when it is older; 0 for the queue's own lifetime.
         suppressed_reasons: For which reasons its mail is kept from listed addresses, in place of the account's; () for
             none, None for the account's.
+        priority: Of its mail, where the request names none, "": as its header says.
         keeps_message_id: The SES doors keep the caller's Message-ID and Date.
         has_reputation_metrics: Its bounces and complaints are counted.
         destinations: In the order of their names.
@@ -80,6 +82,7 @@ class ConfigurationSet:
     max_delivery_s: float = 0.0
     suppressed_reasons: tuple[Reason, ...] | None = None
     keeps_message_id: bool = False
+    priority: str = ""
     has_reputation_metrics: bool = False
     destinations: tuple[EventDestination, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -108,6 +111,7 @@ def decode(name: str, value: Mapping[str, Any]) -> ConfigurationSet:
             max_delivery_s=float(delivery.get("MaxDeliverySeconds", 0)),
             suppressed_reasons=None if suppression is None else read_reasons(suppression.get("SuppressedReasons", ())),
             keeps_message_id=bool(value.get("KeepMessageId", False)),
+            priority=str(value.get("Priority", "")),
             has_reputation_metrics=bool(value.get("ReputationOptions", {}).get("ReputationMetricsEnabled", False)),
             destinations=tuple(sorted(destinations, key=lambda item: item.name)),
             tags={tag["Key"]: tag["Value"] for tag in value.get("Tags", ())},

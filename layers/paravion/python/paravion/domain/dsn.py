@@ -8,7 +8,7 @@ Does not decide who hears of what, nor whether the original is returned whole (s
 
 RFC: 3464 (delivery-status), 6522 (multipart/report), 3461 6 (what RFC 3461 parameters become), 3834 5
 (Auto-Submitted), 6533 (internationalised addresses), 8689 5 (mail that must not travel in clear), 4865
-(mail that was sent later).
+(mail that was sent later), 2852 (mail with a deadline).
 """
 
 from __future__ import annotations
@@ -175,6 +175,9 @@ def _delivery_status(report: Report) -> Entity:
         # RFC 4865: as the sender could have asked for it.
         until = datetime.fromtimestamp(int(envelope.release_at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         fields.append(make_field("Future-Release-Request", f"until;{until}"))
+    if envelope.deliver_by is not None:
+        # RFC 2852
+        fields.append(make_field("Deliver-By-Date", format_date(envelope.deliver_by.at)))
     for recipient, state in report.members:
         fields += (b"\r\n", *_recipient_fields(report, recipient, state))
     if all(field.isascii() for field in fields):

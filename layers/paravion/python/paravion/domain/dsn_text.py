@@ -219,6 +219,8 @@ def _afterwards(report: Report, phrases: Mapping[str, str]) -> list[str]:
         texts.append(phrases["other" if others == 1 else "others"].format(count=others))
     if report.kind is NoticeKind.DELAYED:
         texts.append(phrases["after.delayed"].format(until=_moment(report.return_at, phrases)))
+    elif report.kind is NoticeKind.RELAYED and any(state.outcome.is_traced for _, state in report.members):
+        texts.append(phrases["after.traced"])
     elif report.kind is NoticeKind.RELAYED or report.kind in ARRIVALS:
         texts.append(phrases[f"after.{report.kind.value}"])
     return texts
@@ -228,11 +230,12 @@ def _mail(report: Report, phrases: Mapping[str, str]) -> Block:
     """Tell which of the sender's mails it is."""
     fields = original_fields(report.original_header)
     subject, date = _decode_words(fields.get(b"subject", "")), fields.get(b"date", "")
-    release_at = report.envelope.release_at
+    release_at, deadline = report.envelope.release_at, report.envelope.deliver_by
     found = {
         "mail.subject": "" if report.is_redacted else subject,
         "mail.date": date or format_date(report.envelope.queued_at),
         "mail.release": format_date(release_at) if release_at else "",
+        "mail.deadline": format_date(deadline.at) if deadline else "",
     }
     lines = [phrases[key].format(value=_one_line(value, _SUBJECT_CHARACTERS)) for key, value in found.items() if value]
     return Block("mail", (phrases["mail"], *lines))

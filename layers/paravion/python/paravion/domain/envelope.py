@@ -6,7 +6,7 @@ travels with the mail. `qf/<queue id>` holds one line of JSON (this envelope), a
 section's octets exactly as they will be sent (CRLF line ends, without the empty line that ends it).
 Immutable once written; what changes lives in the ledger (domain/queue.py).
 
-RFC: 5321 2.3.1 (envelope), 3461 4 (NOTIFY, ORCPT, RET, ENVID), 6152 (body type), 6531 (SMTPUTF8).
+RFC: 5321 2.3.1 (envelope), 3461 4 (NOTIFY, ORCPT, RET, ENVID), 6152 (body type), 6531 (SMTPUTF8), 2852 (deadline).
 """
 
 from __future__ import annotations
@@ -16,8 +16,13 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Final
 
+from paravion.domain.priority import Priority
+
 CHUNK_RECIPIENTS: Final = 100
 """Recipients of one job; RFC 5321 4.5.3.1.8 obliges every host to take 100 in one transaction."""
+
+DEADLINE_MAX_S: Final = 999_999_999
+"""RFC 2852 4: a by-time has nine digits."""
 
 _VERSION: Final = 1
 
@@ -82,6 +87,23 @@ class Telling:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliverBy:
+    """
+    When a mail must be delivered (RFC 2852).
+
+    Attributes:
+        at: Seconds since the epoch. What came with a time that was over already is before `queued_at`: with by-mode
+            N, and whoever had it before us has told its sender.
+        returns: By-mode R: it is returned at that time. Otherwise N: its sender is told that it is late.
+        traces: By-trace: the sender is told that it was passed on.
+    """
+
+    at: float
+    returns: bool = False
+    traces: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Envelope:
     """
     Everything about one message but its content.
@@ -119,6 +141,8 @@ class Envelope:
         release_at: Nothing is sent before; seconds since the epoch, 0 for at once.
         arrivals: Of the first of several messages (or the only one): what its first job owes a report of.
         telling: Events are published of what becomes of it (services/events.py); None: nobody is told.
+        priority: As domain/priority.py has it, "" for normal; that of a report of ours follows from its kind.
+        deliver_by: When it must be delivered; None: whenever that is.
     """
 
     queue_id: str
@@ -148,6 +172,13 @@ class Envelope:
     reports: bool = True
     telling: Telling | None = None
     release_at: float = 0.0
+    priority: str = ""
+    deliver_by: DeliverBy | None = None
+
+    @property
+    def urgency(self) -> str:
+        """The priority that decides about its times."""
+        return self.priority if self.kind == "mail" else Priority.DSN
 
     @property
     def tells(self) -> tuple[str, ...]:
@@ -187,7 +218,7 @@ def _fields(value: Any) -> dict[str, Any]:
 
 
 _FIELDS: Final = {
-    kind: (kind.__slots__, attrgetter(*kind.__slots__)) for kind in (Envelope, Recipient, Arrivals, Telling)
+    kind: (kind.__slots__, attrgetter(*kind.__slots__)) for kind in (Envelope, Recipient, Arrivals, Telling, DeliverBy)
 }
 """The names of each class's fields, and what reads them all."""
 
@@ -227,6 +258,9 @@ def decode_qf(octets: bytes) -> tuple[Envelope, bytes]:
         telling = fields.get("telling")
         if telling:
             fields["telling"] = Telling(**{**telling, "types": tuple(telling["types"])})
+        deadline = fields.get("deliver_by")
+        if deadline:
+            fields["deliver_by"] = DeliverBy(**deadline)
         return Envelope(**fields), header
     except (TypeError, KeyError, AttributeError) as exc:
         raise ValueError(f"qf that is no envelope: {exc}") from exc

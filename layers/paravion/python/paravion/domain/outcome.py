@@ -43,6 +43,7 @@ class Outcome:
         mx_host: Name of the host that answered or was tried, "" if none.
         address: Its IP address, "" if none.
         relayed_dsn: The next hop took over the duty of RFC 3461 success reports (it offered DSN).
+        is_traced: The sender hears that this host has it, unless he wants to hear nothing (RFC 2852).
         tls: TLS version in use, "" for none.
         tls_facts: All that is known of the session's TLS, for the record and for RFC 8460 reports.
         not_before: When the host may be tried, in seconds since the epoch, if it was not tried; 0: nothing known.
@@ -59,6 +60,7 @@ class Outcome:
     tls: str = ""
     tls_facts: TlsFacts = NO_FACTS
     not_before: float = 0.0
+    is_traced: bool = False
 
     @property
     def is_reply(self) -> bool:

@@ -312,6 +312,18 @@ def reset(state: HostState, now: float) -> HostState | None:
     return None if new.phase == "well" else new
 
 
+def believed(state: HostState, now: float) -> HostState | None:
+    """
+    Take an operator's word that a host is back: a dead one is sent to as one that came back to life, a paused one is
+    asked at once. What it said of limits stays, for it was the host that asked for them.
+    """
+    if state.is_dead:
+        return _well(state, now, "")
+    if state.strikes and now < state.hold_until:
+        return replace(state, hold_until=now)
+    return state
+
+
 def when_dead(state: HostState, now: float, draw: float) -> float:
     """Say when a job for a dead host comes back: after the probe, spread over as long as the host was waited for."""
     held_s = _doubled(DEAD_S, state.failures - DEAD_AFTER)

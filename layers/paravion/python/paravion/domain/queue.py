@@ -19,8 +19,9 @@ owe a bounce. A notice is named after its kind and the attempt that caused it, s
 change afterwards and the report's queue id follows from it: a repeated report is one message. What the
 suppression list must be told of is owed in the same way.
 
-A job that a worker has cannot be held: `quarantine` is set, and it is held when the attempt ends. Being held stops
-the queue's clock (`counted_from`), but the spool's goes on: schedule.LIFETIME_S ends it, and the sender is told.
+A job that a worker has cannot be held: `quarantine` is set, and it is held when the attempt ends. What an operator
+cancels is held likewise, and given up by the next sweep: `cancelled` says so. Being held stops the queue's clock
+(`counted_from`), but the spool's goes on: schedule.LIFETIME_S ends it, and the sender is told.
 
 Never twice: a claim hands out only recipients that are neither delivered nor failed.
 
@@ -39,7 +40,7 @@ from paravion.domain.outcome import HANDED_OVER, PACED, Outcome, Result
 from paravion.domain.schedule import LIFETIME_S
 from paravion.domain.simulator import COMMAND as SIMULATED
 from paravion.domain.simulator import replies
-from paravion.domain.status import EXPIRED
+from paravion.domain.status import ATTEMPT_BROKE_OFF, EXPIRED
 from paravion.domain.suppression import says_no_such_address
 
 if TYPE_CHECKING:
@@ -212,6 +213,13 @@ class JobRecord:
         held_s: How long it had been held before, or waited for its release.
         max_delivery_s: Its message is returned when it is older; 0 for the queue's own lifetime.
         suppressed_reasons: As the envelope's.
+        priority: The envelope's `urgency`.
+        deliver_by_at: When it must be delivered (RFC 2852), 0 if that is all the same.
+        returns_by: It is returned then; otherwise its sender is told, once.
+        told_by: He was, or need not be.
+        tries_at: The next attempt, of a job that is due before it because of its deadline; 0: no such.
+        cancelled: What its sender is told when it is returned, as an operator wants it, once nobody tries it;
+            "" for nothing of the kind.
     """
 
     key: JobKey
@@ -236,6 +244,12 @@ class JobRecord:
     held_s: float = 0.0
     max_delivery_s: float = 0.0
     suppressed_reasons: tuple[str, ...] | None = None
+    priority: str = ""
+    deliver_by_at: float = 0.0
+    returns_by: bool = False
+    told_by: bool = False
+    tries_at: float = 0.0
+    cancelled: str = ""
 
     def changed(self, **values: Any) -> JobRecord:
         """Give the record with some fields changed: dataclasses.replace in a fifth of its time, for the mail's road."""
@@ -250,6 +264,10 @@ class JobRecord:
     def counted_from(self) -> float:
         """The instant that the queue's times count from: time in hold does not count."""
         return self.queued_at + self.held_s
+
+    def is_late(self, now: float) -> bool:
+        """Say whether the sender is still to be told that a deadline is over."""
+        return 0 < self.deliver_by_at <= now and not (self.returns_by or self.told_by)
 
     @property
     def is_closed(self) -> bool:
@@ -304,6 +322,7 @@ def claimed(record: JobRecord | None, job: Job, *, token: str, lease_until: floa
         token=token,
         lease_until=lease_until,
         due_at=0.0,
+        tries_at=0.0,
     )
 
 
@@ -373,6 +392,7 @@ def with_outcomes(
         due_at=0.0,
         faults=0,
         quarantine="",
+        cancelled="",
     )
 
 
@@ -386,6 +406,8 @@ def waits_for_turn(record: JobRecord) -> float:
 
 def comes_at(record: JobRecord) -> float:
     """Say when a waiting or held job is due, as mailq tells it: that of one with a turn is a safety net behind it."""
+    if record.state is State.DEFERRED and record.tries_at:
+        return record.tries_at
     return (record.state is State.READY and waits_for_turn(record)) or record.due_at
 
 
@@ -403,7 +425,8 @@ def held(record: JobRecord, reason: str, *, now: float, by: str = "") -> JobReco
         by: The operator's credential; "" for a rule, or for a hold that is told already.
     """
     if by:
-        record = with_event(record, "hold", now=now, text=f"by {by}: {reason}")
+        record = with_event(record, "hold", now=now, text=said_by(by, reason))
+        record = replace(record, cancelled="")
     record = replace(record, quarantine=reason)
     if record.state is State.CLAIMED:
         return record
@@ -412,8 +435,8 @@ def held(record: JobRecord, reason: str, *, now: float, by: str = "") -> JobReco
         state=State.HELD,
         token="",
         lease_until=0.0,
-        # Found again by then, so that no mail vanishes with its spool.
-        due_at=record.queued_at + LIFETIME_S,
+        # Found again by then, so that no mail vanishes with its spool; what is cancelled, by the next sweep.
+        due_at=now if record.cancelled else record.queued_at + LIFETIME_S,
         faults=0,
         held_at=record.held_at or now,
     )
@@ -426,20 +449,119 @@ def scheduled(record: JobRecord, release_at: float, *, now: float) -> JobRecord:
     return replace(record, state=State.DEFERRED, due_at=release_at, held_s=held_s)
 
 
-def released(record: JobRecord, *, now: float, by: str) -> JobRecord:
-    """Let a job go on; one that is held is due at once."""
-    record = with_event(record, "release", now=now, text=f"by {by}")
-    record = replace(record, quarantine="", released=True)
+def released(
+    record: JobRecord, *, now: float, by: str, reason: str = "", release_at: float = 0.0
+) -> JobRecord:  # fmt: skip
+    """
+    Let a job go on; one that is held is due at once, or at the release that its message names.
+
+    Args:
+        release_at: The message's, 0 for none.
+    """
+    release_at = max(release_at, record.counted_from if record.state is State.HELD else 0.0)
+    record = with_event(record, "release", now=now, text=said_by(by, reason))
+    record = replace(record, quarantine="", released=True, cancelled="")
+    if release_at > now and record.state in {State.HELD, State.DEFERRED}:
+        held_s = release_at - record.queued_at
+        return replace(record, state=State.DEFERRED, due_at=release_at, held_at=0.0, held_s=held_s)
     if record.state is not State.HELD:
         return record
-    held_s = record.held_s + max(0.0, now - record.held_at)
-    return replace(record, state=State.DEFERRED, due_at=now, held_at=0.0, held_s=held_s)
+    # Held before its release, it waited for both at once.
+    held_s = min(record.held_s + max(0.0, now - record.held_at), max(0.0, now - record.queued_at))
+    return replace(record, state=State.DEFERRED, due_at=now, tries_at=0.0, held_at=0.0, held_s=held_s)
 
 
-def removed(record: JobRecord, *, now: float, by: str) -> JobRecord:
+def is_scheduled(record: JobRecord, now: float) -> bool:
+    """Say whether a job waits for the instant that its sender named: none is tried before, whoever asks for it."""
+    return record.counted_from > now
+
+
+def flushed(record: JobRecord, *, look_at: float, now: float, by: str, reason: str = "") -> JobRecord:
+    """
+    Send a waiting job back to the delivery queue before its time; its age and what its sender was told stay.
+
+    Args:
+        look_at: When it is looked for again, in case it gets lost on the way.
+    """
+    record = with_event(record, "flush", now=now, text=said_by(by, reason))
+    return replace(record, state=State.READY, due_at=look_at, tries_at=0.0)
+
+
+def requeued(record: JobRecord, *, look_at: float, now: float, by: str, reason: str = "") -> JobRecord:
+    """
+    Send an open job that no worker has to the delivery queue, as if its message came now.
+
+    The waits, the warning and the lifetime count from now on; the number of its attempts goes on, for reports and
+    transcripts are named after it. No job outlives its spool (LIFETIME_S).
+
+    Args:
+        look_at: As for `flushed`.
+    """
+    if record.state is State.CLAIMED:
+        record = with_event(record, "broke_off", now=now, text=ATTEMPT_BROKE_OFF.text)
+    record = with_event(record, "requeue", now=now, text=said_by(by, reason))
+    return replace(
+        record,
+        state=State.READY,
+        token="",
+        lease_until=0.0,
+        due_at=look_at,
+        tries_at=0.0,
+        faults=0,
+        paced=record.attempts,
+        warned=False,
+        quarantine="",
+        released=True,
+        held_at=0.0,
+        held_s=max(0.0, now - record.queued_at),
+        cancelled="",
+    )
+
+
+def cancelled(record: JobRecord, text: str, *, now: float, by: str, reason: str = "") -> JobRecord:
+    """
+    Have an open job returned to its sender: held until the next sweep gives it up, or its attempt ends.
+
+    Args:
+        text: What the sender is told.
+    """
+    record = with_event(record, "cancel", now=now, text=said_by(by, reason))
+    return held(replace(record, cancelled=text), text, now=now)
+
+
+def said_by(by: str, reason: str) -> str:
+    """Give an operator's line in the history: who, and why if he says."""
+    return f"by {by}: {reason}" if reason else f"by {by}"
+
+
+def removed(record: JobRecord, *, now: float, by: str, reason: str = "") -> JobRecord:
     """Take an open job that no worker has out of the queue for good; nobody is told."""
-    record = with_event(record, "removal", now=now, text=f"by {by}")
+    record = with_event(record, "removal", now=now, text=said_by(by, reason))
     return replace(record, state=State.REMOVED, due_at=0.0, quarantine="", held_at=0.0)
+
+
+def with_times_of(record: JobRecord, envelope: Envelope) -> JobRecord:
+    """Enter what an envelope says of when its mail is tried, told of and returned."""
+    deadline = envelope.deliver_by
+    if deadline is None:
+        return record.changed(max_delivery_s=envelope.max_delivery_s, priority=envelope.urgency)
+    return record.changed(
+        max_delivery_s=envelope.max_delivery_s,
+        priority=envelope.urgency,
+        deliver_by_at=deadline.at,
+        returns_by=deadline.returns,
+        # RFC 2852: of a time that was over when we got the mail, whoever had it before us has told.
+        told_by=record.told_by or deadline.at <= envelope.queued_at,
+    )
+
+
+def watched(record: JobRecord, now: float) -> JobRecord:
+    """Give a planned job that is looked at when its deadline is over, if that is before its next attempt."""
+    if record.state is not State.DEFERRED or record.returns_by or record.told_by:
+        return record
+    if not now < record.deliver_by_at < record.due_at:
+        return record
+    return replace(record, due_at=record.deliver_by_at, tries_at=record.due_at)
 
 
 def position(key: JobKey) -> str:
@@ -554,8 +676,15 @@ def members(record: JobRecord, notice: Notice, notify: Mapping[int, tuple[str, .
     return {
         n: state
         for n, state in record.recipients.items()
-        if _wants(notify.get(n, ()), _WISH[notice.kind]) and _is_member(state, notice)
+        if _is_wanted(notify.get(n, ()), notice.kind, state.outcome) and _is_member(state, notice)
     }
+
+
+def _is_wanted(notify: tuple[str, ...], kind: NoticeKind, outcome: Outcome) -> bool:
+    if kind is NoticeKind.RELAYED and outcome.is_traced:
+        # RFC 2852: told unless NOTIFY=NEVER.
+        return notify != ("NEVER",)
+    return _wants(notify, _WISH[kind])
 
 
 def _is_member(state: RecipientState, notice: Notice) -> bool:
@@ -565,6 +694,8 @@ def _is_member(state: RecipientState, notice: Notice) -> bool:
     successes = {NoticeKind.RELAYED, NoticeKind.DELIVERED}
     if notice.kind in successes and _success(state.outcome) is not notice.kind:
         return False
+    if notice.kind is NoticeKind.RELAYED and state.outcome.is_traced:
+        return state.attempt == notice.attempt
     wanted = Result.DELIVERED if notice.kind in successes else Result.FAILED
     return (
         state.outcome.result is wanted
@@ -589,6 +720,8 @@ def wants_delay_notice(notify: tuple[str, ...]) -> bool:
 def _notice_for(outcome: Outcome, notify: tuple[str, ...]) -> NoticeKind | None:
     if outcome.result is Result.FAILED and _wants(notify, "FAILURE"):
         return NoticeKind.FAILED
+    if outcome.is_traced and notify != ("NEVER",):
+        return NoticeKind.RELAYED
     if outcome.result is Result.DELIVERED and _wants(notify, "SUCCESS") and not outcome.relayed_dsn:
         return _success(outcome)
     return None

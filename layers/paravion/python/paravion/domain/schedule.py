@@ -1,19 +1,23 @@
 """
 When a job is tried again, when its sender is told, when it is given up: pure functions of the queue's age.
 
-Owns no clock and no randomness; `services/retry.py` alone calls it.
+Owns no clock and no randomness; `services/retry.py` plans by it, and whoever tells of the end asks it (`given_up_at`).
+docs/schedule.md is its table, made from it (tests/support/schedule_table.py).
 
 RFC: 5321 4.5.4.1 (retry for 4 to 5 days; our first waits are shorter than its 30 minutes, because most
-deferrals are greylisting that ends within minutes).
+deferrals are greylisting that ends within minutes), 2852 (deadlines).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from paravion.domain.priority import Span
+    from paravion.domain.queue import JobRecord
 
 FAULT_WAIT_MAX_S: Final = 900.0
 """Ceiling of the back-off after our own faults: an outage that is over must not hold mail for hours."""
@@ -36,6 +40,15 @@ MAX_RELEASE_S: Final = LIFETIME_S - 4 * 86_400.0
 """The latest release of a message that is sent later: the four days of RFC 5321 4.5.4.1 are left to deliver it."""
 
 
+LAST_TRY_S: Final = 120.0
+"""
+How long before its end mail with a shorter lifetime than the queue's is tried once more: no attempt begins after it.
+
+Time for a sweep (one each minute) and for the attempt; of a short lifetime the tenth part. Where the attempt before
+was as near to it, that one was the last.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """
@@ -47,6 +60,8 @@ class Plan:
             together do not come back together.
         warn_s, return_s: Age at which the sender is told, and at which the mail is returned.
         fault_backoff_s: First wait after a fault of our own; doubles up to FAULT_WAIT_MAX_S.
+        by_priority: The plans of those priorities (domain/priority.py) that have one of their own.
+        last_try_s: Age of the last attempt but for one at the return; 0: there is none.
     """
 
     intervals_s: tuple[float, ...]
@@ -54,17 +69,56 @@ class Plan:
     warn_s: float
     return_s: float
     fault_backoff_s: float
+    by_priority: Mapping[str, Plan] = field(default_factory=dict)
+    last_try_s: float = 0.0
 
 
-def limited(plan: Plan, max_delivery_s: float) -> Plan:
+def with_priorities(
+    plan: Plan, intervals: Mapping[str, Span], warns: Mapping[str, Span], returns: Mapping[str, Span]
+) -> Plan:
+    """Give the plan with those of the priorities that differ from it; `intervals` are multiples."""
+    others: dict[str, Plan] = {}
+    for name in {**intervals, **warns, **returns}:
+        factor = intervals[name].value if name in intervals else 1.0
+        others[name] = replace(
+            plan,
+            intervals_s=tuple(wait_s * factor for wait_s in plan.intervals_s),
+            warn_s=warns[name].of(plan.warn_s) if name in warns else plan.warn_s,
+            return_s=lifetimes(plan.return_s, returns).get(name, plan.return_s),
+        )
+    return replace(plan, by_priority=others)
+
+
+def lifetimes(return_s: float, returns: Mapping[str, Span]) -> dict[str, float]:
+    """Give the lifetimes in seconds of those priorities that have one of their own."""
+    return {name: min(span.of(return_s), LIFETIME_S) for name, span in returns.items()}
+
+
+def bounded(plan: Plan, record: JobRecord) -> Plan:
     """
-    Give the plan of mail that must not be older than `max_delivery_s`; 0 leaves it as it is.
+    Give one job's plan: its priority's, and no longer than its configuration set and its deadline allow.
 
-    Never longer than the plan's own lifetime.
+    Mail that must be delivered in time (DELIVERBY, by-mode R) has no lifetime left at its deadline.
     """
-    if not 0 < max_delivery_s < plan.return_s:
+    plan = plan.by_priority.get(record.priority, plan)
+    return_s = _lifetime_s(record, plan.return_s)
+    if return_s == plan.return_s:
         return plan
-    return replace(plan, return_s=max_delivery_s)
+    return replace(plan, return_s=return_s, last_try_s=return_s - min(LAST_TRY_S, return_s / 10))
+
+
+def given_up_at(record: JobRecord, return_s: float, by_priority: Mapping[str, float]) -> float:
+    """Say when an open job will be given up; lifetimes as `lifetimes` gives them."""
+    return_s = _lifetime_s(record, by_priority.get(record.priority, return_s))
+    return min(record.counted_from + return_s, record.queued_at + LIFETIME_S)
+
+
+def _lifetime_s(record: JobRecord, return_s: float) -> float:
+    if record.max_delivery_s:
+        return_s = min(return_s, record.max_delivery_s)
+    if record.returns_by:
+        return_s = min(return_s, max(0.0, record.deliver_by_at - record.counted_from))
+    return return_s
 
 
 def next_attempt_at(queued_at: float, now: float, attempts: int, plan: Plan, jitter: float) -> float:
@@ -86,7 +140,14 @@ def next_attempt_at(queued_at: float, now: float, attempts: int, plan: Plan, jit
         raise ValueError("a job that was never tried is not scheduled")
     wait = plan.intervals_s[min(attempts, len(plan.intervals_s)) - 1]
     wait *= 1 + plan.jitter_ratio * jitter
-    return max(now, min(now + wait, queued_at + plan.return_s))
+    return _in_time(queued_at, now, now + wait, plan)
+
+
+def _in_time(queued_at: float, now: float, at: float, plan: Plan) -> float:
+    """Give an instant that is neither over nor behind the mail's last attempt, if that is not too near."""
+    last_try_at, end = queued_at + plan.last_try_s, queued_at + plan.return_s
+    is_near = last_try_at - now < end - last_try_at
+    return max(now, min(at, end if is_near else last_try_at))
 
 
 def next_attempt_of_several_at(

@@ -34,7 +34,8 @@ A message of BODY type 8BITMIME for a host without that extension has been conve
 ("just send 8").
 
 RFC: 5321 3.1-3.3, 4.1, 4.5.2; 2920 (PIPELINING), 1870 (SIZE), 6152 (8BITMIME), 6531 (SMTPUTF8), 3461 (DSN), 3207
-(STARTTLS), 9422 (LIMITS), 3030 (CHUNKING; not BINARYMIME). Between the two: AUTH (domain/smtp_auth.py).
+(STARTTLS), 2852 (DELIVERBY), 9422 (LIMITS), 3030 (CHUNKING; not BINARYMIME). Between the two: AUTH
+(domain/smtp_auth.py).
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from typing import TYPE_CHECKING, Final
 
 from paravion.domain import status
 from paravion.domain.line_ends import has_whole_lines
+from paravion.domain.outcome import Result
 from paravion.domain.reply import Reply
 from paravion.domain.tls_facts import TlsResult
 from paravion.domain.verdict import Fault, Peer, Scope, Stage, Verdict, ends_connection, is_positive, judge, ours
@@ -83,6 +85,7 @@ class Extensions:
         name: The host's name for itself, lower case, "" if it gave none.
         keywords: Every keyword (upper case) with its parameters.
         size: Largest message in octets, 0 if there is no fixed limit (RFC 1870 4).
+        deliver_by, min_by_s: DELIVERBY is offered; the shortest time that it takes with by-mode R, 0 for any.
         rcpt_max, mail_max, rcpt_domain_max: LIMITS: recipients of a transaction, transactions of a connection,
             recipients' domains of a transaction; 0 unknown.
     """
@@ -96,6 +99,8 @@ class Extensions:
     dsn: bool = False
     starttls: bool = False
     chunking: bool = False
+    deliver_by: bool = False
+    min_by_s: int = 0
     rcpt_max: int = 0
     mail_max: int = 0
     rcpt_domain_max: int = 0
@@ -132,6 +137,8 @@ def parse_ehlo(reply: Reply) -> Extensions:
         dsn="DSN" in keywords,
         starttls="STARTTLS" in keywords,
         chunking="CHUNKING" in keywords,
+        deliver_by="DELIVERBY" in keywords,
+        min_by_s=_number(keywords.get("DELIVERBY", "").partition(",")[0].strip()),
         rcpt_max=_number(limits.get("RCPTMAX", "")),
         mail_max=_number(limits.get("MAILMAX", "")),
         rcpt_domain_max=_number(limits.get("RCPTDOMAINMAX", "")),
@@ -317,6 +324,19 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class ByTime:
+    """
+    The deadline of a message as it is told to a host (RFC 2852): seconds that are left, by-mode R, by-trace.
+
+    With by-mode N the seconds may be 0 or less.
+    """
+
+    seconds: int
+    returns: bool = False
+    traces: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """
     What one transaction sends.
@@ -335,6 +355,7 @@ class Request:
     smtputf8: bool = False
     ret: str = ""
     envid: str = ""
+    by: ByTime | None = None
 
     @property
     def octets(self) -> int:
@@ -481,7 +502,7 @@ def opening(session: Session, request: Request) -> Opening:
     verdicts: dict[int, Verdict] = {}
     commands: dict[int, bytes] = {}
     for position, recipient in request.recipients.items():
-        command = _rcpt(recipient, session.extensions)
+        command = _rcpt(recipient, request, session.extensions)
         if isinstance(command, bytes):
             commands[position] = command
         else:
@@ -581,7 +602,7 @@ def transact(  # noqa: C901, PLR0911, PLR0912, PLR0915 (the order of the wire, t
     if not content.ended:
         # A reply in the middle of the message can only be a refusal; the rest of it would be read as commands.
         return finish(Stage.CONTENT, answer)
-    verdict = judge(Stage.DOT, answer, peer, relayed_dsn=extensions.dsn)
+    verdict = _judge_end(session, request, answer)
     for position in taken:
         verdicts[position] = verdict
     is_taken = is_positive(Stage.DOT, answer)
@@ -620,7 +641,7 @@ def _after_the_first_octet(  # noqa: PLR0911 (one exit for each answer)
     if not whole.is_sent:
         return all_of(judge(Stage.DATA, answer, peer), intact=False)
     result = all_of(
-        judge(Stage.DOT, answer, peer, relayed_dsn=session.extensions.dsn),
+        _judge_end(session, request, answer),
         intact=not ends_connection(Stage.DOT, answer),
         bdat=True,
     )
@@ -663,7 +684,7 @@ def _in_one_write(
             verdicts[position] = judge(Stage.RCPT, answer, peer)
     # RFC 3030 2: answered (503, 554) and its octets read also behind a refused MAIL or RCPT.
     answer = yield _HEAR_DOT
-    verdict = judge(Stage.DOT, answer, peer, relayed_dsn=session.extensions.dsn)
+    verdict = _judge_end(session, request, answer)
     if taken and isinstance(answer, Reply) and answer.code in _NOT_UNDERSTOOD:
         # Another one than that which was asked, under the same name; it may go on to read the message as commands.
         text = f"{peer.name} does not understand BDAT any more: {answer.code} {answer.text}"
@@ -688,6 +709,15 @@ def _unfit(request: Request, session: Session) -> Verdict | None:
     elif 0 < extensions.size < request.octets:
         row = status.MESSAGE_TOO_BIG
         text = f"Message has {request.octets} octets, {session.peer.name} takes {extensions.size}"
+    elif request.by is not None and request.by.returns:
+        # RFC 2852: not passed on to who would not return it in time.
+        if not extensions.deliver_by:
+            row = status.DELIVER_BY_NOT_OFFERED
+            text = f"Message is to be delivered in time or returned, {session.peer.name} does not take deadlines"
+        elif request.by.seconds < max(1, extensions.min_by_s):
+            row = status.EXPIRED
+            least = max(1, extensions.min_by_s)
+            text = f"{request.by.seconds} seconds are left, {session.peer.name} takes {least} at least"
     return None if row is None else ours(row, text, _LOCAL, session.peer, Scope.MESSAGE)
 
 
@@ -708,12 +738,20 @@ def _mail(request: Request, extensions: Extensions) -> bytes:
             words.append(f"RET={request.ret}")
         if request.envid:
             words.append(f"ENVID={request.envid}")
+    if request.by is not None and extensions.deliver_by:
+        by = request.by
+        words.append(f"BY={by.seconds};{'R' if by.returns else 'N'}{'T' if by.traces else ''}")
     return " ".join(words).encode() + b"\r\n"
 
 
-def _rcpt(recipient: tuple[str, tuple[str, ...], str], extensions: Extensions) -> bytes | status.Status:
+def _rcpt(
+    recipient: tuple[str, tuple[str, ...], str], request: Request, extensions: Extensions
+) -> bytes | status.Status:
     """Give the RCPT command, or the row that says why there can be none."""
     forward_path, notify, orcpt = recipient
+    if _loses_deadline(request, extensions) and notify != ("NEVER",) and "DELAY" not in notify:
+        # RFC 2852: the host shall at least tell of its own delays.
+        notify = (*(notify or ("FAILURE",)), "DELAY")
     if not forward_path or not _is_clean(forward_path):
         return status.RECIPIENT_SYNTAX
     if not forward_path.isascii() and not extensions.smtputf8:
@@ -727,6 +765,21 @@ def _rcpt(recipient: tuple[str, tuple[str, ...], str], extensions: Extensions) -
         if orcpt:
             command += " ORCPT=" + orcpt
     return command.encode() + b"\r\n"
+
+
+def _loses_deadline(request: Request, extensions: Extensions) -> bool:
+    """Say whether the host will know nothing of a deadline; by-mode R does not come to such a host."""
+    return request.by is not None and not extensions.deliver_by
+
+
+def _judge_end(session: Session, request: Request, answer: Answer) -> Verdict:
+    """Judge the answer to a whole message; of a deadline that ends here, or is traced, the sender hears."""
+    verdict = judge(Stage.DOT, answer, session.peer, relayed_dsn=session.extensions.dsn)
+    by = request.by
+    if by is None or verdict.outcome.result is not Result.DELIVERED:
+        return verdict
+    is_traced = by.traces or _loses_deadline(request, session.extensions)
+    return replace(verdict, outcome=replace(verdict.outcome, is_traced=is_traced))
 
 
 def _is_clean(path: str) -> bool:

@@ -154,8 +154,11 @@ VERIFICATION_TEMPLATE_INVALID: Final = _row(
 SENDER_NOT_VERIFIED: Final = _row("sender_not_verified", 550, "7.1", 400, "BadRequestException", 77,
                                   "Sender of the custom verification mail is not verified")  # fmt: skip
 EXPIRED: Final = _row("expired", 554, "4.7", 422, "MessageRejected", 69, "Could not be delivered in time")
+DELIVER_BY_NOT_OFFERED: Final = _row("deliver_by_not_offered", 554, "4.7", 422, "MessageRejected", 69,
+                                     "Next hop does not take deadlines")  # fmt: skip
 HELD_TOO_LONG: Final = _row("held_too_long", 550, "7.1", 422, "MessageRejected", 69,
                             "Held back here and not released in time")  # fmt: skip
+CANCELLED: Final = _row("cancelled", 550, "7.0", 422, "MessageRejected", 69, "Cancelled by an operator")
 WRONG_STATE: Final = _row("wrong_state", 554, "5.0", 409, "ConflictException", 65,
                           "Not possible as things stand")  # fmt: skip
 ROUTING_LOOP: Final = _row("routing_loop", 554, "4.6", 422, "MessageRejected", 69, "Mail loops back to us")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from paravion.domain.credential import ANYTHING, Scope
 
 if TYPE_CHECKING:
-    from paravion.domain.envelope import Recipient
+    from paravion.domain.envelope import DeliverBy, Recipient
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,8 @@ class Submission:
         tls_required: It must not leave us in clear.
         scope: The credential's: whom it may send as.
         release_at: Nothing is sent before; seconds since the epoch, 0 for at once.
+        priority: One of domain/priority.py's that may be asked for; "": by configuration set and header.
+        deliver_by: When it must be delivered; None: whenever that is.
         contact_list, topic: Whose mail it is (services/list_management.py); "" for none.
         source_arn, from_arn, return_path_arn: SES's sending authorisation (services/arns.py); "" for none.
         endpoint: Base URL under which the caller reached us, "" if the door does not know.
@@ -62,6 +64,8 @@ class Submission:
     aliasing: bool = True
     tls_required: bool = False
     release_at: float = 0.0
+    priority: str = ""
+    deliver_by: DeliverBy | None = None
     tenant: str = ""
     scope: Scope = ANYTHING
     contact_list: str = ""

@@ -16,6 +16,9 @@ A key without tag holds for the first four; next hosts have their own tag alone,
 sendmail means what it meant. Nothing is asked while no access table is loaded; one look-up serves a page of members
 or a host, and its pages are kept (adapters/dynamodb_tables.py).
 
+An operator's rules for new mail (services/standing_holds.py) stand in a table of their own, `holds`: what they hold is
+held unless the access table refuses or discards it.
+
 Next: services/expand.py; adapters/smtp_client.py asks before it connects.
 Format: access_db of cf/README, sendmail 8.18; `Server:` after its macros ${server_name} and ${server_addr}.
 """
@@ -44,6 +47,27 @@ if TYPE_CHECKING:
 
 _CLIENT_ADDRESS: Final = re.compile(r"\[(?:IPv6:)?([0-9A-Fa-f:.]+)\]")
 _KEPT_REFUSALS: Final = 10
+
+HOLDS: Final = "holds"
+"""The table of operators' rules: `to:` or `from:` and an address or domain, to the reason."""
+
+RULES: Final = frozenset({"access", HOLDS})
+"""Without any of these tables nothing is asked."""
+
+
+def held_by_rule(tag: str, paths: Iterable[str], tables: Tables) -> dict[str, str]:
+    """
+    Give the reasons for which operators hold new mail of addresses, by address; one look-up.
+
+    Args:
+        tag: `from:` or `to:`.
+    """
+    if HOLDS not in tables.loaded():
+        return {}
+    keys = {path: [tag + path.lower(), tag + path.rpartition("@")[2].lower()] for path in paths}
+    found = tables.lookup(HOLDS, list(dict.fromkeys(key for some in keys.values() for key in some)))
+    reasons = {path: next((found[key] for key in some if key in found), "") for path, some in keys.items()}
+    return {path: reason for path, reason in reasons.items() if reason}
 
 
 def verdict(tag: str, keys: Sequence[str], tables: Tables) -> tuple[str, str]:
@@ -107,8 +131,11 @@ def admitted(submission: Submission, reverse_path: str, recipients: Iterable[Rec
         if value == "DISCARD":
             return Admitted(())
         quarantine = quarantine or quarantine_of(value)
+    if reverse_path and not quarantine:
+        quarantine = held_by_rule("from:", [reverse_path], tables).get(reverse_path, "")
     kept = []
-    quarantined: dict[str, str] = {}
+    recipients = list(recipients)
+    quarantined = held_by_rule("to:", [recipient.forward_path for recipient in recipients], tables)
     for recipient in recipients:
         path = recipient.forward_path
         value = _taken("recipient", path, verdict("to:", access_keys(path), tables))
@@ -165,7 +192,7 @@ class Members:
         Raises:
             LedgerUnavailable
         """
-        if "access" not in self._tables.loaded():
+        if RULES.isdisjoint(self._tables.loaded()):
             return [found for found in page if self._is_first(found[0])]
         from paravion.domain.tables import access_keys
 
@@ -176,6 +203,7 @@ class Members:
         }
         wanted = list(dict.fromkeys(key for some in keys.values() for key in some))
         found = self._tables.lookup("access", wanted) if wanted else {}
+        held = held_by_rule("to:", keys, self._tables)
         kept: list[Found] = []
         for recipient, group in page:
             _, value = _first(keys.get(recipient.forward_path, ()), found)
@@ -190,8 +218,8 @@ class Members:
                 self.discarded += 1
             elif not self._is_first(recipient):
                 continue
-            elif quarantine_of(value) and not group.quarantine:
-                kept.append((recipient, replace(group, quarantine=quarantine_of(value))))
+            elif (reason := quarantine_of(value) or held.get(recipient.forward_path, "")) and not group.quarantine:
+                kept.append((recipient, replace(group, quarantine=reason)))
             else:
                 kept.append((recipient, group))
         return kept

@@ -19,6 +19,7 @@ from paravion.domain.classification import cause_of
 from paravion.domain.envelope import decode_qf
 from paravion.domain.identity import KIND as IDENTITY_SETTINGS
 from paravion.domain.queue import State
+from paravion.domain.schedule import given_up_at, lifetimes
 from paravion.domain.status import ALREADY_EXISTS, BAD_REQUEST, NOT_FOUND, Rejected
 from paravion.domain.tenant import record_kind
 from paravion.errors import SpoolMissing
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         Hosts,
         Identities,
         Ledger,
+        Parked,
         Queues,
         Records,
         Secrets,
@@ -61,7 +63,7 @@ TXT_LABEL: Final = "_paravion"
 _ORDER: Final = (State.HELD, State.CLAIMED, State.TRIED, State.READY, State.DEFERRED, QUEUED, State.DONE, State.REMOVED)
 """A message is in the first of these states that a job of it is in."""
 
-_OPERATORS: Final = frozenset({"hold", "release", "removal"})
+_OPERATORS: Final = frozenset({"hold", "release", "removal", "flush", "requeue", "cancel", "redrive", "drop"})
 """Events whose text says who did it and why: an operator's business."""
 
 
@@ -79,7 +81,8 @@ class AdminDeps:
         transcripts: Where what was said in attempts is kept; None: nowhere.
         new_queues: Gives the event queue, which is seldom needed; None: events are published by nobody.
         destination_problem: Why events must not go to a destination, "" if they may; the operator's settings.
-        to_commit: Where mail of our own is kept; None: none is sent.
+        to_commit: Where mail of our own is kept, and the queues that operators' acts send to; None: none is sent.
+        new_parked: Gives the parked queue, which is seldom looked at; None: there is none.
         has_statistics: Whether it is counted what becomes of mail.
         settings_given: Settings that are not as they are by default, as text by name; an export tells them.
     """
@@ -107,6 +110,7 @@ class AdminDeps:
     destination_problem: Callable[[EventDestination], str] = field(default=lambda _: "", kw_only=True)
     settings_given: Mapping[str, str] = field(default_factory=dict)
     to_commit: CommitDeps | None = None
+    new_parked: Callable[[], Parked] | None = field(default=None, kw_only=True)
 
 
 def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[str, Any]:
@@ -181,6 +185,12 @@ def each_part(queue_id: str, principal: Principal, deps: AdminDeps) -> Iterator[
     for part_id, _ in first.parts:
         with suppress(SpoolMissing):
             yield decode_qf(deps.spool.get_envelope(part_id))
+
+
+def ends_at(record: JobRecord, deps: AdminDeps) -> float:
+    """Say when an open job will be given up, seconds since the epoch."""
+    return_s = deps.settings.queue_return_s
+    return given_up_at(record, return_s, lifetimes(return_s, deps.settings.queue_return_by_priority))
 
 
 def show_queue(limit: int, principal: Principal, deps: AdminDeps, *, held_only: bool = False) -> dict[str, Any]:

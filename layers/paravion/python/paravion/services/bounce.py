@@ -29,7 +29,7 @@ RFC: 3464 (format), 3461 5.2 and 6 (who is told what), 5321 6.1 (null reverse-pa
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from paravion.domain import queue
@@ -41,7 +41,7 @@ from paravion.services.report import FAILURES, return_at, send_report, subject_o
 from paravion.services.suppress import SuppressDeps, suppress_bounced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from paravion.domain.queue import Job, JobKey, JobRecord, Notice, Received
     from paravion.ports import EventLog, Ledger, Tables
@@ -60,6 +60,7 @@ class BounceDeps:
         hostname: Reporting-MTA, and the domain of the report's sender.
         postmaster: Who gets double bounces; "" for nobody.
         return_s: How long the queue keeps trying: what a delay report promises.
+        return_by_priority: The same, of priorities that have a time of their own.
         language: Of reports to senders that name none; one of domain/report_words.
         local_domains, max_expansion_count: See services/expand.py's TableSettings.
     """
@@ -77,6 +78,7 @@ class BounceDeps:
     local_domains: tuple[str, ...]
     max_expansion_count: int
     language: str = "en"
+    return_by_priority: Mapping[str, float] = field(default_factory=dict)
 
 
 def bounce(items: Sequence[Received], deps: BounceDeps) -> list[str]:

@@ -104,9 +104,9 @@ def merge_options(name: str, member: str, options: Mapping[str, Any], principal:
     _edit(name, lambda value: {**value, member: {**value.get(member, {}), **options}}, principal, deps)
 
 
-def keep_message_id(name: str, *, keep: bool, principal: Principal, deps: AdminDeps) -> None:
-    """Say whether SES's doors keep the caller's Message-ID and Date in its mail. Raises as `put_options`."""
-    _edit(name, lambda value: {**value, "KeepMessageId": keep}, principal, deps)
+def put_own(name: str, *, keep_message_id: bool, priority: str, principal: Principal, deps: AdminDeps) -> None:
+    """Set what SES knows nothing of, in place of what it was (ConfigurationSet). Raises as `put_options`."""
+    _edit(name, lambda value: {**value, "KeepMessageId": keep_message_id, "Priority": priority}, principal, deps)
 
 
 def add_destination(name: str, item: Mapping[str, Any], principal: Principal, deps: AdminDeps) -> None:

@@ -139,6 +139,7 @@ def send(identity: Identity, base_url: str, deps: AdminDeps, custom: Custom | No
         configuration_set=set_name,
         tls_required=chosen is not None and chosen.tls_required,
         max_delivery_s=chosen.max_delivery_s if chosen else 0.0,
+        priority=chosen.priority if chosen else "",
         suppressed_reasons=chosen.suppressed_reasons if chosen else None,
         telling=told,
     )

@@ -316,7 +316,9 @@ class _Attempt:
         self.tells = envelope.tells
         self.tenant = envelope.tenant
         todo = {n: chunk[n] for n in record.open_positions(chunk)}
-        if 0 < record.max_delivery_s <= deps.clock() - record.counted_from:
+        now = deps.clock()
+        is_over = record.returns_by and record.deliver_by_at <= now
+        if is_over or 0 < record.max_delivery_s <= now - record.counted_from:
             return await self._expire(record, todo)
         try:
             not_sent = await withheld(envelope, todo, self.listed)
@@ -457,6 +459,10 @@ class _Attempt:
             envelope.tls_required,
             self._recorder(record, hop),
         )
+        if envelope.deliver_by is not None:
+            left_s = envelope.deliver_by.at - self.deps.clock()
+            at = asyncio.get_running_loop().time() + left_s
+            transaction = replace(transaction, deliver_by=replace(envelope.deliver_by, at=at))
         return Leg(hop, transaction)
 
     async def _next_hops(
@@ -617,6 +623,10 @@ class _Attempt:
                 reverse_path=new.reverse_path,
                 max_delivery_s=new.max_delivery_s,
                 suppressed_reasons=new.suppressed_reasons,
+                priority=new.priority,
+                deliver_by_at=new.deliver_by_at,
+                returns_by=new.returns_by,
+                told_by=new.told_by,
             )
 
     def _log(self, record: JobRecord, outcomes: Mapping[int, Outcome], todo: Mapping[int, Recipient]) -> None:
@@ -651,10 +661,9 @@ def _with_envelope(record: JobRecord, envelope: Envelope, count: int) -> JobReco
     # What is sent later has its lifetime from then on, whether queue or ledger kept it back.
     is_bounded_from_later = envelope.max_delivery_s and envelope.release_at
     waited_s = envelope.release_at - record.queued_at if is_bounded_from_later else 0.0
-    return record.changed(
+    return queue.with_times_of(record, envelope).changed(
         recipient_count=count,
         reverse_path=envelope.reverse_path,
-        max_delivery_s=envelope.max_delivery_s,
         suppressed_reasons=envelope.suppressed_reasons,
         held_s=max(record.held_s, waited_s),
     )

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from paravion.domain.address import parse_mailboxes, parse_path, shown, split_address
 from paravion.domain.status import NO_RECIPIENTS, Rejected
-from paravion.services.access import Members, admitted
+from paravion.services.access import RULES, Members, admitted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -115,7 +115,7 @@ def apply_tables(
     found = Found()
     if not loaded and not settings.masquerade_as:
         return Expanded(message, reverse_path, _unexpanded(reverse_path, recipients))
-    if "access" in loaded:
+    if not RULES.isdisjoint(loaded):
         kept = admitted(submission, reverse_path, recipients, tables)
         found.discarded = len(recipients) - len(kept.recipients)
         if not kept.recipients:

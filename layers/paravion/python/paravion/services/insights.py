@@ -12,10 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from paravion.domain.queue import JobKey, JobRecord, State
-from paravion.domain.schedule import LIFETIME_S
+from paravion.domain.queue import JobKey, JobRecord, State, with_times_of
 from paravion.domain.ses_event import Origin, events_of, mail_of
-from paravion.services.admin import each_part, is_masked, shown_path
+from paravion.services.admin import each_part, ends_at, is_masked, shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -81,11 +80,12 @@ def _events(
     for chunk in range(envelope.chunk_count):
         mail = mail_of(envelope, header, chunk, {})
         # Nobody has tried a job without a record.
-        record = records.get(chunk) or JobRecord(JobKey(envelope.queue_id, chunk), envelope.queued_at, State.READY)
+        untried = JobRecord(JobKey(envelope.queue_id, chunk), envelope.queued_at, State.READY)
+        record = records.get(chunk) or with_times_of(untried, envelope)
         attempts = {state.attempt for state in record.recipients.values()} | {entry.attempt for entry in record.log}
-        ends_at = min(record.counted_from + deps.settings.queue_return_s, record.queued_at + LIFETIME_S)
+        until = ends_at(record, deps)
         # What is hidden is hidden from who asks, not from the tenant.
-        for event in events_of(record, attempts, is_sent=True, mail=mail, origin=origin, ends_at=ends_at, hidden={}):
+        for event in events_of(record, attempts, is_sent=True, mail=mail, origin=origin, ends_at=until, hidden={}):
             yield event, mail.destination
 
 

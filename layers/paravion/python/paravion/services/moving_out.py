@@ -25,6 +25,7 @@ from paravion.domain.table_text import lines_of
 from paravion.domain.tenant import RECORD_KINDS, contacts_kind, record_kind
 from paravion.errors import Misconfigured
 from paravion.services import admin, route_credentials, unsubscribe_keys
+from paravion.services.access import HOLDS
 from paravion.services.authenticate import require_operator
 from paravion.services.signing import secret_name
 from paravion.services.suppression import EVER, view
@@ -222,7 +223,8 @@ def _record_kinds(deps: AdminDeps) -> list[str]:
 def _tables(after: str, deps: AdminDeps, _secrets: bool) -> Page:
     loaded = deps.tables.loaded()
     # Lists first: whatever includes them needs them.
-    kinds = sorted(loaded, key=_table_order)
+    # What operators hold is of the day, and of this place.
+    kinds = sorted((kind for kind in loaded if kind != HOLDS), key=_table_order)
     kind, _, place = after.rpartition(":")
     first = 0
     if after:

@@ -463,7 +463,7 @@ def host_key(host: MxHost) -> str:
     return f"[{name}]:{host.port}" if ":" in name else f"{name}:{host.port}"
 
 
-def _host(key: str) -> str:
+def host_of(key: str) -> str:
     """Give the host's name of a key; an IPv6 address, which has more colons, is its own."""
     name, _, port = key.rpartition(":")
     return name.strip("[]") if port.isdecimal() and ("]" in name or ":" not in name) else key
@@ -514,7 +514,7 @@ def _paced(state: HostState, not_before: float) -> Outcome:
 
 def _ours(row: Status, text: str, command: str, state: HostState, not_before: float) -> Outcome:
     return Outcome(
-        Result.DEFERRED, row.enhanced, text=text, command=command, mx_host=_host(state.name), not_before=not_before
+        Result.DEFERRED, row.enhanced, text=text, command=command, mx_host=host_of(state.name), not_before=not_before
     )
 
 

@@ -32,14 +32,14 @@ from paravion.domain.envelope import decode_qf
 from paravion.domain.event_item import EventItem
 from paravion.domain.event_schedule import Rests, wait_s
 from paravion.domain.queue import NoticeKind, State
-from paravion.domain.schedule import LIFETIME_S
+from paravion.domain.schedule import given_up_at
 from paravion.domain.ses_event import events_of, hidden_behind, mail_of
 from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing
 from paravion.ports import QueueName
 from paravion.services.event_destinations import told_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from paravion.domain.queue import Job, JobRecord, Notice, Received
     from paravion.domain.ses_event import Origin, SesEvent
@@ -57,6 +57,7 @@ class PublishDeps:
 
     Attributes:
         return_s: How long the queue keeps trying: what a delay's expiration time tells.
+        return_by_priority: The same, of priorities that have a time of their own.
         retry_s: How long a destination is tried.
         in_parallel: See services/commit.py.
         clock: Seconds since the epoch.
@@ -77,6 +78,7 @@ class PublishDeps:
     clock: Callable[[], float]
     jitter: Callable[[], float]
     rests: Rests = field(default_factory=Rests)
+    return_by_priority: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -190,15 +192,11 @@ def _of_job(item: Received, job: Job, deps: PublishDeps) -> _Work | None:
         is_sent=any(notice.kind is NoticeKind.SENT for notice in notices),
         mail=mail,
         origin=deps.origin,
-        ends_at=min(record.counted_from + _lifetime_s(record, deps), record.queued_at + LIFETIME_S),
+        ends_at=given_up_at(record, deps.return_s, deps.return_by_priority),
         hidden=hidden,
     )
     told = EventItem(tuple(events), envelope.tenant, envelope.configuration_set, mail.identity)
     return _Work(item, told, record, notices)
-
-
-def _lifetime_s(record: JobRecord, deps: PublishDeps) -> float:
-    return min(record.max_delivery_s or deps.return_s, deps.return_s)
 
 
 def _address(work: _Work, parcels: dict[tuple[str, str], _Parcel], deps: PublishDeps) -> None:

@@ -25,12 +25,11 @@ from paravion.domain.address import shown
 from paravion.domain.envelope import decode_qf
 from paravion.domain.event_item import EventItem, cut, encode
 from paravion.domain.queue import position
-from paravion.domain.schedule import LIFETIME_S
 from paravion.domain.ses_event import Origin, events_of, hidden_behind, mail_of
 from paravion.domain.status import BAD_REQUEST, NOT_FOUND, Rejected
 from paravion.errors import Misconfigured, SpoolMissing
 from paravion.ports import QueueName
-from paravion.services.admin import each_part
+from paravion.services.admin import each_part, ends_at
 from paravion.services.authenticate import require_operator
 from paravion.services.event_destinations import told_of
 from paravion.services.events import identity_told
@@ -185,7 +184,7 @@ def _events(record: JobRecord, envelope: Envelope, header: bytes, identity: str,
         is_sent=chunk == 0 and not envelope.body_id,
         mail=replace(mail_of(envelope, header, chunk, hidden), identity=identity),
         origin=origin_of(deps),
-        ends_at=min(record.counted_from + deps.settings.queue_return_s, record.queued_at + LIFETIME_S),
+        ends_at=ends_at(record, deps),
         hidden=hidden,
     )
 

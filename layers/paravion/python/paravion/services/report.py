@@ -20,7 +20,7 @@ from paravion.domain.envelope import Arrivals, Envelope, Recipient, decode_qf
 from paravion.domain.ids import queue_id_from
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import NoticeKind, RecipientState
-from paravion.domain.schedule import LIFETIME_S
+from paravion.domain.schedule import given_up_at
 from paravion.domain.status import ATTEMPT_BROKE_OFF, Rejected
 from paravion.errors import LedgerUnavailable, SpoolMissing
 from paravion.services.commit import commit, enqueue
@@ -98,8 +98,11 @@ def members_of(record: JobRecord, notice: Notice, envelope: Envelope) -> Members
             for recipient in (told.lists if notice.kind is NoticeKind.LISTED else told.aliases)
         )
     notify = {n: recipient.notify for n, recipient in envelope.chunk(record.key.chunk).items()}
-    if notice.kind is NoticeKind.DELAYED and _PROGRAM.fullmatch(envelope.reverse_path.rpartition("@")[0]):
-        # A warning is for somebody who reads it: a program hears of delays only where it asked (RFC 3834 2).
+    asked = envelope.deliver_by is not None and not envelope.deliver_by.returns
+    is_program = _PROGRAM.fullmatch(envelope.reverse_path.rpartition("@")[0])
+    if notice.kind is NoticeKind.DELAYED and is_program and not asked:
+        # A warning is for somebody who reads it: a program hears of delays only where it asked, by NOTIFY or by BY
+        # (RFC 3834 2, 2852).
         notify = {n: wishes or ("FAILURE",) for n, wishes in notify.items()}
     states = queue.members(record, notice, notify)
     if notice.kind is NoticeKind.DELAYED and not record.is_closed:
@@ -179,8 +182,7 @@ def build(report_id: str, about: Subject, members: Members, return_at: float, de
 
 def return_at(record: JobRecord, deps: BounceDeps) -> float:
     """Say when what is still delayed will be given up, seconds since the epoch."""
-    return_s = min(seconds for seconds in (deps.return_s, record.max_delivery_s) if seconds)
-    return min(record.counted_from + return_s, record.queued_at + LIFETIME_S)
+    return given_up_at(record, deps.return_s, deps.return_by_priority)
 
 
 def keep(report_id: str, about: Subject, header: bytes, body: bytes, now: float, deps: BounceDeps) -> None:

@@ -15,12 +15,14 @@ and reads in the ledger what happened. `sweep` runs every minute and sends back 
     tried, all wait for their turn      hosts ask for less (pacing.py)   straight back, by the queue's delay
     tried, nobody deferred              our own fault stopped it         waits a little, then tried again
     deferred                            lies in the due index already    nothing
+    ready, its deadline just over       DELIVERBY, by-mode N             its sender is told; tried as planned
     held                                waits for an operator            nothing; returned at LIFETIME_S
+    held, cancelled                     an operator ends it              returned
     any of these, quarantine asked for  an operator held it meanwhile    held
     done, reports owed                  the bounce queue missed it       sent there again
     done, removed                       over                             nothing
 
-Whoever is still undelivered after `queue_return_s` is given up here, whatever kept him from it.
+Whoever is still undelivered when the mail's time is up (schedule.bounded) is given up here, whatever kept him from it.
 What can't be handled here raises, and ends in the parked queue.
 
 Next on the message's path: services/bounce.py for what is owed, services/deliver.py for what is due.
@@ -37,7 +39,7 @@ from paravion.domain.classification import asked_wait_s, record_fields
 from paravion.domain.envelope import decode_qf
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import ALL_SHARDS, Job, JobRecord, Notice, NoticeKind, State
-from paravion.domain.status import ATTEMPT_BROKE_OFF, HELD_TOO_LONG
+from paravion.domain.status import ATTEMPT_BROKE_OFF, CANCELLED, HELD_TOO_LONG
 from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing
 from paravion.ports import MAX_DELAY_S, QueueName
 from paravion.services.batch import work_through
@@ -139,8 +141,10 @@ def _send_back(keys: Sequence[JobKey], deps: RetryDeps) -> int:
     back: dict[str, list[Job]] = {QueueName.DELIVERY: [], QueueName.RETRY: []}
     for record in woken:
         if record is not None:
-            # A claimed, tried or held job is here because its safety net caught it: `retry` knows what to do.
-            target = QueueName.DELIVERY if record.state is State.READY else QueueName.RETRY
+            # A claimed, tried or held job is here because its safety net caught it, and one that is late because its
+            # sender must be told: `retry` knows what to do.
+            is_to_try = record.state is State.READY and not _is_due_for_word(record, now)
+            target = QueueName.DELIVERY if is_to_try else QueueName.RETRY
             back[target].append(Job(record.key, record.queued_at))
     # crash here = found again after sweep_grace_s, never lost
     deps.in_parallel(
@@ -200,38 +204,40 @@ def _next(
     """Give the record to save, or None when nothing is to be changed; what is given up joins `ended`, by tenant."""
     if record is None or queue.is_of_earlier_message(record, job):
         record = JobRecord(job.key, job.queued_at, State.READY, version=record.version if record else 0)
-        release_at = _release_at(job, deps)
-        if release_at > now:
-            return queue.scheduled(record, release_at, now=now)
-        # Looked at only now, for whatever reason: the time until its release counts no more than else.
-        record = replace(record, held_s=max(0.0, release_at - job.queued_at))
+        envelope = _envelope(job, deps)
+        if envelope is not None:
+            record = queue.with_times_of(record, envelope)
+            if envelope.release_at > now:
+                return queue.scheduled(record, envelope.release_at, now=now)
+            # Looked at only now, for whatever reason: the time until its release counts no more than else.
+            record = replace(record, held_s=max(0.0, envelope.release_at - job.queued_at))
     if record.is_closed or record.state is State.DEFERRED:
         return None
-    plan = schedule.limited(deps.plan, record.max_delivery_s)
+    plan = schedule.bounded(deps.plan, record)
     is_old = now >= record.queued_at + schedule.LIFETIME_S
     if record.state is State.HELD:
-        return _returned_from_hold(record, now, deps, ended) if is_old else None
+        return _returned_from_hold(record, now, deps, ended) if is_old or record.cancelled else None
     if (is_old or schedule.is_expired(record.counted_from, now, plan)) and not record.quarantine:
         return _given_up(record, now, deps, ended)
     if record.state is State.CLAIMED:
         record = queue.with_event(record, "broke_off", now=now, text=ATTEMPT_BROKE_OFF.text)
     if record.quarantine:
         return queue.held(replace(record, state=State.TRIED), record.quarantine, now=now)
-    record = replace(_planned(record, now, plan, deps), token="", lease_until=0.0)
-    if not record.warned and schedule.is_warning_due(record.counted_from, now, deps.plan):
-        record = _warned(record, deps)
-    return record
+    record = replace(_planned(record, now, plan, deps), token="", lease_until=0.0, tries_at=0.0)
+    return queue.watched(_told_of_delay(record, now, plan, deps), now)
 
 
-def _release_at(job: Job, deps: RetryDeps) -> float:
+def _envelope(job: Job, deps: RetryDeps) -> Envelope | None:
     try:
-        return decode_qf(deps.spool.get_envelope(job.key.queue_id))[0].release_at
+        return decode_qf(deps.spool.get_envelope(job.key.queue_id))[0]
     except SpoolMissing:
-        return 0.0
+        return None
 
 
 def _planned(record: JobRecord, now: float, plan: Plan, deps: RetryDeps) -> JobRecord:
-    """Say when an open job is tried again: at its turn, by the schedule, or soon after a fault of our own."""
+    """Say when an open job is tried again: as planned, at its turn, by the schedule, or soon after our own fault."""
+    if _is_due_for_word(record, now):
+        return replace(record, state=State.DEFERRED, due_at=record.tries_at)
     returned_at = min(record.counted_from + plan.return_s, record.queued_at + schedule.LIFETIME_S)
     if turn_at := queue.waits_for_turn(record) if record.state is State.TRIED else 0.0:
         due_at = max(now, min(turn_at, returned_at))
@@ -254,20 +260,33 @@ def _planned(record: JobRecord, now: float, plan: Plan, deps: RetryDeps) -> JobR
     return replace(record, state=State.DEFERRED, faults=faults, due_at=due_at)
 
 
+def _is_due_for_word(record: JobRecord, now: float) -> bool:
+    """Say whether a job is due for its deadline alone, and its next attempt stands."""
+    return record.state is State.READY and record.is_late(now) and record.tries_at > now
+
+
 def _asked_at(state: RecipientState) -> float | None:
     wait = asked_wait_s(state.outcome)
     return None if wait is None else state.at + wait
 
 
-def _warned(record: JobRecord, deps: RetryDeps) -> JobRecord:
-    """Owe the sender a word about the delay, if somebody there wants it; never about a report of ours."""
+def _told_of_delay(record: JobRecord, now: float, plan: Plan, deps: RetryDeps) -> JobRecord:
+    """
+    Owe the sender a word about the delay, if somebody there wants it; never about a report of ours.
+
+    Once when it lasts long, and once when a deadline is over, unless the first comes after that: it says no more.
+    """
+    is_late = record.is_late(now)
+    if not is_late and (record.warned or not schedule.is_warning_due(record.counted_from, now, plan)):
+        return record
+    record = replace(record, warned=True, told_by=record.told_by or is_late)
     envelope, _ = decode_qf(deps.spool.get_envelope(record.key.queue_id))
     waiting = record.open_positions(envelope.chunk(record.key.chunk))
     wanted = any(queue.wants_delay_notice(envelope.recipients[n].notify) for n in waiting)
-    if envelope.kind != "mail" or not envelope.reverse_path or not wanted:
-        return replace(record, warned=True)
     notice = Notice(NoticeKind.DELAYED, record.attempts)
-    return replace(record, warned=True, owed=(*record.owed, notice))
+    if envelope.kind != "mail" or not envelope.reverse_path or not wanted or notice in record.owed:
+        return record
+    return replace(record, owed=(*record.owed, notice))
 
 
 def _given_up(record: JobRecord, now: float, deps: RetryDeps, ended: list[tuple[str, list[Outcome]]]) -> JobRecord:
@@ -284,10 +303,15 @@ def _given_up(record: JobRecord, now: float, deps: RetryDeps, ended: list[tuple[
 def _returned_from_hold(
     record: JobRecord, now: float, deps: RetryDeps, ended: list[tuple[str, list[Outcome]]]
 ) -> JobRecord:
-    """Nobody released it while the spool lasted: its sender hears that it failed, and not a word of why it was held."""
+    """
+    Tell its sender that it failed: an operator cancelled it, or nobody released it while the spool lasted.
+
+    In the latter case he hears not a word of why it was held.
+    """
     envelope, _ = decode_qf(deps.spool.get_envelope(record.key.queue_id))
     chunk = envelope.chunk(record.key.chunk)
-    failed = Outcome(Result.FAILED, HELD_TOO_LONG.enhanced, text=HELD_TOO_LONG.text, command="LOCAL")
+    row = CANCELLED if record.cancelled else HELD_TOO_LONG
+    failed = Outcome(Result.FAILED, row.enhanced, text=record.cancelled or row.text, command="LOCAL")
     outcomes = {n: (chunk[n].forward_path, failed) for n in record.open_positions(chunk)}
     ended.append((envelope.tenant, [failed] * len(outcomes)))
     # An attempt of its own: what earlier ones owed a report of stays as it was.
@@ -295,6 +319,7 @@ def _returned_from_hold(
         record,
         attempts=record.attempts + 1,
         quarantine="",
+        cancelled="",
         held_at=0.0,
         recipient_count=len(chunk),
         reverse_path=envelope.reverse_path,
@@ -321,6 +346,8 @@ def _log(record: JobRecord, now: float, deps: RetryDeps) -> None:
         deps.event_log.emit("Hold", {**fields, "reason": record.quarantine, "recipients": record.recipient_count})
         return
     for state in record.recipients.values():
-        if state.outcome.command == "EXPIRED" or state.outcome.text == HELD_TOO_LONG.text:
-            told = {"recipient": state.forward_path, "text": state.outcome.text, **record_fields(state.outcome)}
+        told = {"recipient": state.forward_path, "text": state.outcome.text, **record_fields(state.outcome)}
+        if state.attempt == record.attempts and state.outcome.text.startswith(CANCELLED.text):
+            deps.event_log.emit("AdminBounce", {**fields, **told})
+        elif state.outcome.command == "EXPIRED" or state.outcome.text == HELD_TOO_LONG.text:
             deps.event_log.emit("Expiration", {**fields, **told})

@@ -18,6 +18,7 @@ from paravion.domain.table_pages import INCLUDE
 from paravion.domain.tables import KINDS, BadTable, include_name, includes_of, parse_table
 from paravion.domain.target import AllowedTargets
 from paravion.services import route_credentials
+from paravion.services.access import HOLDS
 from paravion.services.authenticate import require_operator
 
 if TYPE_CHECKING:
@@ -149,6 +150,7 @@ def list_tables(principal: Principal, deps: AdminDeps) -> dict[str, Any]:
         "tables": [
             {"kind": kind, "entries": info.entries, "generation": info.generation, "loaded_at": info.loaded_at}
             for kind, info in sorted(loaded.items())
+            if kind != HOLDS
         ]
     }
 

@@ -28,10 +28,12 @@ from paravion.domain.message import (
     read_message,
     received_field,
 )
+from paravion.domain.priority import priority_of
 from paravion.domain.schedule import MAX_RELEASE_S
 from paravion.domain.status import (
     BAD_MESSAGE,
     BAD_REQUEST,
+    EXPIRED,
     IDEMPOTENCY_CONFLICT,
     NO_RECIPIENTS,
     RECIPIENT_SYNTAX,
@@ -143,8 +145,7 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
     message = read_message(submission.content, max_octets=settings.max_message_octets, bare_lf=settings.bare_lf)
     if hop_count(message) > HOPS_MAX:
         raise Rejected(ROUTING_LOOP, f"more than {HOPS_MAX} Received fields")
-    if submission.release_at > deps.clock() + MAX_RELEASE_S + _CLOCK_SKEW_S:
-        raise Rejected(BAD_REQUEST, f"a message is sent at most {MAX_RELEASE_S / 86_400:.0f} days later")
+    _check_release(submission, deps.clock())
     submission = with_control_fields(submission, message)
     given_path = reverse_path_of(submission, message)
     given, unaliased = recipients_of(submission, message, settings.max_recipients_count)
@@ -159,6 +160,7 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
     table_settings = _table_settings(settings)
     keys: tuple[SigningKey, ...] = ()
     try:
+        _check_deadline(submission, deps.clock())
         chosen = set_of_mail(deps.records, submission.tenant, submission.configuration_set, message.authors[0].address)
         submission = _with_set(submission, chosen)
         expanded = apply_tables(submission, message, given_path, given, deps.tables, table_settings, unaliased)
@@ -203,6 +205,18 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
         },
     )
     return receipt
+
+
+def _check_release(submission: Submission, now: float) -> None:
+    if submission.release_at > now + MAX_RELEASE_S + _CLOCK_SKEW_S:
+        raise Rejected(BAD_REQUEST, f"a message is sent at most {MAX_RELEASE_S / 86_400:.0f} days later")
+    if submission.deliver_by and submission.deliver_by.at <= submission.release_at:
+        raise Rejected(BAD_REQUEST, "it would be sent only when the time to deliver it is over")
+
+
+def _check_deadline(submission: Submission, now: float) -> None:
+    if submission.deliver_by and submission.deliver_by.returns and submission.deliver_by.at <= now:
+        raise Rejected(EXPIRED, "its time was over when it came")
 
 
 def _keep(
@@ -280,6 +294,9 @@ def _keep(
             body_id="" if own_id == queue_id else queue_id,
             parts=parts,
             release_at=submission.release_at if submission.release_at > now else 0.0,
+            priority=submission.priority or priority_of(message),
+            # A mailing list has the mail in time, and what it makes of it has no deadline (RFC 2852).
+            deliver_by=submission.deliver_by if is_from_sender else None,
             quarantine=expanded.found.quarantine or group.quarantine,
             arrivals=_arrivals(expanded, submission.envid) if own_id == queue_id else None,
             telling=told,
@@ -329,6 +346,7 @@ def _with_set(submission: Submission, chosen: ConfigurationSet | None) -> Submis
         configuration_set=chosen.name,
         tls_required=submission.tls_required or chosen.tls_required,
         restamp=submission.restamp and not chosen.keeps_message_id,
+        priority=submission.priority or chosen.priority,
     )
 
 
@@ -429,8 +447,14 @@ def _digest(
         told.update(b"\0tls")
     if submission.source_arn or submission.from_arn or submission.return_path_arn:
         told.update(f"\0arns {submission.source_arn} {submission.from_arn} {submission.return_path_arn}".encode())
-    if submission.release_at:
-        told.update(b"\0at %a" % submission.release_at)
+    for wish in _wishes(submission):
+        told.update(b"\0" + wish.encode())
     if submission.contact_list:
         told.update(f"\0list {submission.contact_list} {submission.topic}".encode())
     return told.hexdigest()
+
+
+def _wishes(submission: Submission) -> list[str]:
+    """What the caller said of when it is to be sent and tried."""
+    said = {"at": submission.release_at, "priority": submission.priority, "by": submission.deliver_by}
+    return [f"{word} {value}" for word, value in said.items() if value]

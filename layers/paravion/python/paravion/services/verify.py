@@ -28,7 +28,7 @@ from paravion.domain.status import (
 from paravion.domain.suppression import looked_up_as, not_sent
 from paravion.domain.tables import access_keys
 from paravion.domain.target import WEBHOOK, scheme_of, webhook_host, webhook_secret_name
-from paravion.services.access import Members, NextHosts, quarantine_of, verdict
+from paravion.services.access import RULES, Members, NextHosts, held_by_rule, quarantine_of, verdict
 from paravion.services.authenticate import require_operator
 from paravion.services.expand import lookups
 from paravion.services.routes import Chain, MxRoute, routes_for
@@ -78,11 +78,11 @@ def _verified(address: str, answer: dict[str, Any], deps: AdminDeps) -> dict[str
     except ValueError as exc:
         raise Rejected(RECIPIENT_SYNTAX, shown(str(exc), 200)) from exc
     loaded = deps.tables.loaded()
-    word = _access_word(path, deps) if "access" in loaded else ""
+    word = _access_word(path, deps) if not RULES.isdisjoint(loaded) else ""
     if word == "DISCARD":
         return _verdict("discarded", QUEUED.enhanced, "the access table discards it", QUEUED.exit)
     if word:
-        answer["steps"].append({"depth": 0, "address": path, "step": f"held by the access table: {word}"})
+        answer["steps"].append({"depth": 0, "address": path, "step": f"held: {word}"})
 
     def trace(depth: int, where: str, what: str) -> None:
         if len(answer["steps"]) < SHOWN_STEPS:
@@ -136,7 +136,9 @@ def _access_word(path: str, deps: AdminDeps) -> str:
     key, value = verdict("to:", access_keys(path), deps.tables)
     if value == "REJECT" or value.startswith("ERROR:"):
         raise Rejected(ACCESS_DENIED, f"access table: {shown(key)} {shown(value, 200)}")
-    return value if value == "DISCARD" else quarantine_of(value)
+    if value == "DISCARD":
+        return value
+    return quarantine_of(value) or held_by_rule("to:", [path], deps.tables).get(path, "")
 
 
 def _of_nobody(expansion: Expansion, members: Members) -> dict[str, Any]:

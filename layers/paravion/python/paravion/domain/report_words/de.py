@@ -56,6 +56,8 @@ PHRASES: Final = {
     "es Ihnen mit. Bitte senden Sie sie jetzt nicht noch einmal: Der Empfänger könnte sie zweimal erhalten.",
     "after.relayed": "Es teilt uns nicht mit, wann Ihre E-Mail im Postfach liegt; dies ist also die letzte "
     "Bestätigung, die Sie erhalten. Kann es Ihre E-Mail doch nicht zustellen, sollte es Ihnen das mitteilen.",
+    "after.traced": "Das heißt noch nicht, dass sie zugestellt ist: Sie wurde weitergegeben, und sie war bis zu einer "
+    "bestimmten Zeit zuzustellen. Kann jenes System sie nicht zustellen, sollte es Ihnen das mitteilen.",
     "after.listed": "Die Liste sendet sie nun an ihre Mitglieder. Über diese erhalten Sie keine Mitteilungen, auch "
     "nicht über Fehler: Die gehen an den Betreuer der Liste.",
     "after.expanded": "Sie erhalten nicht für jeden Empfänger eine Bestätigung. Ist einer nicht zu erreichen, "
@@ -64,6 +66,7 @@ PHRASES: Final = {
     "mail.subject": "Betreff: {value}",
     "mail.date": "Gesendet: {value}",
     "mail.release": "Zu senden am: {value}",
+    "mail.deadline": "Zuzustellen bis: {value}",
     "note.cut": "Ihre E-Mail ist zu groß, um ganz zurückgesandt zu werden: Nur ihr Anfang, der Kopf, liegt bei.",
     "note.redacted": "Ihre E-Mail sollte nur über gesicherte Verbindungen gehen. Für diese Nachricht gilt das "
     "vielleicht nicht; darum wiederholt sie weder Betreff noch Text Ihrer E-Mail.",
@@ -192,6 +195,11 @@ FAILED: Final = {
 
 FAILED_HERE: Final = {
     "3.4": ("Ihre E-Mail ist zu groß.", _SMALLER),
+    "4.7": (
+        "Sie war rechtzeitig zuzustellen oder zurückzugeben, und das System des Empfängers sagt das nicht zu.",
+        "Senden Sie sie noch einmal ohne die Bedingung, dass sie bis zu einer bestimmten Zeit zuzustellen ist.",
+    ),
+    "7.0": ("Jemand, der unser Mailsystem betreut, hat sie angehalten.", _SHOW),
     "7": ("Eine Regel unseres eigenen Mailsystems erlaubt es nicht, an diese Adresse zu senden.", _SHOW),
     "": ("Unser Mailsystem konnte sie nicht senden.", _SHOW),
 }

@@ -56,6 +56,8 @@ PHRASES: Final = {
     "you. Please do not send it again now: the recipient could get it twice.",
     "after.relayed": "It will not tell us when your mail lies in the mailbox, so this is the last confirmation that "
     "you will get. If it can't deliver your mail after all, it should tell you.",
+    "after.traced": "This is not yet a word about its delivery: it was passed on, and it had to be delivered by a "
+    "certain time. If that system can't deliver it, it should tell you.",
     "after.listed": "The list now sends it to its members. You will not be told of each of them, nor of failures: "
     "those are reported to the list's owner.",
     "after.expanded": "You will not be told of each success. If one of them can't be reached, you will be told, "
@@ -64,6 +66,7 @@ PHRASES: Final = {
     "mail.subject": "Subject: {value}",
     "mail.date": "Sent: {value}",
     "mail.release": "To be sent at: {value}",
+    "mail.deadline": "To be delivered by: {value}",
     "note.cut": "Your mail is too large to be sent back whole: only its beginning, the header, is attached.",
     "note.redacted": "Your mail was to travel over secure connections only. This message may not, so it repeats "
     "neither your mail's subject nor its text.",
@@ -160,6 +163,11 @@ FAILED: Final = {
 
 FAILED_HERE: Final = {
     "3.4": ("your mail is too large.", _SMALLER),
+    "4.7": (
+        "it was to be delivered in time or returned, and the recipient's mail system does not promise to do so.",
+        "Send it again without the condition that it must be delivered by a certain time.",
+    ),
+    "7.0": ("somebody who looks after our mail system stopped it.", _SHOW),
     "7": ("a rule of our own mail system does not allow to send to this address.", _SHOW),
     "": ("our mail system could not send it.", _SHOW),
 }

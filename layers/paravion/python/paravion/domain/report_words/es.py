@@ -56,6 +56,8 @@ PHRASES: Final = {
     "diremos. No lo envíe de nuevo ahora: el destinatario podría recibirlo dos veces.",
     "after.relayed": "No nos dirá cuándo está su mensaje en el buzón, así que esta es la última confirmación que "
     "recibirá. Si al final no puede entregarlo, debería avisarle.",
+    "after.traced": "Esto no significa aún que se haya entregado: se ha transmitido, y debía entregarse antes de una "
+    "hora determinada. Si ese sistema no puede entregarlo, debería decírselo.",
     "after.listed": "La lista lo envía ahora a sus miembros. No se le informará de cada uno de ellos ni de los fallos: "
     "de esos se informa al responsable de la lista.",
     "after.expanded": "No se le informará de cada entrega. Si no se puede llegar a alguno de ellos, lo sabrá, salvo "
@@ -64,6 +66,7 @@ PHRASES: Final = {
     "mail.subject": "Asunto: {value}",
     "mail.date": "Enviado: {value}",
     "mail.release": "Para enviar el: {value}",
+    "mail.deadline": "Entregar antes de: {value}",
     "note.cut": "Su mensaje es demasiado grande para devolverlo entero: solo se adjunta su comienzo, la cabecera.",
     "note.redacted": "Su mensaje debía viajar solo por conexiones seguras. Puede que este aviso no lo haga, por lo que "
     "no repite ni el asunto ni el texto.",
@@ -188,6 +191,11 @@ FAILED: Final = {
 
 FAILED_HERE: Final = {
     "3.4": ("su mensaje es demasiado grande.", _SMALLER),
+    "4.7": (
+        "debía entregarse a tiempo o devolverse, y el sistema del destinatario no se compromete a ello.",
+        "Envíelo de nuevo sin la condición de que se entregue antes de una hora determinada.",
+    ),
+    "7.0": ("una persona que se ocupa de nuestro sistema de correo lo ha detenido.", _SHOW),
     "7": ("una regla de nuestro propio sistema de correo no permite escribir a esta dirección.", _SHOW),
     "": ("nuestro sistema de correo no pudo enviarlo.", _SHOW),
 }

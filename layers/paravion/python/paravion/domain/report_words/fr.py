@@ -58,6 +58,8 @@ PHRASES: Final = {
     "vous le dirons. Ne le renvoyez pas maintenant\xa0: le destinataire pourrait le recevoir deux fois.",
     "after.relayed": "Nous ne saurons pas quand votre message sera dans la boîte aux lettres\xa0; c'est donc la "
     "dernière confirmation que vous recevrez. S'il ne peut pas être remis malgré tout, vous devriez en être averti.",
+    "after.traced": "Cela ne veut pas encore dire qu'il est remis\xa0: il a été transmis, et il devait être remis "
+    "avant une certaine heure. Si ce système ne peut pas le remettre, il devrait vous le dire.",
     "after.listed": "La liste l'envoie maintenant à ses membres. Vous ne recevrez rien au sujet de chacun d'eux, ni "
     "des échecs\xa0: ceux-ci sont signalés au responsable de la liste.",
     "after.expanded": "Vous ne recevrez pas de confirmation pour chacun. Si l'un d'eux ne peut pas être joint, vous "
@@ -66,6 +68,7 @@ PHRASES: Final = {
     "mail.subject": "Objet\xa0: {value}",
     "mail.date": "Envoyé\xa0: {value}",
     "mail.release": "À envoyer le\xa0: {value}",
+    "mail.deadline": "À remettre avant\xa0: {value}",
     "note.cut": "Votre message est trop grand pour être renvoyé en entier\xa0: seul son début, l'en-tête, est joint.",
     "note.redacted": "Votre message ne devait passer que par des connexions sécurisées. Ce n'est peut-être pas le cas "
     "de celui-ci, qui n'en répète donc ni l'objet ni le texte.",
@@ -188,6 +191,11 @@ FAILED: Final = {
 
 FAILED_HERE: Final = {
     "3.4": ("votre message est trop grand.", _SMALLER),
+    "4.7": (
+        "il devait être remis à temps ou vous être renvoyé, et le système du destinataire ne s'y engage pas.",
+        "Envoyez-le de nouveau sans la condition d'être remis avant une certaine heure.",
+    ),
+    "7.0": ("une personne qui s'occupe de notre messagerie l'a arrêté.", _SHOW),
     "7": ("une règle de notre propre système de messagerie ne permet pas d'écrire à cette adresse.", _SHOW),
     "": ("notre système de messagerie n'a pas pu l'envoyer.", _SHOW),
 }
