@@ -20,12 +20,13 @@ Next: judge.py says what must hold; campaign.py draws many, tests/unit/services/
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from paravion.domain.envelope import Recipient, decode_qf
+from paravion.domain.envelope import DeliverBy, Recipient, decode_qf
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import Job, JobKey, State
 from paravion.domain.schedule import Plan
@@ -55,8 +56,16 @@ class Pick(Protocol):
 
 OPERATOR: Final = Principal("AKIAOP", is_operator=True)
 POSTMASTER: Final = "postmaster@example.net"
-PLAN: Final = Plan(
+_NORMAL: Final = Plan(
     intervals_s=(300, 3600, 28_800, 86_400), jitter_ratio=0.1, warn_s=14_400, return_s=432_000, fault_backoff_s=30
+)
+PLAN: Final = replace(
+    _NORMAL,
+    by_priority={
+        "urgent": replace(_NORMAL, intervals_s=(60, 600, 28_800), warn_s=3600, return_s=259_200),
+        "bulk": replace(_NORMAL, warn_s=math.inf, return_s=172_800),
+        "dsn": replace(_NORMAL, warn_s=math.inf, return_s=345_600),
+    },
 )
 """Few attempts in five days: a history is over in milliseconds."""
 
@@ -117,6 +126,8 @@ def _submission(pick: Pick) -> dict[str, Any]:
         "postmaster_says": [pick(("taken", "taken", "unknown", "busy")), "taken"],
         "sender_says": [pick(("taken", "taken", "busy", "unknown", "cut off")) for _ in _several(pick, 2)],
         "configuration_set": pick(SETS),
+        "priority": pick(("", "", "urgent", "bulk")),
+        "by": pick((None, None, None, (3000.0, False), (100_000.0, False), (7200.0, True), (300_000.0, True))),
         "after_s": pick((0.0, 0.0, 0.0, 600.0, 7200.0, 200_000.0)),
         "again": pick((False, False, False, True)),
     }
@@ -128,7 +139,7 @@ def _fault(pick: Pick) -> dict[str, Any]:
         "of": pick(("", "", *_CALLS)),
         "after": pick((False, True)),
         "is_crash": pick((False, True)),
-        "calls": pick((1, 1, 2, 3, 12, 40)),
+        "calls": pick((1, 1, 2, 3, 12, 20)),
     }
 
 
@@ -317,6 +328,8 @@ class History:
         postmaster_says: list[str],
         sender_says: list[str],
         configuration_set: str,
+        priority: str,
+        by: tuple[float, bool] | None,
         after_s: float,
         again: bool,
     ) -> None:
@@ -340,9 +353,11 @@ class History:
                 sender=reverse_path,
                 idempotency_key=f"k{self.serial}",
                 configuration_set=configuration_set,
+                priority=priority,
+                deliver_by=DeliverBy(self.world.now + by[0], returns=by[1]) if by else None,
                 release_at=self.world.now + after_s if after_s else 0.0,
             ).queue_id
-        except (*OUTAGES.values(), Crash):
+        except (*OUTAGES.values(), Crash, Rejected):
             pass  # not promised: the door's caller has an error, and repeats it or not
         self.judge.submitted(queue_id)
 

@@ -74,15 +74,18 @@ class Track:
 
     Attributes:
         due_at: When it may be tried, by his own reckoning; None: not to be said.
+        looked_at: When its record is due: earlier than it is tried, if its sender is to hear of its deadline.
         planned: The write that said so.
         faults, held_s, held_at: As the record's, by his own reckoning.
         owed: Every notice that it ever owed, with when (in writes) it was settled; 0: not yet.
         said: What hosts said, by position and attempt.
         ended: When (in writes) a recipient became final.
-        warned: The write that owed a warning, and the positions that were open.
+        is_warned, is_told_by: Its sender was told of the delay, and of the deadline, or need not be.
+        warnings: Each with the write that owed it, and the positions that were open then.
     """
 
     due_at: float | None = None
+    looked_at: float = 0.0
     planned: int = 0
     faults: int = 0
     held_s: float = 0.0
@@ -90,7 +93,9 @@ class Track:
     owed: dict[queue.Notice, int] = field(default_factory=dict)
     said: dict[tuple[int, int], Outcome] = field(default_factory=dict)
     ended: dict[int, int] = field(default_factory=dict)
-    warned: tuple[int, tuple[int, ...]] = (0, ())
+    is_warned: bool = False
+    is_told_by: bool = False
+    warnings: list[tuple[queue.Notice, int, tuple[int, ...]]] = field(default_factory=list)
 
 
 @dataclass
@@ -129,6 +134,7 @@ class Judge:
         self.kept: dict[str, tuple[Envelope, int, int]] = {}
         self.kept_at: dict[str, float] = {}
         self.removed: set[str] = set()
+        self.unsent: set[str] = set()
         self.excused: Counter[tuple[str, int]] = Counter()
         self.events: Counter[tuple[str, str, str]] = Counter()
         self.overtaken: Counter[tuple[str, str, str]] = Counter()
@@ -141,6 +147,8 @@ class Judge:
         self._submitting: list[Promise] = []
         world.ledger.records = _Told(self._written)
         world.spool.envelopes = _Told(self._kept)
+        self.listed: dict[str, int] = {}
+        world.suppression.items = _Told(lambda path, old, new: self.listed.setdefault(path, self.writes))
         self._send = world.transport.send
         world.transport.send = self._sent  # type: ignore[method-assign]
 
@@ -233,7 +241,8 @@ class Judge:
             self._demand(known is None or not known.is_final, f"{at}: sent again after {known}")
             self._demand((position, record.attempts) not in track.said, f"{at}: sent twice in one attempt")
             kind = self.kept[transaction.queue_id][0].kind
-            self._demand(kind != "mail" or path not in self.world.suppression.items, f"{at}: sent though suppressed")
+            is_listed = self.listed.get(path, self.writes) < self._frames[-1].began
+            self._demand(kind != "mail" or not is_listed, f"{at}: sent though suppressed")
             self._check_time(key, track, "sent")
             self.checked["sendings"] += 1
         outcomes = await self._send(hop, transaction, deadline)
@@ -257,6 +266,12 @@ class Judge:
         return track
 
     def _written(self, key: JobKey, old: JobRecord | None, new: JobRecord) -> None:
+        try:
+            self._judge_write(key, old, new)
+        except Exception as exc:
+            self._demand(False, f"the judge fell over {old} -> {new}: {exc!r}")
+
+    def _judge_write(self, key: JobKey, old: JobRecord | None, new: JobRecord) -> None:
         self.writes += 1
         self.latest = key.queue_id
         track = self._track(key)
@@ -323,7 +338,7 @@ class Judge:
             if notice not in before:
                 self._demand(notice not in track.owed, f"{at}: owes {notice} again")
                 self._demand(
-                    notice.kind not in {NoticeKind.DELAYED, NoticeKind.EXPIRED, NoticeKind.SENT}
+                    notice.kind not in {NoticeKind.EXPIRED, NoticeKind.SENT}
                     or all(other.kind is not notice.kind for other in track.owed),
                     f"{at}: owes a second {notice.kind}",
                 )
@@ -378,8 +393,21 @@ class Judge:
         envelope = self.kept[record.key.queue_id][0]
         # An attempt that broke off before it read the envelope knows no bound of it; the next one does.
         bound_s = envelope.max_delivery_s if record.recipients else record.max_delivery_s
-        return_s = min(self.plan.return_s, bound_s or self.plan.return_s)
-        return min(record.queued_at + track.held_s + return_s, record.queued_at + schedule.LIFETIME_S)
+        plan = self._plan_for(record)
+        ends = [
+            record.queued_at + track.held_s + min(plan.return_s, bound_s or plan.return_s),
+            record.queued_at + schedule.LIFETIME_S,
+        ]
+        deadline = envelope.deliver_by
+        if deadline is not None and deadline.returns and (record.recipients or record.returns_by):
+            ends.append(max(deadline.at, record.queued_at + track.held_s))
+        return min(ends)
+
+    def _plan_for(self, record: JobRecord) -> Plan:
+        """Give the plan of the message's priority, as far as an attempt can have read it."""
+        envelope = self.kept[record.key.queue_id][0]
+        is_known = record.recipients or record.priority
+        return self.plan.by_priority.get(envelope.urgency if is_known else "", self.plan)
 
     def _check_plan(self, key: JobKey, track: Track, old: JobRecord | None, new: JobRecord, at: str) -> None:
         """A job was put off: until when the schedule says."""
@@ -401,7 +429,11 @@ class Judge:
         self._demand(abs(counted_from - new.counted_from) < _EARLY_S, f"{at}: counts from {new.counted_from}")
         returned_at = self._returned_at(track, new)
         self._demand(now - self._slack_s < returned_at, f"{at}: put off though its time was over at {returned_at}")
-        plan = schedule.limited(self.plan, new.max_delivery_s)
+        plan = schedule.bounded(self.plan, new)
+        if old is not None and old.state is State.READY and old.tries_at > now and track.due_at is not None:
+            # It was looked at for its deadline alone.
+            self._plan(track, old.tries_at, new, f"{at}: after its deadline")
+            return
         waiting = [state for state in new.recipients.values() if not state.is_final]
         if old is not None and old.state is State.TRIED and waiting:
             turns = [s.outcome.not_before for s in waiting if s.outcome.command == PACED]
@@ -424,16 +456,21 @@ class Judge:
         self._plan(track, max(now, min(due_at, new.queued_at + schedule.LIFETIME_S)), new, at)
 
     def _plan(self, track: Track, due_at: float, new: JobRecord, at: str) -> None:
-        track.due_at, track.planned = new.due_at, self.writes
-        is_due = abs(due_at - new.due_at) < self._slack_s + _EARLY_S
-        self._demand(is_due, f"{at}: due at {new.due_at}, the schedule says {due_at}")
+        tries_at = new.tries_at or new.due_at
+        track.due_at, track.looked_at, track.planned = tries_at, new.due_at, self.writes
+        is_due = abs(due_at - tries_at) < self._slack_s + _EARLY_S
+        self._demand(is_due, f"{at}: tried at {tries_at}, the schedule says {due_at}")
+        if new.tries_at:
+            deadline = self.kept[new.key.queue_id][0].deliver_by
+            is_word = deadline is not None and not deadline.returns and new.due_at == deadline.at < tries_at
+            self._demand(is_word, f"{at}: looked at at {new.due_at}, for nothing")
 
     def _check_time(self, key: JobKey, track: Track, what: str) -> None:
         """Not before it is due; and when all is well, with the next minute's sweep."""
         now = self.world.now
         if track.due_at is None:
             return
-        early_s = track.due_at - now
+        early_s = (track.looked_at if what == "woken" and track.looked_at else track.due_at) - now
         self._demand(early_s < _EARLY_S, f"{key}: {what} {early_s} s too early")
         if self.calm_at is not None and track.planned > self.calm and what == "claimed":
             late_s = now - max(track.due_at, self.calm_at)
@@ -441,28 +478,50 @@ class Judge:
             self.checked["attempts in time"] += 1
 
     def _check_warning(self, key: JobKey, track: Track, old: JobRecord | None, new: JobRecord, at: str) -> None:
-        """The sender hears once of a delay: at the first decision behind the time, if anybody there wants it."""
-        was_warned = old is not None and old.warned
+        """
+        The sender hears once of a delay, at the first decision behind the time, if anybody there wants it.
+
+        And once more when a deadline is over (RFC 2852), unless he hears of the delay only then.
+        """
+        before = old.owed if old else ()
+        told = [n for n in new.owed if n.kind is NoticeKind.DELAYED and n not in before]
+        decided = new.state in {State.DEFERRED, State.READY} and (
+            old is None or old.state in {State.TRIED, State.CLAIMED} or (old.state is State.READY != new.state)
+        )
+        if not told and not decided:
+            return
         now = self.world.now
-        is_late = now >= new.queued_at + track.held_s + self.plan.warn_s
-        if new.warned and not was_warned:
-            self._demand(is_late, f"{at}: warned too early")
-            envelope = self.kept[key.queue_id][0]
-            promise = self.promises.get(key.queue_id)
-            still_open = new.open_positions(envelope.chunk(key.chunk))
-            wanted = promise is not None and any(
-                _wants(promise.notify[envelope.recipients[n].forward_path], "DELAY") for n in still_open
-            )
-            wanted = wanted and bool(envelope.reverse_path)
-            owes = any(n.kind is NoticeKind.DELAYED for n in new.owed)
-            self._demand(owes is wanted, f"{at}: warned, wanted: {wanted}, owed: {owes}")
-            if owes:
-                track.warned = self.writes, tuple(still_open)
-                self.checked["warnings"] += 1
-        is_late = now - self._slack_s >= new.queued_at + track.held_s + self.plan.warn_s
-        decided = new.state is State.DEFERRED and old is not None and old.state in {State.TRIED, State.CLAIMED}
-        if decided and is_late:
-            self._demand(new.warned, f"{at}: late, and its sender is not warned")
+        envelope = self.kept[key.queue_id][0]
+        deadline = envelope.deliver_by
+        late_at = new.queued_at + track.held_s + self._plan_for(new).warn_s
+        over_at = float("inf")
+        if deadline is not None and not deadline.returns and deadline.at > envelope.queued_at:
+            over_at = deadline.at
+        is_late = not track.is_warned and now >= late_at
+        is_over = not track.is_told_by and now >= over_at
+        self._demand(not told or is_late or is_over, f"{at}: warned, and it is not the time")
+        if not (is_late or is_over):
+            return
+        promise = self.promises.get(key.queue_id)
+        still_open = new.open_positions(envelope.chunk(key.chunk))
+        wanted = (
+            any(_wants(promise.notify[envelope.recipients[n].forward_path], "DELAY") for n in still_open)
+            if (promise is not None and envelope.reverse_path)
+            else False
+        )
+        is_known = bool(new.priority)
+        has_had_to = (not track.is_warned and now - self._slack_s >= late_at) or (
+            is_known and over_at <= now - self._slack_s and is_over
+        )
+        event = new.log[-1].event if new.log else ""
+        if decided and has_had_to and event not in {"scheduled", "release", "flush", "requeue"}:
+            owes = any(notice.kind is NoticeKind.DELAYED and notice.attempt == new.attempts for notice in new.owed)
+            self._demand(owes is wanted, f"{at}: late, wanted: {wanted}, owed: {owes}")
+        if told or (decided and (new.warned or new.told_by)):
+            track.is_warned, track.is_told_by = True, track.is_told_by or is_over
+        if told:
+            track.warnings.append((told[0], self.writes, tuple(still_open)))
+            self.checked["warnings"] += 1
 
     # At the end
 
@@ -473,7 +532,7 @@ class Judge:
         wanted: Counter[tuple[str, str, str]] = Counter()
         accepted = Counter((queue_id, path) for queue_id, path, _, _ in self.world.transport.accepted)
         for queue_id, (envelope, _, _) in self.kept.items():
-            if envelope.kind in {"mail", *_REPORTS}:
+            if envelope.kind in {"mail", *_REPORTS} and queue_id not in self.unsent:
                 self._judge_message(queue_id, envelope, accepted, wanted)
         for key in sorted({*told, *wanted}):
             self._demand(told[key] == wanted[key], f"{key}: told {told[key]} times, wanted {wanted[key]} times")
@@ -546,6 +605,11 @@ class Judge:
             octets = _MACHINE_PART.findall(self.world.spool.bodies[envelope.df_id])[0]
             groups = _GROUP.findall(octets)
             self._demand(groups and len(groups) == len(_ANY_GROUP.findall(octets)), f"{queue_id}: {octets!r}")
+            is_unsent = JobKey(queue_id) not in self.world.ledger.records
+            if is_unsent and all(action == b"delayed" for _, action in groups):
+                # Kept, and when it was to be sent all had come to their end: nobody needs it.
+                self.unsent.add(queue_id)
+                continue
             for path, action in groups:
                 if action == b"delayed":
                     delays[recipient.forward_path, path.decode()] += 1
@@ -568,28 +632,30 @@ class Judge:
                         self._demand(ended >= decided, f"{report_id}: tells {to} that {path} is late, who is final")
 
     def _judge_delays(self, told: Counter[tuple[str, str]]) -> None:
-        known: Counter[tuple[str, str]] = Counter()
+        least: Counter[tuple[str, str]] = Counter()
+        most: Counter[tuple[str, str]] = Counter()
         for key, track in self.tracks.items():
             promise = self.promises.get(key.queue_id)
-            write, positions = track.warned
-            if promise is None or not write:
+            if promise is None:
                 continue
             envelope = self.kept[key.queue_id][0]
-            settled = max((at for notice, at in track.owed.items() if notice.kind is NoticeKind.DELAYED), default=0)
             is_removed = self.world.ledger.records[key].state is State.REMOVED
-            for n in positions:
-                path = envelope.recipients[n].forward_path
-                if not _wants(promise.notify[path], "DELAY"):
-                    continue
-                if _is_program(promise.reverse_path) and not promise.notify[path]:
-                    continue
-                times = told[promise.reverse_path, path]
-                known[promise.reverse_path, path] += 1
-                self._demand(times <= 1, f"{key} {path}: told of the delay {times} times")
-                must = not is_removed and track.ended.get(n, settled) >= settled
-                self._demand(times >= must, f"{key} {path}: late from write {write} on, and not told of")
-        for key in told:
-            self._demand(known[key], f"{key}: told of a delay unasked")
+            is_asked = envelope.deliver_by is not None and not envelope.deliver_by.returns
+            for notice, _, positions in track.warnings:
+                settled = track.owed[notice]
+                for n in positions:
+                    path = envelope.recipients[n].forward_path
+                    if not _wants(promise.notify[path], "DELAY"):
+                        continue
+                    if _is_program(promise.reverse_path) and not promise.notify[path] and not is_asked:
+                        continue
+                    most[promise.reverse_path, path] += 1
+                    must = not is_removed and track.ended.get(n, settled) >= settled
+                    least[promise.reverse_path, path] += must
+        for key in sorted({*told, *most}):
+            times = told[key]
+            is_told = least[key] <= times <= most[key]
+            self._demand(is_told, f"{key}: told of a delay {times} times, not {least[key]} to {most[key]}")
 
     def _judge_events(self) -> None:
         told: Counter[tuple[str, str, str]] = Counter()

@@ -77,6 +77,8 @@ def _submit(**changes: Any) -> Step:
         "sender_says": ["taken"],
         "postmaster_says": ["taken"],
         "configuration_set": "",
+        "priority": "",
+        "by": None,
         "after_s": 0.0,
         "again": False,
     }
