@@ -99,6 +99,10 @@ class MessageApi(Protocol):
         """Put a part of a large message; gives the upload's id or the reply; never raises but for cancellation."""
         ...
 
+    def forget(self, upload_ids: Sequence[str]) -> None:
+        """Hear that the message of these parts does not come. Best effort: what stays vanishes after a day."""
+        ...
+
     async def submit(
         self, authorization: str, fields: Mapping[str, Any], content: bytes | Sequence[str], key: str
     ) -> Answer:
@@ -152,6 +156,9 @@ class Api:
     async def put_part(self, authorization: str, part: bytes) -> str | Answer:
         """See MessageApi."""
         return await self._in_time(self._upload(_headers(authorization), part))
+
+    def forget(self, upload_ids: Sequence[str]) -> None:
+        """See MessageApi: the API has no way to take an upload back."""
 
     async def submit(
         self, authorization: str, fields: Mapping[str, Any], content: bytes | Sequence[str], key: str

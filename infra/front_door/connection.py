@@ -225,12 +225,13 @@ class Connection(asyncio.BufferedProtocol):
             if (output := session.take_output()) and not transport.is_closing():
                 transport.write(output)
             effect = session.take_effect()
+            if self._parts is not None and session.content is not self._parts.content:
+                # RSET between two chunks: what went ahead is no part of the message that comes next.
+                self._drop_parts()
             if not isinstance(effect, Submit) or not effect.refusal:
                 break
             self._log(effect, Answer(effect.refusal), self._loop.time())
-            if self._parts is not None:
-                self._parts.cancel()
-                self._parts = None
+            self._drop_parts()
             session.submitted(effect.refusal)
         if effect is not None:
             self._do(effect)
@@ -244,13 +245,18 @@ class Connection(asyncio.BufferedProtocol):
         if session.ended and waits is not Waits.US:
             transport.close()
 
+    def _drop_parts(self) -> None:
+        if self._parts is not None:
+            self._parts.cancel()
+            self._parts = None
+
     def _stream(self, session: Session, content: Content) -> bool:
         """Put what came of a large content; True: nothing more is to be read before the part under way is put."""
         part_octets = self._house.api.part_octets
         if not part_octets or content.held_octets < part_octets or content.is_dropped:
             return False
         if self._parts is None:
-            self._parts = Parts(self._house.api, session.authorization)
+            self._parts = Parts(self._house.api, session.authorization, content)
         if self._parts.is_busy:
             self._deadline = None  # the client waits for us
             return True

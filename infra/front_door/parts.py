@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from infra.front_door.api import MessageApi
+    from infra.front_door.content import Content
 
 
 class Parts:
@@ -25,9 +26,11 @@ class Parts:
 
     Args:
         authorization: Under which they are put and submitted.
+        content: Whose parts they are.
     """
 
-    def __init__(self, api: MessageApi, authorization: str) -> None:
+    def __init__(self, api: MessageApi, authorization: str, content: Content) -> None:
+        self.content = content
         self._api = api
         self._authorization = authorization
         self._upload_ids: list[str] = []
@@ -61,6 +64,7 @@ class Parts:
         """The message does not come."""
         if self._task is not None:
             self._task.cancel()
+        self._api.forget(self._upload_ids)
 
     async def submit(self, rest: bytes, fields: Mapping[str, Any], key: str) -> Answer:
         """Put what is left and submit the message; never raises but for cancellation."""
@@ -69,6 +73,7 @@ class Parts:
         if rest and self._fault is None:
             await self._put(rest)
         if self._fault is not None:
+            self._api.forget(self._upload_ids)
             return self._fault
         return await self._api.submit(self._authorization, fields, self._upload_ids, key)
 

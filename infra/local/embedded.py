@@ -31,7 +31,7 @@ from infra.local.listening import listening, reachable
 from infra.local.log_buffer import FLUSH_S, LogBuffer
 from infra.local.options import Options, join_address
 from infra.local.pages import LocalPaths
-from infra.local.web import WebServer
+from infra.local.web import Receiver, WebServer, too_large_response
 from paravion.adapters.embedded_data import EmbeddedData, Part
 from paravion.adapters.embedded_lock import DataUnavailable
 from paravion.adapters.embedded_loop import LoopExecutor
@@ -254,7 +254,15 @@ class EmbeddedEngine:
         self._own = from_env(EmbeddedSettings, {BY_NAME[name].variable: value for name, value in settings.items()})
         host, port = self.options.api
         sessions = self._own.max_sessions_count
-        self._api = WebServer(self._answer, host, port, body_octets=body_limit, sessions=sessions)
+        self._api = WebServer(
+            self._answer,
+            host,
+            port,
+            body_octets=body_limit,
+            sessions=sessions,
+            too_large=self._too_large,
+            receiver=self._receiver,
+        )
         await listening(self._api, "--api", self.options.api)
         self._stack.push_async_callback(self._api.stop, GRACE_S)
         self.data.endpoint = settings.get("upload_endpoint") or self.api_url
@@ -285,7 +293,7 @@ class EmbeddedEngine:
                 self.options,
                 settings,
                 drain_s=GRACE_S,
-                api=DirectApi(for_validate, self._executor.run),
+                api=DirectApi(for_validate, self._executor.run, self.data.uploads.keep),
                 closed_to_mail=lambda: pressure.smtp,
             )
             self._stack.push_async_callback(door.stop)
@@ -296,6 +304,12 @@ class EmbeddedEngine:
         if self._doors is None:
             return message_response(HTTPStatus.SERVICE_UNAVAILABLE, "Service Unavailable")
         return await self._doors.handle(request)
+
+    def _receiver(self, request: Request, octets: int) -> Receiver | None:
+        return None if self._doors is None else self._doors.receiver(request, octets)
+
+    def _too_large(self, request: Request, limit: int) -> Response:
+        return too_large_response(request, limit) if self._doors is None else self._doors.too_large(request, limit)
 
     def _start_workers(self, sweep_interval_s: float) -> None:
         if self._link:

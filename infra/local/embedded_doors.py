@@ -12,6 +12,7 @@ At most BUSY requests are worked on at once; who comes beyond gets 503 with Retr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
@@ -20,10 +21,11 @@ from urllib.parse import parse_qsl, unquote
 
 from infra.local.events import Request, Response, message_response, try_later_response
 from infra.local.web import BODY_OCTETS as READ_OCTETS
+from infra.local.web import too_big, too_large_response
 from paravion.adapters.embedded_uploads import PATH as UPLOADS
 from paravion.api.doors import answer
 from paravion.api.http_event import HttpAnswer, HttpRequest
-from paravion.domain.status import SYSTEM_BUSY, Rejected
+from paravion.domain.status import PAYLOAD_TOO_BIG, SYSTEM_BUSY, Rejected
 from paravion.errors import Unavailable
 from paravion.services.validate import submit
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from concurrent.futures import Executor
 
-    from paravion.adapters.embedded_uploads import EmbeddedUploads
+    from paravion.adapters.embedded_uploads import EmbeddedUploads, Incoming
     from paravion.domain.submission import Receipt, Submission
     from paravion.services.admin import AdminDeps
     from paravion.services.validate import ValidateDeps
@@ -88,6 +90,7 @@ class EmbeddedDoors:
         validate = replace(validate, management=_Admin(partial(answer, deps=admin, doors=ADMIN_DOORS)))
         self._submitting = partial(answer, deps=validate, doors=VALIDATE_DOORS, submit=self._submit)
         self._managing = partial(answer, deps=admin, doors=ADMIN_DOORS)
+        self._all_doors = VALIDATE_DOORS
         self._validate = validate
         self._closed_to_mail = closed_to_mail
         self._is_well = is_well
@@ -109,7 +112,7 @@ class EmbeddedDoors:
         if path.startswith(UPLOADS):
             work: Callable[[], Response] = partial(self._upload, request)
         elif len(request.body) > BODY_OCTETS:
-            return message_response(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Request Too Long")
+            return self.too_large(request, BODY_OCTETS)
         else:
             service = self._submitting if (request.method, path) in VALIDATE_ROUTES else self._managing
             work = partial(_serve, service, request)
@@ -119,11 +122,29 @@ class EmbeddedDoors:
         finally:
             self._busy -= 1
 
+    def too_large(self, request: Request, limit: int) -> Response:
+        """Say what AWS says, in the form of whoever was meant, and name the way for large mail."""
+        if request.raw_path.startswith(UPLOADS):
+            return too_large_response(request, limit)
+        asked = to_request(request)
+        door = next((door for door in self._all_doors if door.takes(asked)), self._all_doors[-1])
+        return _serve(lambda _: door.refuse(asked, Rejected(PAYLOAD_TOO_BIG, too_big(BODY_OCTETS))), request)
+
     def _submit(self, submission: Submission) -> Receipt:
         """Take a submission, or say that none is taken: in its door's own form, before anything is kept."""
         if closed := self._closed_to_mail():
             raise Rejected(SYSTEM_BUSY, closed)
         return submit(submission, self._validate)
+
+    def receiver(self, request: Request, octets: int) -> _Upload | None:
+        """Give who takes a large message as it comes; None: `handle` answers, for it is none, or is not taken."""
+        path = request.raw_path
+        if request.method != "PUT" or not path.startswith(UPLOADS) or self._closed_to_mail():
+            return None
+        upload_id = unquote(path.removeprefix(UPLOADS))
+        if not self._uploads.allows(upload_id, dict(parse_qsl(request.query)), octets):
+            return None
+        return _Upload(self._uploads, upload_id)
 
     def _upload(self, request: Request) -> Response:
         if request.method != "PUT":
@@ -136,6 +157,39 @@ class EmbeddedDoors:
         except Unavailable:
             return try_later_response()
         return Response(HTTPStatus.OK, (), b"") if taken else message_response(HTTPStatus.FORBIDDEN, "Forbidden")
+
+
+class _Upload:
+    """infra.local.web.Receiver of one upload; what the disk does not take is read all the same, and answered."""
+
+    def __init__(self, uploads: EmbeddedUploads, upload_id: str) -> None:
+        self._incoming: Incoming | None = None
+        with contextlib.suppress(Unavailable):
+            self._incoming = uploads.begin(upload_id)
+
+    def write(self, octets: bytes) -> None:
+        """Write on."""
+        try:
+            if self._incoming is not None:
+                self._incoming.write(octets)
+        except Unavailable:
+            self.close()
+
+    def end(self) -> Response:
+        """Keep it."""
+        if self._incoming is None:
+            return try_later_response()
+        try:
+            self._incoming.finish()
+        except Unavailable:
+            return try_later_response()
+        return Response(HTTPStatus.OK, (), b"")
+
+    def close(self) -> None:
+        """Remove what is not kept."""
+        if self._incoming is not None:
+            self._incoming.__exit__()
+            self._incoming = None
 
 
 class _Admin:

@@ -3,7 +3,8 @@ The SMTP doors' way in on one machine: to the services directly, where a deploye
 
 The same checks, the same replies: the credential is authenticated for every message, refusals are the taxonomy's.
 What a session hands over it has parsed itself (infra/front_door/commands.py), so that no shape is checked again. There
-is no answer that could get lost on the way, so no idempotency key either.
+is no answer that could get lost on the way, so no idempotency key either. A large message comes in parts, as it does
+from a deployed door: they lie as uploads until it is complete.
 
 Next on a message's path: services/validate.py.
 """
@@ -16,19 +17,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from infra.front_door import replies
-from infra.front_door.api import AUTH_KEYS, Answer, Away
+from infra.front_door.api import AUTH_KEYS, PART_OCTETS, Answer, Away
 from paravion.api.doors import place_of, row_of
-from paravion.domain import status
+from paravion.domain import ids, status
 from paravion.domain.envelope import DeliverBy, Recipient
 from paravion.domain.sigv4 import SignedRequest
 from paravion.domain.status import Rejected
 from paravion.domain.submission import Receipt, Submission
+from paravion.errors import Unavailable
 from paravion.services.authenticate import Principal, authenticate
 from paravion.services.authorise import SMTP, require
 from paravion.services.validate import submit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from paravion.services.validate import ValidateDeps
 
@@ -50,13 +52,14 @@ class DirectApi:
     Args:
         deps: Of services/validate.py.
         run: Where the services run.
+        keep_part: Keeps a part under an upload's id; blocks. None: a message is taken as a whole only.
     """
 
-    part_octets = 0
-
-    def __init__(self, deps: ValidateDeps, run: Run) -> None:
+    def __init__(self, deps: ValidateDeps, run: Run, keep_part: Callable[[str, bytes], None] | None = None) -> None:
         self._deps = deps
         self._run = run
+        self._keep_part = keep_part
+        self.part_octets = PART_OCTETS if keep_part is not None else 0
         self._under_way = 0
         self._known: dict[str, tuple[str | None, Principal]] = {}
 
@@ -74,9 +77,32 @@ class DirectApi:
             raise Away(type(exc).__name__) from exc
         return True
 
-    async def put_part(self, authorization: str, part: bytes) -> str | Answer:
-        """See MessageApi; nobody asks for it here."""
-        raise NotImplementedError
+    async def put_part(self, authorization: str, part: bytes) -> str | Answer:  # noqa: ARG002 (asked for at the end)
+        """See MessageApi."""
+        upload_id = ids.random_queue_id(self._deps.entropy(16))
+        assert self._keep_part is not None  # noqa: S101 (no part_octets otherwise)
+        # What reaches a disk in megabytes has a thread of its own.
+        work = asyncio.ensure_future(asyncio.to_thread(self._keep_part, upload_id, part))
+
+        def is_of_no_use(done: asyncio.Future[None]) -> None:
+            if done.cancelled() or done.exception() is None:
+                self.forget([upload_id])
+
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            work.add_done_callback(is_of_no_use)
+            raise
+        except Unavailable as exc:
+            fault = Rejected(row_of(exc))
+            self._log("Fault", "", fault, exc)
+            return _refusal(fault)
+        return upload_id
+
+    def forget(self, upload_ids: Sequence[str]) -> None:
+        """See MessageApi: a client that breaks off, again and again, must not fill the disk."""
+        for upload_id in upload_ids:
+            self._deps.uploads.delete(upload_id)
 
     async def submit(
         self,
@@ -86,12 +112,15 @@ class DirectApi:
         key: str,  # noqa: ARG002
     ) -> Answer:
         """See MessageApi."""
-        if not isinstance(content, bytes):
-            raise TypeError("no message comes in parts here")
         if self._under_way >= BUSY:
             return Answer(replies.of_status(status.NO_ANSWER, "too many submissions at once"))
         self._under_way += 1
-        under_way = self._run(partial(self._submit, authorization, fields, content))
+        if isinstance(content, bytes):
+            under_way = self._run(partial(self._submit, authorization, fields, content))
+        else:
+            # What reads and writes megabytes has a thread; a task, for it is given up as a quick call is.
+            work = partial(self._submit_parts, authorization, fields, tuple(content))
+            under_way = _passed_on(asyncio.ensure_future(asyncio.to_thread(work)))
         # A timer of its own costs a tenth of what asyncio.timeout does.
         timer = under_way.get_loop().call_later(SUBMIT_TIMEOUT_S, _give_up, under_way)
         try:
@@ -101,13 +130,21 @@ class DirectApi:
             timer.cancel()
             self._under_way -= 1
 
-    def _submit(self, authorization: str, fields: Mapping[str, Any], content: bytes) -> Answer:
+    def _submit_parts(self, authorization: str, fields: Mapping[str, Any], upload_ids: tuple[str, ...]) -> Answer:
+        try:
+            return self._submit(authorization, fields, upload_ids)
+        finally:
+            # The client hears of it either way, and sends all of it again if it must.
+            self.forget(upload_ids)
+
+    def _submit(self, authorization: str, fields: Mapping[str, Any], given: bytes | tuple[str, ...]) -> Answer:
         name = ""
         told = False
         try:
             principal = self._principal(authorization)
             name = principal.access_key
             require(principal, (SMTP,), self._deps.settings)
+            content = given if isinstance(given, bytes) else self._read(given)
             submission = _submission(principal, fields, content)
             told = True
             receipt: Receipt = submit(submission, self._deps)
@@ -120,6 +157,11 @@ class DirectApi:
             self._log("Fault", name, fault, exc)
             return _refusal(fault)
         return Answer(f"{_QUEUED} {receipt.queue_id}", receipt.queue_id)
+
+    def _read(self, upload_ids: tuple[str, ...]) -> bytes | Generator[bytes, None, None]:
+        from paravion.services.uploads import read_uploads  # only for large mail
+
+        return read_uploads(upload_ids, self._deps.uploads, self._deps.settings.max_message_octets)
 
     def _principal(self, authorization: str) -> Principal:
         """Give whose it is; what was good stays so while its secret is the same."""
@@ -153,6 +195,24 @@ class DirectApi:
         self._deps.event_log.emit(event, fields)
 
 
+def _passed_on(work: asyncio.Future[Any]) -> asyncio.Future[Any]:
+    """Give a future that has the other's end, unless somebody ended it before."""
+    passed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def tell(done: asyncio.Future[Any]) -> None:
+        if passed.done():
+            return
+        if done.cancelled():
+            passed.cancel()
+        elif (exc := done.exception()) is not None:
+            passed.set_exception(exc)
+        else:
+            passed.set_result(done.result())
+
+    work.add_done_callback(tell)
+    return passed
+
+
 _QUEUED: Final = replies.of_status(status.QUEUED)
 _TOO_LATE: Final = Answer(replies.of_status(status.NO_ANSWER, "the disk takes too long"))
 
@@ -163,7 +223,9 @@ def _give_up(under_way: asyncio.Future[Answer]) -> None:
         under_way.set_result(_TOO_LATE)
 
 
-def _submission(principal: Principal, fields: Mapping[str, Any], content: bytes) -> Submission:
+def _submission(
+    principal: Principal, fields: Mapping[str, Any], content: bytes | Generator[bytes, None, None]
+) -> Submission:
     rest = dict(fields)
     if "send_at" in rest:
         rest["release_at"] = datetime.fromisoformat(rest.pop("send_at")).timestamp()

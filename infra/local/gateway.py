@@ -12,8 +12,9 @@ import uuid
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from infra.local.environments import Function, FunctionFailed, PayloadTooLarge
+from infra.local.environments import PAYLOAD_OCTETS, Function, FunctionFailed, PayloadTooLarge
 from infra.local.events import BadAnswer, Request, Response, from_answer, match_route, message_response, to_event
+from infra.local.web import too_big
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -54,6 +55,7 @@ class Gateway:
         except TimeoutError:
             return message_response(HTTPStatus.SERVICE_UNAVAILABLE, "Service Unavailable")
         except PayloadTooLarge:
-            return message_response(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Request Too Long")
+            # AWS says no more than "Request Too Long".
+            return message_response(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_big(PAYLOAD_OCTETS))
         except (FunctionFailed, BadAnswer):
             return message_response(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal Server Error")

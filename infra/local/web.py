@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+from dataclasses import replace
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from infra.local.events import Request, Response, message_response, try_later_response
 
@@ -30,9 +31,31 @@ BODY_OCTETS: Final = 10 * 1024 * 1024
 """API Gateway's limit of a request's body."""
 
 IDLE_S: Final = 60.0
+LINGER_S: Final = 5.0
+LINGER_OCTETS: Final = 64 << 20
+"""A refused request is read on so long and so far, and dropped."""
+
+_PIECE_OCTETS: Final = 1 << 16
 _LINE_OCTETS: Final = 1024  # chunk sizes and trailers; nobody sends long ones
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")  # RFC 9110 5.6.2
 _HEX: Final = re.compile(rb"[0-9A-Fa-f]{1,8}\Z")
+
+
+def too_big(limit: int) -> str:
+    """Say that a request is too large, and how a message of that size is sent."""
+    return (
+        f"The request has more than {limit} octets. A larger message is put where POST /v1/uploads says, and then "
+        "submitted by POST /v1/messages with its upload_id; paravion send, sendmail and SMTP do so by themselves."
+    )
+
+
+def too_large_response(request: Request, limit: int) -> Response:  # noqa: ARG001 (a server may answer otherwise)
+    """Refuse a request for its body's length."""
+    return message_response(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_big(limit))
+
+
+class _TooLarge(Exception):
+    """The request's body is larger than is taken here."""
 
 
 class _Refused(Exception):
@@ -43,6 +66,26 @@ class _Refused(Exception):
         self.response = message_response(status, text)
 
 
+class Receiver(Protocol):
+    """Takes the body of one request as it comes."""
+
+    def write(self, octets: bytes) -> None:
+        """Take the next octets."""
+        ...
+
+    def end(self) -> Response:
+        """Give the answer; all has come."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything; called once, whatever happened."""
+        ...
+
+
+def _no_receiver(request: Request, octets: int) -> Receiver | None:  # noqa: ARG001 (a server may have some)
+    return None
+
+
 class WebServer:
     """
     Serves one handler on one address. Belongs to one event loop.
@@ -50,6 +93,8 @@ class WebServer:
     Args:
         body_octets: The largest body that is read; may depend on the request's target.
         sessions: Connections at once; whoever comes beyond is answered 503 before anything is read.
+        too_large: Answers a request whose body is larger than the limit, and was not read.
+        receiver: Gives who takes the body of a request as it comes, and answers it; None: the handler, with all of it.
     """
 
     def __init__(
@@ -60,12 +105,16 @@ class WebServer:
         *,
         body_octets: int | Callable[[str], int] = BODY_OCTETS,
         sessions: int = SESSIONS,
+        too_large: Callable[[Request, int], Response] = too_large_response,
+        receiver: Callable[[Request, int], Receiver | None] = _no_receiver,
     ) -> None:
         self._handler = handler
         self._host = host
         self._wanted_port = port
         self._body_octets = body_octets if callable(body_octets) else lambda _: body_octets
         self._sessions = sessions
+        self._too_large = too_large
+        self._receiver = receiver
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.Task[None], bool] = {}
         self.port = port
@@ -125,47 +174,79 @@ class WebServer:
                 return False
             self._connections[task] = True
             method, target, version, headers = _parse_head(head)
-            body = await self._read_body(reader, writer, version, headers, self._body_octets(target))
-        except _Refused as exc:
-            await _write(writer, exc.response, keep=False, head_only=False)
+            limit = self._body_octets(target)
+            peer = writer.get_extra_info("peername")
+            request = Request(method, target, version, headers, b"", peer[0] if peer else "127.0.0.1")
+            octets = await _begin_body(writer, version, headers, limit)
+            receiver = self._receiver(request, octets) if octets > 0 else None
+            if receiver is None:
+                request = replace(request, body=await _read_body(reader, octets, limit))
+        except (_Refused, _TooLarge) as exc:
+            refusal = exc.response if isinstance(exc, _Refused) else self._too_large(request, limit)
+            await _write(writer, refusal, keep=False, head_only=False)
+            await _linger(reader)
             return False
-        peer = writer.get_extra_info("peername")
-        request = Request(method, target, version, headers, body, peer[0] if peer else "127.0.0.1")
         options = {option.strip().lower() for option in request.header("connection").split(",")}
         keep = "close" not in options and (version == "HTTP/1.1" or "keep-alive" in options)
-        response = await self._handler(request)
+        response = await (self._handler(request) if receiver is None else _receive(reader, receiver, octets))
         keep = keep and self._server is not None and self._server.is_serving()
         await _write(writer, response, keep=keep, head_only=method == "HEAD")
         self._connections[task] = False
         return keep
 
-    async def _read_body(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        version: str,
-        headers: tuple[tuple[str, str], ...],
-        limit: int,
-    ) -> bytes:
-        lengths = {value.strip() for name, value in headers if name.lower() == "content-length"}
-        codings = [value.strip().lower() for name, value in headers if name.lower() == "transfer-encoding"]
-        expects = any(name.lower() == "expect" and value.strip().lower() == "100-continue" for name, value in headers)
-        if (codings and (lengths or codings != ["chunked"])) or len(lengths) > 1:
+
+_CHUNKED: Final = -1
+
+
+async def _begin_body(
+    writer: asyncio.StreamWriter, version: str, headers: tuple[tuple[str, str], ...], limit: int
+) -> int:
+    """Give the length of the body that comes now, or _CHUNKED."""
+    lengths = {value.strip() for name, value in headers if name.lower() == "content-length"}
+    codings = [value.strip().lower() for name, value in headers if name.lower() == "transfer-encoding"]
+    expects = any(name.lower() == "expect" and value.strip().lower() == "100-continue" for name, value in headers)
+    if (codings and (lengths or codings != ["chunked"])) or len(lengths) > 1:
+        raise _Refused(HTTPStatus.BAD_REQUEST, "Bad Request")
+    octets = 0
+    if lengths:
+        (text,) = lengths
+        if not (text.isascii() and text.isdigit()):
             raise _Refused(HTTPStatus.BAD_REQUEST, "Bad Request")
-        octets = 0
-        if lengths:
-            (text,) = lengths
-            if not (text.isascii() and text.isdigit()):
-                raise _Refused(HTTPStatus.BAD_REQUEST, "Bad Request")
-            octets = int(text[:12])
-            if octets > limit:
-                raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Request Entity Too Large")
-        if expects and version == "HTTP/1.1" and (octets or codings):
-            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            await writer.drain()
-        if codings:
-            return await _read_chunks(reader, limit)
-        return await reader.readexactly(octets) if octets else b""
+        octets = int(text[:12])
+        if octets > limit:
+            raise _TooLarge
+    if expects and version == "HTTP/1.1" and (octets or codings):
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        await writer.drain()
+    return _CHUNKED if codings else octets
+
+
+async def _read_body(reader: asyncio.StreamReader, octets: int, limit: int) -> bytes:
+    if octets == _CHUNKED:
+        return await _read_chunks(reader, limit)
+    return await reader.readexactly(octets) if octets else b""
+
+
+async def _receive(reader: asyncio.StreamReader, receiver: Receiver, octets: int) -> Response:
+    try:
+        while octets:
+            piece = await reader.read(min(octets, _PIECE_OCTETS))
+            if not piece:
+                raise asyncio.IncompleteReadError(b"", octets)
+            octets -= len(piece)
+            receiver.write(piece)
+        return receiver.end()
+    finally:
+        receiver.close()
+
+
+async def _linger(reader: asyncio.StreamReader) -> None:
+    """Let a client say what it has to say before the connection goes: many read an answer only then."""
+    left = LINGER_OCTETS
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_S):
+            while left > 0 and (octets := await reader.read(1 << 16)):
+                left -= len(octets)
 
 
 async def _read_head(reader: asyncio.StreamReader) -> bytes:
@@ -187,7 +268,7 @@ async def _read_chunks(reader: asyncio.StreamReader, limit: int) -> bytes:
             raise _Refused(HTTPStatus.BAD_REQUEST, "Bad Request")
         size = int(size_text, 16)
         if len(body) + size > limit:
-            raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Request Entity Too Large")
+            raise _TooLarge
         if not size:
             break
         body += await reader.readexactly(size)

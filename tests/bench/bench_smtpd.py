@@ -52,6 +52,8 @@ class NoApi:
 
     part_octets = 0
 
+    def forget(self, upload_ids: Any) -> None: ...
+
     async def put_part(self, authorization: str, part: bytes) -> Any:
         """See MessageApi; nobody asks for it."""
         raise NotImplementedError

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
 
+from infra.local.embedded import EmbeddedEngine
 from paravion.cli.client import ApiError
 from paravion.domain.ses_smtp_password import smtp_password
 
@@ -137,10 +139,26 @@ def test_native_door_refuses_recipients(house: House, recipients: list[str]) -> 
     assert error.value.http == 422
 
 
-def test_payload_over_lambdas_limit_is_413_and_names_the_way(house: House) -> None:
-    """The gateway's own answer, as AWS gives it."""
-    status, _, _ = _post(house, "/v1/messages", b"x" * 6_500_000, **{"Content-Type": "application/json"})
+@pytest.mark.parametrize("octets", [6_500_000, 12_000_000], ids=["Lambda's limit", "the API's limit"])
+def test_payload_over_the_limit_is_413_and_names_the_way(house: House, octets: int) -> None:
+    """At each door, in its own form; the client that sends all of it before it listens hears it too."""
+    status, _, answer = _post(house, "/v1/messages", b"x" * octets, **{"Content-Type": "application/json"})
     assert status == 413
+    assert b"POST /v1/uploads" in answer
+    with pytest.raises(ClientError) as error:
+        house.aws("sesv2").send_email(
+            FromEmailAddress="me@example.org", Content={"Raw": {"Data": MAIL + b"x" * (octets * 3 // 4)}},
+            Destination={"ToAddresses": ["you@example.com"]},
+        )  # fmt: skip
+    assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 413
+    assert "POST /v1/uploads" in str(error.value)
+    # A gateway's JSON is nothing to SES v1's XML: the SDK then shows the answer that it can't read.
+    with pytest.raises((ClientError, ResponseParserError)) as error:
+        house.aws("ses").send_raw_email(
+            RawMessage={"Data": MAIL + b"x" * (octets * 3 // 4)}, Destinations=["you@example.com"]
+        )
+    assert isinstance(error.value, ClientError) == isinstance(house.engine, EmbeddedEngine)
+    assert "POST /v1/uploads" in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,11 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from dataclasses import replace
+from itertools import count
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
+from paravion.adapters.memory import MemoryParked
 from paravion.domain.envelope import DeliverBy, Recipient, decode_qf
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import Job, JobKey, State
@@ -33,9 +35,10 @@ from paravion.domain.schedule import Plan
 from paravion.domain.status import Rejected
 from paravion.errors import LedgerUnavailable, QueueUnavailable, SpoolUnavailable
 from paravion.ports import QueueName
-from paravion.services import hold
+from paravion.services import cancel, flush, hold, parked
 from paravion.services.authenticate import Principal
 from paravion.services.blocking import directly
+from paravion.services.commit import CommitDeps
 from tests.histories.judge import Judge
 from tests.support import quick_loop
 from tests.support.world import Crash, Saboteur, World
@@ -284,12 +287,17 @@ class History:
             run_coroutine=quick_loop.run,
             in_thread=directly,
         )
-        # No destination is away for so long that its events are parked.
-        self.world.for_publish = replace(self.world.for_publish, retry_s=1e9)
+        tokens = count(1)
         self.judge = self.world.judge = Judge(self.world, self.adversity, PLAN, POSTMASTER)
         self.admin: Any = SimpleNamespace(
+            settings=SimpleNamespace(sweep_grace_s=self.world.for_retry.sweep_grace_s),
             spool=self.world.spool,
             ledger=self.world.ledger,
+            hosts=self.world.hosts,
+            records=self.world.records,
+            to_commit=CommitDeps(self.world.spool, self.world.queues, lambda calls: [call() for call in calls]),
+            new_parked=lambda: MemoryParked(self.world.queues),
+            new_token=lambda: f"o{next(tokens)}",
             event_log=self.world.event_log,
             clock=lambda: self.world.now,
         )
@@ -313,7 +321,12 @@ class History:
             # Whom no operator releases comes back after the queue's longest time.
             if n % 2 and any(r.state is State.HELD for r in self.world.ledger.load_message(queue_id)):
                 hold.release(queue_id, OPERATOR, self.admin)
-        self.world.run(until=self.world.now + 60 * 86_400)
+        for _ in range(3):
+            self.world.run(until=self.world.now + 60 * 86_400)
+            if not self.world.queues.items[QueueName.PARKED]:
+                break
+            # Events that a destination did not take for a day.
+            OPERATIONS["redrive"]("", self.admin)
         self.judge.assert_kept()
 
     def _act(self, step: Step) -> None:
@@ -418,6 +431,11 @@ OPERATIONS: Final[dict[str, Callable[[str, Any], object]]] = {
     "hold": lambda queue_id, deps: hold.hold(queue_id, "looks odd", OPERATOR, deps),
     "release": lambda queue_id, deps: hold.release(queue_id, OPERATOR, deps),
     "remove": lambda queue_id, deps: hold.remove(queue_id, OPERATOR, deps),
+    "flush": lambda queue_id, deps: flush.flush(queue_id, OPERATOR, deps),
+    "requeue": lambda queue_id, deps: flush.requeue(queue_id, OPERATOR, deps),
+    "cancel": lambda queue_id, deps: cancel.cancel(queue_id, OPERATOR, deps),
+    "withdraw": lambda queue_id, deps: cancel.withdraw(queue_id, OPERATOR, deps),
+    "redrive": lambda _, deps: parked.redrive((), "", 1000, OPERATOR, deps),
 }
 
 

@@ -134,6 +134,7 @@ class Judge:
         self.kept: dict[str, tuple[Envelope, int, int]] = {}
         self.kept_at: dict[str, float] = {}
         self.removed: set[str] = set()
+        self.cancelled: set[str] = set()
         self.unsent: set[str] = set()
         self.excused: Counter[tuple[str, int]] = Counter()
         self.events: Counter[tuple[str, str, str]] = Counter()
@@ -177,9 +178,11 @@ class Judge:
 
     def operates(self, queue_id: str, what: str) -> None:
         """Hear of what an operator is about to do."""
-        if what == "remove":
+        if what in {"remove", "withdraw"}:
             # Of several jobs it takes those that no worker has, and names the others: he does it again, or not.
             self.removed.add(queue_id)
+        if what == "cancel":
+            self.cancelled.add(queue_id)
 
     def all_is_well(self) -> None:
         """Hear that nothing breaks from here on."""
@@ -328,6 +331,7 @@ class Judge:
             self._demand(False, f"{at}: {n} delivered, and nobody took it")
         elif outcome.result is Result.FAILED and outcome.command != "SUPPRESSION":
             is_from_hold = now >= new.queued_at + schedule.LIFETIME_S - _EARLY_S
+            is_from_hold = is_from_hold or (new.key.queue_id in self.cancelled and "operator" in outcome.text.lower())
             self._demand(is_from_hold, f"{at}: {n} failed, and nobody had refused it: {outcome}")
 
     def _check_owed(self, track: Track, old: JobRecord | None, new: JobRecord, at: str) -> None:
@@ -357,7 +361,8 @@ class Judge:
             self._demand(was in {None, State.READY}, f"{at}: claimed")
             self._demand(new.attempts == (old.attempts if old else 0) + 1, f"{at}: attempt {new.attempts}")
             self._check_time(key, track, "claimed")
-        is_let_go = new.is_closed or (new.log and new.log[-1].event == "release")
+        event = new.log[-1].event if new.log and new.log[-1].at >= now - self._slack_s else ""
+        is_let_go = new.is_closed or event in {"release", "requeue"}
         self._demand(not old or not old.quarantine or new.quarantine or is_let_go, f"{at}: no longer held")
         self._demand(
             not new.quarantine or new.is_closed or new.state in {State.CLAIMED, State.HELD},
@@ -371,22 +376,40 @@ class Judge:
         if new.state is State.REMOVED:
             self._demand(key.queue_id in self.removed, f"{at}: nobody removed it")
         if new.state is State.HELD and was is not State.HELD:
+            if old is None:
+                track.held_s = max(0.0, self.kept[key.queue_id][0].release_at - new.queued_at)
             track.held_at, track.faults, track.due_at = new.held_at, 0, None
             self._demand(0 <= now - new.held_at <= self._slack_s, f"{at}: held since {new.held_at}")
-            self._demand(new.due_at == new.queued_at + schedule.LIFETIME_S, f"{at}: held until {new.due_at}")
+            until = new.held_at if new.cancelled else new.queued_at + schedule.LIFETIME_S
+            self._demand(new.due_at == until, f"{at}: held until {new.due_at}")
         if was is State.HELD and new.state is not State.HELD:
-            was_released = new.state is State.DEFERRED and new.due_at <= now
-            track.held_s += (new.due_at if was_released else now) - track.held_at
-            is_told = new.state is State.REMOVED or new.log[-1].event == "release"
-            is_old = now >= new.queued_at + schedule.LIFETIME_S
+            self._let_go(key, track, now)
+            is_told = new.state is State.REMOVED or event in {"release", "requeue"}
+            is_old = now >= new.queued_at + schedule.LIFETIME_S or (old is not None and bool(old.cancelled))
             self._demand(is_told or (is_old and new.state is State.DONE), f"{at}: left its hold unasked")
-        if new.state is State.DEFERRED and (was is not State.DEFERRED or old is None or old.due_at != new.due_at):
+        if event == "requeue" and new.state is State.READY and (old is None or old.log != new.log):
+            # As if it came now.
+            track.held_s, track.faults, track.due_at, track.is_warned = now - new.queued_at, 0, None, False
+            self._demand(now >= self.kept[key.queue_id][0].release_at, f"{at}: requeued before its release")
+        elif event == "flush" and new.state is State.READY and old is not None and old.log != new.log:
+            track.due_at = None
+            self._demand(now >= self.kept[key.queue_id][0].release_at, f"{at}: flushed before its release")
+        elif new.state is State.DEFERRED and (was is not State.DEFERRED or old is None or old.due_at != new.due_at):
             self._check_plan(key, track, old, new, at)
         elif new.state is State.READY and was is State.DEFERRED:
             self._check_time(key, track, "woken")
         elif new.state is State.READY and was is not State.READY:
             # It waits for its turn at a host (services/pacing.py).
             track.due_at = None
+
+    def _let_go(self, key: JobKey, track: Track, now: float) -> None:
+        """Time in hold does not count; what is released before the instant that its sender named waits for that."""
+        promise, queued_at = self.promises.get(key.queue_id), self.kept[key.queue_id][0].queued_at
+        release_at = max(promise.release_at if promise else 0.0, queued_at + track.held_s)
+        if release_at > now:
+            track.held_s = release_at - queued_at
+        else:
+            track.held_s = min(track.held_s + now - track.held_at, now - queued_at)
 
     def _returned_at(self, track: Track, record: JobRecord) -> float:
         """Say when the queue's time is over, by what the judge knows of holds and later releases."""
@@ -419,7 +442,12 @@ class Judge:
             self._plan(track, envelope.release_at, new, f"{at}: to be released later")
             return
         if event == "release" and (old is None or old.state is State.HELD):
-            self._plan(track, now, new, f"{at}: released")
+            self._plan(
+                track,
+                max(now, (new.queued_at + track.held_s if old else now), envelope.release_at),
+                new,
+                f"{at}: released",
+            )
             return
         if old is None and envelope.release_at:
             track.held_s = max(0.0, envelope.release_at - new.queued_at)
@@ -515,7 +543,7 @@ class Judge:
         )
         event = new.log[-1].event if new.log else ""
         if decided and has_had_to and event not in {"scheduled", "release", "flush", "requeue"}:
-            owes = any(notice.kind is NoticeKind.DELAYED and notice.attempt == new.attempts for notice in new.owed)
+            owes = any(notice.kind is NoticeKind.DELAYED and notice.attempt in {new.attempts, -max(1, new.attempts)} for notice in new.owed)
             self._demand(owes is wanted, f"{at}: late, wanted: {wanted}, owed: {owes}")
         if told or (decided and (new.warned or new.told_by)):
             track.is_warned, track.is_told_by = True, track.is_told_by or is_over

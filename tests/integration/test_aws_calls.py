@@ -130,10 +130,25 @@ def test_a_mail_costs_what_the_design_allows(
         for number in range(1, MAILS + 1):
             submit(number)
         drain()
+        mails = dict(calls)
+        # A large one in parts: one read for each part, and one write of its body, whatever its size.
+        body = (b"x" * 98 + b"\r\n") * 15_000
+        upload_ids = ["a" * 26, "b" * 26]
+        for upload_id, content in zip(upload_ids, (b"From: me@example.org\r\n\r\n" + body, body), strict=True):
+            boto3.client("s3").put_object(Bucket="spool", Key=f"up/{upload_id}", Body=content)
+        calls.clear()
+        answer = validate(_post("large@example.com", upload_ids=upload_ids), CONTEXT)
+        assert answer["statusCode"] == 202, answer
+        found = boto3.client("s3").list_objects_v2(
+            Bucket="spool", Prefix="df/" + json.loads(answer["body"])["queue_id"]
+        )
+        assert [item["Size"] for item in found["Contents"]] == [2 * len(body)]
+        large = {name: count for name, count in calls.items() if not name.startswith(("dynamodb.", "s3.List"))}
+    assert large == {"s3.GetObject": 2, "s3.PutObject": 2, "sqs.SendMessage": 1, "s3.DeleteObject": 2}
     assert len(inbox.messages()) == MAILS + 1
     assert all(mail.content.count(b"DKIM-Signature: ") == 2 * signed for mail in inbox.messages())
-    assert calls.pop("dynamodb.GetItem", 0) <= counted  # of a quota, when an hour begins meanwhile
-    assert dict(calls) == {
+    assert mails.pop("dynamodb.GetItem", 0) <= counted  # of a quota, when an hour begins meanwhile
+    assert mails == {
         "s3.PutObject": 2 * MAILS + 1,  # the batch's transcripts are one object
         "s3.GetObject": 2 * MAILS,
         "sqs.SendMessage": MAILS,
@@ -145,12 +160,12 @@ def test_a_mail_costs_what_the_design_allows(
     }
 
 
-def _post(recipient: str) -> dict[str, Any]:
-    """An API Gateway event of a native submission."""
+def _post(recipient: str, **uploads: Any) -> dict[str, Any]:
+    """An API Gateway event of a native submission, of a small message or of uploads."""
     password = smtp_password("s3cret", "us-east-1")
     token = base64.b64encode(f"AKIATESTTESTTEST:{password}".encode()).decode()
     content = base64.b64encode(b"From: me@example.org\r\nSubject: x\r\n\r\nbody\r\n").decode()
-    body = {"reverse_path": "me@example.org", "recipients": [recipient], "content": content}
+    body = {"reverse_path": "me@example.org", "recipients": [recipient], **(uploads or {"content": content})}
     return {
         "version": "2.0",
         "routeKey": "POST /v1/messages",

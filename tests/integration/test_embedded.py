@@ -318,6 +318,19 @@ def test_old_things_vanish(tmp_path: Path, clock: Clock) -> None:
         assert data.queues.depth(QueueName.DELIVERY)["visible"] == 1
 
 
+def test_drafts_of_the_dead_vanish(tmp_path: Path, clock: Clock) -> None:
+    """At the next opening; or after a day, where another process has the directory open."""
+    with EmbeddedData(tmp_path, clock) as data:
+        data.spool.draft_body().file.close()
+        (left,) = (tmp_path / "spool").glob(".new-*")
+        assert data.expire(left.stat().st_mtime + DAY_S - 1) == 0
+        assert data.expire(left.stat().st_mtime + DAY_S + 1) == 1
+        data.spool.draft_body().file.close()
+        assert list((tmp_path / "spool").glob(".new-*"))
+    with EmbeddedData(tmp_path, clock):
+        assert not list((tmp_path / "spool").iterdir())
+
+
 def test_nobody_else_can_read_it(data: EmbeddedData, tmp_path: Path) -> None:
     """Mail and secrets are the owner's."""
     data.secrets.put("dkim/a.example", "key")

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import random
+import resource
 import signal
 import smtplib
 import ssl
@@ -322,6 +323,42 @@ def test_management_of_ses_v1_is_asked_in_the_same_process(engine: EmbeddedEngin
 def test_upload_without_a_ticket_is_refused(engine: EmbeddedEngine, method: str, path: str, status: int) -> None:
     """Only a URL of ours."""
     assert _ask(engine, path, method, b"x")[0] == status
+
+
+def test_upload_is_written_as_it_comes(engine: EmbeddedEngine) -> None:
+    """Cut off in the middle it leaves nothing; put again it is there; without room the answer is 503."""
+    folder = engine.data._folder / "uploads"
+    content = os.urandom(3_000_000)
+    ticket = engine.data.uploads.create("u", len(content))
+    target = ticket.url.partition(urlsplit(engine.api_url).netloc)[2]
+
+    def put(octets: bytes) -> http.client.HTTPConnection:
+        connection = http.client.HTTPConnection(urlsplit(engine.api_url).netloc, timeout=10)
+        connection.putrequest("PUT", target)
+        connection.putheader("Content-Length", str(len(content)))
+        connection.endheaders(octets)
+        return connection
+
+    cut = put(content[:1_000_000])
+    until = time.monotonic() + PATIENCE_S
+    while not any(path.stat().st_size for path in folder.iterdir()):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    cut.close()
+    while list(folder.iterdir()):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, limits[1]))
+    try:
+        with contextlib.closing(put(content)) as connection:
+            assert connection.getresponse().status == 503
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(folder.iterdir()) == []
+    with contextlib.closing(put(content)) as connection:
+        assert connection.getresponse().status == 200
+    assert engine.data.uploads.read("u", len(content)) == content
 
 
 def test_credential_that_an_operator_disabled_stays_so(tmp_path: Path) -> None:

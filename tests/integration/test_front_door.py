@@ -495,6 +495,24 @@ def test_large_content_is_uploaded(api):
     assert all(put.headers["X-Ticket"] == "t" and "Authorization" not in put.headers for put in puts)
 
 
+@pytest.mark.parametrize("word", ["RSET", "EHLO client.example"])
+def test_parts_of_a_message_that_was_given_up_are_in_no_other(api, word):
+    """BDAT may be broken off between its chunks (RFC 3030 2); what went ahead of the end is nobody's then."""
+    with opened(api) as running, Client(running) as client:
+        client.begin()
+        client.send(b"BDAT 5000000\r\n" + b"secret\r\n" * 625_000)
+        assert client.reply().startswith("250 ")
+        assert client.say(word)[:3] == "250"
+        assert client.deliver().startswith("250 2.0.0 ")
+        client.begin()
+        large = HELLO + b"x" * 98 + b"\r\n"
+        client.send(b"BDAT %d LAST\r\n" % (50_000 * len(large)) + large * 50_000)
+        assert client.reply().startswith("250 2.0.0 ")
+    small, other = api.submissions
+    assert small.content == HELLO
+    assert b"".join(api.uploads[upload_id] for upload_id in other.fields["upload_ids"]) == large * 50_000
+
+
 def test_upload_that_fails_is_told_after_the_end(api):
     """4yz, and no message."""
     api.script.extend([error(503, "spool_unavailable", 451, "4.3.0", "Temporary service failure")] * 9)

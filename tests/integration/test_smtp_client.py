@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import aiosmtpd.smtp
 import pytest
 
+from paravion.adapters import smtp_attempt
 from paravion.adapters.smtp_client import SmtpTransport
 from paravion.domain.envelope import DeliverBy
 from paravion.domain.next_hop import MxHost, NextHop
@@ -893,6 +894,34 @@ def test_conversion_is_made_once_for_many_transactions():
     outcomes = asyncio.run(send_once(server, transaction))
     assert [outcome.result for outcome in outcomes.values()] == [OK] * 3
     assert len({message.octets for message in server.messages}) == len(reads) == 1
+
+
+def test_large_bodies_are_converted_in_turn_and_lie_in_files(monkeypatch):
+    """What is converted is not held: each has the text that was sent, and no file stays open."""
+    files, at_once = [], []
+    original = smtp_attempt.Attempt._convert
+
+    async def watched(attempt, sent):
+        at_once.append(attempt.converting.locked())
+        converted = await original(attempt, sent)
+        files.append(converted.body.draft.file)
+        return converted
+
+    monkeypatch.setattr(smtp_attempt.Attempt, "_convert", watched)
+    text = GREETING * 40_000
+    transaction = replace(mail("b@x", "c@x", content=text.encode(), body_type="8BITMIME"), header=MIME)
+
+    async def main():
+        async with SmtpServer(extensions=(*SEVEN_BIT, "LIMITS RCPTMAX=1")) as server, transport() as client:
+            deadline = asyncio.get_running_loop().time() + 60.0
+            await asyncio.gather(*(client.send(hop_to(server), transaction, deadline) for _ in range(2)))
+            return server.messages
+
+    messages = asyncio.run(main())
+    assert len(messages) == 4
+    (octets,) = {message.octets for message in messages}
+    assert email.message_from_bytes(octets, policy=email.policy.default).get_content() == text
+    assert (at_once, [file.closed for file in files]) == ([True] * 2, [True] * 2)
 
 
 def test_body_that_breaks_off_before_its_conversion_is_told():

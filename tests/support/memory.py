@@ -3,8 +3,8 @@ How much memory a way through the code takes, measured by the kernel in a proces
 
 `python -m tests.support.memory WAY OCTETS LINE_END` prints the peak above what the process had before the
 message came, in multiples of the message. The ways: `ours` (check and edit), `floor` (CPython's email parser
-doing as much), `signed` and `signed-floor` (the same, and signed by RSA and Ed25519: here, and by dkimpy), `upload` (an
-upload through validate into the spool, on ports in memory).
+doing as much), `signed` and `signed-floor` (the same, and signed by RSA and Ed25519: here, and by dkimpy). What comes by
+upload is never in memory as a whole: tests/support/function_memory.py.
 
 `python -m tests.support.memory deliver-… OCTETS` prints the peak in octets of `deliver` sending one message to four
 hosts at once (DELIVERIES), its body streaming in by adapters/s3_spool.py.
@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING
 from paravion.domain import dkim
 from paravion.domain.headers import split_header
 from paravion.domain.message import complete, header_recipients, read_message
-from paravion.domain.status import Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,24 +63,11 @@ def signed_floor(content: bytes) -> object:
     return dkimpy_signatures(octets) + octets
 
 
-def upload(content: bytes) -> object:
-    """Read an upload, and submit it: the spool holds the body in the end."""
-    from tests.support.world import World
-
-    world = World(max_message_octets=str(40 << 20))
-    world.for_validate.uploads.items["u"] = content  # type: ignore[attr-defined]  # MemoryUploads
-    try:
-        return world, world.submit("you@example.com", content=world.for_validate.uploads.read("u", 1 << 30))
-    except Rejected as exc:
-        raise AssertionError(exc.detail) from exc
-
-
 WAYS: dict[str, Callable[[bytes], object]] = {
     "ours": ours,
     "floor": floor,
     "signed": signed,
     "signed-floor": signed_floor,
-    "upload": upload,
 }
 
 
@@ -92,7 +78,8 @@ def peak_ratio(way: str, octets: int, line_end: str = "CRLF") -> float:
     return float(subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, check=True, text=True).stdout)
 
 
-def _peak_octets() -> int:
+def peak_octets() -> int:
+    """Give the most that this process has had in memory."""
     status = Path("/proc/self/status")
     if status.exists():
         # Linux's ru_maxrss begins with what the parent had when it started us.
@@ -151,17 +138,17 @@ def _deliver(way: str, octets: int) -> int:
         assert hosts.stdin is not None
         port = int(hosts.stdout.readline())
         _send(port, 1 << 21)
-        before = _peak_octets()
+        before = peak_octets()
         _send(port, octets)
         hosts.stdin.close()
-        return _peak_octets() - before
+        return peak_octets() - before
 
 
 def _be_hosts(way: str) -> None:
     """Take mail until standard input ends."""
     from tests.support.smtp_server import SmtpServer, certificate, running
 
-    extensions, is_tls = DELIVERIES[way]
+    extensions, is_tls = {**DELIVERIES, "without 8BITMIME": (("PIPELINING", "SIZE"), False)}[way]
     with tempfile.TemporaryDirectory() as folder:
         context = certificate(Path(folder), "mx.test") if is_tls else None
         with running(SmtpServer(extensions=extensions, tls=context, keep_octets=False)) as server:
@@ -219,7 +206,7 @@ def main() -> None:
     way, octets, line_end = WAYS[sys.argv[1]], int(sys.argv[2]), sys.argv[3]
     way(HEADER + b"warm up\r\n")
     line = b"x" * 70 + (b"\r\n" if line_end == "CRLF" else b"\n")
-    before = _peak_octets()
+    before = peak_octets()
     with tempfile.TemporaryFile() as file:
         # Written in pieces and read at once: the message is in memory a single time.
         file.write(HEADER if line_end == "CRLF" else HEADER.replace(b"\r\n", b"\n"))
@@ -228,7 +215,7 @@ def main() -> None:
         file.seek(0)
         content = file.read()
     kept = way(content)
-    print((_peak_octets() - before) / octets)
+    print((peak_octets() - before) / octets)
     del kept
 
 

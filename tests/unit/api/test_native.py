@@ -186,7 +186,7 @@ def test_upload_and_submit(world):
         asked(world, "POST", "/v1/messages", {"recipients": ["b@example.org"], "upload_id": ticket["upload_id"]})[0]
         == 404
     )
-    world.uploads.read = lambda upload_id, limit: CONTENT
+    world.uploads.items[ticket["upload_id"]] = CONTENT
     deleted = []
     world.uploads.delete = deleted.append
     body = {"recipients": ["b@example.org"], "upload_id": ticket["upload_id"]}

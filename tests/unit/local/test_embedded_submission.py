@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra.front_door.api import Away
+from infra.front_door.content import Content
+from infra.front_door.parts import Parts
 from infra.local import embedded_submission
 from infra.local.embedded_submission import BUSY, DirectApi
 from paravion.domain.envelope import DeliverBy, decode_qf
 from paravion.domain.http1 import basic
 from paravion.domain.ses_smtp_password import smtp_password
-from paravion.errors import QueueUnavailable
+from paravion.errors import QueueUnavailable, SpoolUnavailable
 from paravion.ports import QueueName
 from tests.support.world import World
 
@@ -148,6 +151,73 @@ def test_outage_is_transient_and_logged(desk: Desk, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(desk.deps.secrets, "get", fail)
     with pytest.raises(Away):
         asyncio.run(desk.api.knows(basic("AKIAOTHER00000000000", "x")))
+
+
+def _in_parts(desk: Desk, parts: list[bytes], keep: Callable[[str, bytes], None], **fields: Any) -> Any:
+    async def main() -> Any:
+        api = DirectApi(desk.deps, _now, keep)  # type: ignore[arg-type]  # awaited alike
+        assert api.part_octets
+        upload_ids = [await api.put_part(desk.authorization, part) for part in parts]
+        if not all(isinstance(upload_id, str) for upload_id in upload_ids):
+            return upload_ids[0]
+        return await api.submit(desk.authorization, {**FIELDS, **fields}, upload_ids, "k")
+
+    return asyncio.run(main())
+
+
+def test_large_message_in_parts_is_one(desk: Desk) -> None:
+    """Read from where its parts lie, which are gone afterwards, whatever the answer is."""
+    uploads: Any = desk.deps.uploads
+    body = b"x" * 98 + b"\r\n"
+    parts = [CONTENT, body * 20_000, body * 20_000 + b"end\r\n"]
+    answer = _in_parts(desk, parts, uploads.items.__setitem__)
+    assert answer.reply.startswith("250 2.0.0 ")
+    assert desk.world.spool.bodies[answer.queue_id] == b"Hello\r\n" + parts[1] + parts[2]
+    assert _in_parts(desk, [*parts, b"\0"], uploads.items.__setitem__).reply.startswith("554 5.6.0 ")
+    assert _in_parts(desk, [body * 120_000], uploads.items.__setitem__).reply.startswith("552 5.3.4 ")
+    assert uploads.items == {}
+    assert desk.world.spool.drafts == 0
+
+
+def test_parts_of_what_does_not_come_are_gone(desk: Desk) -> None:
+    """A client that breaks off, again and again, fills no disk; nor does the part that was just being written."""
+    uploads: Any = desk.deps.uploads
+    go = threading.Event()
+
+    def slowly(upload_id: str, part: bytes) -> None:
+        go.wait(10)
+        uploads.items[upload_id] = part
+
+    async def main() -> None:
+        api = DirectApi(desk.deps, _now, slowly)  # type: ignore[arg-type]  # awaited alike
+        parts = Parts(api, desk.authorization, Content(1 << 20))
+        done = asyncio.Event()
+        go.set()
+        parts.put(b"first", lambda _: done.set())
+        await done.wait()
+        assert list(uploads.items.values()) == [b"first"]
+        go.clear()
+        parts.put(b"second", lambda _: None)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        parts.cancel()
+        await asyncio.sleep(0)
+        go.set()
+        # The thread ends, and with it what it wrote.
+        await asyncio.get_running_loop().shutdown_default_executor()
+        await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+    assert uploads.items == {}
+
+
+def test_part_that_finds_no_room_is_transient(desk: Desk) -> None:
+    """The client hears so once its message has ended."""
+
+    def full(_: str, __: bytes) -> None:
+        raise SpoolUnavailable("disk full")
+
+    assert _in_parts(desk, [CONTENT], full).reply.startswith("451 4.3.0 ")
 
 
 def test_slow_disk_is_answered_in_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

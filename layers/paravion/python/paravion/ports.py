@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Generator, Iterator, Mapping, Sequence
+    from typing import Self
 
     from paravion.domain.envelope import DeliverBy
+    from paravion.domain.message import LargeBody
     from paravion.domain.mta_sts import KeptPolicy, StsFault
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
@@ -53,6 +55,50 @@ class Body(Protocol):
         ...
 
 
+class Draft(Protocol):
+    """
+    A df on its way into the spool that is too large for memory: a `domain.message.LargeBody` that can be written.
+
+    Written once, from start to end, then read any number of times. What was not put when its `with` block ends, or
+    its process, leaves nothing behind. For one thread at a time.
+    """
+
+    def write(self, octets: bytes) -> None:
+        """
+        Add octets at the end.
+
+        Raises:
+            SpoolUnavailable: There is no room.
+        """
+        ...
+
+    def __len__(self) -> int:
+        """How many octets were written."""
+        ...
+
+    def pieces(self) -> Iterator[bytes]:
+        """
+        Give the octets in order, from the start at each call, in pieces of bounded size.
+
+        Raises:
+            SpoolUnavailable: while iterating.
+        """
+        ...
+
+    def read(self, start: int, end: int) -> bytes:
+        """
+        Give the octets from `start` to before `end`, both within what was written.
+
+        Raises:
+            SpoolUnavailable
+        """
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
 class Spool(Protocol):
     """
     The content store: qf/<queue id> and df/<queue id>, immutable, durable once the message's jobs were enqueued
@@ -62,9 +108,22 @@ class Spool(Protocol):
     own objects, another one under the same key is a conflict.
     """
 
-    def put_body(self, queue_id: str, octets: bytes) -> None:
+    def draft_body(self) -> Draft:
         """
-        Store df. Cost: one write.
+        Give room for a body that must not be held as a whole, as a context. No I/O but on this machine.
+
+        Raises:
+            SpoolUnavailable: There is none.
+        """
+        ...
+
+    def put_body(self, queue_id: str, body: bytes | LargeBody) -> None:
+        """
+        Store df. Cost: one write, whatever its size.
+
+        Args:
+            body: Its octets, or a draft of this spool (`draft_body`) with all of them written; that can be put once,
+                and be read afterwards.
 
         Raises:
             SpoolConflict: The key holds other octets. (The same octets: nothing happens.)
@@ -367,9 +426,21 @@ class Uploads(Protocol):
         """Allow one PUT of exactly `octets` octets. No I/O."""
         ...
 
+    def pieces(self, upload_id: str, limit: int) -> Generator[bytes, None, None]:
+        """
+        Read what was put, if it has at most `limit` octets, in order and in pieces of bounded size. Cost: one read.
+
+        Nothing is done before the first piece is asked for, and nothing is left open once it was closed.
+
+        Raises:
+            SpoolMissing, SpoolConflict: As `read`; before the first piece.
+            SpoolUnavailable: while iterating.
+        """
+        ...
+
     def read(self, upload_id: str, limit: int) -> bytes:
         """
-        Read what was put, if it has at most `limit` octets.
+        Read what was put, if it has at most `limit` octets; for small ones. Cost: one read.
 
         Raises:
             SpoolMissing: Nothing was put there, or it is gone.

@@ -135,6 +135,7 @@ class EmbeddedData:
         """
         return (
             self.spool.expire(now, _EXPIRE_AT_ONCE)
+            + self.spool.remove_drafts(now)
             + self.ledger.expire(now, _EXPIRE_AT_ONCE)
             + self.queues.expire(now, _EXPIRE_AT_ONCE)
             + self.suppression.expire(now, _EXPIRE_AT_ONCE)

@@ -13,9 +13,17 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import IO
 
 TEMPORARY: Final = ".new-"
 """Names begin so until they are whole; whoever opens the directory removes what a crash left."""
+
+
+def new_temporary(folder: Path, mode: int = 0o600) -> tuple[Path, IO[bytes]]:
+    """Make an empty file under a temporary name in `folder`, unbuffered, to be written and read. Raises OSError."""
+    path = folder / f"{TEMPORARY}{secrets.token_hex(8)}"
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, mode)
+    return path, os.fdopen(descriptor, "w+b", buffering=0)
 
 
 def write_temporary(folder: Path, octets: bytes, mode: int = 0o600) -> Path:
@@ -25,10 +33,9 @@ def write_temporary(folder: Path, octets: bytes, mode: int = 0o600) -> Path:
     Raises:
         OSError: Nothing is left behind.
     """
-    path = folder / f"{TEMPORARY}{secrets.token_hex(8)}"
-    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
+    path, opened = new_temporary(folder, mode)
     try:
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
+        with opened as file:
             left = memoryview(octets)
             while left:
                 left = left[file.write(left) :]

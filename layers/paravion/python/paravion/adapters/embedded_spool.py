@@ -18,6 +18,8 @@ several messages share is one object, which they all name.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import threading
 import zlib
 from collections import OrderedDict
@@ -25,6 +27,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from paravion.adapters import embedded_files
+from paravion.adapters.draft_file import DraftFile
 from paravion.errors import SpoolConflict, SpoolMissing, SpoolUnavailable
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from paravion.adapters.embedded_database import Database
+    from paravion.domain.message import LargeBody
 
 INLINE_OCTETS: Final = 128 * 1024
 """Up to this an object lies in the database: it is written twice there (log, then file), which costs less than
@@ -47,6 +51,9 @@ RECENT_OCTETS: Final = 16 << 20
 PIECE_OCTETS: Final = 1 << 20
 RETENTION_S: Final = 16 * 86_400
 """As the deployed spool's lifecycle rules (template.yaml)."""
+
+DRAFT_S: Final = 86_400
+"""No draft is at work for so long."""
 
 _SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS object (key TEXT PRIMARY KEY, kept_at REAL NOT NULL, octets BLOB, crc INTEGER)"
@@ -97,9 +104,18 @@ class EmbeddedSpool:
             database.define("ALTER TABLE object ADD COLUMN crc INTEGER")
         database.with_prelude(self._write_pending)
 
-    def put_body(self, queue_id: str, octets: bytes) -> None:
+    def draft_body(self) -> EmbeddedDraft:
+        """See ports.Spool. The file is the one that the body lies in later: it is written once."""
+        return EmbeddedDraft(self._folder)
+
+    def put_body(self, queue_id: str, body: bytes | LargeBody) -> None:
         """See ports.Spool."""
         key = f"df/{queue_id}"
+        if not isinstance(body, bytes) and len(body) > self._inline_octets:
+            if not self._put_draft(key, body) and not self._holds(key, body):
+                raise SpoolConflict(key)
+            return
+        octets = body if isinstance(body, bytes) else b"".join(body.pieces())
         if not self._put(key, octets) and self._get(key) != octets:
             raise SpoolConflict(key)
 
@@ -182,6 +198,16 @@ class EmbeddedSpool:
                 count += 1
         return count
 
+    def remove_drafts(self, now: float) -> int:
+        """Remove drafts that a process which died left a day ago; gives how many. Never raises."""
+        count = 0
+        for path in self._folder.glob(f"{embedded_files.TEMPORARY}*"):
+            with contextlib.suppress(OSError):  # it was put, or it is the next time's
+                if path.stat().st_mtime < now - DRAFT_S:
+                    path.unlink()
+                    count += 1
+        return count
+
     def count(self) -> int:
         """Give how many objects there are. Raises SpoolUnavailable."""
         with self._lock:
@@ -202,6 +228,30 @@ class EmbeddedSpool:
         except OSError as exc:
             raise SpoolUnavailable(f"{key}: {exc.strerror}") from exc
         return self._add(key, _Pending(None, self._clock(), zlib.crc32(octets)), temporary)
+
+    def _put_draft(self, key: str, draft: LargeBody) -> bool:
+        """Give a draft's file its name, or say that the key is taken."""
+        assert isinstance(draft, EmbeddedDraft)  # noqa: S101 (a draft of this spool)
+        if self._is_taken(key):
+            return False
+        try:
+            embedded_files.make_folder(self._path(key).parent)
+            temporary = draft.finish()
+        except OSError as exc:
+            raise SpoolUnavailable(f"{key}: {exc.strerror}") from exc
+        return self._add(key, _Pending(None, self._clock(), draft.crc), temporary)
+
+    def _holds(self, key: str, draft: LargeBody) -> bool:
+        """Say whether what lies under a key is a draft's octets."""
+        try:
+            with self._path(key).open("rb") as file:
+                same = all(file.read(len(piece)) == piece for piece in draft.pieces())
+                return same and not file.read(1)
+        except FileNotFoundError:
+            # It is a row, and so too small; or it is missing, which this says.
+            return len(self._get(key)) > self._inline_octets
+        except OSError as exc:
+            raise SpoolUnavailable(f"{key}: {exc.strerror}") from exc
 
     def _add(self, key: str, pending: _Pending, temporary: Path | None = None) -> bool:
         with self._lock:
@@ -284,6 +334,46 @@ class EmbeddedSpool:
 
 def _nothing() -> None:
     return
+
+
+class _Crc:
+    """CRC-32 over pieces."""
+
+    value = 0
+
+    def update(self, octets: bytes) -> None:
+        self.value = zlib.crc32(octets, self.value)
+
+
+class EmbeddedDraft(DraftFile):
+    """
+    A draft in a file of the spool that has a temporary name until it is put.
+
+    crash here = a file that goes when the directory is opened next, or after a day
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._crc = _Crc()
+        try:
+            self._path, file = embedded_files.new_temporary(folder)
+        except OSError as exc:
+            raise SpoolUnavailable(f"draft: {exc.strerror}") from exc
+        super().__init__(file, self._crc)
+
+    @property
+    def crc(self) -> int:
+        """Of what was written."""
+        return self._crc.value
+
+    def finish(self) -> Path:
+        """Fsync the file, and give its temporary name, for whoever gives it another. Raises OSError."""
+        os.fsync(self.file.fileno())
+        return self._path
+
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
+        with contextlib.suppress(OSError):  # the name is another's job then
+            self._path.unlink(missing_ok=True)
 
 
 class EmbeddedBody:

@@ -7,17 +7,20 @@ A ticket's URL names the upload, its length and when it ends, under an HMAC of o
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
+import os
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
 from paravion.adapters import embedded_files
+from paravion.adapters.draft_file import PIECE_OCTETS, DraftFile
 from paravion.errors import SpoolConflict, SpoolMissing, SpoolUnavailable
 from paravion.ports import UploadTicket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Mapping
     from pathlib import Path
 
 LIFETIME_S: Final = 900
@@ -27,6 +30,30 @@ RETENTION_S: Final = 86_400
 """An upload that nobody claimed vanishes after this."""
 
 PATH: Final = "/uploads/"
+
+
+class Incoming(DraftFile):
+    """An upload that is coming in; what was not finished when its context ends leaves nothing behind."""
+
+    def __init__(self, folder: Path, path: Path) -> None:
+        try:
+            self._temporary, file = embedded_files.new_temporary(folder)
+        except OSError as exc:
+            raise SpoolUnavailable(f"upload: {exc.strerror}") from exc
+        self._path = path
+        super().__init__(file)
+
+    def finish(self) -> None:
+        """Give it its name, in place of what has it. Raises SpoolUnavailable."""
+        try:
+            self._temporary.replace(self._path)
+        except OSError as exc:
+            raise SpoolUnavailable(f"upload: {exc.strerror}") from exc
+
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
+        with contextlib.suppress(OSError):  # `expire` removes it within a day
+            self._temporary.unlink(missing_ok=True)
 
 
 class EmbeddedUploads:
@@ -60,35 +87,58 @@ class EmbeddedUploads:
         Raises:
             SpoolUnavailable
         """
+        if not self.allows(upload_id, query, len(content)):
+            return False
+        self.keep(upload_id, content)
+        return True
+
+    def allows(self, upload_id: str, query: Mapping[str, str], octets: int) -> bool:
+        """Say whether so many octets may be put at a ticket's URL now."""
         numbers = (query.get("octets", ""), query.get("expires", ""))
         if not all(text.isascii() and text.isdigit() and len(text) <= 15 for text in numbers):  # noqa: PLR2004
             return False
-        octets, expires_at = map(int, numbers)
-        wanted = self._signature(upload_id, octets, expires_at)
+        allowed, expires_at = map(int, numbers)
+        wanted = self._signature(upload_id, allowed, expires_at)
         if not hmac.compare_digest(wanted.encode(), query.get("signature", "").encode()):
             return False
-        if octets != len(content) or self._clock() > expires_at:
-            return False
-        path = self._path(upload_id)
-        temporary = path.with_name(embedded_files.TEMPORARY + path.name)
-        try:
-            temporary.write_bytes(content)
-            temporary.replace(path)
-        except OSError as exc:
-            raise SpoolUnavailable(f"up/{upload_id}: {exc.strerror}") from exc
-        return True
+        return allowed == octets and self._clock() <= expires_at
 
-    def read(self, upload_id: str, limit: int) -> bytes:
+    def keep(self, upload_id: str, content: bytes) -> None:
+        """
+        Keep what is put, for whoever serves a door himself.
+
+        Raises:
+            SpoolUnavailable
+        """
+        with self.begin(upload_id) as incoming:
+            incoming.write(content)
+            incoming.finish()
+
+    def begin(self, upload_id: str) -> Incoming:
+        """
+        Give a context to write what is put into, as it comes.
+
+        Raises:
+            SpoolUnavailable
+        """
+        return Incoming(self._folder, self._path(upload_id))
+
+    def pieces(self, upload_id: str, limit: int) -> Generator[bytes, None, None]:
         """See ports.Uploads."""
-        path = self._path(upload_id)
         try:
-            if path.stat().st_size > limit:
-                raise SpoolConflict(f"up/{upload_id}")
-            return path.read_bytes()
+            with self._path(upload_id).open("rb", buffering=0) as file:
+                if os.fstat(file.fileno()).st_size > limit:
+                    raise SpoolConflict(f"up/{upload_id}")
+                while piece := file.read(PIECE_OCTETS):
+                    yield piece
         except FileNotFoundError as exc:
             raise SpoolMissing(f"up/{upload_id}") from exc
         except OSError as exc:
             raise SpoolUnavailable(f"up/{upload_id}: {exc.strerror}") from exc
+
+    def read(self, upload_id: str, limit: int) -> bytes:
+        """See ports.Uploads."""
+        return b"".join(self.pieces(upload_id, limit))
 
     def delete(self, upload_id: str) -> None:
         """See ports.Uploads."""

@@ -23,12 +23,14 @@ from paravion.domain.target import idempotency_key
 from paravion.domain.target_verdict import taken
 from paravion.domain.tls_facts import TlsResult
 from paravion.domain.tls_policy import NO_DANE, DaneFinding
-from paravion.errors import ClaimLost, SpoolConflict, SpoolMissing
+from paravion.errors import ClaimLost, SpoolConflict, SpoolMissing, SpoolUnavailable
 from paravion.ports import Identity, ParkedItem, QueueName, Record, SuppressionPage, TableInfo, UploadTicket
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Generator, Iterator, Mapping, Sequence
+    from typing import Self
 
+    from paravion.domain.message import LargeBody
     from paravion.domain.mta_sts import KeptPolicy
     from paravion.domain.pacing import HostState
     from paravion.domain.quota import Quota, Short, Want
@@ -38,15 +40,61 @@ if TYPE_CHECKING:
     from paravion.ports import Handover, Transaction
 
 
+class MemoryDraft:
+    """Draft in a list, of its pieces as they came."""
+
+    def __init__(self, spool: MemorySpool) -> None:
+        self._spool = spool
+        self._pieces: list[bytes] = []
+
+    def write(self, octets: bytes) -> None:
+        """See ports.Draft."""
+        if len(self) + len(octets) > self._spool.room_octets:
+            raise SpoolUnavailable("no room for a draft")
+        self._pieces.append(octets)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._pieces))
+
+    def pieces(self) -> Iterator[bytes]:
+        """See ports.Draft."""
+        yield from self._pieces
+
+    def read(self, start: int, end: int) -> bytes:
+        """See ports.Draft."""
+        return b"".join(self._pieces)[start:end]
+
+    def __enter__(self) -> Self:
+        self._spool.drafts += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._spool.drafts -= 1
+        self._pieces.clear()
+
+
 class MemorySpool:
-    """Spool in two dictionaries."""
+    """
+    Spool in two dictionaries.
+
+    Attributes:
+        room_octets: What a draft may have; the test makes it small.
+        drafts: How many are open.
+    """
 
     def __init__(self) -> None:
         self.envelopes: dict[str, bytes] = {}
         self.bodies: dict[str, bytes] = {}
+        self.room_octets = 512 << 20
+        self.drafts = 0
 
-    def put_body(self, queue_id: str, octets: bytes) -> None:
+    def draft_body(self) -> MemoryDraft:
         """See ports.Spool."""
+        return MemoryDraft(self)
+
+    def put_body(self, queue_id: str, body: bytes | LargeBody) -> None:
+        """See ports.Spool."""
+        octets = body if isinstance(body, bytes) else b"".join(body.pieces())
         if self.bodies.setdefault(queue_id, octets) != octets:
             raise SpoolConflict(queue_id)
 
@@ -551,12 +599,20 @@ class MemorySecrets:
 class MemoryUploads:
     """Uploads in a dictionary; the test puts them there."""
 
+    piece_octets = 1 << 20
+
     def __init__(self) -> None:
         self.items: dict[str, bytes] = {}
 
     def create(self, upload_id: str, octets: int) -> UploadTicket:
         """See ports.Uploads."""
         return UploadTicket(f"memory:{upload_id}", {"content-length": str(octets)}, 0.0)
+
+    def pieces(self, upload_id: str, limit: int) -> Generator[bytes, None, None]:
+        """See ports.Uploads."""
+        octets = self.read(upload_id, limit)
+        for start in range(0, len(octets), self.piece_octets):
+            yield octets[start : start + self.piece_octets]
 
     def read(self, upload_id: str, limit: int) -> bytes:
         """See ports.Uploads."""

@@ -15,11 +15,16 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from paravion.adapters.aws_errors import as_unavailable, error_code
+from paravion.adapters.draft_file import DraftFile, nameless_file
 from paravion.errors import SpoolConflict, SpoolMissing, SpoolUnavailable
 from paravion.ports import UploadTicket
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Generator
+    from pathlib import Path
+    from typing import IO
+
+    from paravion.domain.message import LargeBody
 
 _TAKEN: Final = {"PreconditionFailed", "ConditionalRequestConflict"}
 _MISSING: Final = {"NoSuchKey", "404"}
@@ -32,26 +37,42 @@ UPLOAD_LIFETIME_S: Final = 900
 
 
 class S3Spool:
-    """ports.Spool in a bucket."""
+    """
+    ports.Spool in a bucket.
 
-    def __init__(self, client: Any, bucket: str) -> None:
+    Args:
+        drafts: Folder for drafts; None: where the system has its temporary files, in Lambda /tmp.
+    """
+
+    def __init__(self, client: Any, bucket: str, drafts: Path | None = None) -> None:
         self._client = client
         self._bucket = bucket
+        self._drafts = drafts
 
-    def put_body(self, queue_id: str, octets: bytes) -> None:
+    def draft_body(self) -> S3Draft:
         """See ports.Spool."""
+        return S3Draft(self._drafts)
+
+    def put_body(self, queue_id: str, body: bytes | LargeBody) -> None:
+        """See ports.Spool. A draft is one PutObject too, streamed from its file."""
         key = f"df/{queue_id}"
-        if self._put(key, octets):
+        content: bytes | IO[bytes]
+        if isinstance(body, bytes):
+            content, sha256 = body, _text(hashlib.sha256(body))
+        else:
+            assert isinstance(body, S3Draft)  # noqa: S101 (a draft of this spool)
+            content, sha256 = body.file, body.sha256()
+        if self._put(key, content, sha256):
             return
         with as_unavailable(SpoolUnavailable, key):
             head = self._client.head_object(Bucket=self._bucket, Key=key)
-        if head["Metadata"].get("sha256") != _sha256(octets):
+        if head["Metadata"].get("sha256") != sha256:
             raise SpoolConflict(key)
 
     def put_envelope(self, queue_id: str, octets: bytes) -> bytes | None:
         """See ports.Spool."""
         key = f"qf/{queue_id}"
-        if self._put(key, octets):
+        if self._put(key, octets, _text(hashlib.sha256(octets))):
             return None
         return self._get(key)
 
@@ -67,23 +88,37 @@ class S3Spool:
         """See ports.Spool."""
         return S3Body(self._client, self._bucket, f"df/{queue_id}", octets)
 
-    def _put(self, key: str, octets: bytes) -> bool:
+    def _put(self, key: str, content: bytes | IO[bytes], sha256: str) -> bool:
         """Store an object, or say that the key is taken."""
         try:
+            if not isinstance(content, bytes):
+                content.seek(0)
             self._client.put_object(
-                Bucket=self._bucket, Key=key, Body=octets, IfNoneMatch="*", Metadata={"sha256": _sha256(octets)}
+                Bucket=self._bucket, Key=key, Body=content, IfNoneMatch="*", Metadata={"sha256": sha256}
             )
         except ClientError as exc:
             if error_code(exc) in _TAKEN:
                 return False
             raise SpoolUnavailable(f"{key}: {error_code(exc)}") from exc
-        except BotoCoreError as exc:
+        except (BotoCoreError, OSError) as exc:
             raise SpoolUnavailable(f"{key}: {type(exc).__name__}") from exc
         return True
 
     def _get(self, key: str) -> bytes:
         octets: bytes = read_object(self._client, self._bucket, key, lambda answer: answer["Body"].read())
         return octets
+
+
+class S3Draft(DraftFile):
+    """A draft in a file without a name, its digest what S3 keeps beside an object."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._sha256 = hashlib.sha256()
+        super().__init__(nameless_file(folder), self._sha256)
+
+    def sha256(self) -> str:
+        """Give the digest of what was written."""
+        return _text(self._sha256)
 
 
 class S3Body:
@@ -136,13 +171,17 @@ class S3Body:
         return read_object(self._client, self._bucket, self._key, take)
 
     def _piece(self, stream: Any) -> bytes:
-        # Whatever breaks while a body streams in is the spool's trouble: botocore lets urllib3's own
-        # exceptions through here.
-        try:
-            piece: bytes = stream.read(PIECE_OCTETS)
-        except Exception as exc:
-            raise SpoolUnavailable(f"{self._key}: {type(exc).__name__}") from exc
-        return piece
+        return _read_piece(stream, self._key)
+
+
+def _read_piece(stream: Any, key: str) -> bytes:
+    # Whatever breaks while a body streams in is the spool's trouble: botocore lets urllib3's own
+    # exceptions through here.
+    try:
+        piece: bytes = stream.read(PIECE_OCTETS)
+    except Exception as exc:
+        raise SpoolUnavailable(f"{key}: {type(exc).__name__}") from exc
+    return piece
 
 
 class S3Uploads:
@@ -168,19 +207,23 @@ class S3Uploads:
         )
         return UploadTicket(url, {"Content-Length": str(octets)}, self._clock() + UPLOAD_LIFETIME_S)
 
-    def read(self, upload_id: str, limit: int) -> bytes:
+    def pieces(self, upload_id: str, limit: int) -> Generator[bytes, None, None]:
         """See ports.Uploads."""
         key = f"up/{upload_id}"
+        stream, left = read_object(self._client, self._bucket, key, lambda answer: _within(answer, limit, key))
+        try:
+            while left > 0:
+                piece = _read_piece(stream, key)
+                if not piece:
+                    raise SpoolUnavailable(f"{key}: ended {left} octets early")
+                left -= len(piece)
+                yield piece
+        finally:
+            stream.close()
 
-        def take(answer: Any) -> bytes:
-            if answer["ContentLength"] > limit:
-                answer["Body"].close()
-                raise SpoolConflict(key)
-            octets: bytes = answer["Body"].read()
-            return octets
-
-        content: bytes = read_object(self._client, self._bucket, key, take)
-        return content
+    def read(self, upload_id: str, limit: int) -> bytes:
+        """See ports.Uploads."""
+        return b"".join(self.pieces(upload_id, limit))
 
     def delete(self, upload_id: str) -> None:
         """See ports.Uploads."""
@@ -189,6 +232,15 @@ class S3Uploads:
         except (ClientError, BotoCoreError):
             # The bucket's lifecycle removes it within a day.
             return
+
+
+def _within(answer: Any, limit: int, key: str) -> tuple[Any, int]:
+    """Give the stream of an object's answer and its length. Raises SpoolConflict: It is longer than `limit`."""
+    stream, octets = answer["Body"], answer["ContentLength"]
+    if octets > limit:
+        stream.close()
+        raise SpoolConflict(key)
+    return stream, octets
 
 
 def read_object(client: Any, bucket: str, key: str, take: Callable[[Any], Any]) -> Any:
@@ -203,5 +255,5 @@ def read_object(client: Any, bucket: str, key: str, take: Callable[[Any], Any]) 
         raise SpoolUnavailable(f"{key}: {type(exc).__name__}") from exc
 
 
-def _sha256(octets: bytes) -> str:
-    return base64.b64encode(hashlib.sha256(octets).digest()).decode()
+def _text(sha256: hashlib._Hash) -> str:
+    return base64.b64encode(sha256.digest()).decode()

@@ -9,6 +9,7 @@ RFC: 5321 5.1.
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -24,13 +25,16 @@ if TYPE_CHECKING:
     from paravion.domain.outcome import Outcome
     from paravion.domain.transcript import Recorder
     from paravion.domain.verdict import Verdict
-    from paravion.ports import Transaction
+    from paravion.ports import Body, Transaction
 
 MAX_ADDRESSES: Final = 5
 """Connections tried for one transaction; with MAX_SESSIONS Postfix's smtp_mx_address_limit and _session_limit."""
 
 MAX_SESSIONS: Final = 2
 """Hosts that heard of the message and put it off before we do; RFC 5321 5.1 asks for at least two."""
+
+_SMALL_OCTETS: Final = 1 << 20
+"""A body up to this is converted in memory; ten of them in one batch are nothing to the function."""
 
 _FAIR_S: Final = 10.0  # who is silent for that long is silent
 
@@ -49,6 +53,25 @@ class _Held:
         yield self.content
 
 
+class _Filed:
+    """A body in a file without a name."""
+
+    def __init__(self, content: bytes) -> None:
+        from paravion.adapters.draft_file import DraftFile, nameless_file  # seldom needed
+
+        self.octets = len(content)
+        self.draft = DraftFile(nameless_file(None))
+        self.draft.write(content)
+
+    def at_hand(self) -> None:
+        return None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        pieces = self.draft.pieces()
+        while piece := await asyncio.to_thread(next, pieces, b""):
+            yield piece
+
+
 @dataclass(slots=True)
 class Attempt:
     """
@@ -61,6 +84,7 @@ class Attempt:
         put_off: What the next host may still overrule.
         tried_at: When the latest connection was begun.
         has_place: It holds one of the places at the host that it is trying.
+        converting: Whoever has it may have a large body in memory, to convert it.
     """
 
     hop: NextHop
@@ -75,6 +99,7 @@ class Attempt:
     sessions_left: int = MAX_SESSIONS
     tried_at: float = 0.0
     has_place: bool = False
+    converting: asyncio.Lock = field(default_factory=asyncio.Lock)
     _converted: Transaction | None = None
 
     def __post_init__(self) -> None:
@@ -93,7 +118,9 @@ class Attempt:
 
     async def in_seven_bit(self) -> Transaction | str:
         """
-        Give the transaction for a host without 8BITMIME, made once, the body in memory; or why there is none.
+        Give the transaction for a host without 8BITMIME, made once; or why there is none.
+
+        A large body is in memory while it is converted only, one at a time, and then in a file.
 
         Raises:
             SpoolMissing, SpoolUnavailable: The body can't be read, or not in time.
@@ -107,19 +134,51 @@ class Attempt:
             if sent.body.octets > seven_bit.MAX_OCTETS:
                 return f"it has more than {seven_bit.MAX_OCTETS} octets" if sent.reverse_path else sent
             try:
-                async with asyncio.timeout_at(self.deadline):
-                    octets = b"".join([chunk async for chunk in sent.body.chunks()])
-            except TimeoutError as exc:
-                raise SpoolUnavailable("no time was left to read the body") from exc
-            if len(octets) != sent.body.octets:
-                raise SpoolUnavailable(f"body has {len(octets)} octets, not {sent.body.octets}")
-            try:
-                header, octets = await asyncio.to_thread(seven_bit.to_seven_bit, sent.header, octets)
+                if sent.body.octets <= _SMALL_OCTETS:
+                    self._converted = await self._convert(sent)
+                else:
+                    async with self._turn():
+                        self._converted = await self._convert(sent)
             except seven_bit.NotConvertible as exc:
                 # A report that can't be converted, for what it quotes, must not be lost: there is nobody to tell.
                 return str(exc) if sent.reverse_path else sent
-            self._converted = replace(sent, header=header, body=_Held(octets, len(octets)), body_type="7BIT")
         return self._converted
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout_at(self.deadline):
+                await self.converting.acquire()
+        except TimeoutError as exc:
+            raise SpoolUnavailable("no time was left to convert the body") from exc
+        try:
+            yield
+        finally:
+            self.converting.release()
+
+    async def _convert(self, sent: Transaction) -> Transaction:
+        from paravion.domain import seven_bit
+
+        try:
+            async with asyncio.timeout_at(self.deadline):
+                octets = b"".join([chunk async for chunk in sent.body.chunks()])
+        except TimeoutError as exc:
+            raise SpoolUnavailable("no time was left to read the body") from exc
+        if len(octets) != sent.body.octets:
+            raise SpoolUnavailable(f"body has {len(octets)} octets, not {sent.body.octets}")
+        header, octets = await asyncio.to_thread(seven_bit.to_seven_bit, sent.header, octets)
+        body: Body = _Held(octets, len(octets))
+        if len(octets) > _SMALL_OCTETS:
+            # Where there is no room for a file it is held: memory is what there may be too little of, a file what
+            # there may be none of.
+            with suppress(SpoolUnavailable):
+                body = await asyncio.to_thread(_Filed, octets)
+        return replace(sent, header=header, body=body, body_type="7BIT")
+
+    def close(self) -> None:
+        """Let go of what was converted."""
+        if self._converted is not None and isinstance(self._converted.body, _Filed):
+            self._converted.body.draft.file.close()
 
     def settle(self, verdicts: Mapping[int, Verdict]) -> None:
         """Write verdicts down: final ones, and those that the next host may still overrule."""

@@ -107,6 +107,7 @@ class SmtpTransport:
         self._tls_fallback = tls_fallback
         self._chunking = chunking
         self._bdat: dict[str, bool] = {}  # hosts that offer it: whether they understand it
+        self._converting = asyncio.Lock()
         self._one_by_one: set[str] = set()  # hosts that did not bear commands behind a final dot
         self._pool = Pool(connections_per_host=connections_per_host, idle_limit_s=idle_limit_s, max_idle=max_idle)
         self._opener = Opener(
@@ -115,7 +116,7 @@ class SmtpTransport:
 
     async def send(self, hop: NextHop, transaction: Transaction, deadline: float) -> dict[int, Outcome]:
         """See ports.Transport."""
-        attempt = Attempt(hop, transaction, deadline, asyncio.get_running_loop().time)
+        attempt = Attempt(hop, transaction, deadline, asyncio.get_running_loop().time, converting=self._converting)
         attempt.note(f"next hop {hop.name}: {', '.join([host.name for host in hop.hosts])}")
         try:
             await self._try_hosts(hop, attempt)
@@ -127,6 +128,8 @@ class SmtpTransport:
                 raise
             # Some recipients are settled, maybe delivered: that must be told, and the others wait.
             attempt.settle_all(ours(status.ATTEMPT_BROKE_OFF, "", _LOCAL, Peer(), Scope.HOST))
+        finally:
+            attempt.close()
         for position in attempt.pending:
             attempt.outcomes[position] = attempt.put_off.get(position) or our_outcome(
                 status.NO_ANSWER, f"No time was left to try {hop.name}", Stage.CONNECT

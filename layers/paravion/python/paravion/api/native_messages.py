@@ -24,11 +24,10 @@ from paravion.domain.envelope import DEADLINE_MAX_S, DeliverBy, Recipient
 from paravion.domain.priority import ASKED
 from paravion.domain.status import BAD_REQUEST, MESSAGE_TOO_BIG, NOT_FOUND, QUEUED, Rejected
 from paravion.domain.submission import Submission
-from paravion.errors import SpoolConflict, SpoolMissing
 from paravion.services.authorise import SMTP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from paravion.api.doors import Call
     from paravion.api.http_event import HttpAnswer
@@ -70,7 +69,7 @@ class _Form(NamedTuple):
 
     values: Mapping[str, Any]
     recipients: tuple[Recipient, ...]
-    content: bytes
+    content: bytes | Generator[bytes, None, None]
     upload_ids: tuple[str, ...]
 
 
@@ -228,19 +227,10 @@ def _upload_ids(items: object) -> tuple[str, ...]:
     return tuple(items)
 
 
-def _read_uploads(upload_ids: tuple[str, ...], call: Call[ValidateDeps]) -> bytes:
-    """Give a message that was put as a whole, or in parts."""
-    limit = left = call.deps.settings.max_message_octets
-    parts: list[bytes] = []
-    for upload_id in upload_ids:
-        try:
-            parts.append(call.deps.uploads.read(upload_id, left))
-        except SpoolMissing as exc:
-            raise Rejected(NOT_FOUND, "no such upload, or nothing was put there yet") from exc
-        except SpoolConflict as exc:
-            raise Rejected(MESSAGE_TOO_BIG, f"at most {limit} octets are taken") from exc
-        left -= len(parts[-1])
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+def _read_uploads(upload_ids: tuple[str, ...], call: Call[ValidateDeps]) -> bytes | Generator[bytes, None, None]:
+    from paravion.services.uploads import read_uploads  # only for what is too large for a request
+
+    return read_uploads(upload_ids, call.deps.uploads, call.deps.settings.max_message_octets)
 
 
 def _idempotency_key(call: Call[ValidateDeps]) -> str:

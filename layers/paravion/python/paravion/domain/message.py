@@ -3,7 +3,8 @@ A message as octets: read and checked once, then completed by whole fields, neve
 
 `read_message` splits the content, checks what a mail must be and refuses the rest with the place named;
 `complete` gives the header section that is sent. The body is one buffer that nobody edits. No MIME is
-parsed here (domain/mime_build.py makes it, a receiver reads it).
+parsed here (domain/mime_build.py makes it, a receiver reads it). What is too large to be held is read by
+domain/message_reader.py, to the same end.
 
 What passes, and what becomes of it:
 
@@ -45,7 +46,7 @@ import io
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from paravion.domain.address import Mailbox, parse_mailboxes, shown
 from paravion.domain.headers import MAX_LINE, Field, format_date, make_field, split_header
@@ -53,7 +54,7 @@ from paravion.domain.line_ends import has_whole_lines
 from paravion.domain.status import BAD_MESSAGE, MESSAGE_TOO_BIG, RECIPIENT_SYNTAX, SENDER_SYNTAX, Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from paravion.domain.status import Status
 
@@ -85,17 +86,31 @@ _REMOVED: Final = frozenset(
     {b"bcc", b"resent-bcc", b"return-path", _CONFIGURATION_SET, _MESSAGE_TAGS, _LIST_OPTIONS, *_ARNS}
 )
 
-_OBSOLETE_FROM: Final = re.compile(rb"From[ \t]*:")
-_EMPTY_LINE: Final = re.compile(rb"\n\r?\n")
-_BARE_CR: Final = re.compile(rb"\r(?!\n)")
-_BARE_LF: Final = re.compile(rb"(?<!\r)\n")
+OBSOLETE_FROM: Final = re.compile(rb"From[ \t]*:")
+EMPTY_LINE: Final = re.compile(rb"\n\r?\n")
+BARE_CR: Final = re.compile(rb"\r(?!\n)")
+BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 _PIECE: Final = 1 << 18  # octets normalised at a time
+
+
+class LargeBody(Protocol):
+    """A body that lies elsewhere, and is read in pieces of bounded size, any number of times."""
+
+    def __len__(self) -> int: ...
+
+    def pieces(self) -> Iterator[bytes]:
+        """Give its octets in order."""
+        ...
+
+    def read(self, start: int, end: int) -> bytes:
+        """Give its octets from `start` to before `end`, both within it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
     """
-    A message that passed `read_message`.
+    A message that passed `read_message`, or domain/message_reader.py.
 
     Attributes:
         fields: In order, octets as submitted.
@@ -107,7 +122,7 @@ class Message:
     """
 
     fields: tuple[Field, ...]
-    body: bytes = field(repr=False)
+    body: bytes | LargeBody = field(repr=False)
     is_8bit: bool
     header_is_utf8: bool
     long_line: int
@@ -134,28 +149,21 @@ def read_message(content: bytes, *, max_octets: int, bare_lf: str = "normalise")
 
     The body is copied once; beside it memory holds a header section and one piece of 256 KiB.
     """
-    if bare_lf not in {"normalise", "refuse"}:
-        raise ValueError(f"bare_lf={bare_lf!r}")
+    check_policy(bare_lf)
     if len(content) > max_octets:
-        raise Rejected(MESSAGE_TOO_BIG, f"{len(content)} octets, {max_octets} are allowed")
+        raise too_big(len(content), max_octets)
     bare_count = _check_line_ends(content)
     if bare_count and bare_lf == "refuse":
-        raise _bad_octet(content, _first(_BARE_LF, content), "line feed without carriage return")
+        raise _bad_octet(content, _first(BARE_LF, content), NO_CR)
     if len(content) + bare_count > max_octets:
-        octets = len(content) + bare_count
-        raise Rejected(MESSAGE_TOO_BIG, f"{octets} octets with CRLF line ends, {max_octets} are allowed")
+        raise too_big(len(content) + bare_count, max_octets, "with CRLF line ends, ")
 
     start = _after_mbox_line(content)
     header_end, body_start = _split_at(content, start)
     if header_end - start > MAX_HEADER_OCTETS:
-        raise Rejected(
-            MESSAGE_TOO_BIG,
-            f"header section of more than {MAX_HEADER_OCTETS} octets; is the empty line after it missing?",
-        )
+        raise header_too_big()
     section = content[start:header_end]
-    fields = tuple(split_header(_crlf(section) if bare_count else section))
-    _check_singletons(fields)
-    authors = _check_authors(fields)
+    fields, authors = checked_fields(crlf(section) if bare_count else section)
     body = _body(content, body_start, normalise=bool(bare_count))
     return Message(
         fields=fields,
@@ -167,12 +175,48 @@ def read_message(content: bytes, *, max_octets: int, bare_lf: str = "normalise")
     )
 
 
+NO_CR: Final = "line feed without carriage return"
+NO_LF: Final = "carriage return without line feed"
+
+
+def check_policy(bare_lf: str) -> None:
+    """Raises ValueError: An unknown policy."""
+    if bare_lf not in {"normalise", "refuse"}:
+        raise ValueError(f"bare_lf={bare_lf!r}")
+
+
+def too_big(octets: int, limit: int, how: str = "") -> Rejected:
+    """Give the refusal of a content of so many octets; `how` they are counted."""
+    counted = f"{octets} octets {how}" if how else f"{octets} octets, "
+    return Rejected(MESSAGE_TOO_BIG, f"{counted}{limit} are allowed")
+
+
+def header_too_big() -> Rejected:
+    """Give the refusal of a header section over MAX_HEADER_OCTETS."""
+    return Rejected(
+        MESSAGE_TOO_BIG,
+        f"header section of more than {MAX_HEADER_OCTETS} octets; is the empty line after it missing?",
+    )
+
+
+def bad_octet(line: int, column: int, what: str) -> Rejected:
+    """Give the refusal of an octet that no message may hold; lines and columns count from 1."""
+    return Rejected(BAD_MESSAGE, f"line {line} of the message, octet {column}: {what}")
+
+
+def checked_fields(section: bytes) -> tuple[tuple[Field, ...], tuple[Mailbox, ...]]:
+    """Give the fields of a header section with CRLF line ends, and its authors. Raises Rejected: BAD_MESSAGE."""
+    fields = tuple(split_header(section))
+    _check_singletons(fields)
+    return fields, _check_authors(fields)
+
+
 def _check_line_ends(content: bytes) -> int:
     """Refuse NUL and bare CR; give the number of bare LFs. Three counts beat any pattern by far."""
     is_whole = has_whole_lines(content)
     pairs = 0 if is_whole else content.count(b"\r\n")
     if not is_whole and content.count(b"\r") != pairs:
-        raise _bad_octet(content, _first(_BARE_CR, content), "carriage return without line feed")
+        raise _bad_octet(content, _first(BARE_CR, content), NO_LF)
     if (at := content.find(b"\0")) >= 0:
         raise _bad_octet(content, at, "NUL")
     return 0 if is_whole else content.count(b"\n") - pairs
@@ -185,13 +229,12 @@ def _first(pattern: re.Pattern[bytes], content: bytes) -> int:
 
 def _bad_octet(content: bytes, at: int, what: str) -> Rejected:
     line = content.count(b"\n", 0, at) + 1
-    column = at - content.rfind(b"\n", 0, at)
-    return Rejected(BAD_MESSAGE, f"line {line} of the message, octet {column}: {what}")
+    return bad_octet(line, at - content.rfind(b"\n", 0, at), what)
 
 
 def _after_mbox_line(content: bytes) -> int:
     """Give where the message begins; `From :` is an obsolete field, not an mbox line (RFC 5322 4.5)."""
-    if not content.startswith(b"From ") or _OBSOLETE_FROM.match(content):
+    if not content.startswith(b"From ") or OBSOLETE_FROM.match(content):
         return 0
     return content.find(b"\n") + 1
 
@@ -202,7 +245,7 @@ def _split_at(content: bytes, start: int) -> tuple[int, int]:
         if content.startswith(empty_line, start):
             return start, start + len(empty_line)
     # A body of LF lines only would be searched whole for CRLF CRLF: the pattern finds either in one pass.
-    match = _EMPTY_LINE.search(content, start)
+    match = EMPTY_LINE.search(content, start)
     if match is None:
         return len(content), len(content)
     return match.start() + 1, match.end()
@@ -221,13 +264,13 @@ def _body(content: bytes, start: int, *, normalise: bool) -> bytes:
         stop = start + _PIECE
         if content[stop - 1 : stop] == b"\r":
             stop += 1
-        buffer.write(_crlf(content[start:stop]))
+        buffer.write(crlf(content[start:stop]))
         start = stop
     buffer.write(end)
     return buffer.getvalue()
 
 
-def _crlf(octets: bytes) -> bytes:
+def crlf(octets: bytes) -> bytes:
     """Make every line end CRLF; there is no bare CR."""
     return octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 

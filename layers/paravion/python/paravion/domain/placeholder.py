@@ -10,6 +10,7 @@ RFC: 2045 6 (transfer encodings), 2046 5.1 (multipart), 2183 (disposition).
 from __future__ import annotations
 
 import binascii
+import re
 from typing import TYPE_CHECKING, Final
 
 from paravion.domain.headers import MAX_LINE, Field, make_field, split_header
@@ -18,8 +19,14 @@ from paravion.domain.mime_read import COMMENT, SEALED, TYPE, cut, delimiter, par
 from paravion.domain.status import Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from paravion.domain.message import LargeBody
+
+Edit = tuple[int, int, bytes]
+"""From this octet to before that one: what stands there instead."""
+
+_HELD_OCTETS: Final = 1 << 20
 _MAX_DEPTH: Final = 20
 _ENCODING: Final = b"content-transfer-encoding"
 _PLAIN: Final = frozenset({b"", b"7bit", b"8bit", b"binary"})
@@ -41,24 +48,137 @@ def filled_in(
     return _entity(list(fields), body, (), 0, (placeholder, value, times))
 
 
+def edits_of(
+    fields: Sequence[Field], body: LargeBody, placeholder: str, value: str, *, times: int
+) -> tuple[list[Field], list[Edit]]:
+    """
+    Do as `filled_in`, of a body that is not in memory: what must change of it, and what it becomes.
+
+    At a time it holds one part of up to a mebibyte, or one text of any size.
+
+    Returns:
+        The fields, and the edits in their order.
+    """
+    return _entity_at(list(fields), body, (0, len(body)), (), 0, (placeholder, value, times))
+
+
 _Wanted = tuple[str, str, int]
+
+
+def _kind_of(fields: Sequence[Field], depth: int) -> tuple[str, bytes]:
+    """Give "multipart" and its boundary, "text" and its charset, or "" for what stays as it is."""
+    value = _one(fields, b"content-type") or b"text/plain"
+    match = TYPE.match(value)
+    if match is None or depth > _MAX_DEPTH:
+        return "", b""
+    kind, subtype = match[1].lower(), match[2].lower()
+    if kind == b"multipart" and kind + b"/" + subtype not in SEALED:
+        return "multipart", parameter(value[match.end() :], b"boundary")
+    if kind != b"text" or subtype not in {b"plain", b"html"}:
+        return "", b""
+    if _one(fields, b"content-disposition").lower().startswith(b"attachment"):
+        return "", b""
+    return "text", parameter(value[match.end() :], b"charset").lower()
 
 
 def _entity(
     fields: list[Field], body: bytes, boundaries: tuple[bytes, ...], depth: int, wanted: _Wanted
 ) -> tuple[list[Field], bytes]:
-    value = _one(fields, b"content-type") or b"text/plain"
-    match = TYPE.match(value)
-    if match is None or depth > _MAX_DEPTH:
-        return fields, body
-    kind, subtype = match[1].lower(), match[2].lower()
-    if kind == b"multipart" and kind + b"/" + subtype not in SEALED:
-        return fields, _multipart(parameter(value[match.end() :], b"boundary"), body, boundaries, depth, wanted)
-    if kind != b"text" or subtype not in {b"plain", b"html"}:
-        return fields, body
-    if _one(fields, b"content-disposition").lower().startswith(b"attachment"):
-        return fields, body
-    return _text(fields, body, boundaries, parameter(value[match.end() :], b"charset").lower(), wanted)
+    kind, detail = _kind_of(fields, depth)
+    if kind == "multipart":
+        return fields, _multipart(detail, body, boundaries, depth, wanted)
+    return _text(fields, body, boundaries, detail, wanted) if kind else (fields, body)
+
+
+def _entity_at(
+    fields: list[Field],
+    body: LargeBody,
+    span: tuple[int, int],
+    boundaries: tuple[bytes, ...],
+    depth: int,
+    wanted: _Wanted,
+) -> tuple[list[Field], list[Edit]]:
+    """As `_entity`, of the octets of a span."""
+    kind, detail = _kind_of(fields, depth)
+    if not kind:
+        return fields, []
+    start, end = span
+    if kind == "text" or end - start <= _HELD_OCTETS:
+        octets = body.read(start, end)
+        changed, filled = _entity(fields, octets, boundaries, depth, wanted)
+        return changed, [] if filled == octets else [(start, end, filled)]
+    edits: list[Edit] = []
+    for part in _parts_at(detail, body, span) if detail else ():
+        edits += _part_at(body, part, (*boundaries, detail), depth, wanted)
+    return fields, edits
+
+
+def _part_at(
+    body: LargeBody, span: tuple[int, int], boundaries: tuple[bytes, ...], depth: int, wanted: _Wanted
+) -> list[Edit]:
+    """As `_part`, of the octets of a span."""
+    start, end = span
+    octets = body.read(start, min(end, start + _HELD_OCTETS))
+    head, empty_line, _ = cut(octets)
+    if end - start > _HELD_OCTETS and not empty_line:
+        octets = body.read(start, end)
+    if len(octets) == end - start:
+        filled = _part(octets, boundaries, depth, wanted)
+        return [] if filled == octets else [(start, end, filled)]
+    try:
+        fields = split_header(head)
+    except Rejected:
+        return []
+    body_start = start + len(head) + len(empty_line)
+    changed, edits = _entity_at(fields, body, (body_start, end), boundaries, depth + 1, wanted)
+    if not edits:
+        return []
+    return [(start, body_start, b"".join(field.raw + b"\r\n" for field in changed) + empty_line), *edits]
+
+
+def _parts_at(name: bytes, body: LargeBody, span: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """Give where the parts of a multipart lie that have an end, as `_multipart` finds them."""
+    start, end = span
+    delimiters, mark = delimiter(name), b"\r\n--" + name
+    begin: int | None = None
+    at = start
+    match = _delimiter_at(delimiters, body, start, end, len(mark))
+    while True:
+        if match is not None:
+            if begin is not None and at - begin > len(b"\r\n"):
+                yield begin + 2, at
+            if match[1]:
+                return
+            begin = at = at + match.end()
+        found = _find(body, mark, at, end)
+        if found < 0:
+            return
+        match = _delimiter_at(delimiters, body, found, end, len(mark))
+        at = found if match is not None else found + 1
+
+
+def _delimiter_at(
+    delimiters: re.Pattern[bytes], body: LargeBody, at: int, end: int, octets: int
+) -> re.Match[bytes] | None:
+    """Match a delimiter that begins at an octet; white space behind it may go on for long."""
+    room = octets + 1000
+    while True:
+        text = body.read(at, min(end, at + room))
+        match = delimiters.match(text)
+        if at + len(text) >= end or len(text[octets:].lstrip(b"- \t")) >= len(b"\r\n"):
+            return match
+        room *= 2
+
+
+def _find(body: LargeBody, mark: bytes, start: int, end: int) -> int:
+    """Find octets in a span of a body; -1: they are not there."""
+    while start < end:
+        window = body.read(start, min(end, start + _HELD_OCTETS + len(mark) - 1))
+        found = window.find(mark)
+        if found >= 0:
+            return start + found
+        start += _HELD_OCTETS
+    return -1
 
 
 def _one(fields: Sequence[Field], key: bytes) -> bytes:

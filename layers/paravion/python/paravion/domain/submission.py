@@ -7,12 +7,18 @@ Next on the message's path: services/validate.py checks, completes and commits i
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from paravion.domain.credential import ANYTHING, Scope
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from paravion.domain.envelope import DeliverBy, Recipient
+
+IN_MEMORY_OCTETS: Final = 2 << 20
+"""An upload up to this is held as a whole, which is the quicker road for it; from here on pieces cost no more CPU
+(docs/performance.md). What comes in a request is never much more: Lambda takes 6 MB, base64 included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +32,8 @@ class Submission:
         door: "ses-v2", "ses-v1", "http", "smtp" or "sendmail".
         reverse_path: Without angle brackets; "" for null; None: take it from the header (Sender, else From).
         recipients: As given by the door, unchecked, in its order.
-        content: The message, header and body, any line ends; unchecked.
+        content: The message, header and body, any line ends; unchecked. An upload of more than IN_MEMORY_OCTETS comes
+            in pieces, which are read once, from where it lies.
         recipients_from_header: Also deliver to To, Cc and Bcc of the header (sendmail -t, SES raw mail
             without a destination).
         restamp: Replace Message-ID and Date by our own, as SES does at its doors.
@@ -49,7 +56,7 @@ class Submission:
     door: str
     reverse_path: str | None
     recipients: tuple[Recipient, ...]
-    content: bytes
+    content: bytes | Generator[bytes, None, None]
     recipients_from_header: bool = False
     restamp: bool = False
     body_type: str = ""

@@ -23,6 +23,7 @@ from paravion.ports import MAX_DELAY_S, QueueName
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from paravion.domain.message import LargeBody
     from paravion.ports import Queues, Spool
 
 
@@ -41,13 +42,16 @@ class CommitDeps:
     in_parallel: Callable[[Sequence[Callable[[], Any]]], list[Any]]
 
 
-def commit(envelope: Envelope, header: bytes, body: bytes, deps: CommitDeps) -> tuple[Envelope, bool]:
+def commit(
+    envelope: Envelope, header: bytes, body: bytes | LargeBody | None, deps: CommitDeps
+) -> tuple[Envelope, bool]:
     """
     Keep a message for good.
 
     Args:
         envelope: Its queue id names the objects; its digest tells a repeat from another message.
-        header: As it will be sent, without the empty line; body: as it will be sent.
+        header: As it will be sent, without the empty line; body: as it will be sent, or a draft of the spool's with
+            it; None when it lies there already.
 
     Returns:
         The envelope that is kept (the first one, on a repeat), and whether this was a repeat.
@@ -57,13 +61,14 @@ def commit(envelope: Envelope, header: bytes, body: bytes, deps: CommitDeps) -> 
         Unavailable: Nothing is promised; a repeat under the same queue id is safe. Of a message of several
             jobs some may be enqueued all the same: a caller who repeats without an idempotency key doubles those.
     """
+    queue_id, qf = envelope.queue_id, encode_qf(envelope, header)
     try:
-        _, existing = deps.in_parallel(
-            (
-                lambda: deps.spool.put_body(envelope.queue_id, body),
-                lambda: deps.spool.put_envelope(envelope.queue_id, encode_qf(envelope, header)),
+        if body is None:
+            existing = deps.spool.put_envelope(queue_id, qf)
+        else:
+            _, existing = deps.in_parallel(
+                (lambda: deps.spool.put_body(queue_id, body), lambda: deps.spool.put_envelope(queue_id, qf))
             )
-        )
     except SpoolConflict as exc:
         raise Rejected(IDEMPOTENCY_CONFLICT) from exc
     kept = envelope

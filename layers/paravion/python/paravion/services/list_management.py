@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from paravion.domain import contacts, unsubscribe
 from paravion.domain.address import shown
 from paravion.domain.headers import Field, make_field
-from paravion.domain.placeholder import filled_in
+from paravion.domain.placeholder import edits_of, filled_in
 from paravion.domain.refusal import Refusal
 from paravion.domain.status import BAD_MESSAGE, NOT_FOUND, UNSUBSCRIBED, Rejected
 from paravion.domain.suppression import looked_up_as
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from paravion.domain.message import Message
     from paravion.domain.submission import Submission
     from paravion.ports import EventLog, Records, Secrets
+    from paravion.services.content import Content
 
 PLACEHOLDER: Final = "{{amazonSESUnsubscribeUrl}}"
 """What a template engine must leave as it stands."""
@@ -84,7 +85,7 @@ class Managed:
 
 
 def manage(
-    submission: Submission, message: Message, recipients: tuple[Recipient, ...], queue_id: str, deps: ListDeps
+    submission: Submission, content: Content, recipients: tuple[Recipient, ...], queue_id: str, deps: ListDeps
 ) -> Managed:
     """
     Apply the submission's contact list and topic.
@@ -96,9 +97,10 @@ def manage(
     Raises:
         Rejected: not_found: no such list or topic; bad_message: signed already, or no link can be made.
         LedgerUnavailable, SecretsUnavailable
+        SpoolUnavailable: There is no room for a large body with a link in it.
         Misconfigured: There is no key, or nobody knows our URL.
     """
-    name, topic = submission.contact_list, submission.topic
+    name, topic, message = submission.contact_list, submission.topic, content.message
     contact_list = _contact_list(submission.tenant, name, topic, deps)
     names = {recipient.forward_path: looked_up_as(recipient.forward_path) for recipient in recipients}
     kind = record_kind(submission.tenant, contacts_kind(name))
@@ -114,7 +116,7 @@ def manage(
     if len(recipients) == 1:
         address = recipients[0].forward_path
         link = unsubscribe.Link(submission.tenant, name, topic, address, queue_id)
-        message = _with_link(message, _url(link, submission, deps))
+        message = _with_link(content, _url(link, submission, deps))
     return Managed(message, checked, strangers)
 
 
@@ -173,11 +175,20 @@ def _url(link: unsubscribe.Link, submission: Submission, deps: ListDeps) -> str:
     return base.rstrip("/") + unsubscribe.PATH + unsubscribe.make_token(link, keys)
 
 
-def _with_link(message: Message, url: str) -> Message:
+def _with_link(content: Content, url: str) -> Message:
+    message = content.message
     if message.values(b"DKIM-Signature"):
         raise Rejected(BAD_MESSAGE, "the message is signed (DKIM-Signature): no unsubscribe link can be added")
     fields: Sequence[Field] = [field for field in message.fields if field.key not in _FIELDS]
-    fields, body = filled_in(fields, message.body, PLACEHOLDER, url, times=_TIMES)
+    body = message.body
+    if isinstance(body, bytes):
+        fields, body = filled_in(fields, body, PLACEHOLDER, url, times=_TIMES)
+        is_8bit = not body.isascii()
+    else:
+        fields, edits = edits_of(fields, body, PLACEHOLDER, url, times=_TIMES)
+        if edits and content.edited is not None:
+            body = content.edited(edits)
+        is_8bit = any(not piece.isascii() for piece in body.pieces())
     try:
         own = [
             Field(name.encode(), make_field(name, value).removesuffix(b"\r\n"))
@@ -188,4 +199,4 @@ def _with_link(message: Message, url: str) -> Message:
         ]
     except ValueError as exc:
         raise Rejected(BAD_MESSAGE, f"List-Unsubscribe: {exc}") from exc
-    return replace(message, fields=(*fields, *own), body=body, is_8bit=not body.isascii())
+    return replace(message, fields=(*fields, *own), body=body, is_8bit=is_8bit)

@@ -283,7 +283,8 @@ def _told_of_delay(record: JobRecord, now: float, plan: Plan, deps: RetryDeps) -
     envelope, _ = decode_qf(deps.spool.get_envelope(record.key.queue_id))
     waiting = record.open_positions(envelope.chunk(record.key.chunk))
     wanted = any(queue.wants_delay_notice(envelope.recipients[n].notify) for n in waiting)
-    notice = Notice(NoticeKind.DELAYED, record.attempts)
+    # The deadline's word is a report of its own, also where the same attempt was warned of: hence the negative.
+    notice = Notice(NoticeKind.DELAYED, -max(1, record.attempts) if is_late else record.attempts)
     if envelope.kind != "mail" or not envelope.reverse_path or not wanted or notice in record.owed:
         return record
     return replace(record, owed=(*record.owed, notice))

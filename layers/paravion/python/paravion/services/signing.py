@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from paravion.domain.dkim import SigningKey
+    from paravion.domain.message import LargeBody
     from paravion.ports import EventLog, Secrets
 
 ABSENT_S: Final = 60.0
@@ -91,13 +92,23 @@ class Signer:
         return keys
 
 
-def hash_to_sign(body: bytes, keys: tuple[SigningKey, ...]) -> bytes:
-    """Hash a body as it will be sent, once for all headers that go out with it; b"" when nothing is signed."""
+def hash_to_sign(body: bytes | LargeBody, keys: tuple[SigningKey, ...]) -> bytes:
+    """
+    Hash a body as it will be sent, once for all headers that go out with it; b"" when nothing is signed.
+
+    Raises:
+        SpoolUnavailable: A large one can't be read.
+    """
     if not keys:
         return b""
     from paravion.domain import dkim
 
-    return dkim.body_hash(body)
+    if isinstance(body, bytes):
+        return dkim.body_hash(body)
+    hashed = dkim.BodyHash()
+    for piece in body.pieces():
+        hashed.feed(piece)
+    return hashed.digest()
 
 
 def signed(header: bytes, hashed_body: bytes, keys: tuple[SigningKey, ...], now: float) -> bytes:

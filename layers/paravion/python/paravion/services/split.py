@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from paravion.domain.envelope import Envelope, Recipient
     from paravion.domain.expand import Group
+    from paravion.domain.message import LargeBody
 
 _AT_ONCE: Final = 4
 
@@ -40,7 +41,7 @@ def commit_all(
     queue_id: str,
     batches: Iterator[tuple[Group, tuple[Recipient, ...]]],
     make: Callable[[str, Group, tuple[Recipient, ...], Parts], tuple[Envelope, bytes]],
-    body: bytes,
+    body: bytes | LargeBody,
     deps: CommitDeps,
 ) -> tuple[Envelope, int, bool]:
     """
@@ -72,11 +73,11 @@ def commit_all(
             _put(waiting, deps)
     _put(waiting, deps)
     envelope, header = make(queue_id, first_group, first, tuple(parts))
-    kept, repeated = commit(envelope, header, body, deps)
+    kept, repeated = commit(envelope, header, None if parts else body, deps)
     return kept, count, repeated
 
 
-def _put_body(queue_id: str, body: bytes, deps: CommitDeps) -> None:
+def _put_body(queue_id: str, body: bytes | LargeBody, deps: CommitDeps) -> None:
     try:
         deps.spool.put_body(queue_id, body)
     except SpoolConflict as exc:

@@ -48,6 +48,7 @@ from paravion.services.arns import check_arns
 from paravion.services.authorise import require_sender
 from paravion.services.commit import enqueue
 from paravion.services.configuration import set_of_mail
+from paravion.services.content import Content
 from paravion.services.control_fields import with_control_fields
 from paravion.services.events import telling
 from paravion.services.expand import TableSettings, apply_tables
@@ -141,8 +142,22 @@ def submit(submission: Submission, deps: ValidateDeps) -> Receipt:
 
 
 def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
+    content = submission.content
+    limits: Any = {"max_octets": deps.settings.max_message_octets, "bare_lf": deps.settings.bare_lf}
+    if isinstance(content, bytes):
+        message = read_message(content, **limits)
+        told = hashlib.sha256(content) if submission.idempotency_key else None
+        return _accept(submission, Content(message, len(content), told), deps)
+    from paravion.services.large_mail import read_pieces  # seldom needed
+
+    told = hashlib.sha256() if submission.idempotency_key else None
+    with read_pieces(content, told, deps.to_commit.spool, **limits) as read:
+        return _accept(submission, read, deps)
+
+
+def _accept(submission: Submission, content: Content, deps: ValidateDeps) -> Receipt:
     settings = deps.settings
-    message = read_message(submission.content, max_octets=settings.max_message_octets, bare_lf=settings.bare_lf)
+    message = content.message
     if hop_count(message) > HOPS_MAX:
         raise Rejected(ROUTING_LOOP, f"more than {HOPS_MAX} Received fields")
     _check_release(submission, deps.clock())
@@ -150,12 +165,12 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
     given_path = reverse_path_of(submission, message)
     given, unaliased = recipients_of(submission, message, settings.max_recipients_count)
     queue_id = queue_id_of(submission, deps)
-    digest = _digest(submission, given_path, given, unaliased)
+    digest = _digest(submission, content, given_path, given, unaliased)
     managed: Managed | None = None
     if submission.contact_list:
         from paravion.services import list_management  # only mail of contact lists
 
-        managed = list_management.manage(submission, message, given, queue_id, deps)
+        managed = list_management.manage(submission, content, given, queue_id, deps)
         message, given = managed.message, managed.recipients
     table_settings = _table_settings(settings)
     keys: tuple[SigningKey, ...] = ()
@@ -198,7 +213,7 @@ def _submit(submission: Submission, deps: ValidateDeps) -> Receipt:
             "principal": submission.principal,
             "reverse_path": given_path,
             "recipients": receipt.recipient_count,
-            "octets": len(submission.content),
+            "octets": content.octets,
             "messages": 1 + len(envelope.parts),
             "signed_by": keys[0].domain if keys else "",
             "repeated": repeated,
@@ -304,7 +319,7 @@ def _keep(
         return envelope, header
 
     batches = chain((first,), expanded.batches)
-    envelope, count, repeated = commit_all(queue_id, batches, make, bytes(message.body), deps.to_commit)
+    envelope, count, repeated = commit_all(queue_id, batches, make, message.body, deps.to_commit)
     # A repeat may have come to others by now: those who get the mail are the first time's.
     return envelope, _recipient_count(envelope, deps) if repeated else count, repeated
 
@@ -429,12 +444,16 @@ def queue_id_of(submission: Submission, deps: ValidateDeps) -> str:
 
 
 def _digest(
-    submission: Submission, reverse_path: str, recipients: Iterable[Recipient], unaliased: frozenset[str]
-) -> str:  # fmt: skip
+    submission: Submission,
+    content: Content,
+    reverse_path: str,
+    recipients: Iterable[Recipient],
+    unaliased: frozenset[str],
+) -> str:
     """Tell a repeat from another message under the same key: everything that the caller decided."""
-    if not submission.idempotency_key:
+    if content.told is None:
         return ""
-    told = hashlib.sha256(submission.content)
+    told = content.told.copy()
     for part in (reverse_path, *map(repr, recipients), submission.ret, submission.envid, repr(submission.tags)):
         told.update(b"\0" + part.encode())
     if submission.configuration_set:
