@@ -455,9 +455,11 @@ class Judge:
             track.held_s = max(track.held_s, envelope.release_at - new.queued_at)
         counted_from = new.queued_at + track.held_s
         self._demand(abs(counted_from - new.counted_from) < _EARLY_S, f"{at}: counts from {new.counted_from}")
-        returned_at = self._returned_at(track, new)
+        # What an attempt that broke off did not read is learned by this write, and counts from the next one on.
+        known = old or new
+        returned_at = self._returned_at(track, known)
         self._demand(now - self._slack_s < returned_at, f"{at}: put off though its time was over at {returned_at}")
-        plan = schedule.bounded(self.plan, new)
+        plan = schedule.bounded(self.plan, known)
         if old is not None and old.state is State.READY and old.tries_at > now and track.due_at is not None:
             # It was looked at for its deadline alone.
             self._plan(track, old.tries_at, new, f"{at}: after its deadline")
@@ -543,7 +545,10 @@ class Judge:
         )
         event = new.log[-1].event if new.log else ""
         if decided and has_had_to and event not in {"scheduled", "release", "flush", "requeue"}:
-            owes = any(notice.kind is NoticeKind.DELAYED and notice.attempt in {new.attempts, -max(1, new.attempts)} for notice in new.owed)
+            owes = any(
+                notice.kind is NoticeKind.DELAYED and notice.attempt in {new.attempts, -max(1, new.attempts)}
+                for notice in new.owed
+            )
             self._demand(owes is wanted, f"{at}: late, wanted: {wanted}, owed: {owes}")
         if told or (decided and (new.warned or new.told_by)):
             track.is_warned, track.is_told_by = True, track.is_told_by or is_over

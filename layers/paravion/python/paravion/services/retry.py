@@ -279,8 +279,11 @@ def _told_of_delay(record: JobRecord, now: float, plan: Plan, deps: RetryDeps) -
     is_late = record.is_late(now)
     if not is_late and (record.warned or not schedule.is_warning_due(record.counted_from, now, plan)):
         return record
-    record = replace(record, warned=True, told_by=record.told_by or is_late)
     envelope, _ = decode_qf(deps.spool.get_envelope(record.key.queue_id))
+    # An attempt that broke off may not have read that there is a deadline: it is told of by the same word.
+    record = queue.with_times_of(record, envelope)
+    is_late = is_late or record.is_late(now)
+    record = replace(record, warned=True, told_by=record.told_by or is_late)
     waiting = record.open_positions(envelope.chunk(record.key.chunk))
     wanted = any(queue.wants_delay_notice(envelope.recipients[n].notify) for n in waiting)
     # The deadline's word is a report of its own, also where the same attempt was warned of: hence the negative.
