@@ -98,6 +98,15 @@ FOUND = {
         _submit(wanted=[(["busy"], ())], after_s=7200.0),
         ("wait", {"seconds": 90_000.0}),
     ],
+    "warned, and its deadline was over before the next attempt: the second report had the first one's id": [
+        _submit(wanted=[(["busy"], ("DELAY",))], by=(100_000.0, False)),
+    ],
+    "warned before any attempt had read that its deadline was over: told of it again a minute later": [
+        _submit(wanted=[(["busy"], ())], by=(3000.0, False), priority="urgent"),
+        ("fault", {"ahead": 0, "of": "deliver:ledger.claim", "after": True, "is_crash": True, "calls": 1}),
+        _WORK,
+        ("wait", {"seconds": 90_000.0}),
+    ],
 }
 """What the campaign found, as the least steps that show it."""
 
