@@ -321,7 +321,9 @@ class Judge:
         if outcome.command == "EXPIRED":
             is_old = now >= self._returned_at(track, new) - _EARLY_S
             self._demand(is_old, f"{at}: {n} returned before its time")
-            self._demand(not (said and said.result is not Result.DEFERRED), f"{at}: {n} returned after {said}")
+            is_taken = said is not None and said.result is Result.DELIVERED
+            is_forgotten = self.excused[new.key.queue_id, n] > 0
+            self._demand(not is_taken or is_forgotten, f"{at}: {n} returned after {said}")
             return
         if said is not None:
             is_said = (outcome.result, outcome.status, outcome.code) == (said.result, said.status, said.code)
@@ -414,23 +416,21 @@ class Judge:
     def _returned_at(self, track: Track, record: JobRecord) -> float:
         """Say when the queue's time is over, by what the judge knows of holds and later releases."""
         envelope = self.kept[record.key.queue_id][0]
-        # An attempt that broke off before it read the envelope knows no bound of it; the next one does.
-        bound_s = envelope.max_delivery_s if record.recipients else record.max_delivery_s
+        bound_s = envelope.max_delivery_s
         plan = self._plan_for(record)
         ends = [
             record.queued_at + track.held_s + min(plan.return_s, bound_s or plan.return_s),
             record.queued_at + schedule.LIFETIME_S,
         ]
         deadline = envelope.deliver_by
-        if deadline is not None and deadline.returns and (record.recipients or record.returns_by):
+        if deadline is not None and deadline.returns:
             ends.append(max(deadline.at, record.queued_at + track.held_s))
         return min(ends)
 
     def _plan_for(self, record: JobRecord) -> Plan:
         """Give the plan of the message's priority, as far as an attempt can have read it."""
         envelope = self.kept[record.key.queue_id][0]
-        is_known = record.recipients or record.priority
-        return self.plan.by_priority.get(envelope.urgency if is_known else "", self.plan)
+        return self.plan.by_priority.get(envelope.urgency, self.plan)
 
     def _check_plan(self, key: JobKey, track: Track, old: JobRecord | None, new: JobRecord, at: str) -> None:
         """A job was put off: until when the schedule says."""
@@ -449,17 +449,13 @@ class Judge:
                 f"{at}: released",
             )
             return
-        if old is None and envelope.release_at:
-            track.held_s = max(0.0, envelope.release_at - new.queued_at)
-        elif new.max_delivery_s and envelope.release_at:
+        if envelope.release_at and (envelope.max_delivery_s or not new.recipients):
             track.held_s = max(track.held_s, envelope.release_at - new.queued_at)
         counted_from = new.queued_at + track.held_s
         self._demand(abs(counted_from - new.counted_from) < _EARLY_S, f"{at}: counts from {new.counted_from}")
-        # What an attempt that broke off did not read is learned by this write, and counts from the next one on.
-        known = old or new
-        returned_at = self._returned_at(track, known)
+        returned_at = self._returned_at(track, new)
         self._demand(now - self._slack_s < returned_at, f"{at}: put off though its time was over at {returned_at}")
-        plan = schedule.bounded(self.plan, known)
+        plan = schedule.bounded(self.plan, new)
         if old is not None and old.state is State.READY and old.tries_at > now and track.due_at is not None:
             # It was looked at for its deadline alone.
             self._plan(track, old.tries_at, new, f"{at}: after its deadline")
@@ -539,9 +535,8 @@ class Judge:
             if (promise is not None and envelope.reverse_path)
             else False
         )
-        is_known = bool(new.priority)
         has_had_to = (not track.is_warned and now - self._slack_s >= late_at) or (
-            is_known and over_at <= now - self._slack_s and is_over
+            over_at <= now - self._slack_s and is_over
         )
         event = new.log[-1].event if new.log else ""
         if decided and has_had_to and event not in {"scheduled", "release", "flush", "requeue"}:
