@@ -342,6 +342,11 @@ class Judge:
             return
         for notice in new.owed:
             if notice not in before:
+                if notice.kind is NoticeKind.EVENT and notice in track.owed and new.log[-1].event == "expired":
+                    # An expiry has the number of the last attempt: what that told may be told once more.
+                    self.publish_faults += 1
+                    track.owed[notice] = 0
+                    continue
                 self._demand(notice not in track.owed, f"{at}: owes {notice} again")
                 self._demand(
                     notice.kind not in {NoticeKind.EXPIRED, NoticeKind.SENT}
