@@ -206,7 +206,7 @@ class Judge:
                 if state and state.attempt == attempt and state.outcome.result is Result.DELIVERED:
                     continue
                 self.excused[queue_id, position] += 1
-                died = died or self._slack_s > LEASE_S
+                died = died or self.world.now - frame.began_at > LEASE_S
                 self._demand(died, f"{queue_id}[{position}]: a 250 was forgotten, and nobody had died: {faults}")
             if faults:
                 self.uncounted += frame.finals
