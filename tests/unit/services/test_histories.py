@@ -101,6 +101,18 @@ FOUND = {
     "warned, and its deadline was over before the next attempt: the second report had the first one's id": [
         _submit(wanted=[(["busy"], ("DELAY",))], by=(100_000.0, False)),
     ],
+    "a worker was frozen beyond its lease, and took the record that an operator requeued for his own last write": [
+        _submit(),
+        (
+            "meanwhile",
+            {
+                "ahead": 0,
+                "of": "deliver:ledger.save",
+                "steps": [("pause", {"seconds": 100.0}), ("operate", {"message": -1, "what": "requeue"})],
+            },
+        ),
+        _WORK,
+    ],
     "warned before any attempt had read that its deadline was over: told of it again a minute later": [
         _submit(wanted=[(["busy"], ())], by=(3000.0, False), priority="urgent"),
         ("fault", {"ahead": 0, "of": "deliver:ledger.claim", "after": True, "is_crash": True, "calls": 1}),
