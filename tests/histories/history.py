@@ -99,6 +99,9 @@ _CALLS: Final = (
 )  # fmt: skip
 """Between which two things can be half done: a fault may be of the next such call."""
 
+_SAVES: Final = ("deliver:ledger.save",) * 4 + ("retry:ledger.save", "bounce:ledger.save") * 2
+"""Before which others change the same record most usefully."""
+
 _MESSAGES: Final = (-1, -1, *range(6))
 """Which one is meant, counted from the first; -1: the one whose record was written last."""
 
@@ -152,14 +155,14 @@ def _doubled(pick: Pick) -> dict[str, Any]:
 
 
 def _operation(pick: Pick) -> dict[str, Any]:
-    return {"message": pick(_MESSAGES), "what": pick(tuple(OPERATIONS))}
+    return {"message": pick(_MESSAGES), "what": pick((*OPERATIONS, "hold", "hold", "requeue"))}
 
 
 def _meanwhile(pick: Pick) -> dict[str, Any]:
     names = ("work", "work", "sweep", "doubled_item", "operate", "submit", "pause")
     return {
         "ahead": pick(range(15)),
-        "of": pick(("", *_CALLS)),
+        "of": pick(("", *_CALLS, *_SAVES)),
         "steps": [draw_step(pick, pick(names)) for _ in _several(pick, 3)],
     }
 

@@ -672,7 +672,8 @@ class Judge:
             if promise is None:
                 continue
             envelope = self.kept[key.queue_id][0]
-            is_removed = self.world.ledger.records[key].state is State.REMOVED
+            record = self.world.ledger.records.get(key)
+            is_removed = record is not None and record.state is State.REMOVED
             is_asked = envelope.deliver_by is not None and not envelope.deliver_by.returns
             for notice, _, positions in track.warnings:
                 settled = track.owed[notice]
