@@ -147,7 +147,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One report that is owed: its kind and the attempt that caused it."""
+    """One report that is owed: its kind and the attempt that caused it; of a delay, `delay_told` at that time."""
 
     kind: NoticeKind
     attempt: int
