@@ -545,10 +545,7 @@ class Judge:
         )
         event = new.log[-1].event if new.log else ""
         if decided and has_had_to and event not in {"scheduled", "release", "flush", "requeue"}:
-            owes = any(
-                notice.kind is NoticeKind.DELAYED and notice.attempt in {new.attempts, -max(1, new.attempts)}
-                for notice in new.owed
-            )
+            owes = any(notice.kind is NoticeKind.DELAYED and notice.attempt == new.delay_told for notice in new.owed)
             self._demand(owes is wanted, f"{at}: late, wanted: {wanted}, owed: {owes}")
         if told or (decided and (new.warned or new.told_by)):
             track.is_warned, track.is_told_by = True, track.is_told_by or is_over

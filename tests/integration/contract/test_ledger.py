@@ -246,6 +246,7 @@ _outcomes = st.builds(
         deliver_by_at=_instants,
         returns_by=st.booleans(),
         told_by=st.booleans(),
+        delay_told=st.integers(0, 99),
         tries_at=_instants,
         log=st.lists(
             st.builds(

@@ -72,7 +72,29 @@ def test_flush_by_id_says_why_a_job_was_left(api, capsys):
     jobs = [{"state": "ready"}, {"state": "held", "left": "held"}]
     api.script.append((200, {"queue_id": QUEUE_ID, "changed": 1, "jobs": jobs, "hosts": []}))
     assert main.main(["flush", QUEUE_ID]) == 0
-    assert capsys.readouterr().out == f"{QUEUE_ID}: 1 jobs flushed, now held, ready; left: 1 held\n"
+    assert capsys.readouterr().out == f"{QUEUE_ID}: 1 job flushed, now held, ready; left: 1 held\n"
+
+
+@pytest.mark.parametrize(
+    ("states", "told"),
+    [
+        (["held", "done"], "returned to its sender within a minute"),
+        (["claimed"], "now claimed"),
+        (["removed"], "now removed"),
+    ],
+)
+def test_cancel_says_what_becomes_of_the_mail(api, capsys, states, told):
+    """Not that it is held, which it is until the next sweep; one's own is simply gone."""
+    api.script.append((200, {"queue_id": QUEUE_ID, "changed": 1, "jobs": [{"state": state} for state in states]}))
+    assert main.main(["cancel", QUEUE_ID]) == 0
+    assert capsys.readouterr().out == f"{QUEUE_ID}: 1 job cancelled, {told}\n"
+
+
+def test_help_says_what_an_act_does(capsys):
+    """To somebody who asks for nothing else."""
+    for words, said in ((["cancel"], "the sender reads the reason"), (["holds"], "Rules by which new mail is held")):
+        assert main.main([*words, "--help"]) == 0
+        assert said in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(("action", "fields"), [("cancel", {}), ("remove", {"tell": False})])

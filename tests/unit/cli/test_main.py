@@ -229,6 +229,26 @@ def test_show_prints_the_timeline(api, capsys):
     ] == capsys.readouterr().out.splitlines()
 
 
+def test_show_and_mailq_tell_of_priority_and_deadline(api, capsys):
+    """mailq where it is asked for more; nothing of what all mail has."""
+    wishes = {"priority": "urgent", "deliver_by": "2025-11-04T10:00:00.000Z", "deliver_by_mode": "return"}
+    plain = {"priority": "normal", "deliver_by": None, "deliver_by_mode": ""}
+    job = {"queue_id": "a" * 26, "state": "deferred", "attempts": 1, "due_at": "x", "recipients": []}
+    for more, count in ((wishes, 2), (plain, 0)):
+        api.answers["/v1/messages/" + "a" * 26] = {**MESSAGE, **more}
+        assert main.main(["show", "a" * 26]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        told = [
+            line for line in lines if line in {"  prio   urgent", "  by     2025-11-04T10:00:00.000Z, then returned"}
+        ]
+        assert (len(told), len(lines)) == (count, 10 + count)
+        for words in (["queue"], ["queue", "-v"]):
+            api.script.append((200, {"jobs": [{**job, **more}]}))
+            assert main.main(words) == 0
+            out = capsys.readouterr().out
+            assert ("(priority urgent)" in out) is ("deliver by 2025-11-04" in out) is (count > 0 and "-v" in words)
+
+
 TRANSCRIPT = {
     "queue_id": "a" * 26, "missing": [{"attempt": 1, "chunk": 0}], "is_whole": False,
     "attempts": [
@@ -364,7 +384,7 @@ def test_hold_release_and_remove_ask_the_api(api, capsys, words, method, tail, b
     assert 0 == main.main(words)
     request = api.requests[-1]
     assert (request.method, request.path, request.body) == (method, f"/v1/messages/{QUEUE_ID}{tail}", body)
-    assert f"{QUEUE_ID}: 1 jobs" in capsys.readouterr().out
+    assert f"{QUEUE_ID}: 1 job " in capsys.readouterr().out
 
 
 def test_hold_tells_what_one_id_is_refused_for_and_does_the_others(api, capsys):

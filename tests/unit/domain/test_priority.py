@@ -61,7 +61,8 @@ BAD = {
     "twice": ("urgent=1h,urgent=2h", {}, "urgent is there twice"),
     "never, where there is an end": ("bulk=never", {}, "its unit"),
     "a time where a multiple is meant": ("bulk=2h", {"units": "x"}, "as 1x"),
-    "too long": ("bulk=15d", {"longest_s": 1_209_600}, "bulk: must be at most"),
+    "too long": ("bulk=15d", {"longest_s": 1_209_600}, "bulk: must be at most 1209600 seconds"),
+    "nothing but commas": (" , ,", {}, "commas"),
 }
 
 

@@ -226,3 +226,13 @@ def test_a_life_of_attempts(priority, max_delivery_s, draws):
             assert wait * 0.999 <= at - now <= wait * (1 + plan.jitter_ratio) * 1.001
         now, attempts = at, attempts + 1
     assert now == end or attempts == len(draws) + 1
+
+
+@pytest.mark.parametrize("priority", ["", "normal"])
+def test_normal_is_what_says_nothing(priority):
+    """Its times are those of most mail."""
+    returns = {"normal": Span(3600.0)}
+    plan = with_priorities(PLAN, {"normal": Span(2.0, is_factor=True)}, {}, returns)
+    own = bounded(plan, job(priority=priority))
+    assert (own.return_s, own.intervals_s[0]) == (3600.0, 2 * PLAN.intervals_s[0])
+    assert given_up_at(job(priority=priority), PLAN.return_s, lifetimes(PLAN.return_s, returns)) == 1000 + 3600.0

@@ -20,10 +20,11 @@ from paravion.adapters.memory import (
     MemoryTables,
     MemoryUploads,
 )
-from paravion.domain.envelope import Envelope, Recipient, encode_qf
+from paravion.api.native import timestamped
+from paravion.domain.envelope import DeliverBy, Envelope, Recipient, encode_qf
 from paravion.domain.next_hop import NextHop
 from paravion.domain.outcome import Outcome, Result
-from paravion.domain.queue import Job, JobKey, JobRecord, State, claimed, with_outcomes
+from paravion.domain.queue import Job, JobKey, JobRecord, State, claimed, with_outcomes, with_times_of
 from paravion.domain.status import ALREADY_EXISTS, Rejected
 from paravion.domain.tls_facts import TlsFacts
 from paravion.ports import Identity
@@ -57,6 +58,7 @@ def keep(deps, queue_id=QUEUE_ID, recipients=("b@y", "c@z"), submitter=OURS.acce
     return envelope
 
 
+_WISHES = ("priority", "deliver_by", "deliver_by_mode")
 FACTS = TlsFacts("sts", "TLSv1.3", "TLS_AES_256_GCM_SHA384", verified=True)
 
 
@@ -143,6 +145,23 @@ def test_an_operator_sees_all(deps):
     """Also reports of our own."""
     keep(deps, submitter="paravion")
     assert admin.show_message(QUEUE_ID, OPERATOR, deps)["state"] == "queued"
+
+
+def test_priority_and_deadline_are_shown(deps):
+    """As they were submitted; of the queue as the record has them."""
+    bare = ("normal", None, "")
+    envelope = keep(deps)
+    assert tuple(map(admin.show_message(QUEUE_ID, OURS, deps).get, _WISHES)) == bare
+    deps.spool.envelopes.clear()
+    envelope = replace(envelope, priority="bulk", deliver_by=DeliverBy(900.0, returns=True))
+    deps.spool.put_envelope(QUEUE_ID, encode_qf(envelope, b"Subject: x\r\n"))
+    deps.ledger.save(with_times_of(attempt(), envelope))
+    deps.ledger.save(attempt("d" * 26))
+    wanted = ("bulk", 900.0, "return")
+    assert tuple(map(admin.show_message(QUEUE_ID, OURS, deps).get, _WISHES)) == wanted
+    jobs = {job["queue_id"]: tuple(map(job.get, _WISHES)) for job in admin.show_queue(9, OPERATOR, deps)["jobs"]}
+    assert jobs == {QUEUE_ID: wanted, "d" * 26: bare}
+    assert timestamped({"deliver_by": 0.5}) == {"deliver_by": "1970-01-01T00:00:00.500Z"}
 
 
 def test_the_queue_shows_ones_own(deps):

@@ -26,6 +26,8 @@ def _deps(world: World):
         ("TO:b@b.example", ["a@a.example", "c@x.b.example"]),
         ("from:example.org", []),
         ("from:me@Example.org", []),
+        # Quotes that a local part needs not make it no other mailbox (RFC 5321 4.1.2).
+        ('to:"B"@b.example', ["a@a.example", "c@x.b.example"]),
         ("from:you@example.org", ["a@a.example", "b@b.example", "c@x.b.example"]),
     ],
 )
@@ -122,3 +124,14 @@ def test_refusals() -> None:
     with pytest.raises(Rejected) as caught:
         standing_holds.put_hold("to:b.example", "x", OPERATOR, deps)
     assert caught.value.status is LIMIT_EXCEEDED
+
+
+def test_quotes_lead_nobody_past_a_rule() -> None:
+    """Nor a backslash, capitals or U-labels; what needs its quotes keeps them."""
+    world = World()
+    for rule in ("to:bob@b.example", 'to:"a b"@b.example', "to:x@m\u00fcller.example"):
+        standing_holds.put_hold(rule, "x", OPERATOR, _deps(world))
+    for path in ('"Bob"@b.example', '"b\\ob"@B.example', '"A b"@b.example', "X@xn--mller-kva.example", "ab@b.example"):
+        world.submit(path)
+    settle(world)
+    assert sent(world) == ["ab@b.example"]

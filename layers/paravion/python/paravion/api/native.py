@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 
 _INSTANTS: Final = frozenset({"at", "sent_at", "queued_at", "due_at", "created_at", "expires_at", "loaded_at",
-                              "updated_at", "since", "last_at", "held_until", "promised_until"})  # fmt: skip
+                              "updated_at", "since", "last_at", "held_until", "promised_until",
+                              "deliver_by"})  # fmt: skip
 
 
 class _Route(NamedTuple):

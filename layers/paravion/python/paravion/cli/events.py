@@ -77,7 +77,7 @@ def _replay(arguments: argparse.Namespace) -> int:
     if arguments.tenant is not None:
         asked["tenant"] = arguments.tenant
     if bool(arguments.queue_id) == bool(arguments.since) or (arguments.queue_id and asked):
-        print("give messages, or --since and what narrows it", file=sys.stderr)
+        print("paravion: give messages, or --since and what narrows it", file=sys.stderr)
         return EX_USAGE
     if arguments.since:
         return _replay_span({**asked, "destination": arguments.destination}, client)

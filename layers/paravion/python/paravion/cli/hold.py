@@ -37,6 +37,7 @@ _WORDS: Final = {
     "done": "done",
     "removed": "removed",
     "mixed": "with other recipients besides",
+    "cancelled": "cancelled already",
 }
 
 
@@ -44,6 +45,7 @@ class _Act(NamedTuple):
     """
     Attributes:
         help, done: What it does, and what a job is then.
+        more: The rest of what `--help` says.
         reason: Why, where nobody says.
         ends: It ends mail: by selection it must be confirmed.
     """
@@ -52,14 +54,30 @@ class _Act(NamedTuple):
     done: str
     reason: str = ""
     ends: bool = False
+    more: str = ""
 
 
 _ACTS: Final = {
     "hold": _Act("keep mail from being tried until it is released", "held", "held by hand"),
     "release": _Act("let held mail go on", "released"),
-    "flush": _Act("try now what waits for its next attempt", "flushed"),
-    "requeue": _Act("try now what waits or is held, and count its time anew", "requeued"),
-    "cancel": _Act("return mail to its sender with a report, or take one's own back untried", "cancelled", ends=True),
+    "flush": _Act(
+        "try now what waits for its next attempt",
+        "flushed",
+        more="Its age and its schedule stay; hosts that were dead are believed to be back.",
+    ),
+    "requeue": _Act(
+        "try now what waits or is held, and count its time anew",
+        "requeued",
+        more="Its waits, the warning and the return to its sender count from now on.",
+    ),
+    "cancel": _Act(
+        "return mail to its sender with a report, or take one's own back untried",
+        "cancelled",
+        ends=True,
+        more="An operator returns it, and the sender reads the reason; until the next sweep release, hold or requeue "
+        "of that message takes it back. `remove` tells nobody. Whoever is no operator takes back his own mail, as long "
+        "as nobody has tried it, and no report is sent.",
+    ),
     "remove": _Act("take mail out of the queue for good; nobody is told", "removed", ends=True),
 }
 
@@ -67,7 +85,8 @@ _ACTS: Final = {
 def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the commands."""
     for name, act in _ACTS.items():
-        parser = commands.add_parser(name, help=act.help)
+        about = f"{act.help[0].upper()}{act.help[1:]}. {act.more}".strip()
+        parser = commands.add_parser(name, help=act.help, description=about)
         parser.add_argument("queue_id", nargs="*", type=_queue_id, metavar="ID")
         heard = "why, for the sender and the history" if name == "cancel" else "why, for mailq and the history"
         parser.add_argument("--reason", default=act.reason, help=heard)
@@ -132,9 +151,8 @@ def _by_id(arguments: argparse.Namespace) -> int:
             print(f"paravion: {queue_id}: {plain(exc.text)}", file=sys.stderr)
             exit_code = exc.exit
             continue
-        states = sorted({plain(job["state"]) for job in answer["jobs"]})
         left = _left(answer["jobs"])
-        told = f"{plain(answer['changed'])} jobs {_ACTS[arguments.action].done}, now {', '.join(states)}"
+        told = f"{_jobs(answer['changed'])} {_ACTS[arguments.action].done}, {_now(arguments.action, answer['jobs'])}"
         print(f"{queue_id}: {told}" + (f"; left: {left}" if left else ""))
         _tell_hosts(answer)
     return exit_code
@@ -159,10 +177,22 @@ def _by_selection(action: str, body: Mapping[str, Any], client: Client, act: _Ac
     told = ", ".join(f"{count} {_WORDS.get(word, plain(word))}" for word, count in sorted(left.items()))
     verb = f"would be {act.done}" if dry_run else act.done
     print(
-        f"{counts['matched']} of {counts['examined']} jobs match, {counts['changed']} {verb}"
+        f"{counts['matched']} of {_jobs(counts['examined'])} match, {counts['changed']} {verb}"
         + (f"; left: {told}" if told else "")
     )
     return counts["matched"]
+
+
+def _jobs(count: object) -> str:
+    return f"{plain(count)} {'job' if count == 1 else 'jobs'}"
+
+
+def _now(action: str, jobs: list[Mapping[str, Any]]) -> str:
+    """Say where a message's jobs stand; what was cancelled is kept back only until it is returned."""
+    states = {plain(job["state"]) for job in jobs}
+    if action == "cancel" and states <= {"held", "done", "removed"} and "held" in states:
+        return "returned to its sender within a minute"
+    return f"now {', '.join(sorted(states))}"
 
 
 def _left(jobs: list[Mapping[str, Any]]) -> str:

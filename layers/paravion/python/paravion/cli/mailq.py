@@ -36,7 +36,9 @@ _INDENT = 55
 
 def run(options: Options, environ: Mapping[str, str]) -> int:
     """
-    Print the queue; `-v` adds when each job is due, `-qQ` shows what is held alone, `-qI` and its kin select.
+    Print the queue.
+
+    `-v` adds when each job is due, its priority and deadline; `-qQ` shows what is held alone, `-qI` and its kin select.
 
     Returns:
         The sysexits code.
@@ -140,6 +142,7 @@ def render(jobs: Sequence[Mapping[str, Any]], *, verbose: bool) -> Iterator[str]
         yield f"{plain(job.get('queue_id')):<26} {plain(job.get('attempts')):>7} {arrived:<19} {sender}"
         if verbose:
             yield f"{'':17}(due {plain(job.get('due_at'))}, {plain(job.get('state'))})"
+            yield from _wishes(job)
         if is_held(job):
             yield f"{'':17}(held: {plain(job.get('held')) or 'ask an operator'})"
         reason = None
@@ -150,6 +153,15 @@ def render(jobs: Sequence[Mapping[str, Any]], *, verbose: bool) -> Iterator[str]
                 reason = text
             yield f"{'':{_INDENT}}{plain(recipient.get('forward_path'))}"
     yield f"{'':17}Total jobs: {len(jobs)}" + (" or more" if len(jobs) >= MOST_JOBS else "")
+
+
+def _wishes(job: Mapping[str, Any]) -> Iterator[str]:
+    """Tell of a priority that not all mail has, and of a deadline."""
+    if job.get("priority", "normal") != "normal":
+        yield f"{'':17}(priority {plain(job['priority'])})"
+    if job.get("deliver_by"):
+        end = "returned" if job.get("deliver_by_mode") == "return" else "its sender is told"
+        yield f"{'':17}(deliver by {plain(job['deliver_by'])}, then {end})"
 
 
 def plain(value: object) -> str:

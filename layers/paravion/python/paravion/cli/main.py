@@ -100,7 +100,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     show.set_defaults(run=_show)
 
     queue = commands.add_parser("queue", help="show what waits, as mailq does")
-    queue.add_argument("-v", action="store_true", help="show also when each job is due")
+    queue.add_argument("-v", action="store_true", help="show also when each job is due, its priority and deadline")
     queue.add_argument("-qQ", action="store_true", dest="held", help="show what is held, and nothing else")
     queue.set_defaults(run=_queue)
 
@@ -123,7 +123,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
         moving.add_export(export)
         moving.add_import(import_)
     for name, help_text in _MODULES.items():
-        parts = commands.add_parser(name, help=help_text)
+        parts = commands.add_parser(name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}.")
         if command == name:
             import_module(f"paravion.cli.{name}").add_arguments(parts)
 

@@ -20,6 +20,11 @@ def render(message: Mapping[str, Any]) -> Iterator[str]:
     )
     if message.get("due_at"):
         yield f"  due    {plain(message.get('due_at'))}"
+    if message.get("priority", "normal") != "normal":
+        yield f"  prio   {plain(message['priority'])}"
+    if message.get("deliver_by"):
+        end = "returned" if message.get("deliver_by_mode") == "return" else "its sender is told"
+        yield f"  by     {plain(message['deliver_by'])}, then {end}"
     if message.get("held"):
         yield f"  held   {plain(message.get('held'))}"
     if message.get("notices_owed"):

@@ -96,6 +96,8 @@ def read_spans(
         ValueError: Says what is wrong.
     """
     found: dict[str, Span] = {}
+    if text.strip() and not text.strip(", "):
+        raise ValueError("commas and nothing between them")
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, equals, span = (word.strip() for word in item.partition("="))
         if not equals or name not in tuple(Priority):
@@ -104,7 +106,7 @@ def read_spans(
             raise ValueError(f"{name} is there twice")
         found[name] = _span(span, units, never=never)
         if found[name].value > longest_s and not found[name].is_factor and span != "never":
-            raise ValueError(f"{name}: must be at most {longest_s:g} seconds")
+            raise ValueError(f"{name}: must be at most {longest_s:.0f} seconds")
     return found
 
 

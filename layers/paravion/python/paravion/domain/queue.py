@@ -147,7 +147,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One report that is owed: its kind and the attempt that caused it; of a deadline, the negative of the last one."""
+    """One report that is owed: its kind and the attempt that caused it; of a delay, `delay_told` at that time."""
 
     kind: NoticeKind
     attempt: int
@@ -207,6 +207,8 @@ class JobRecord:
         recipient_count: Of this chunk, 0 while unknown (nobody has read the envelope yet).
         recipients: By position in the envelope; those without an entry are untried.
         warned: The sender was told of the delay, or need not be.
+        delay_told: Number of the last delay report that was owed, 0 for none; each has another, for it is named after
+            that, and more than one may come of the same attempt.
         quarantine: Why the job is held, or will be when its attempt ends; "" for neither.
         released: An operator released it: what its envelope says of a quarantine counts no more.
         held_at: Since when it has been held, 0 if it is not.
@@ -250,6 +252,7 @@ class JobRecord:
     told_by: bool = False
     tries_at: float = 0.0
     cancelled: str = ""
+    delay_told: int = 0
 
     def changed(self, **values: Any) -> JobRecord:
         """Give the record with some fields changed: dataclasses.replace in a fifth of its time, for the mail's road."""

@@ -49,6 +49,10 @@ was as near to it, that one was the last.
 """
 
 
+_UNSAID: Final = "normal"
+"""The priority of mail that says nothing of it, of records from before there were any too."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """
@@ -100,7 +104,7 @@ def bounded(plan: Plan, record: JobRecord) -> Plan:
 
     Mail that must be delivered in time (DELIVERBY, by-mode R) has no lifetime left at its deadline.
     """
-    plan = plan.by_priority.get(record.priority, plan)
+    plan = plan.by_priority.get(record.priority or _UNSAID, plan)
     return_s = _lifetime_s(record, plan.return_s)
     if return_s == plan.return_s:
         return plan
@@ -109,7 +113,7 @@ def bounded(plan: Plan, record: JobRecord) -> Plan:
 
 def given_up_at(record: JobRecord, return_s: float, by_priority: Mapping[str, float]) -> float:
     """Say when an open job will be given up; lifetimes as `lifetimes` gives them."""
-    return_s = _lifetime_s(record, by_priority.get(record.priority, return_s))
+    return_s = _lifetime_s(record, by_priority.get(record.priority or _UNSAID, return_s))
     return min(record.counted_from + return_s, record.queued_at + LIFETIME_S)
 
 

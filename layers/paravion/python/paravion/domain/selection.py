@@ -9,7 +9,7 @@ Which jobs an operator means: by recipient, sender or host, as he names them.
                                             goes: its domain                   open recipient was last tried at
 
 Several criteria must all hold. A recipient is open while it is neither delivered nor failed. Addresses are compared
-without regard to case; a domain is that one alone, not those below it.
+without regard to case and to quotes that a local part needs not; a domain is that one alone, not those below it.
 
 Next: services/select.py, which goes through the queue with it.
 """
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from paravion.domain.address import parse_path, shown, split_address
+from paravion.domain.suppression import looked_up_as, normal_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -88,7 +89,7 @@ def _name(text: str, what: str) -> str:
         path = parse_path(text if "@" in text else f"x@{text}", smtputf8=True)
     except ValueError as exc:
         raise ValueError(f"{what} {shown(text, _LONGEST)}: {exc}") from exc
-    return path.lower() if "@" in text else _domain(path)
+    return normal_form(path) if "@" in text else _domain(path)
 
 
 def _host(text: str) -> str:
@@ -101,7 +102,7 @@ def _host(text: str) -> str:
 
 
 def _is_named(path: str, name: str) -> bool:
-    return path.lower() == name if "@" in name else _domain(path) == name
+    return looked_up_as(path) == name if "@" in name else _domain(path) == name
 
 
 def _domain(path: str) -> str:

@@ -64,7 +64,9 @@ def held_by_rule(tag: str, paths: Iterable[str], tables: Tables) -> dict[str, st
     """
     if HOLDS not in tables.loaded():
         return {}
-    keys = {path: [tag + path.lower(), tag + path.rpartition("@")[2].lower()] for path in paths}
+    from paravion.domain.suppression import looked_up_as  # seldom needed
+
+    keys = {path: [tag + looked_up_as(path), tag + path.rpartition("@")[2].lower()] for path in paths}
     found = tables.lookup(HOLDS, list(dict.fromkeys(key for some in keys.values() for key in some)))
     reasons = {path: next((found[key] for key in some if key in found), "") for path, some in keys.items()}
     return {path: reason for path, reason in reasons.items() if reason}

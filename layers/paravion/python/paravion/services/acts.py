@@ -22,7 +22,7 @@ from paravion.domain.status import BAD_REQUEST, NOT_FOUND, Rejected
 from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from paravion.domain.envelope import Envelope
     from paravion.ports import Queues
@@ -88,10 +88,16 @@ class Acted(NamedTuple):
     release_at: float = 0.0
 
     def why_left(self, now: float) -> str:
-        """Say in a word why it was left, "" if it was not: in_hand, scheduled, waiting, held, done or removed."""
+        """
+        Say in a word why it was left, "" if it was not.
+
+        in_hand, scheduled, waiting, held, done, removed, or cancelled: it is returned by the next sweep.
+        """
         state = self.record.state if self.record is not None else State.READY
         if self.is_changed:
             return ""
+        if self.record is not None and self.record.cancelled and not self.record.is_closed:
+            return "cancelled"
         if state in {State.HELD, State.DONE, State.REMOVED, State.CLAIMED}:
             return "in_hand" if state is State.CLAIMED else state.value
         if self.release_at > now or (self.record is not None and queue.is_scheduled(self.record, now)):
@@ -123,7 +129,9 @@ def act_on_message(queue_id: str, act: Act, principal: Principal, deps: AdminDep
         Rejected: not_found.
         Unavailable: Doing it again is safe.
     """
-    done = [acted for envelope in _messages(queue_id, deps) for acted in _on_jobs(envelope, act, deps)]
+    # All are read before the first is changed: what can't be done is refused without having been half done.
+    messages = list(_messages(queue_id, deps))
+    done = [acted for envelope in messages for acted in _on_jobs(envelope, act, deps)]
     changed = [acted.record for acted in done if acted.is_changed and acted.record is not None]
     if changed:
         # Before what follows, which may break off: the records have it already.
@@ -152,12 +160,21 @@ def log(act: Act, principal: Principal, deps: AdminDeps, **fields: Any) -> None:
     deps.event_log.emit("Operation", {**told, **fields})
 
 
-def change_job(key: JobKey, record: JobRecord | None, act: Act, envelope: Envelope | None, deps: AdminDeps) -> Acted:
+def change_job(
+    key: JobKey,
+    record: JobRecord | None,
+    act: Act,
+    envelope: Envelope | None,
+    deps: AdminDeps,
+    *,
+    is_meant: Callable[[JobRecord], bool] = lambda _: True,
+) -> Acted:
     """
     Make one conditional write; again with what stands there if somebody was faster.
 
     Args:
         envelope: None: a job without a record is left as it is.
+        is_meant: Asked of what stands there then; if not, it is left.
 
     Raises:
         LedgerUnavailable
@@ -172,6 +189,8 @@ def change_job(key: JobKey, record: JobRecord | None, act: Act, envelope: Envelo
             return Acted(key, deps.ledger.save(new), is_changed=True, release_at=release_at)
         except ClaimLost:
             record = deps.ledger.load(key)
+            if record is not None and not is_meant(record):
+                return Acted(key, record, is_changed=False, release_at=release_at)
     raise LedgerUnavailable(f"{key} changes faster than it can be read")
 
 
@@ -192,7 +211,7 @@ def _untried(key: JobKey, envelope: Envelope | None) -> JobRecord | None:
     """Give the record of a job that nobody has claimed; its first write is conditional on there being none."""
     if envelope is None:
         return None
-    return JobRecord(
+    record = JobRecord(
         key,
         envelope.queued_at,
         State.READY,
@@ -200,6 +219,7 @@ def _untried(key: JobKey, envelope: Envelope | None) -> JobRecord | None:
         reverse_path=envelope.reverse_path,
         held_s=max(0.0, envelope.release_at - envelope.queued_at),
     )
+    return queue.with_times_of(record, envelope)
 
 
 def _messages(queue_id: str, deps: AdminDeps) -> Iterator[Envelope]:

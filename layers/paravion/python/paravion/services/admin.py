@@ -18,6 +18,7 @@ from paravion.domain.address import parse_path, shown
 from paravion.domain.classification import cause_of
 from paravion.domain.envelope import decode_qf
 from paravion.domain.identity import KIND as IDENTITY_SETTINGS
+from paravion.domain.priority import Priority
 from paravion.domain.queue import State
 from paravion.domain.schedule import given_up_at, lifetimes
 from paravion.domain.status import ALREADY_EXISTS, BAD_REQUEST, NOT_FOUND, Rejected
@@ -126,6 +127,7 @@ def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[s
     states = {position: state for record in records for position, state in record.recipients.items()}
     waiting = [record for record in records if record.state in {State.DEFERRED, State.READY}]
     due = [at for at in map(queue.comes_at, waiting) if at]
+    deadline = envelope.deliver_by
     return {
         "queue_id": envelope.queue_id,
         "state": _message_state(envelope, records),
@@ -144,11 +146,13 @@ def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[s
         "held": next((record.quarantine for record in records if record.quarantine and principal.is_operator), ""),
         "timeline": _timeline(envelope, records, principal),
         "notices_owed": [
-            {"kind": notice.kind.value, "attempt": abs(notice.attempt), "chunk": record.key.chunk}
+            {"kind": notice.kind.value, "attempt": min(notice.attempt, record.attempts), "chunk": record.key.chunk}
             for record in records
             for notice in record.owed
         ],
         "due_at": min(due, default=None),
+        "priority": envelope.urgency or Priority.NORMAL.value,
+        **_deadline(deadline.at if deadline else 0.0, returns=bool(deadline and deadline.returns)),
     }
 
 
@@ -505,6 +509,11 @@ def _timeline(envelope: Envelope, records: Iterable[JobRecord], principal: Princ
     ]
 
 
+def _deadline(at: float, *, returns: bool) -> dict[str, Any]:
+    """Tell of a deadline (RFC 2852) as POST /v1/messages takes it; `at` is 0 for none."""
+    return {"deliver_by": at or None, "deliver_by_mode": ("return" if returns else "notify") if at else ""}
+
+
 def _job(record: JobRecord, principal: Principal, envelope: Envelope | None = None) -> dict[str, Any]:
     """Give one job's line; the envelope says who is masked, and an operator needs none."""
     shown = {
@@ -521,6 +530,8 @@ def _job(record: JobRecord, principal: Principal, envelope: Envelope | None = No
         "attempts": record.attempts,
         "queued_at": record.queued_at,
         "due_at": queue.comes_at(record),
+        "priority": record.priority or Priority.NORMAL.value,
+        **_deadline(record.deliver_by_at, returns=record.returns_by),
         "recipients": [
             {
                 "forward_path": shown[n]["forward_path"] if n in shown else state.forward_path,

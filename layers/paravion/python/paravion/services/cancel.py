@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from paravion.domain import queue
 from paravion.domain.queue import ALL_SHARDS, JobRecord, State
-from paravion.domain.status import CANCELLED, WRONG_STATE, Rejected
+from paravion.domain.status import ACCESS_DENIED, CANCELLED, WRONG_STATE, Rejected
 from paravion.services.acts import act_on_message, check_reason
 from paravion.services.admin import find_envelope
 from paravion.services.authenticate import require_operator
@@ -108,10 +108,14 @@ def withdraw(queue_id: str, principal: Principal, deps: AdminDeps, *, reason: st
     Take back a message of the principal's own that nobody has tried yet.
 
     Raises:
-        Rejected: not_found: also somebody else's; bad_request; wrong_state: something of it was tried already.
+        Rejected: not_found: also somebody else's; access_denied: it is a report; bad_request; wrong_state: something
+            of it was tried already.
         Unavailable: Doing it again is safe.
     """
     envelope, _ = find_envelope(queue_id, principal, deps)
+    if envelope.kind != "mail":
+        # A report about his mail, which he may see: whom it tells is not his to say.
+        raise Rejected(ACCESS_DENIED, "a report of ours is an operator's to cancel")
     names = [queue_id, *(part_id for part_id, _ in envelope.parts)]
     records = [record for name in names for record in deps.ledger.load_message(name)]
     # All or nothing, as far as nobody claims a job at this very moment; the answer tells what became of each.

@@ -48,7 +48,7 @@ class Hold:
 
     def change(self, record: JobRecord, envelope: Envelope | None) -> JobRecord | None:  # noqa: ARG002 (an Act)
         """See acts.Act."""
-        if record.is_closed or record.quarantine == self.reason:
+        if record.is_closed or (record.quarantine == self.reason and not record.cancelled):
             return None
         return queue.held(record, self.reason, now=self._clock(), by=self._by)
 

@@ -47,11 +47,11 @@ WAIT_S: Final = 60.0
 STEP_S: Final = 10.0
 """After how long it looks again."""
 
-_MOST: Final = 3 * GROUP_JOBS
+_MOST: Final = 10 * GROUP_JOBS
 """Reports of a group that share their names but for the number: one for each job, and again for what is owed anew."""
 
 _ONCE: Final = frozenset({NoticeKind.EXPIRED, NoticeKind.DELAYED})
-"""What a job owes once in its life, whatever the number of the attempt."""
+"""What jobs owe at the same time, whatever the number of the attempt; delays again at a deadline and when requeued."""
 
 
 def tell_joined(record: JobRecord, about: Subject, deps: BounceDeps) -> bool:

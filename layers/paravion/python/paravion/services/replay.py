@@ -122,7 +122,7 @@ def replay_span(span: Span, after: str, principal: Principal, deps: AdminDeps) -
     """
     require_operator(principal, "events of a span of time are")
     if not span.since < span.until:
-        raise Rejected(BAD_REQUEST, "until must be later than since")
+        raise Rejected(BAD_REQUEST, "since must be earlier than until, which is now where it is not given")
     told: set[str] = set()
     events = records = mails = 0
     while records < RECORDS and mails < MAILS:

@@ -209,7 +209,9 @@ def _next(
         return None
     if not record.recipients and record.state is not State.HELD and (envelope := _envelope(job, deps)) is not None:
         # No attempt has written down what the envelope says of its times: none was made, or each broke off.
-        record = queue.with_times_of(record, envelope)
+        record = queue.with_times_of(record, envelope).changed(
+            recipient_count=len(envelope.chunk(job.key.chunk)), reverse_path=envelope.reverse_path
+        )
         if is_new and envelope.release_at > now:
             return queue.scheduled(record, envelope.release_at, now=now)
         # Looked at only now, for whatever reason: the time until its release counts no more than else.
@@ -284,11 +286,12 @@ def _told_of_delay(record: JobRecord, now: float, plan: Plan, deps: RetryDeps) -
     envelope, _ = decode_qf(deps.spool.get_envelope(record.key.queue_id))
     waiting = record.open_positions(envelope.chunk(record.key.chunk))
     wanted = any(queue.wants_delay_notice(envelope.recipients[n].notify) for n in waiting)
-    # The deadline's word is a report of its own, also where the same attempt was warned of: hence the negative.
-    notice = Notice(NoticeKind.DELAYED, -max(1, record.attempts) if is_late else record.attempts)
-    if envelope.kind != "mail" or not envelope.reverse_path or not wanted or notice in record.owed:
+    # The deadline's word is a report of its own, also where a warning is still to be told.
+    is_owed = not is_late and any(notice.kind is NoticeKind.DELAYED for notice in record.owed)
+    if envelope.kind != "mail" or not envelope.reverse_path or not wanted or is_owed:
         return record
-    return replace(record, owed=(*record.owed, notice))
+    number = max(record.attempts, record.delay_told + 1)
+    return replace(record, owed=(*record.owed, Notice(NoticeKind.DELAYED, number)), delay_told=number)
 
 
 def _given_up(record: JobRecord, now: float, deps: RetryDeps, ended: list[tuple[str, list[Outcome]]]) -> JobRecord:

@@ -9,6 +9,8 @@ table's.
 A job that an act moves within the index may be met again: its history says that this operation had it. One that
 others move at the same time may be missed, so that an operator repeats it until nothing is left to change.
 
+What was cancelled and waits for its return is left (`cancelled`): an act on that message itself takes the wish back.
+
 A job with several recipients of whom only some are meant: what keeps or hurries it takes it whole, as sendmail and
 Postfix do, who have it in one queue file; what ends it leaves it (`mixed`).
 
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -93,12 +96,15 @@ def act_on_selection(
         after (None at the end), operation (None in a dry run), and what the act tells besides.
 
     Raises:
-        Rejected: bad_request: `after` is none that a call gave; not_found: its operation is too old.
+        Rejected: bad_request: `after` is none that a call gave, or another operation's; not_found: its operation is
+            too old.
         Unavailable: Doing it again, from the same place, is safe.
     """
     place = _read(after) if after else _Place(0, None, deps.clock(), "")
-    if not after and not dry_run:
-        what = {name: value for name, value in asdict(selection).items() if value} or {"all": True}
+    what = _shown(selection) or {"all": True}
+    if after:
+        _check_same(place, act, what, principal, deps, dry_run=dry_run)
+    elif not dry_run:
         place = replace(place, operation=operations.begin(act.verb, what, act.reason, principal, deps))
     counts = {"examined": 0, "matched": 0, "changed": 0}
     left: dict[str, int] = {}
@@ -147,12 +153,20 @@ def _on_job(
     meant = _meant(record, selection, deps)
     if not any(meant):
         return None
-    if act.ends and not all(meant):
-        return Acted(key, record, is_changed=False), True
+    is_mixed = act.ends and not all(meant)
+    if is_mixed or (record.cancelled and not act.ends):
+        return Acted(key, record, is_changed=False), is_mixed
     if dry_run:
         new = act.change(record, None)
         return Acted(key, new or record, is_changed=new is not None), False
-    return change_job(key, record, act, None, deps), False
+    is_meant = partial(_is_still_meant, act, selection, deps)
+    return change_job(key, record, act, None, deps, is_meant=is_meant), False
+
+
+def _is_still_meant(act: Act, selection: Selection, deps: AdminDeps, record: JobRecord) -> bool:
+    """Say whether a job that changed while it was looked at is one that the operator means."""
+    meant = _meant(record, selection, deps)
+    return any(meant) and (all(meant) or not act.ends) and (act.ends or not record.cancelled)
 
 
 def _meant(record: JobRecord, selection: Selection, deps: AdminDeps) -> list[bool]:
@@ -182,7 +196,7 @@ def _in_parallel(deps: AdminDeps) -> Callable[[Sequence[Callable[[], Any]]], lis
     return lambda calls: [call() for call in calls]
 
 
-def _shown(selection: Selection) -> dict[str, str]:
+def _shown(selection: Selection) -> dict[str, Any]:
     return {name: value for name, value in asdict(selection).items() if value}
 
 
@@ -192,10 +206,23 @@ def _written(place: _Place) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
+def _check_same(
+    place: _Place, act: Act, what: dict[str, Any], principal: Principal, deps: AdminDeps, *, dry_run: bool
+) -> None:
+    """A place goes on with what began there: the record of who did what would lie otherwise. Raises Rejected."""
+    told = operations.find(place.operation, deps) if place.operation else {}
+    is_same = (told["operation"], told["what"], told["by"]) == (act.verb, what, principal.access_key) if told else True
+    if bool(place.operation) is dry_run or not is_same:
+        raise Rejected(BAD_REQUEST, "after is another operation's")
+
+
 def _read(text: str) -> _Place:
     try:
         shard, job, since, operation = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         last = DueJob(JobKey(str(job[0]), int(job[1])), float(job[2])) if job else None
-        return _Place(max(0, int(shard)), last, float(since), str(operation))
-    except (ValueError, TypeError, IndexError, KeyError, RecursionError) as exc:
+        place = _Place(max(0, int(shard)), last, float(since), str(operation))
+    except (ValueError, TypeError, IndexError, KeyError, OverflowError, RecursionError) as exc:
         raise Rejected(BAD_REQUEST, "after is none that a call gave") from exc
+    if not math.isfinite(last.due_at if last else 0.0):
+        raise Rejected(BAD_REQUEST, "after is none that a call gave")
+    return place
