@@ -118,8 +118,10 @@ chaos: $(VENV)/.made-dev  ## Kill it at random while mail comes and goes, then c
 	PYTHONPATH=layers/paravion/python:. $(BIN)/python -m tests.chaos.campaign --mails $(MAILS) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 HISTORIES ?= 10000
-histories: $(VENV)/.made-dev  ## Random histories of submissions, crashes and operators, each to its end (HISTORIES=)
-	HISTORIES=$(HISTORIES) $(BIN)/python -m pytest --timeout 0 tests/unit/services/test_histories.py
+HISTORIES_JOBS ?= 1
+HISTORIES_MINUTES ?= 0
+histories: $(VENV)/.made-dev  ## Random histories, each to its end (HISTORIES=, HISTORIES_JOBS=, HISTORIES_MINUTES=, SEED=)
+	PYTHONPATH=layers/paravion/python:. $(BIN)/python -m tests.histories.campaign --histories $(HISTORIES) --jobs $(HISTORIES_JOBS) --minutes $(HISTORIES_MINUTES) $(if $(SEED),--seed $(SEED))
 
 build: $(SAM)  ## Build what is deployed
 	PATH="$(dir $(PYTHON313)):$$PATH" $(SAM) build

@@ -35,10 +35,11 @@ from paravion.services.validate import ValidateDeps, submit
 from paravion.settings import ValidateSettings, from_env
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
+    from paravion.services.blocking import InThread
 
 START = 1_800_000_000.0
 HOSTNAME = "mail.example.net"
@@ -117,7 +118,13 @@ class _Watched:
             return function
         name = f"{self._name}.{attribute}"
         caller = self._saboteur.call_async if inspect.iscoroutinefunction(function) else self._saboteur.call
-        return lambda *args, **kwargs: caller(name, function, args, kwargs)
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            return caller(name, getattr(self._port, attribute), args, kwargs)
+
+        # Found at once the next time.
+        setattr(self, attribute, watched)
+        return watched
 
 
 class World:
@@ -129,6 +136,8 @@ class World:
         hops: Domain to its next hop, where it is not simply itself.
         targets: Alias target to the outcomes of its attempts; see MemoryTargets.
         statistics: Whether it is counted what becomes of mail.
+        run_coroutine: Runs what `deliver` is, as asyncio.run does.
+        in_thread: Calls ports, as asyncio.to_thread does.
     """
 
     def __init__(
@@ -141,9 +150,12 @@ class World:
         postmaster: str = "",
         plan: Plan = PLAN,
         statistics: bool = False,
+        run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any] = asyncio.run,
+        in_thread: InThread = asyncio.to_thread,
         **settings: str,
     ) -> None:
         self.now = START
+        self.run_coroutine = run_coroutine
         self.saboteur = saboteur or Saboteur()
         self.spool = memory.MemorySpool()
         self.queues = memory.MemoryQueues(lambda: self.now)
@@ -219,6 +231,7 @@ class World:
             new_token=lambda: f"t{next(serial)}",
             transcripts=self.saboteur.wrap("deliver:transcripts", self.transcripts),
             counters=self.saboteur.wrap("deliver:counters", self.counters) if statistics else None,
+            in_thread=in_thread,
         )
         self.new_transport = lambda: PacedTransport(
             self.saboteur.wrap("deliver:transport", self.transport),
@@ -227,6 +240,7 @@ class World:
             clock=clock,
             draw=lambda: 0.5,
             new_token=lambda: f"f{next(serial)}",
+            in_thread=in_thread,
         )
         self.for_deliver = replace(self.for_deliver, transport=self.new_transport())
         spool, queues, ledger = ports("retry")
@@ -318,7 +332,7 @@ class World:
             if queue == QueueName.DELIVERY:
                 # A loop of its own: a fresh function, who knows what the ledger knows.
                 self.for_deliver = replace(self.for_deliver, transport=self.new_transport())
-                failed = asyncio.run(deliver(items, self.for_deliver, 60.0))
+                failed = self.run_coroutine(deliver(items, self.for_deliver, 60.0))
             elif queue == QueueName.RETRY:
                 failed = retry(items, self.for_retry)
             elif queue == QueueName.EVENT:

@@ -147,7 +147,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One report that is owed: its kind and the attempt that caused it."""
+    """One report that is owed: its kind and the attempt that caused it; of a deadline, the negative of the last one."""
 
     kind: NoticeKind
     attempt: int

@@ -144,7 +144,7 @@ def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[s
         "held": next((record.quarantine for record in records if record.quarantine and principal.is_operator), ""),
         "timeline": _timeline(envelope, records, principal),
         "notices_owed": [
-            {"kind": notice.kind.value, "attempt": notice.attempt, "chunk": record.key.chunk}
+            {"kind": notice.kind.value, "attempt": abs(notice.attempt), "chunk": record.key.chunk}
             for record in records
             for notice in record.owed
         ],

@@ -601,9 +601,10 @@ class _Attempt:
                 tells=self.tells,
             )
             try:
-                return await self.deps.in_thread(self.deps.ledger.save, new)
-            except ClaimLost:
-                fresh = await self.deps.in_thread(self.deps.ledger.load, self.job.key)
+                try:
+                    return await self.deps.in_thread(self.deps.ledger.save, new)
+                except ClaimLost:
+                    fresh = await self.deps.in_thread(self.deps.ledger.load, self.job.key)
             except LedgerUnavailable:
                 if asyncio.get_running_loop().time() + wait_s > self.deadline:
                     raise
@@ -613,8 +614,10 @@ class _Attempt:
             if fresh is None or fresh.attempts != attempt or fresh.token not in {token, ""}:
                 raise ClaimLost(f"{self.job.key} is no longer ours")
             if fresh.token == "":
-                # Our own last write, whose answer got lost.
-                return fresh
+                if all(n in fresh.recipients and fresh.recipients[n].attempt == attempt for n in told):
+                    # Our own last write, whose answer got lost.
+                    return fresh
+                raise ClaimLost(f"{self.job.key} was taken from us when its lease was over")
             # Somebody settled a report meanwhile; our outcomes go on top.
             record = replace(
                 fresh,

@@ -202,17 +202,18 @@ def _next(
     record: JobRecord | None, job: Job, now: float, deps: RetryDeps, ended: list[tuple[str, list[Outcome]]]
 ) -> JobRecord | None:
     """Give the record to save, or None when nothing is to be changed; what is given up joins `ended`, by tenant."""
-    if record is None or queue.is_of_earlier_message(record, job):
+    is_new = record is None or queue.is_of_earlier_message(record, job)
+    if record is None or is_new:
         record = JobRecord(job.key, job.queued_at, State.READY, version=record.version if record else 0)
-        envelope = _envelope(job, deps)
-        if envelope is not None:
-            record = queue.with_times_of(record, envelope)
-            if envelope.release_at > now:
-                return queue.scheduled(record, envelope.release_at, now=now)
-            # Looked at only now, for whatever reason: the time until its release counts no more than else.
-            record = replace(record, held_s=max(0.0, envelope.release_at - job.queued_at))
     if record.is_closed or record.state is State.DEFERRED:
         return None
+    if not record.recipients and record.state is not State.HELD and (envelope := _envelope(job, deps)) is not None:
+        # No attempt has written down what the envelope says of its times: none was made, or each broke off.
+        record = queue.with_times_of(record, envelope)
+        if is_new and envelope.release_at > now:
+            return queue.scheduled(record, envelope.release_at, now=now)
+        # Looked at only now, for whatever reason: the time until its release counts no more than else.
+        record = replace(record, held_s=max(record.held_s, envelope.release_at - job.queued_at))
     plan = schedule.bounded(deps.plan, record)
     is_old = now >= record.queued_at + schedule.LIFETIME_S
     if record.state is State.HELD:
@@ -283,7 +284,8 @@ def _told_of_delay(record: JobRecord, now: float, plan: Plan, deps: RetryDeps) -
     envelope, _ = decode_qf(deps.spool.get_envelope(record.key.queue_id))
     waiting = record.open_positions(envelope.chunk(record.key.chunk))
     wanted = any(queue.wants_delay_notice(envelope.recipients[n].notify) for n in waiting)
-    notice = Notice(NoticeKind.DELAYED, record.attempts)
+    # The deadline's word is a report of its own, also where the same attempt was warned of: hence the negative.
+    notice = Notice(NoticeKind.DELAYED, -max(1, record.attempts) if is_late else record.attempts)
     if envelope.kind != "mail" or not envelope.reverse_path or not wanted or notice in record.owed:
         return record
     return replace(record, owed=(*record.owed, notice))
