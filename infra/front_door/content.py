@@ -95,7 +95,9 @@ class Content:
         if over > self._dots and not self.too_big:
             # Counted anew only beyond what is known: not of megabytes for every octet that comes.
             self._dots = self._octets.count(b"\r\n.") if self._dotted else 0
-            self.too_big = over > self._dots
+            # Of what may be the end the dot is among the dots; its CR is no content yet either.
+            may_end = self._dotted and self._octets.endswith(_END[:-1])
+            self.too_big = over - may_end > self._dots
         if self.is_dropped:
             self._drop()
 

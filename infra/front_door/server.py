@@ -12,7 +12,6 @@ import secrets
 import time
 from asyncio import sslproto
 from functools import partial
-from itertools import count
 from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
@@ -73,14 +72,17 @@ class House:
         self._by_address: dict[str, int] = {}
         self._by_user: dict[str, int] = {}
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
-        self._key = f"smtp-{secrets.token_hex(16)}"
-        self._keys = count()
         self.empty = asyncio.Event()
         self.empty.set()
 
     def new_key(self) -> str:
-        """Give a transaction's idempotency key; nobody else ever has the same."""
-        return f"{self._key}-{next(self._keys)}"
+        """
+        Give a transaction's idempotency key; nobody else ever has the same.
+
+        Drawn each time: a door that goes on from a snapshot of its machine would count on from where it was, and the
+        API would take other mail for repeats, or refuse it.
+        """
+        return f"smtp-{secrets.token_hex(16)}"
 
     def admit(self, connection: Connection, address: str) -> str:
         """Count a connection in; gives the reply with which to send it away, or ""."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from concurrent.futures import Executor
 
+    from infra.local.web import Receiver
     from paravion.adapters.embedded_uploads import EmbeddedUploads, Incoming
     from paravion.domain.submission import Receipt, Submission
     from paravion.services.admin import AdminDeps
@@ -110,12 +111,11 @@ class EmbeddedDoors:
         if path == HEALTH and not self._is_well():
             return message_response(HTTPStatus.SERVICE_UNAVAILABLE, "The workers do not answer")
         if path.startswith(UPLOADS):
-            work: Callable[[], Response] = partial(self._upload, request)
-        elif len(request.body) > BODY_OCTETS:
+            return self._upload_refusal(request, len(request.body)) or _forbidden()
+        if len(request.body) > BODY_OCTETS:
             return self.too_large(request, BODY_OCTETS)
-        else:
-            service = self._submitting if (request.method, path) in VALIDATE_ROUTES else self._managing
-            work = partial(_serve, service, request)
+        service = self._submitting if (request.method, path) in VALIDATE_ROUTES else self._managing
+        work: Callable[[], Response] = partial(_serve, service, request)
         self._busy += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, work)
@@ -136,27 +136,46 @@ class EmbeddedDoors:
             raise Rejected(SYSTEM_BUSY, closed)
         return submit(submission, self._validate)
 
-    def receiver(self, request: Request, octets: int) -> _Upload | None:
-        """Give who takes a large message as it comes; None: `handle` answers, for it is none, or is not taken."""
-        path = request.raw_path
-        if request.method != "PUT" or not path.startswith(UPLOADS) or self._closed_to_mail():
+    def receiver(self, request: Request, octets: int) -> Receiver | None:
+        """Give who takes a large message as it comes, or reads and drops what may not come; None: it is none."""
+        if not request.raw_path.startswith(UPLOADS):
             return None
-        upload_id = unquote(path.removeprefix(UPLOADS))
-        if not self._uploads.allows(upload_id, dict(parse_qsl(request.query)), octets):
-            return None
-        return _Upload(self._uploads, upload_id)
+        refusal = self._upload_refusal(request, octets)
+        return _Unread(refusal) if refusal else _Upload(self._uploads, _upload_id(request))
 
-    def _upload(self, request: Request) -> Response:
+    def _upload_refusal(self, request: Request, octets: int) -> Response | None:
+        """Say why so many octets are not taken at an upload's path: for who has no ticket nothing of them is held."""
         if request.method != "PUT":
             return message_response(HTTPStatus.METHOD_NOT_ALLOWED, "Method Not Allowed")
         if self._closed_to_mail():
             return try_later_response()
-        upload_id = unquote(request.raw_path.removeprefix(UPLOADS))
-        try:
-            taken = self._uploads.accept(upload_id, dict(parse_qsl(request.query)), request.body)
-        except Unavailable:
-            return try_later_response()
-        return Response(HTTPStatus.OK, (), b"") if taken else message_response(HTTPStatus.FORBIDDEN, "Forbidden")
+        is_allowed = self._uploads.allows(_upload_id(request), dict(parse_qsl(request.query)), octets)
+        return None if is_allowed else _forbidden()
+
+
+def _upload_id(request: Request) -> str:
+    return unquote(request.raw_path.removeprefix(UPLOADS))
+
+
+def _forbidden() -> Response:
+    return message_response(HTTPStatus.FORBIDDEN, "Forbidden")
+
+
+class _Unread:
+    """infra.local.web.Receiver of what is not taken."""
+
+    def __init__(self, answer: Response) -> None:
+        self._answer = answer
+
+    def write(self, octets: bytes) -> None:
+        """Drop it."""
+
+    def end(self) -> Response:
+        """Say why."""
+        return self._answer
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class _Upload:

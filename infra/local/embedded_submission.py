@@ -12,6 +12,8 @@ Next on a message's path: services/validate.py.
 from __future__ import annotations
 
 import asyncio
+import threading
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +26,7 @@ from paravion.domain.envelope import DeliverBy, Recipient
 from paravion.domain.sigv4 import SignedRequest
 from paravion.domain.status import Rejected
 from paravion.domain.submission import Receipt, Submission
-from paravion.errors import Unavailable
+from paravion.errors import QueueUnavailable, Unavailable
 from paravion.services.authenticate import Principal, authenticate
 from paravion.services.authorise import SMTP, require
 from paravion.services.validate import submit
@@ -32,6 +34,8 @@ from paravion.services.validate import submit
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
+    from paravion.domain.queue import Job
+    from paravion.ports import Queues
     from paravion.services.validate import ValidateDeps
 
     Run = Callable[[Callable[[], Any]], asyncio.Future[Any]]
@@ -39,6 +43,10 @@ if TYPE_CHECKING:
 
 SUBMIT_TIMEOUT_S: Final = 100.0
 """As the door's own (infra/front_door/settings.py)."""
+
+KEEPING_TIMEOUT_S: Final = 180.0
+"""For a large message whose commit instant has begun: with what is above less than the 600 s for which a client waits
+(RFC 5321 4.5.3.2.6), and five minutes, for which many do."""
 
 _ENTRIES: Final = 1000
 BUSY: Final = 256
@@ -115,14 +123,16 @@ class DirectApi:
         if self._under_way >= BUSY:
             return Answer(replies.of_status(status.NO_ANSWER, "too many submissions at once"))
         self._under_way += 1
+        queues: _InTime | None = None
         if isinstance(content, bytes):
-            under_way = self._run(partial(self._submit, authorization, fields, content))
+            under_way = self._run(partial(self._submit, authorization, fields, content, self._deps))
         else:
             # What reads and writes megabytes has a thread; a task, for it is given up as a quick call is.
-            work = partial(self._submit_parts, authorization, fields, tuple(content))
+            queues = _InTime(self._deps.to_commit.queues)
+            work = partial(self._submit_parts, authorization, fields, tuple(content), queues)
             under_way = _passed_on(asyncio.ensure_future(asyncio.to_thread(work)))
         # A timer of its own costs a tenth of what asyncio.timeout does.
-        timer = under_way.get_loop().call_later(SUBMIT_TIMEOUT_S, _give_up, under_way)
+        timer = under_way.get_loop().call_later(SUBMIT_TIMEOUT_S, _give_up, under_way, queues)
         try:
             answer: Answer = await under_way
             return answer
@@ -130,14 +140,19 @@ class DirectApi:
             timer.cancel()
             self._under_way -= 1
 
-    def _submit_parts(self, authorization: str, fields: Mapping[str, Any], upload_ids: tuple[str, ...]) -> Answer:
+    def _submit_parts(
+        self, authorization: str, fields: Mapping[str, Any], upload_ids: tuple[str, ...], queues: Queues
+    ) -> Answer:
+        deps = replace(self._deps, to_commit=replace(self._deps.to_commit, queues=queues))
         try:
-            return self._submit(authorization, fields, upload_ids)
+            return self._submit(authorization, fields, upload_ids, deps)
         finally:
             # The client hears of it either way, and sends all of it again if it must.
             self.forget(upload_ids)
 
-    def _submit(self, authorization: str, fields: Mapping[str, Any], given: bytes | tuple[str, ...]) -> Answer:
+    def _submit(
+        self, authorization: str, fields: Mapping[str, Any], given: bytes | tuple[str, ...], deps: ValidateDeps
+    ) -> Answer:
         name = ""
         told = False
         try:
@@ -147,7 +162,7 @@ class DirectApi:
             content = given if isinstance(given, bytes) else self._read(given)
             submission = _submission(principal, fields, content)
             told = True
-            receipt: Receipt = submit(submission, self._deps)
+            receipt: Receipt = submit(submission, deps)
         except Rejected as rejected:
             if not told:
                 self._log("Rejection", name, rejected)
@@ -217,10 +232,48 @@ _QUEUED: Final = replies.of_status(status.QUEUED)
 _TOO_LATE: Final = Answer(replies.of_status(status.NO_ANSWER, "the disk takes too long"))
 
 
-def _give_up(under_way: asyncio.Future[Answer]) -> None:
-    """What becomes of it nobody hears any more (adapters/embedded_loop.py)."""
-    if not under_way.done():
+class _InTime:
+    """
+    The queues for one submission in a thread: its commit instant begins before its time is over, or never.
+
+    Who comes first, decides: a mail whose client was told 451 is not kept a moment later, to come twice.
+
+    Args:
+        queues: ports.Queues; all but `send` is theirs.
+    """
+
+    def __init__(self, queues: Queues) -> None:
+        self._queues = queues
+        self._first = threading.Lock()
+        self._is_kept = False
+
+    def give_up(self) -> bool:
+        """Say that the time is over; False: too late, it is being kept."""
+        return self._first.acquire(blocking=False)
+
+    def send(self, queue: str, jobs: Sequence[Job], *, delay_s: float = 0.0) -> None:
+        """See ports.Queues."""
+        self._is_kept = self._is_kept or self._first.acquire(blocking=False)
+        if not self._is_kept:
+            raise QueueUnavailable("its client has been told that it took too long")
+        self._queues.send(queue, jobs, delay_s=delay_s)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._queues, name)
+
+
+def _give_up(under_way: asyncio.Future[Answer], queues: _InTime | None) -> None:
+    """
+    What becomes of a quick call nobody hears any more (adapters/embedded_loop.py).
+
+    One in a thread ends without a mail, unless the mail is being kept just now: then the client hears so.
+    """
+    if under_way.done():
+        return
+    if queues is None or queues.give_up():
         under_way.set_result(_TOO_LATE)
+    else:
+        under_way.get_loop().call_later(KEEPING_TIMEOUT_S, _give_up, under_way, None)
 
 
 def _submission(

@@ -95,6 +95,7 @@ class WebServer:
         sessions: Connections at once; whoever comes beyond is answered 503 before anything is read.
         too_large: Answers a request whose body is larger than the limit, and was not read.
         receiver: Gives who takes the body of a request as it comes, and answers it; None: the handler, with all of it.
+            Is told its length; of one in chunks, which is none of a receiver's, -1.
     """
 
     def __init__(
@@ -178,7 +179,7 @@ class WebServer:
             peer = writer.get_extra_info("peername")
             request = Request(method, target, version, headers, b"", peer[0] if peer else "127.0.0.1")
             octets = await _begin_body(writer, version, headers, limit)
-            receiver = self._receiver(request, octets) if octets > 0 else None
+            receiver = self._receiver_of(request, octets)
             if receiver is None:
                 request = replace(request, body=await _read_body(reader, octets, limit))
         except (_Refused, _TooLarge) as exc:
@@ -193,6 +194,13 @@ class WebServer:
         await _write(writer, response, keep=keep, head_only=method == "HEAD")
         self._connections[task] = False
         return keep
+
+    def _receiver_of(self, request: Request, octets: int) -> Receiver | None:
+        receiver = self._receiver(request, octets) if octets else None
+        if receiver is not None and octets == _CHUNKED:
+            receiver.close()
+            raise _Refused(HTTPStatus.LENGTH_REQUIRED, "Length Required")  # as S3 says it
+        return receiver
 
 
 _CHUNKED: Final = -1
@@ -212,7 +220,7 @@ async def _begin_body(
         (text,) = lengths
         if not (text.isascii() and text.isdigit()):
             raise _Refused(HTTPStatus.BAD_REQUEST, "Bad Request")
-        octets = int(text[:12])
+        octets = int(text.lstrip("0")[:12] or "0")  # zeros in front mean nothing, and a cut number another end
         if octets > limit:
             raise _TooLarge
     if expects and version == "HTTP/1.1" and (octets or codings):

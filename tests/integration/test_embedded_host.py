@@ -14,11 +14,13 @@ import random
 import resource
 import signal
 import smtplib
+import socket
 import ssl
 import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -323,6 +325,32 @@ def test_management_of_ses_v1_is_asked_in_the_same_process(engine: EmbeddedEngin
 def test_upload_without_a_ticket_is_refused(engine: EmbeddedEngine, method: str, path: str, status: int) -> None:
     """Only a URL of ours."""
     assert _ask(engine, path, method, b"x")[0] == status
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"PUT /uploads/x HTTP/1.1\r\nContent-Length: 40000000\r\n\r\n", 403),
+        (b"POST /uploads/x HTTP/1.1\r\nContent-Length: 40000000\r\n\r\n", 405),
+        (b"PUT /uploads/x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2625A00\r\n", 411),
+    ],
+    ids=["no ticket", "no PUT", "chunks"],
+)
+def test_nothing_of_an_upload_without_a_ticket_is_held(engine: EmbeddedEngine, head: bytes, status: int) -> None:
+    """Anybody may send it: a thousand of 40 MB at once must not take more than one."""
+    url = urlsplit(engine.api_url)
+    tracemalloc.start()
+    try:
+        with socket.create_connection((url.hostname, url.port), timeout=10) as client:
+            client.sendall(head)
+            with contextlib.suppress(ConnectionError):
+                for _ in range(400):
+                    client.sendall(bytes(100_000))
+            assert client.recv(100).startswith(b"HTTP/1.1 %d " % status)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 4_000_000
 
 
 def test_upload_is_written_as_it_comes(engine: EmbeddedEngine) -> None:

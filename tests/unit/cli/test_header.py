@@ -25,6 +25,10 @@ BODIES = {
         b'From: root@h (Cron <x> "D")\nTo: root@h, "A, B" <c@h>, d@y,\n e@h\nResent-Cc: t: a@h, b@y;\nX: root\n\nx',
     ),
     "no names": (b"To: a b, \\c, <>, (d), 'e f', g@, [h], \"\nCc: u:;\n\n",) * 2,
+    "commas in encoded words": (
+        b"To: =?UTF-8?Q?Doe,_John?= <j@x>, =?us-ascii?q?a=3Db?= root,\n =?x?B?YQ==?= <c>\nX: =?x?Q?a,b?=\n\nx",
+        b"To: =?UTF-8?Q?Doe=2C_John?= <j@x>, =?us-ascii?q?a=3Db?= root,\n =?x?B?YQ==?= <c@h>\nX: =?x?Q?a,b?=\n\nx",
+    ),
     "carriage returns": (b"X: 1\n\n10%\r20%\r\ndone\r\r\n\r", b"X: 1\n\n10%\n20%\r\ndone\r\n\n"),
     "carriage returns in the header": (b"X: 1\rBcc: b@y\n\nx\r", b"X: 1\rBcc: b@y\n\nx\n"),
     "NUL": (b"X: 1\n\na\0b\n\0", b"X: 1\n\nab\n"),

@@ -2,15 +2,19 @@
 
 import io
 import shutil
+import socket
+import ssl
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from paravion.cli import client, sendmail, tls
+from paravion.domain import http1
 from paravion.domain.sigv4 import SignedRequest, parse_claim, verify
-from tests.support.authority import Authority, pem, server_context
+from tests.support.authority import Authority, pem, self_signed, server_context
 from tests.unit.cli.fake_api import QUEUE_ID, FakeApi, error
 
 ACCESS, SECRET = "AKIATEST", "secret"
@@ -351,6 +355,67 @@ def test_over_tls(api, monkeypatch, tmp_path, way):
     assert 0 == run(url, "b@y.example", stdin=large)
     assert 75 == run(url.replace("localhost", "127.0.0.1"), "b@y.example")
     assert 2 == len(api.submissions)
+
+
+def _serves(certificate):
+    return server_context(certificate)
+
+
+def _old(certificate):
+    context = server_context(certificate)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = ssl.TLSVersion.TLSv1
+    context.maximum_version = ssl.TLSVersion.TLSv1_1
+    return context
+
+
+BAD_SERVERS = {
+    "expired": lambda root: _serves(root.issue("localhost", expired=True)),
+    "another's": lambda root: _serves(root.issue("localhost.example")),
+    "of a label above": lambda root: _serves(root.issue("*.localhost")),
+    "of its own making": lambda _: _serves(self_signed("localhost")),
+    "by no authority": lambda root: _serves(Authority("leaf", root, ca=False).issue("localhost")),
+    "TLS 1.1": lambda root: _old(root.issue("localhost")),
+}
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
+@pytest.mark.parametrize("way", ["parts", "ssl module"])
+@pytest.mark.parametrize("server", BAD_SERVERS)
+def test_no_message_is_given_to_a_host_that_is_not_it(api, monkeypatch, tmp_path, server, way):
+    """As ssl's default context says, whichever of the two is used."""
+    root = Authority("root")
+    api.server.socket = BAD_SERVERS[server](root).wrap_socket(api.server.socket, server_side=True)
+    api.base = "https://localhost"
+    if way == "ssl module":
+        monkeypatch.setattr(tls, "_KNOWN", ())
+    monkeypatch.setenv("SSL_CERT_FILE", root.trusted(tmp_path))
+    assert 75 == run(api.url, "b@y.example")
+    assert [] == api.submissions
+
+
+@pytest.mark.parametrize("greets", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["silence", "no TLS"])
+def test_host_without_tls_is_no_answer(monkeypatch, greets):
+    """Within the time for each step."""
+    monkeypatch.setattr(client, "CONNECT_TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = http1.Target(f"https://127.0.0.1:{server.getsockname()[1]}")
+
+        def answer():
+            with server.accept()[0] as connection:
+                connection.sendall(greets)
+                connection.recv(1)
+                if greets:
+                    return
+                connection.settimeout(10)
+                while connection.recv(1 << 16):
+                    pass
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(OSError):
+            client.exchange(target, "GET", "/", {}, b"", 0.2)
+        thread.join()
 
 
 def test_authorities_named_in_the_environment_are_the_only_ones(monkeypatch):

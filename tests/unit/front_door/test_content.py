@@ -90,6 +90,17 @@ def test_size_does_not_count_the_dots_of_transparency():
     assert b".\r\n" * 33 == content.take()
 
 
+@pytest.mark.parametrize("cut", range(1, 14))
+@pytest.mark.parametrize("content", [b"abcdefgh\r\n", b"abc\r\n...d\r\n"])
+def test_largest_message_fits_wherever_its_packets_end(content, cut):
+    """Of what may be the end nothing counts as content."""
+    octets = content + b".\r\n"
+    taken = Content(10)
+    taken.feed(octets[:cut])
+    taken.feed(octets[cut:])
+    assert (False, content.replace(b"\n..", b"\n.")) == (taken.too_big, taken.take())
+
+
 def test_too_big_a_content_is_not_kept():
     """Memory stays bounded while the end is awaited."""
     content = Content(100)

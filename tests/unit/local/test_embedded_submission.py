@@ -231,6 +231,75 @@ def test_slow_disk_is_answered_in_time(desk: Desk, monkeypatch: pytest.MonkeyPat
     assert asyncio.run(main()).startswith("451 ")
 
 
+class Held:
+    """Calls of a function that wait until they may go on."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.is_there = threading.Event()
+        self.go = threading.Event()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Wait, then call."""
+        self.is_there.set()
+        assert self.go.wait(10)
+        return self.function(*args, **kwargs)
+
+
+def _while_held(desk: Desk, held: Held, told: list[str]) -> str:
+    """Hand in a large mail whose time ends while a call is held; gives the reply, and notes one that came before."""
+    uploads: Any = desk.deps.uploads
+
+    async def main() -> str:
+        api = DirectApi(desk.deps, _now, uploads.items.__setitem__)  # type: ignore[arg-type]  # awaited alike
+        upload_ids = [await api.put_part(desk.authorization, part) for part in (CONTENT, b"x" * 98 + b"\r\n")]
+        ours = asyncio.create_task(api.submit(desk.authorization, FIELDS, upload_ids, "k"))  # type: ignore[arg-type]
+        ours.add_done_callback(lambda task: told.append("early" if not held.go.is_set() else task.result().reply))
+        await asyncio.to_thread(held.is_there.wait, 10)
+        await asyncio.wait([ours], timeout=0.1)
+        held.go.set()
+        answer = await ours
+        await asyncio.get_running_loop().shutdown_default_executor()
+        return answer.reply
+
+    return asyncio.run(main())
+
+
+def test_large_mail_whose_client_was_put_off_is_not_kept(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client sends it again: it would come twice."""
+    monkeypatch.setattr(embedded_submission, "SUBMIT_TIMEOUT_S", 0.02)
+    held = Held(desk.deps.to_commit.spool.put_body)
+    monkeypatch.setattr(desk.deps.to_commit.spool, "put_body", held)
+    told: list[str] = []
+    assert _while_held(desk, held, told).startswith("451 4.4.1 ")
+    assert told == ["early"]
+    assert not desk.world.queues.receive(QueueName.DELIVERY, 10)
+    uploads: Any = desk.deps.uploads
+    assert uploads.items == {}
+
+
+def test_client_hears_of_a_large_mail_that_is_being_kept(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time ends in the commit instant: the answer waits for it."""
+    monkeypatch.setattr(embedded_submission, "SUBMIT_TIMEOUT_S", 0.02)
+    held = Held(desk.deps.to_commit.queues.send)
+    monkeypatch.setattr(desk.deps.to_commit.queues, "send", held)
+    told: list[str] = []
+    assert _while_held(desk, held, told).startswith("250 2.0.0 ")
+    assert told[0].startswith("250 2.0.0 ")
+    assert len(desk.world.queues.receive(QueueName.DELIVERY, 10)) == 1
+
+
+def test_disk_that_hangs_in_the_commit_instant_is_answered_too(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the client goes, which would be told nothing."""
+    monkeypatch.setattr(embedded_submission, "SUBMIT_TIMEOUT_S", 0.02)
+    monkeypatch.setattr(embedded_submission, "KEEPING_TIMEOUT_S", 0.02)
+    held = Held(desk.deps.to_commit.queues.send)
+    monkeypatch.setattr(desk.deps.to_commit.queues, "send", held)
+    told: list[str] = []
+    assert _while_held(desk, held, told).startswith("451 4.4.1 ")
+    assert told == ["early"]
+
+
 def test_too_many_at_once_are_put_off(desk: Desk) -> None:
     """Before anything is taken."""
     held: list[asyncio.Future[Any]] = []

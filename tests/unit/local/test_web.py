@@ -49,10 +49,11 @@ def test_connection_is_kept() -> None:
     ("request_", "body"),
     [
         (b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", "abc"),
+        (b"POST / HTTP/1.1\r\nContent-Length: 0000000000000003\r\n\r\nabc", "abc"),
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1;x=y\r\nc\r\n0\r\nT: r\r\n\r\n", "abc"),
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", ""),
     ],
-    ids=["length", "chunked", "no chunks"],
+    ids=["length", "zeros in front", "chunked", "no chunks"],
 )
 def test_bodies(request_, body) -> None:
     """Both framings of RFC 9112 6 give the same body."""
@@ -85,6 +86,7 @@ def test_head_has_no_body() -> None:
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
         (b"POST / HTTP/1.1\r\nContent-Length: 1001\r\n\r\n", 413),
+        (b"POST / HTTP/1.1\r\nContent-Length: 100000000000000\r\n\r\n", 413),
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n", 413),
         (b"GET / HTTP/1.1\r\nA: " + b"x" * 11_000 + b"\r\n\r\n", 431),
     ],

@@ -12,9 +12,17 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-_ENTRIES: Final = 4096
+_OCTETS: Final = 8 << 20
+"""Whatever is asked for: names that somebody makes up, five hundred contacts at once, templates of half a megabyte."""
+
+_ENTRY_OCTETS: Final = 512
+_TEXT_OCTETS: Final = 64
+"""What an entry, and a text in it, takes beside the text's characters."""
+
+_LARGE_OCTETS: Final = 64 << 10
+"""Larger ones are read anew: a few would take the room of all others."""
 
 
 class LookUps:
@@ -30,6 +38,7 @@ class LookUps:
         self._alone = alone
         # None: nothing is kept, for somebody writes. Who still has a dictionary of before keeps it for nobody.
         self._kept: dict[tuple[str, ...], list[Any]] | None = {} if alone else None
+        self._octets = 0
         self._changes = 0
         self._lock = threading.Lock()
 
@@ -41,10 +50,19 @@ class LookUps:
         found = kept.get(asked)
         if found is None:
             found = read(*asked)
-            if len(kept) >= _ENTRIES:
-                kept.clear()
-            kept[asked] = found
+            self._keep(kept, asked, found)
         return found
+
+    def _keep(self, kept: dict[tuple[str, ...], list[Any]], asked: tuple[str, ...], found: list[Any]) -> None:
+        octets = _ENTRY_OCTETS + _texts_octets(asked) + sum(map(_texts_octets, found))
+        if octets > _LARGE_OCTETS:
+            return
+        with self._lock:
+            if self._octets + octets > _OCTETS:
+                kept.clear()
+                self._octets = 0
+            self._octets += octets
+            kept[asked] = found
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:
@@ -60,4 +78,9 @@ class LookUps:
             with self._lock:
                 self._changes -= 1
                 if not self._changes:
-                    self._kept = {}
+                    self._kept, self._octets = {}, 0
+
+
+def _texts_octets(row: Iterable[Any]) -> int:
+    """Reckon what the texts of a row take; Python's have up to four octets a character, those of records have one."""
+    return sum(_TEXT_OCTETS + len(cell) * (1 if cell.isascii() else 4) for cell in row if isinstance(cell, str))

@@ -91,6 +91,7 @@ class Connection(asyncio.Protocol):
         self._lost: Fault | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._paused = False
+        self._wants_room = False
         self._quitting = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -124,9 +125,10 @@ class Connection(asyncio.Protocol):
         self._paused = True
 
     def resume_writing(self) -> None:
-        """Let it flow again."""
+        """Let it flow again; who waits for an answer goes on waiting, or a message that has left would be put off."""
         self._paused = False
-        self._wake()
+        if self._wants_room:
+            self._wake()
 
     @property
     def is_usable(self) -> bool:
@@ -159,7 +161,11 @@ class Connection(asyncio.Protocol):
     async def drain(self, seconds: float) -> Answer | None:
         """Wait until more may be written: None; or give what came up instead."""
         if self._paused and not self.answers and self._lost is None:
-            await self._wait(seconds)
+            self._wants_room = True
+            try:
+                await self._wait(seconds)
+            finally:
+                self._wants_room = False
         if self.answers:
             return self.answers.popleft()
         if self._lost is not None:

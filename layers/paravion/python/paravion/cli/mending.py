@@ -5,7 +5,7 @@ Cron writes `From: root (Cron Daemon)` and `To: root`, scripts put a hundred add
 report has progress bars, with carriage returns, and now and then a NUL. Nobody looks at the exit of such a call, so
 that a refusal loses the mail. Nothing else is changed; imported only where there is something to mend.
 
-RFC: 5322 2.1.1 (998 octets), 2.2.3 (folding), 2.3 (CR and LF only together), 3.4 (mailbox).
+RFC: 5322 2.1.1 (998 octets), 2.2.3 (folding), 2.3 (CR and LF only together), 3.4 (mailbox); 2047 5 (encoded names).
 """
 
 from __future__ import annotations
@@ -23,10 +23,14 @@ _TOKEN = re.compile(
     rb"""(?P<skip>[ \t\r\n]+|\((?:[^()\\]|\\.)*\))"""
     rb"""|(?P<quoted>"(?:[^"\\]|\\.)*"|\[[^\[\]\\]*\])"""
     rb"""|(?P<angle><[^<>"]*>)"""
+    rb"""|(?P<encoded>=\?[^?\s]+\?[Qq]\?[^?\s]*\?=)"""
     rb"""|(?P<end>[,;:])"""
     rb"""|(?P<other>[^\s,;:<>"()\[\]]+|.)""",
     re.DOTALL,
 )  # fmt: skip
+
+_NOT_IN_A_WORD = re.compile(rb"""[,;:<>()\[\]@"\\]""")
+"""Of a phrase, RFC 2047 5 (3); programs encode names and forget their commas."""
 
 
 def mend_header(header: bytes, hostname: str) -> bytes:
@@ -57,6 +61,8 @@ def qualify(value: bytes, domain: bytes) -> bytes:
     """
     Append a domain to each bare name of an address list: `root (Cron Daemon)`, `Doe <root>`; all else stays.
 
+    But for `=?utf-8?Q?Doe,_John?=`, whose comma is encoded too: half of it would be taken for a name.
+
     Args:
         value: A field's, folded or not.
         domain: With its @.
@@ -79,7 +85,8 @@ def qualify(value: bytes, domain: bytes) -> bytes:
             if _ATOM.fullmatch(inner):
                 token = b"<" + inner + domain + b">"
             is_bare = False
-        elif kind == "quoted":
+        elif kind in ("quoted", "encoded"):
+            token = _encoded(token, kind)
             is_bare = False
         elif kind == "other":
             atoms += 1
@@ -88,6 +95,10 @@ def qualify(value: bytes, domain: bytes) -> bytes:
         out += token
     close()
     return bytes(out)
+
+
+def _encoded(word: bytes, kind: str) -> bytes:
+    return _NOT_IN_A_WORD.sub(lambda found: b"=%02X" % found[0][0], word) if kind == "encoded" else word
 
 
 def _fields(header: bytes) -> list[bytes]:
