@@ -72,6 +72,14 @@ class Act(Protocol):
         ...
 
 
+class SendsNothing:
+    """An act that is over with its writes: the sweep finds what it made due."""
+
+    def finish(self, changed: Sequence[JobRecord]) -> dict[str, Any]:  # noqa: ARG002 (an Act)
+        """See Act."""
+        return {}
+
+
 class Acted(NamedTuple):
     """
     What became of one job.

@@ -27,19 +27,17 @@ from typing import TYPE_CHECKING, Any
 from paravion.domain import queue
 from paravion.domain.queue import ALL_SHARDS, JobRecord, State
 from paravion.domain.status import ACCESS_DENIED, CANCELLED, WRONG_STATE, Rejected
-from paravion.services.acts import act_on_message, check_reason
+from paravion.services.acts import SendsNothing, act_on_message, check_reason
 from paravion.services.admin import find_envelope
 from paravion.services.authenticate import require_operator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from paravion.domain.envelope import Envelope
     from paravion.services.admin import AdminDeps
     from paravion.services.authenticate import Principal
 
 
-class Cancel:
+class Cancel(SendsNothing):
     """The act; an operator's. The sender reads the reason."""
 
     verb = "cancel"
@@ -59,12 +57,8 @@ class Cancel:
             return None
         return queue.cancelled(record, self._text, now=self._clock(), by=self._by, reason=self.reason)
 
-    def finish(self, changed: Sequence[JobRecord]) -> dict[str, Any]:  # noqa: ARG002 (an Act)
-        """See acts.Act."""
-        return {}
 
-
-class Withdraw:
+class Withdraw(SendsNothing):
     """The act; of whoever submitted the message."""
 
     verb = "withdraw"
@@ -83,10 +77,6 @@ class Withdraw:
         if not is_untried or is_quarantined:
             return None
         return queue.removed(record, now=self._clock(), by=self._by, reason=self.reason)
-
-    def finish(self, changed: Sequence[JobRecord]) -> dict[str, Any]:  # noqa: ARG002 (an Act)
-        """See acts.Act."""
-        return {}
 
 
 def cancel(queue_id: str, principal: Principal, deps: AdminDeps, *, reason: str = "") -> dict[str, Any]:

@@ -22,18 +22,16 @@ from typing import TYPE_CHECKING, Any
 from paravion.domain import queue
 from paravion.domain.queue import ALL_SHARDS, DUE_SHARDS, JobRecord, State
 from paravion.domain.status import WRONG_STATE, Rejected
-from paravion.services.acts import act_on_message, check_reason
+from paravion.services.acts import SendsNothing, act_on_message, check_reason
 from paravion.services.authenticate import require_operator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from paravion.domain.envelope import Envelope
     from paravion.services.admin import AdminDeps
     from paravion.services.authenticate import Principal
 
 
-class Hold:
+class Hold(SendsNothing):
     """The act; an operator's, with a reason."""
 
     verb = "hold"
@@ -52,12 +50,8 @@ class Hold:
             return None
         return queue.held(record, self.reason, now=self._clock(), by=self._by)
 
-    def finish(self, changed: Sequence[JobRecord]) -> dict[str, Any]:  # noqa: ARG002 (an Act)
-        """See acts.Act."""
-        return {}
 
-
-class Release:
+class Release(SendsNothing):
     """The act; an operator's."""
 
     verb = "release"
@@ -84,12 +78,8 @@ class Release:
         release_at = envelope.release_at if envelope is not None else 0.0
         return queue.released(record, now=now, by=self._by, reason=self.reason, release_at=release_at)
 
-    def finish(self, changed: Sequence[JobRecord]) -> dict[str, Any]:  # noqa: ARG002 (an Act)
-        """See acts.Act."""
-        return {}
 
-
-class Remove:
+class Remove(SendsNothing):
     """The act; an operator's."""
 
     verb = "remove"
@@ -107,10 +97,6 @@ class Remove:
         if record.is_closed or record.state is State.CLAIMED:
             return None
         return queue.removed(record, now=self._clock(), by=self._by, reason=self.reason)
-
-    def finish(self, changed: Sequence[JobRecord]) -> dict[str, Any]:  # noqa: ARG002 (an Act)
-        """See acts.Act."""
-        return {}
 
 
 def hold(queue_id: str, reason: str, principal: Principal, deps: AdminDeps) -> dict[str, Any]:
