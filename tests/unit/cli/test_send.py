@@ -130,7 +130,7 @@ WRONG = {
     "line in an author": (["--to", "b@y.example", "--text", "x", "--from", "a@x.example\nBcc: z@y"], 65),
     "line in an attachment": (["--to", "b@y.example", "--attach", "a\nb"], 65),
     "no address for replies": (["--to", "b@y.example", "--text", "x", "--reply-to", "nonsense <"], 65),
-    "a field that the parser falls over": (
+    "a field of addresses that has none": (
         ["--to", "b@y.example", "--text", "x", "--header", "Sender: nonsense <"],
         65,
     ),

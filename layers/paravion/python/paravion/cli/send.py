@@ -31,6 +31,11 @@ _OWN_FIELDS = {"from": "--from", "to": "--to", "cc": "--cc", "bcc": "--bcc", "su
                "reply-to": "--reply-to", "mime-version": "--text, --html and --attach"}  # fmt: skip
 """Fields that other options make; of a --header beside them nobody could say which counts, or who gets a copy."""
 
+_OF_ADDRESSES = frozenset(
+    f"{again}{name}" for again in ("", "resent-") for name in ("sender", "from", "to", "cc", "bcc")
+)
+"""Fields that a --header may set and whose addresses we read: Python's parser refuses, mends or falls, by version."""
+
 _MAKING = ("subject", "text", "html", "attach", "header", "reply_to")
 """Options that make a message: not for one that is there."""
 
@@ -203,6 +208,8 @@ def _set_fields(message: EmailMessage, arguments: argparse.Namespace, author: st
             raise BadMessage(f"--header {line!r}: must be NAME: VALUE")
         if name.lower() in _OWN_FIELDS or name.lower().startswith("content-"):
             raise BadMessage(f"--header {name}: pass {_OWN_FIELDS.get(name.lower(), '--text, --html and --attach')}")
+        if name.lower() in _OF_ADDRESSES:
+            _addresses(f"header {name}", [value.strip()])
         _set(message, f"--header {name}", name, value.strip())
 
 
