@@ -46,7 +46,7 @@ def main() -> None:
     from paravion.domain.webhook import encode_secrets
     from paravion.ports import Handover
     from tests.integration.test_webhook_targets import _Body
-    from tests.support.memory import _peak_octets
+    from tests.support.memory import peak_octets as peak_here
 
     port, octets = int(sys.argv[1]), int(sys.argv[2])
     secrets = MemorySecrets(**{"webhooks/127.0.0.1": encode_secrets(["s"])})
@@ -59,9 +59,9 @@ def main() -> None:
         assert outcome.result == "delivered", outcome
 
     asyncio.run(go(_Body(1)))
-    before = _peak_octets()
+    before = peak_here()
     asyncio.run(go(_Body(octets)))
-    print(_peak_octets() - before)
+    print(peak_here() - before)
 
 
 if __name__ == "__main__":
