@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
+import io
 import itertools
 import json
 import os
@@ -101,6 +102,30 @@ class _Call:
     result: Future[str]
 
 
+class _Stdout(io.TextIOBase):
+    """
+    Standard output as a function's modules find it: its log; while they are executed, only for the thread that does.
+
+    Whoever else prints in this process just then is not the function.
+    """
+
+    def __init__(self, log: TextIO, others: TextIO) -> None:
+        super().__init__()
+        self._log, self._others = log, others
+        self.loading = threading.get_ident()
+
+    def write(self, text: str) -> int:
+        """Write it where it belongs."""
+        return self._stream().write(text)
+
+    def flush(self) -> None:
+        """As the stream that is meant does."""
+        self._stream().flush()
+
+    def _stream(self) -> TextIO:
+        return self._others if self.loading not in {0, threading.get_ident()} else self._log
+
+
 class Environment:
     """One execution environment. `ready` is done when the module was executed, or has the error."""
 
@@ -157,8 +182,15 @@ class Environment:
             os.environ.update(self._variables)
             sys.modules[self._module] = module
             try:
-                with contextlib.redirect_stdout(self._log):
+                before = sys.stdout
+                stdout = _Stdout(self._log, before)
+                sys.stdout = stdout
+                try:
                     spec.loader.exec_module(module)
+                finally:
+                    stdout.loading = 0
+                    if sys.stdout is stdout:  # else somebody has put another in its place meanwhile, who is to keep it
+                        sys.stdout = before
             finally:
                 for name in self._variables:
                     if name in saved:
