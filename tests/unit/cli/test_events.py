@@ -7,17 +7,6 @@ import json
 import pytest
 
 from paravion.cli import main
-from tests.unit.cli.fake_api import FakeApi
-
-
-@pytest.fixture
-def api(monkeypatch):
-    with FakeApi() as fake:
-        monkeypatch.setenv("PARAVION_API", fake.url)
-        monkeypatch.setenv("PARAVION_ACCESS_KEY", "AKIA")
-        monkeypatch.setenv("PARAVION_SECRET_KEY", "secret")
-        yield fake
-
 
 HOOK = {"Name": "hook", "Enabled": True, "MatchingEventTypes": ["SEND", "BOUNCE"], "Webhook": {"Url": "https://h/x"}}
 METRICS = {"Name": "cw", "MatchingEventTypes": ["SEND"], "CloudWatchDestination": {}}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from paravion.cli import hosts, main
-from tests.unit.cli.fake_api import FakeApi
 
 SLOW = {
     "name": "mx.example", "state": "paused", "since": "2026-11-22T10:00:00.000Z", "last_at": "2026-11-22T10:05:00.000Z",
@@ -13,15 +12,6 @@ SLOW = {
     "limit": {"rate_per_minute": None, "concurrency": 5}, "failures": 0, "held_until": "2026-11-22T10:05:10.000Z",
     "promised_until": None,
 }  # fmt: skip
-
-
-@pytest.fixture
-def api(monkeypatch):
-    with FakeApi() as fake:
-        monkeypatch.setenv("PARAVION_API", fake.url)
-        monkeypatch.setenv("PARAVION_ACCESS_KEY", "AKIA")
-        monkeypatch.setenv("PARAVION_SECRET_KEY", "secret")
-        yield fake
 
 
 @pytest.mark.parametrize("words", [[], ["list"]])

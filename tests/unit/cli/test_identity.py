@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from paravion.cli import identity, main
-from tests.unit.cli.fake_api import FakeApi, error
+from tests.unit.cli.fake_api import error
 
 KEY = {"selector": "p1-rsa", "algorithm": "rsa-sha256", "state": "next", "published": False,
        "record": {"type": "TXT", "name": "p1-rsa._domainkey.x.example", "value": "v=DKIM1; p=" + "A" * 300}}  # fmt: skip
@@ -17,15 +17,6 @@ SHOWN = {
         {**KEY, "selector": "p2-rsa", "state": "active", "published": True}, KEY,
     ]},
 }  # fmt: skip
-
-
-@pytest.fixture
-def api(monkeypatch):
-    with FakeApi() as fake:
-        monkeypatch.setenv("PARAVION_API", fake.url)
-        monkeypatch.setenv("PARAVION_ACCESS_KEY", "AKIA")
-        monkeypatch.setenv("PARAVION_SECRET_KEY", "secret")
-        yield fake
 
 
 def asked(api):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from paravion.cli import main
-from tests.unit.cli.fake_api import FakeApi, error
+from tests.unit.cli.fake_api import error
 
 ITEM = {
     "id": "i1", "what": "job", "queue_id": "q1", "chunk": 0, "state": "tried", "attempts": 3,
@@ -17,15 +17,6 @@ OPERATION = {
     "id": "o1", "operation": "flush", "what": {"recipient": "a.example"}, "reason": "up", "by": "AKIA", "changed": 3,
     "at": "2026-11-22T10:00:00.000Z", "finished": False,
 }  # fmt: skip
-
-
-@pytest.fixture
-def api(monkeypatch):
-    with FakeApi() as fake:
-        monkeypatch.setenv("PARAVION_API", fake.url)
-        monkeypatch.setenv("PARAVION_ACCESS_KEY", "AKIA")
-        monkeypatch.setenv("PARAVION_SECRET_KEY", "secret")
-        yield fake
 
 
 def test_list_tells_what_each_is(api, capsys):

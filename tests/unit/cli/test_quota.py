@@ -7,18 +7,8 @@ import json
 import pytest
 
 from paravion.cli import main
-from tests.unit.cli.fake_api import FakeApi
 
 ANSWER = {"tenant": "red", "max_24_hour_send": 50000, "max_send_rate": -1, "sent_last_24_hours": 120}
-
-
-@pytest.fixture
-def api(monkeypatch):
-    with FakeApi() as fake:
-        monkeypatch.setenv("PARAVION_API", fake.url)
-        monkeypatch.setenv("PARAVION_ACCESS_KEY", "AKIA")
-        monkeypatch.setenv("PARAVION_SECRET_KEY", "secret")
-        yield fake
 
 
 @pytest.mark.parametrize(("words", "method", "path", "fields"), [

@@ -5,21 +5,12 @@ from __future__ import annotations
 import pytest
 
 from paravion.cli import main, verify
-from tests.unit.cli.fake_api import FakeApi, error
+from tests.unit.cli.fake_api import error
 
 ENTRY = {
     "address": "a@x.example", "reason": "BOUNCE", "updated_at": "2026-01-02T03:04:05.000Z", "source": "bounce",
     "queue_id": "q1", "reply": "mx: 550 5.1.1 no\x1b[31m such user",
 }  # fmt: skip
-
-
-@pytest.fixture
-def api(monkeypatch):
-    with FakeApi() as fake:
-        monkeypatch.setenv("PARAVION_API", fake.url)
-        monkeypatch.setenv("PARAVION_ACCESS_KEY", "AKIA")
-        monkeypatch.setenv("PARAVION_SECRET_KEY", "secret")
-        yield fake
 
 
 def run(api, words, *answers):

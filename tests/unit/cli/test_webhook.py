@@ -5,17 +5,6 @@ from __future__ import annotations
 import pytest
 
 from paravion.cli import main, show, verify
-from tests.unit.cli.fake_api import FakeApi
-
-
-@pytest.fixture
-def api(monkeypatch):
-    with FakeApi() as fake:
-        monkeypatch.setenv("PARAVION_API", fake.url)
-        monkeypatch.setenv("PARAVION_ACCESS_KEY", "AKIA")
-        monkeypatch.setenv("PARAVION_SECRET_KEY", "secret")
-        yield fake
-
 
 SHOWN = (200, {"host": "h.example", "secrets": ["whsec_new", "whsec_old"]})
 
