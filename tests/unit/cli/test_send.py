@@ -108,6 +108,13 @@ def test_priority_and_deadline(api):
         assert fields.get("priority") == ("bulk" if hours == 2 else None)
 
 
+def test_tls_is_asked_for(api):
+    """As the API has it."""
+    for word in ("require", "requiretls"):
+        assert 0 == main.main(["send", "--to", "b@y.example", "--text", "x", "--tls", word])
+        assert api.submissions[-1].fields["tls"] == word
+
+
 WRONG = {
     "two deadlines": (["--to", "b@y.example", "--text", "x", "--by", "in 1 hour", "--return-by", "in 1 hour"], 64),
     "nobody": (["--text", "x"], 64),
