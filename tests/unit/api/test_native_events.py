@@ -120,6 +120,16 @@ def test_complaint_is_told_and_suppresses(operator):
     assert set(operator.suppression.items) == {JANE}
 
 
+def test_complaint_is_counted_where_statistics_are_kept(operator):
+    """Its mail's tenant's; a report of not-spam is none."""
+    for has_statistics, kind, complaints in ((False, "abuse", []), (True, "not-spam", []), (True, "abuse", [1])):
+        operator.has_statistics = has_statistics
+        given = {"address": JANE, "kind": kind}
+        assert asked(operator, "POST", f"/v1/messages/{QUEUE_ID}/complaint", given)[0] == 200
+        points = operator.counters.points("", 0.0, operator.clock() + 1)
+        assert [point.tally.complaints for point in points] == complaints
+
+
 @pytest.mark.parametrize(
     ("path", "given", "code"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -294,3 +295,23 @@ def test_webhook_gets_the_event_or_what_a_topic_would_post() -> None:
     assert json.loads(notification["Message"]) == as_event(CASES["bounce"])
     assert notification["Type"] == fields["x-amz-sns-message-type"] == "Notification"
     assert notification["MessageId"] == fields["x-amz-sns-message-id"]
+
+
+@pytest.mark.parametrize("form", ["event", "sns"])
+def test_each_destination_has_a_key_of_its_own_for_an_event(form: str) -> None:
+    """Two webhooks at one host may share a store of keys: the same event is another request for each of them."""
+    hook = EventDestination("x", True, frozenset(), "Webhook", {"Url": "https://h/", "Form": form})
+    told = Told("set/ConfigSet/x", "", hook)
+    cases = [
+        (told, CASES["bounce"]),
+        (replace(told, key="set/ConfigSet/y"), CASES["bounce"]),
+        (replace(told, tenant="acme"), CASES["bounce"]),
+        (told, CASES["delivery"]),
+        (told, replace(CASES["bounce"], detail={**CASES["bounce"].detail, "feedbackId": "another"})),
+    ]
+    keys = [body_of(to, event, ORIGIN)[1]["Idempotency-Key"] for to, event in cases]
+    assert len(set(keys)) == len(cases)
+    assert all(re.fullmatch('"[0-9a-f]{64}"', key) for key in keys)
+    if form == "sns":
+        ids = {body_of(to, event, ORIGIN)[1]["x-amz-sns-message-id"] for to, event in cases}
+        assert len(ids) == len(cases)
