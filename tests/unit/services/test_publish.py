@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from paravion.domain.outcome import Outcome, Result
+from paravion.domain.told import UNDELIVERABLE
 from paravion.errors import LedgerUnavailable, QueueUnavailable, SpoolUnavailable
 from paravion.ports import QueueName
+from paravion.services.publish import publish
 from tests.support.world import START, Saboteur, World
 
 OK = Outcome(Result.DELIVERED, "2.0.0", 250, "Ok", "DOT", "mx", "192.0.2.7")
@@ -192,6 +194,54 @@ def test_dead_destination_holds_back_no_other_and_is_parked_in_the_end() -> None
     assert world.event_log.records[-1][0] == "EventNotTaken"
     assert world.event_log.records[-1][1]["parked"]
     assert len(world.destinations.asked) < 120
+
+
+def test_destination_that_failed_is_let_alone_for_a_moment() -> None:
+    """Within a warm function, longer each time; then it is asked again, with no try counted for the rest."""
+    world = _with_set(World(), ["DELIVERY"], "dead", "good")
+    world.destinations.script["set/news/dead"] = ["503", "503", "", "503", ""]
+    warm = world.for_publish
+
+    def told(path: str) -> list[str]:
+        world.submit(path, configuration_set="news")
+        world.invoke(QueueName.DELIVERY)
+        world.destinations.asked.clear()
+        items = world.queues.receive(QueueName.EVENT, 10)
+        world.queues.delete(QueueName.EVENT, [item.receipt for item in items])
+        assert publish(items, warm) == []
+        return sorted(world.destinations.asked)
+
+    assert told("a@a.example") == ["set/news/dead", "set/news/good"]
+    assert told("b@a.example") == ["set/news/good"]
+    assert [fields["tries"] for event, fields in world.event_log.records if event == "EventNotTaken"] == [1, 0]
+    world.now += 6  # longer than the first rest, shorter than the wait of what is tried again
+    assert told("c@a.example") == ["set/news/dead", "set/news/good"]
+    world.now += 6
+    assert told("d@a.example") == ["set/news/good"]
+    world.now += 6
+    assert told("e@a.example") == ["set/news/dead", "set/news/good"]
+    assert told("f@a.example") == ["set/news/dead", "set/news/good"]
+    world.now += 6  # it had answered: its rest is a first one
+    assert told("g@a.example") == ["set/news/dead", "set/news/good"]
+    world.run()
+    assert sorted(_told(world, "set/news/dead")) == [("Delivery", [f"{name}@a.example"]) for name in "abcdefg"]
+
+
+def test_what_will_never_be_taken_is_parked_at_once() -> None:
+    """Its destination is well, and is asked for the next mail; who looks sees why."""
+    world = _with_set(World(), ["DELIVERY"])
+    world.destinations.script["set/news/one"] = [UNDELIVERABLE + "too old", ""]
+    world.submit("a@a.example", configuration_set="news")
+    world.invoke(QueueName.DELIVERY)
+    items = world.queues.receive(QueueName.EVENT, 10)
+    assert publish(items, world.for_publish) == []
+    world.queues.delete(QueueName.EVENT, [item.receipt for item in items])
+    (parked,) = world.queues.items[QueueName.PARKED]
+    assert "undeliverable: too old" in str(parked.body)
+    world.submit("b@a.example", configuration_set="news")
+    world.invoke(QueueName.DELIVERY)
+    assert publish(world.queues.receive(QueueName.EVENT, 10), world.for_publish) == []
+    assert _told(world) == [("Delivery", ["b@a.example"])]
 
 
 def test_destination_that_is_back_gets_what_it_missed() -> None:

@@ -277,7 +277,7 @@ def publish() -> PublishDeps:
         queues=SqsQueues(clients.make("sqs"), {QueueName.EVENT: own.event_queue, QueueName.PARKED: own.parked_queue}),
         ledger=DynamoLedger(dynamodb, own.ledger),
         records=_records(dynamodb, own.ledger),
-        destinations=AllEventDestinations(allowed, origin, clients.make_for_destination, new_webhooks),
+        destinations=AllEventDestinations(allowed, origin, clients.make_for_destination, new_webhooks, time.time),
         event_log=PowertoolsEventLog("publish", own.log_level),
         origin=origin,
         return_s=own.queue_return_s,

@@ -212,7 +212,7 @@ class Root:
             queues=data.queues,
             ledger=data.ledger,
             records=data.records,
-            destinations=AllEventDestinations(allowed, origin, _client_for_destination, new_webhooks),
+            destinations=AllEventDestinations(allowed, origin, _client_for_destination, new_webhooks, time.time),
             event_log=self._event_log("publish", own.log_level),
             origin=origin,
             return_s=own.queue_return_s,

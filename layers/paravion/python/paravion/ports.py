@@ -1027,8 +1027,9 @@ class EventDestinations(Protocol):
         seconds for one that does not answer at all. What the operator's settings do not allow is not asked.
 
         Returns:
-            For each event why it was not taken, in words for the operator; "" if it was. Never raises for anything
-            that the destination or the network does.
+            For each event why it was not taken, in words for the operator; "" if it was; with
+            domain.told.UNDELIVERABLE in front if it never will be. One that is refused keeps no other back. Never
+            raises for anything that the destination or the network does.
         """
         ...
 

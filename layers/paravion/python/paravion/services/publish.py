@@ -11,8 +11,9 @@ What the event queue holds:
 
 All items of a batch go together: each destination is asked once for what it can take at once, and all destinations
 at the same time. What one did not take goes back into the queue as an item of its own, with a wait, until
-`event_retry_s` is over; then it is parked, where an operator looks. One that failed is let alone for a moment
-(domain/event_schedule.py). So a destination that is slow or dead keeps neither others nor mail waiting.
+`event_retry_s` is over; then it is parked, where an operator looks. What it will never take is parked at once. One
+that failed is let alone for a moment (domain/event_schedule.py). So a destination that is slow or dead keeps neither
+others nor mail waiting.
 
 At least once: a job owes its events until each is taken or queued again; a crash in between repeats them, with the
 same content. A mail's events are in order of time in each request; who must have them in order goes by their
@@ -34,6 +35,7 @@ from paravion.domain.event_schedule import Rests, wait_s
 from paravion.domain.queue import NoticeKind, State
 from paravion.domain.schedule import given_up_at
 from paravion.domain.ses_event import events_of, hidden_behind, mail_of
+from paravion.domain.told import UNDELIVERABLE
 from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing
 from paravion.ports import QueueName
 from paravion.services.event_destinations import told_of
@@ -224,10 +226,10 @@ def _send(parcel: _Parcel, deps: PublishDeps) -> None:
         parcel.problems = deps.destinations.publish(parcel.told, [event for _, event in parcel.parts])
     except Exception as exc:  # noqa: BLE001 (law 7: our own faults are tried again)
         parcel.problems = [f"on our side: {exc!r}"[:300]] * len(parcel.parts)
-    if all(parcel.problems):
-        deps.rests.failed(key, deps.clock())
-    else:
+    if "" in parcel.problems:
         deps.rests.answered(key)
+    elif not all(problem.startswith(UNDELIVERABLE) for problem in parcel.problems):
+        deps.rests.failed(key, deps.clock())
 
 
 def _send_again(parcel: _Parcel, deps: PublishDeps) -> set[int]:
@@ -252,7 +254,7 @@ def _send_again(parcel: _Parcel, deps: PublishDeps) -> set[int]:
             tries=tries,
             problem=work.events.problem if problem == _RESTS else problem,
         )
-        over = now - since >= deps.retry_s
+        over = now - since >= deps.retry_s or problem.startswith(UNDELIVERABLE)
         fields = {"destination": parcel.told.key, "tenant": parcel.told.tenant, "events": len(events)}
         try:
             texts = [event_item.encode(part) for part in event_item.cut(again)]
