@@ -14,6 +14,7 @@ from paravion.domain.envelope import Recipient, encode_qf
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import Job, JobKey, claimed, with_outcomes
 from paravion.domain.simulator import answered
+from paravion.domain.suppression import Reason, Suppressed, not_sent
 from paravion.domain.target import AllowedTargets
 from paravion.ports import QueueName
 from paravion.services import replay
@@ -226,6 +227,21 @@ def test_message_insights_by_ses_api(operator):
     assert told[MARY][1]["Details"]["Bounce"] == {
         "BounceType": "PERMANENT", "BounceSubType": "General", "DiagnosticCode": "smtp; 550 5.1.1 user unknown",
     }  # fmt: skip
+
+
+def test_insights_tell_of_suppressed_recipients_as_the_events_do(operator):
+    """A complaint without a report has a subtype and no kind."""
+    record = operator.ledger.load(JobKey(QUEUE_ID))
+    listed = {
+        n: (path, not_sent(Suppressed(path, reason, 1.0, "operator")))
+        for n, (path, reason) in enumerate(((JANE, Reason.COMPLAINT), (MARY, Reason.BOUNCE)))
+    }
+    record = replace(record, recipients={}, log=())
+    operator.ledger.save(with_outcomes(record, listed, now=1_800_000_005.0, notify={}, last=True))
+    answer = operator.client("sesv2").get_message_insights(MessageId=QUEUE_ID)
+    told = {item["Destination"]: item["Events"][1]["Details"] for item in answer["Insights"]}
+    assert told[JANE] == {"Complaint": {"ComplaintSubType": "OnAccountSuppressionList"}}
+    assert told[MARY]["Bounce"]["BounceSubType"] == "OnAccountSuppressionList"
 
 
 def test_insights_of_mail_that_nobody_tried_and_of_a_simulated_complaint(operator):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from paravion.domain.outcome import Outcome, Result
+from paravion.domain.suppression import Reason, Suppressed
 from paravion.domain.told import UNDELIVERABLE
 from paravion.errors import LedgerUnavailable, QueueUnavailable, SpoolUnavailable
 from paravion.ports import QueueName
@@ -176,6 +177,26 @@ def test_only_types_that_somebody_wants_are_owed() -> None:
     world.submit("missing@c.example", configuration_set="news")
     world.run()
     assert _told(world) == [("Bounce", ["missing@c.example"])]
+
+
+@pytest.mark.parametrize(
+    ("types", "expected"),
+    [
+        (["BOUNCE", "COMPLAINT"], [("Bounce", ["gone@a.example"]), ("Complaint", ["angry@a.example"])]),
+        (["COMPLAINT"], [("Complaint", ["angry@a.example"])]),
+        (["BOUNCE"], [("Bounce", ["gone@a.example"])]),
+        (["DELIVERY"], []),
+    ],
+)
+def test_suppressed_recipients_are_told_by_what_they_are_listed_for(types: list[str], expected: list[Any]) -> None:
+    """To who wants that, and to nobody else."""
+    world = _with_set(World(), types)
+    for path, reason in (("gone@a.example", Reason.BOUNCE), ("angry@a.example", Reason.COMPLAINT)):
+        world.suppression.put(Suppressed(path, reason, START - 86_400, "operator"))
+    world.submit("gone@a.example", "angry@a.example", configuration_set="news")
+    world.run()
+    assert sorted(_told(world)) == expected
+    assert len(world.accepted_by("me@example.org")) == 1
 
 
 def test_dead_destination_holds_back_no_other_and_is_parked_in_the_end() -> None:
