@@ -20,7 +20,7 @@ from paravion.ports import QueueName
 from paravion.services import replay
 from tests.unit.api.conftest import ACCESS_KEY
 from tests.unit.api.test_native import asked
-from tests.unit.domain.test_ses_event import ENVELOPE, HEADER, QUEUE_ID
+from tests.unit.domain.test_ses_event import ENVELOPE, HEADER, ORIGIN, QUEUE_ID
 
 SET = "/v1/configuration-sets/ConfigSet"
 JANE, MARY = "jane@example.com", "mary@example.com"
@@ -213,6 +213,16 @@ def test_replay_of_a_span_is_bounded(operator, monkeypatch):
 def test_span_that_is_none_is_refused(operator, given):
     """Also one without a time zone."""
     assert asked(operator, "POST", "/v1/events/replay", given)[0] == 400
+
+
+def test_replay_tells_the_same_content_as_publishing_did(operator):
+    """Of the outgoing address too: the key by which a receiver knows an event again follows from it."""
+    operator.settings.outgoing_ip = ORIGIN.outgoing_ip
+    _add(operator)
+    assert asked(operator, "POST", f"/v1/messages/{QUEUE_ID}/events", {})[1]["events"] == 3
+    (item,) = [event_item.decode(item.body) for item in operator.queues.items[QueueName.EVENT]]
+    delivery = next(event for event in item.events if event.type == "DELIVERY")
+    assert delivery.mail["tags"]["ses:outgoing-ip"] == [ORIGIN.outgoing_ip]
 
 
 def test_message_insights_by_ses_api(operator):

@@ -245,7 +245,13 @@ SETTINGS: Final = (
         "What becomes of mail whose From DMARC would not find aligned.",
     ),
     Setting("alias_target_arns", _arns, "", "", "Functions, topics and queues that aliases may name: ARNs."),
-    Setting("webhook_hosts", _webhook_hosts, "", "", "Hosts of webhooks that aliases may name: host or host:port."),
+    Setting(
+        "webhook_hosts",
+        _webhook_hosts,
+        "",
+        "",
+        "Hosts of webhooks that aliases and events may name: host or host:port.",
+    ),
     Setting(
         "webhook_private_hosts",
         _webhook_hosts,
@@ -581,6 +587,7 @@ class AdminSettings:
     identity_check: str
     credential_region: str
     account_id: str
+    outgoing_ip: str
     public_url: str
     max_24_hour_send: float
     max_send_rate: float
