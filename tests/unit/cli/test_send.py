@@ -292,6 +292,12 @@ def test_install_makes_programs_that_start_small(api, tmp_path, capsys):
         [tmp_path / "sendmail", "-v", "b@y.example"], input=b"x\n", env=environ, capture_output=True, check=True
     )
     assert QUEUE_ID.encode() in done.stdout
+    # Python itself would refuse to start with a directory as standard input.
+    with_folder = f"'{tmp_path}/sendmail' -v b@y.example < /"
+    done = subprocess.run(["sh", "-c", with_folder], env=environ, capture_output=True, check=False)
+    assert (66, b"sendmail: standard input is closed, or a directory: there is no message\n") == (
+        done.returncode, done.stderr,
+    )  # fmt: skip
     api.answers["/v1/queue?limit=1000"] = {"jobs": []}
-    done = subprocess.run([tmp_path / "mailq"], env=environ, capture_output=True, check=True)
+    done = subprocess.run(["sh", "-c", f"'{tmp_path}/mailq' < /"], env=environ, capture_output=True, check=True)
     assert b"Mail queue is empty\n" == done.stdout

@@ -166,7 +166,9 @@ def _selection(given: dict[str, Any]) -> Selection:
     from paravion.domain.selection import parse
 
     try:
-        selection = parse(**{name: read_text(given, name) for name in ("recipient", "sender", "host")}, texts=_texts(given))
+        selection = parse(
+            **{name: read_text(given, name) for name in ("recipient", "sender", "host")}, texts=_texts(given)
+        )
     except ValueError as exc:
         raise Rejected(BAD_REQUEST, str(exc)) from exc
     if selection.is_everything != read_flag(given, "all"):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from paravion import __version__
 from paravion.cli.client import EX_CONFIG, EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, ApiAway, ApiError, Client
 from paravion.cli.config import BadConfig, load
-from paravion.cli.process import EX_IOERR
+from paravion.cli.process import EX_IOERR, fill_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,6 +51,10 @@ _MODULES: Final = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the console script's entry. Gives a sysexits code."""
     words = sys.argv[1:] if argv is None else list(argv)
+    if argv is None:
+        fill_files()
+        if sys.stdin is None:  # where nobody is to be asked, and nothing is to be read
+            sys.stdin = open(os.devnull)  # noqa: PTH123, SIM115 (as long as the process)
     if words[:1] == ["up"]:
         from paravion.cli import up  # only this command needs it, and it parses its own words
 

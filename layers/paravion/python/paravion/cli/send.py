@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from paravion.cli.client import EX_DATAERR, EX_NOINPUT, EX_OK, EX_USAGE, Client, new_idempotency_key
 from paravion.cli.config import load
+from paravion.cli.process import EX_IOERR, standard_input
 from paravion.domain.priority import ASKED
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ def _submission(arguments: argparse.Namespace, config: Config) -> tuple[dict[str
     is_there = arguments.message is not None or not (made or sys.stdin.isatty())
     if is_there:
         content = _read(arguments.message or "-")
+        if not content:
+            raise BadMessage(f"{arguments.message or '-'}: there is no message", EX_NOINPUT)
         fields: dict[str, Any] = {"recipients": recipients}
         if not recipients:
             fields["recipients_from_header"] = True
@@ -245,11 +248,19 @@ def _text(word: str) -> str:
 
 def _read(path: str) -> bytes:
     if path == "-":
-        return sys.stdin.buffer.read()
+        return _read_standard_input()
     try:
         return Path(path).read_bytes()
     except OSError as exc:
         raise BadMessage(f"{path}: {exc.strerror}", EX_NOINPUT) from exc
+
+
+def _read_standard_input() -> bytes:
+    stdin = standard_input()
+    try:
+        return stdin.read() if stdin is not None else b""
+    except OSError as exc:
+        raise BadMessage(f"standard input: {exc.strerror or exc}: nothing is sent", EX_IOERR) from exc
 
 
 def _fail(text: str, exit_code: int) -> int:
