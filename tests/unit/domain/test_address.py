@@ -17,6 +17,7 @@ from paravion.domain.address import (
     check_orcpt,
     parse_mailboxes,
     parse_path,
+    plain_path,
     shown,
     split_address,
     xtext_decode,
@@ -148,6 +149,31 @@ def test_utf8_local_part_passes_with_smtputf8() -> None:
 def test_address_splits_at_its_last_at(path: str, parts: tuple[str, str]) -> None:
     """A domain never holds an @, a quoted local part may."""
     assert split_address(path) == parts
+
+
+@pytest.mark.parametrize(
+    ("path", "plain"),
+    [
+        ("bob@x.example", "bob@x.example"),
+        ('"bob"@x.example', "bob@x.example"),
+        ('"Bob.B+c"@x.example', "Bob.B+c@x.example"),
+        (r'"b\ob"@x.example', "bob@x.example"),
+        (r'"b\o\ b"@x.example', '"bo b"@x.example'),
+        ('"bob."@x.example', '"bob."@x.example'),
+        (r'"b\"o\\b\c"@x.example', r'"b\"o\\bc"@x.example'),
+        (r'"\"bob\""@x.example', r'"\"bob\""@x.example'),
+        ('"b@b"@x.example', '"b@b"@x.example'),
+        ('""@x.example', '""@x.example'),
+        ('"b\u00fcb"@x.example', "b\u00fcb@x.example"),
+        ("", ""),
+        ('"', '"'),
+    ],
+)
+def test_mailbox_has_one_form(path: str, plain: str) -> None:
+    """RFC 5321 4.1.2: quotes and backslashes that are not needed say nothing."""
+    assert plain_path(path) == plain
+    assert plain_path(plain) == plain
+    assert not path or len(path) == 1 or parse_path(plain, smtputf8=True) == plain
 
 
 def test_address_without_at_does_not_split() -> None:
