@@ -7,6 +7,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta, timezone
 from email import message_from_bytes, policy
+from pathlib import Path
 
 import pytest
 
@@ -161,6 +162,22 @@ def test_an_empty_text_is_one(api):
     assert ("done", "") == (first["Subject"], first.get_content().strip())
     assert api.submissions[1].content.isascii()
     assert ["grün", "<b>grün"] == [part.get_content().strip() for part in second.iter_parts()]
+
+
+def test_what_is_kept_exits_0_though_nobody_hears_it(api, tmp_path):
+    """A caller that saw another exit would send it again; a list that can't be written is another matter."""
+    program = "import sys; from paravion.cli.main import main; sys.exit(main())"
+    environ = {**os.environ, "PYTHONPATH": str(Path(main.__file__).parents[2]), "HOME": str(tmp_path)}
+    api.answers["/v1/queue?limit=1000"] = {"jobs": []}
+    for redirected, words, code in (
+        (">/dev/full", "send --to b@y.example --text x", 0), (">&-", "send --to b@y.example --text x", 0),
+        (">/dev/full", "queue", 74), ("<&-", "send --to b@y.example", 66), ("</dev/zero", "send --to b@y.example", 69),
+    ):  # fmt: skip
+        call = f"{sys.executable} -c '{program}' {words} {redirected}"
+        done = subprocess.run(["sh", "-c", call], env=environ, capture_output=True, check=False)
+        assert code == done.returncode, (redirected, words, done.stderr)
+        assert b"Traceback" not in done.stderr
+    assert 2 == len(api.submissions)
 
 
 @pytest.mark.parametrize(("fault", "code"), [(KeyboardInterrupt, 130), (BrokenPipeError, 74)])

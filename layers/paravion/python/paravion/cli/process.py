@@ -121,6 +121,14 @@ def flush() -> bool:
     return True
 
 
+def drop_output() -> None:
+    """Let what nobody takes, and what Python's own end would write of it, go nowhere."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):
+        return
+
+
 def say(text: str, *, error: bool = False) -> None:
     """Print a line, without what could steer a terminal; that nobody takes it changes nothing."""
     line = "".join([char if char.isprintable() else "?" for char in text])

@@ -22,6 +22,7 @@ from paravion.cli.client import (
     EX_OK,
     EX_TEMPFAIL,
     EX_UNAVAILABLE,
+    LONGEST_OCTETS,
     ApiAway,
     ApiError,
     Client,
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
 
 NAMES = {"mailq": "-bp", "newaliases": "-bi", "hoststat": "-bh", "purgestat": "-bH", "smtpd": "-bd"}
 """By which the command may be called, and the options that they mean: sendmail(8)."""
-
-LONGEST_OCTETS = 64 << 20
-"""Above every service's limit, which is for it to tell: here it is about standard input that has no end."""
 
 _PIECE_OCTETS = 1 << 20
 
