@@ -449,7 +449,12 @@ class Session(Machine):
                 self._say(replies.TOO_MANY_RECIPIENTS)
             return
         try:
-            recipient = parse_rcpt(argument, smtputf8="smtputf8" in transaction.options, extended=self._is_extended)
+            recipient = parse_rcpt(
+                argument,
+                hostname=self._settings.hostname,
+                smtputf8="smtputf8" in transaction.options,
+                extended=self._is_extended,
+            )
         except Refusal as exc:
             transaction.refused_count += 1
             self._refuse(exc.reply)
