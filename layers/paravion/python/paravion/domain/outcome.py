@@ -19,6 +19,10 @@ HANDED_OVER: Final = "TARGET"
 """The command of an outcome at a target (domain/target.py): mail that it took is delivered, and not passed on."""
 
 
+RETURNED: Final = "HOLD"
+"""The command of a failure that ended a hold: an operator cancelled it, or nobody released it in time."""
+
+
 class Result(StrEnum):
     """How the attempt ended for a recipient."""
 
@@ -39,7 +43,7 @@ class Outcome:
         text: The reply's text, lines joined by LF, without codes; or what happened in our words.
             Printable characters only; the adapter escapes anything else. At most 1,000 characters.
         command: The command or stage that it answers: CONNECT, EHLO, STARTTLS, MAIL, RCPT, DATA, DOT,
-            DNS, LOCAL, SUPPRESSION, TARGET …
+            DNS, LOCAL, HOLD, SUPPRESSION, TARGET …
         mx_host: Name of the host that answered or was tried, "" if none.
         address: Its IP address, "" if none.
         relayed_dsn: The next hop took over the duty of RFC 3461 success reports (it offered DSN).

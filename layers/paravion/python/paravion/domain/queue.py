@@ -521,6 +521,11 @@ def requeued(record: JobRecord, *, look_at: float, now: float, by: str, reason: 
     )
 
 
+def is_to_be_returned(record: JobRecord, now: float) -> bool:
+    """Say whether a held job is returned by the next sweep: it is cancelled, or its time in the spool is over."""
+    return bool(record.cancelled) or now >= record.queued_at + LIFETIME_S
+
+
 def cancelled(record: JobRecord, text: str, *, now: float, by: str, reason: str = "") -> JobRecord:
     """
     Have an open job returned to its sender: held until the next sweep gives it up, or its attempt ends.

@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any
 from paravion.domain import queue, schedule
 from paravion.domain.classification import asked_wait_s, record_fields
 from paravion.domain.envelope import decode_qf
-from paravion.domain.outcome import Outcome, Result
+from paravion.domain.outcome import RETURNED, Outcome, Result
 from paravion.domain.queue import ALL_SHARDS, Job, JobRecord, Notice, NoticeKind, State
 from paravion.domain.status import ATTEMPT_BROKE_OFF, CANCELLED, HELD_TOO_LONG
 from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing
@@ -219,7 +219,7 @@ def _next(
     plan = schedule.bounded(deps.plan, record)
     is_old = now >= record.queued_at + schedule.LIFETIME_S
     if record.state is State.HELD:
-        return _returned_from_hold(record, now, deps, ended) if is_old or record.cancelled else None
+        return _returned_from_hold(record, now, deps, ended) if queue.is_to_be_returned(record, now) else None
     if (is_old or schedule.is_expired(record.counted_from, now, plan)) and not record.quarantine:
         return _given_up(record, now, deps, ended)
     if record.state is State.CLAIMED:
@@ -316,7 +316,7 @@ def _returned_from_hold(
     envelope, _ = decode_qf(deps.spool.get_envelope(record.key.queue_id))
     chunk = envelope.chunk(record.key.chunk)
     row = CANCELLED if record.cancelled else HELD_TOO_LONG
-    failed = Outcome(Result.FAILED, row.enhanced, text=record.cancelled or row.text, command="LOCAL")
+    failed = Outcome(Result.FAILED, row.enhanced, text=record.cancelled or row.text, command=RETURNED)
     outcomes = {n: (chunk[n].forward_path, failed) for n in record.open_positions(chunk)}
     ended.append((envelope.tenant, [failed] * len(outcomes)))
     # An attempt of its own: what earlier ones owed a report of stays as it was.
@@ -352,7 +352,8 @@ def _log(record: JobRecord, now: float, deps: RetryDeps) -> None:
         return
     for state in record.recipients.values():
         told = {"recipient": state.forward_path, "text": state.outcome.text, **record_fields(state.outcome)}
-        if state.attempt == record.attempts and state.outcome.text.startswith(CANCELLED.text):
-            deps.event_log.emit("AdminBounce", {**fields, **told})
-        elif state.outcome.command == "EXPIRED" or state.outcome.text == HELD_TOO_LONG.text:
+        if state.outcome.command == "EXPIRED":
             deps.event_log.emit("Expiration", {**fields, **told})
+        elif state.outcome.command == RETURNED:
+            is_held_too_long = state.outcome.text == HELD_TOO_LONG.text
+            deps.event_log.emit("Expiration" if is_held_too_long else "AdminBounce", {**fields, **told})
