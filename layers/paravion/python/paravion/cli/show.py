@@ -69,6 +69,9 @@ def _tls(recipient: Mapping[str, Any]) -> list[str]:
 
 def _recipient(recipient: Mapping[str, Any]) -> Iterator[str]:
     yield f"  to     {plain(recipient.get('forward_path'))}  {plain(recipient.get('state'))}"
+    if recipient.get("removal"):
+        removal = recipient["removal"]
+        yield f"         {plain(removal.get('at'))}  {plain(removal.get('text'))}".rstrip()
     # The text may carry the code and the enhanced status already, as a remote host's reply does.
     code, status, text = (plain(recipient.get(name) or "") for name in ("code", "status", "text"))
     if code and not text.startswith(code):

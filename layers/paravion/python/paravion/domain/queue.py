@@ -103,6 +103,10 @@ ARRIVALS: Final = frozenset({NoticeKind.LISTED, NoticeKind.EXPANDED})
 """Reports of named addresses that the message arrived at here, lists and aliases: no position of the job's."""
 
 
+REMOVAL: Final = "removal"
+"""The event of a job that was removed."""
+
+
 @dataclass(frozen=True, slots=True)
 class JobKey:
     """Names a job: what the delivery queue carries."""
@@ -542,9 +546,20 @@ def said_by(by: str, reason: str) -> str:
     return f"by {by}: {reason}" if reason else f"by {by}"
 
 
+def is_said_by(text: str, by: str) -> bool:
+    """Say whether a line in the history is of a credential's own act."""
+    said = said_by(by, "")
+    return text == said or text.startswith(f"{said}: ")
+
+
+def removal_of(record: JobRecord) -> LogEntry | None:
+    """Give the line of the history that says who removed a job, why and when."""
+    return next((entry for entry in reversed(record.log) if entry.event == REMOVAL), None)
+
+
 def removed(record: JobRecord, *, now: float, by: str, reason: str = "") -> JobRecord:
     """Take an open job that no worker has out of the queue for good; nobody is told."""
-    record = with_event(record, "removal", now=now, text=said_by(by, reason))
+    record = with_event(record, REMOVAL, now=now, text=said_by(by, reason))
     return replace(record, state=State.REMOVED, due_at=0.0, quarantine="", held_at=0.0)
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from paravion.domain.envelope import Envelope, Recipient
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
-    from paravion.domain.queue import JobRecord, RecipientState
+    from paravion.domain.queue import JobRecord, LogEntry, RecipientState
     from paravion.ports import (
         Counters,
         EventLog,
@@ -125,6 +125,7 @@ def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[s
     envelope, header = find_envelope(queue_id, principal, deps)
     records = deps.ledger.load_message(queue_id)
     states = {position: state for record in records for position, state in record.recipients.items()}
+    removals = _removals(envelope, records)
     waiting = [record for record in records if record.state in {State.DEFERRED, State.READY}]
     due = [at for at in map(queue.comes_at, waiting) if at]
     deadline = envelope.deliver_by
@@ -140,6 +141,7 @@ def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[s
         "recipients": [
             # What an alias hands mail to is the operator's affair.
             _recipient(recipient, states.get(position), principal)
+            | _removal(removals.get(position), states.get(position), principal)
             | ({"target": recipient.target} if recipient.target and principal.is_operator else {})
             for position, recipient in enumerate(envelope.recipients)
         ],
@@ -485,6 +487,22 @@ def _recipient(recipient: Recipient, state: RecipientState | None, principal: Pr
     }
 
 
+def _removals(envelope: Envelope, records: Iterable[JobRecord]) -> dict[int, LogEntry]:
+    """Give the line of the history that ended them, by position, of those whose job was removed."""
+    removed = [record for record in records if record.state is State.REMOVED]
+    lines = {record.key.chunk: queue.removal_of(record) for record in removed}
+    return {position: line for chunk, line in lines.items() if line for position in envelope.chunk(chunk)}
+
+
+def _removal(line: LogEntry | None, state: RecipientState | None, principal: Principal) -> dict[str, Any]:
+    """Tell what ended a recipient whom no attempt did: by whom is an operator's business, unless he did it himself."""
+    if line is None or (state is not None and state.is_final):
+        return {"removal": None}
+    is_his = queue.is_said_by(line.text, principal.access_key)
+    told = line.text if principal.is_operator or is_his else ""
+    return {"state": State.REMOVED.value, "removal": {"at": line.at, "text": told}}
+
+
 def _timeline(envelope: Envelope, records: Iterable[JobRecord], principal: Principal) -> list[dict[str, Any]]:
     lines: list[tuple[float, str, int, tuple[int, ...], str, str]] = [(envelope.queued_at, QUEUED, 0, (), "", "")]
     lines += [
@@ -501,7 +519,9 @@ def _timeline(envelope: Envelope, records: Iterable[JobRecord], principal: Princ
             "attempt": attempt,
             "recipients": list(dict.fromkeys(paths[position] for position in positions if position < len(paths))),
             "text": text
-            if principal.is_operator or not (event in _OPERATORS or masked.intersection(positions))
+            if principal.is_operator
+            or (event in _OPERATORS and queue.is_said_by(text, principal.access_key))
+            or not (event in _OPERATORS or masked.intersection(positions))
             else "",
             "transcript": transcript or None,
         }
