@@ -18,6 +18,8 @@ def render(message: Mapping[str, Any]) -> Iterator[str]:
         f"  came   {plain(message.get('queued_at'))}, by {plain(message.get('door'))}, "
         f"{plain(message.get('octets'))} octets, kind {plain(message.get('kind'))}"
     )
+    if message.get("is_lost"):
+        yield "  lost   its envelope is gone from the spool: this is what the ledger knows"
     if message.get("due_at"):
         yield f"  due    {plain(message.get('due_at'))}"
     if message.get("priority", "normal") != "normal":

@@ -158,6 +158,9 @@ DELIVER_BY_NOT_OFFERED: Final = _row("deliver_by_not_offered", 554, "4.7", 422, 
                                      "Next hop does not take deadlines")  # fmt: skip
 HELD_TOO_LONG: Final = _row("held_too_long", 550, "7.1", 422, "MessageRejected", 69,
                             "Held back here and not released in time")  # fmt: skip
+CONTENT_LOST: Final = _row(
+    "content_lost", 554, "3.0", 422, "MessageRejected", 69, "Lost here: it is gone from the spool"
+)
 CANCELLED: Final = _row("cancelled", 550, "7.0", 422, "MessageRejected", 69, "Cancelled by an operator")
 WRONG_STATE: Final = _row("wrong_state", 554, "5.0", 409, "ConflictException", 65,
                           "Not possible as things stand")  # fmt: skip

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from paravion.domain import ids, queue
+from paravion.domain import ids, lost, queue
 from paravion.domain.address import parse_path, shown
 from paravion.domain.classification import cause_of
 from paravion.domain.envelope import decode_qf
@@ -122,8 +122,15 @@ def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[s
         Rejected: not_found: none of that id, or somebody else's.
         Unavailable
     """
-    envelope, header = find_envelope(queue_id, principal, deps)
-    records = deps.ledger.load_message(queue_id)
+    is_lost = False
+    try:
+        envelope, header = find_envelope(queue_id, principal, deps)
+        records = deps.ledger.load_message(queue_id)
+    except Rejected:
+        records = deps.ledger.load_message(queue_id) if principal.is_operator and ids.is_queue_id(queue_id) else []
+        if not records:
+            raise
+        envelope, header, is_lost = lost.envelope_of(records), b"", True
     states = {position: state for record in records for position, state in record.recipients.items()}
     removals = _removals(envelope, records)
     waiting = [record for record in records if record.state in {State.DEFERRED, State.READY}]
@@ -137,7 +144,8 @@ def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[s
         "door": envelope.door,
         "queued_at": envelope.queued_at,
         # The empty line between header and body counts with them.
-        "octets": len(header) + 2 + envelope.body_octets,
+        "octets": 0 if is_lost else len(header) + 2 + envelope.body_octets,
+        "is_lost": is_lost,
         "recipients": [
             # What an alias hands mail to is the operator's affair.
             _recipient(recipient, states.get(position), principal)

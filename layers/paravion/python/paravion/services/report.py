@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from paravion.domain import queue
+from paravion.domain import lost, queue
 from paravion.domain.dsn import Report, build_dsn, language_of
 from paravion.domain.envelope import Arrivals, Envelope, Recipient, decode_qf
 from paravion.domain.ids import queue_id_from
@@ -74,9 +74,12 @@ def subject_of(record: JobRecord, notice: Notice, deps: BounceDeps) -> tuple[Sub
     Read what a notice is about, and give those of the job that it speaks of.
 
     Raises:
-        Unavailable, SpoolMissing
+        Unavailable
     """
-    envelope, header = decode_qf(deps.to_commit.spool.get_envelope(record.key.queue_id))
+    try:
+        envelope, header = decode_qf(deps.to_commit.spool.get_envelope(record.key.queue_id))
+    except SpoolMissing:
+        return _of_lost(record, notice, deps)
     found = members_of(record, notice, envelope)
     if notice.kind in queue.ARRIVALS and envelope.arrivals:
         # The list's members are nobody's business: the report speaks of a message to those that were named.
@@ -86,6 +89,15 @@ def subject_of(record: JobRecord, notice: Notice, deps: BounceDeps) -> tuple[Sub
     else:
         to, kind = _addressee(envelope, notice, deps.postmaster)
     return Subject(notice, envelope, header, to, kind), found
+
+
+def _of_lost(record: JobRecord, notice: Notice, deps: BounceDeps) -> tuple[Subject, Members]:
+    """Give the same of a message whose envelope is gone: of this job alone, for nobody knows the others."""
+    envelope = lost.envelope_of([record])
+    found = () if notice.kind in queue.ARRIVALS else members_of(record, notice, envelope)
+    envelope = replace(envelope, recipients=tuple(recipient for recipient, _ in found))
+    to, kind = _addressee(envelope, notice, deps.postmaster)
+    return Subject(notice, envelope, b"", to, kind), found
 
 
 def members_of(record: JobRecord, notice: Notice, envelope: Envelope) -> Members:

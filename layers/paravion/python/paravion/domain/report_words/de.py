@@ -199,6 +199,7 @@ FAILED_HERE: Final = {
         "Sie war rechtzeitig zuzustellen oder zurückzugeben, und das System des Empfängers sagt das nicht zu.",
         "Senden Sie sie noch einmal ohne die Bedingung, dass sie bis zu einer bestimmten Zeit zuzustellen ist.",
     ),
+    "3.0": ("Unser Mailsystem hat sie verloren. Das tut uns leid.", "Senden Sie sie noch einmal."),
     "7.0": ("Jemand, der unser Mailsystem betreut, hat sie angehalten.", _SHOW),
     "7": ("Eine Regel unseres eigenen Mailsystems erlaubt es nicht, an diese Adresse zu senden.", _SHOW),
     "": ("Unser Mailsystem konnte sie nicht senden.", _SHOW),

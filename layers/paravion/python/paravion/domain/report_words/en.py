@@ -167,6 +167,10 @@ FAILED_HERE: Final = {
         "it was to be delivered in time or returned, and the recipient's mail system does not promise to do so.",
         "Send it again without the condition that it must be delivered by a certain time.",
     ),
+    "3.0": (
+        "our mail system has lost it. We are sorry.",
+        "Send it again.",
+    ),
     "7.0": ("somebody who looks after our mail system stopped it.", _SHOW),
     "7": ("a rule of our own mail system does not allow to send to this address.", _SHOW),
     "": ("our mail system could not send it.", _SHOW),

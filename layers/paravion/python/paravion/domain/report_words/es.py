@@ -195,6 +195,7 @@ FAILED_HERE: Final = {
         "debía entregarse a tiempo o devolverse, y el sistema del destinatario no se compromete a ello.",
         "Envíelo de nuevo sin la condición de que se entregue antes de una hora determinada.",
     ),
+    "3.0": ("nuestro sistema de correo lo ha perdido. Lo sentimos.", "Envíelo de nuevo."),
     "7.0": ("una persona que se ocupa de nuestro sistema de correo lo ha detenido.", _SHOW),
     "7": ("una regla de nuestro propio sistema de correo no permite escribir a esta dirección.", _SHOW),
     "": ("nuestro sistema de correo no pudo enviarlo.", _SHOW),

@@ -195,6 +195,7 @@ FAILED_HERE: Final = {
         "il devait être remis à temps ou vous être renvoyé, et le système du destinataire ne s'y engage pas.",
         "Envoyez-le de nouveau sans la condition d'être remis avant une certaine heure.",
     ),
+    "3.0": ("notre système de messagerie l'a perdu. Nous en sommes désolés.", "Envoyez-le de nouveau."),
     "7.0": ("une personne qui s'occupe de notre messagerie l'a arrêté.", _SHOW),
     "7": ("une règle de notre propre système de messagerie ne permet pas d'écrire à cette adresse.", _SHOW),
     "": ("notre système de messagerie n'a pas pu l'envoyer.", _SHOW),
