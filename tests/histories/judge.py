@@ -393,7 +393,12 @@ class Judge:
             track.held_at, track.faults, track.due_at = new.held_at, 0, None
             self._demand(0 <= now - new.held_at <= self._slack_s, f"{at}: held since {new.held_at}")
             until = new.held_at if new.cancelled else new.queued_at + schedule.LIFETIME_S
-            self._demand(new.due_at == until, f"{at}: held until {new.due_at}")
+            deadline = self.kept[key.queue_id][0].deliver_by
+            # Of an attempt that broke off before anything was read the record does not know the deadline.
+            if deadline and not deadline.returns and new.deliver_by_at and not (new.told_by or new.cancelled):
+                until = min(until, max(new.held_at, deadline.at))
+            is_until = 0 <= new.due_at - until <= self._slack_s
+            self._demand(is_until, f"{at}: held until {new.due_at}, not {until}")
         if was is State.HELD and new.state is not State.HELD:
             self._let_go(key, track, now)
             is_told = new.state is State.REMOVED or event in {"release", "requeue"}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain import known_replies
 from paravion.domain.known_replies import Cause
-from paravion.domain.outcome import HANDED_OVER, PACED, RETURNED, Result
+from paravion.domain.outcome import HANDED_OVER, HOLD, PACED, Result
 from paravion.domain.status import HOST_DEAD
 from paravion.domain.suppression import STAGE as SUPPRESSION
 
@@ -71,7 +71,7 @@ NAMES: Final[dict[Cause, Names]] = {
 """Every cause's names."""
 
 _EXPIRED: Final = "EXPIRED"
-_OUR_STAGES: Final = frozenset({"LOCAL", RETURNED, ""})
+_OUR_STAGES: Final = frozenset({"LOCAL", HOLD, ""})
 _HELD_BACK: Final = frozenset({"4.4.5", "4.3.2"})  # our own rate_limited and system_busy
 _GARBAGE: Final = ("Malformed reply: ", "Unexpected reply: ")
 _LEADING_STATUS: Final = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3}) ")

@@ -22,7 +22,7 @@ from paravion.domain import known_replies, suppression
 from paravion.domain.address import xtext_decode
 from paravion.domain.headers import format_date, split_header
 from paravion.domain.known_replies import Cause
-from paravion.domain.outcome import Outcome, Result
+from paravion.domain.outcome import HOLD, Outcome, Result
 from paravion.domain.queue import ARRIVALS, NoticeKind
 from paravion.domain.report_words import words_of
 from paravion.domain.status import Rejected
@@ -168,6 +168,8 @@ def _reason(kind: NoticeKind, outcome: Outcome, words: Words) -> tuple[str, ...]
         return phrases["why"].format(reason=reason), phrases["advice"].format(advice=advice)
     if kind in {NoticeKind.RELAYED, NoticeKind.DELIVERED, *ARRIVALS} or is_stale(kind, outcome):
         return ()
+    if outcome.command == HOLD and outcome.result is Result.DEFERRED:
+        return (phrases["waits_here"],)
     tables_later = (words.LATER,) if outcome.is_reply else (words.LATER_HERE, words.LATER)
     sentence = phrases["last_try"].format(reason=_look_up(detail, *tables_later))
     if kind is NoticeKind.EXPIRED:

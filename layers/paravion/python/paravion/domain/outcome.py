@@ -19,8 +19,8 @@ HANDED_OVER: Final = "TARGET"
 """The command of an outcome at a target (domain/target.py): mail that it took is delivered, and not passed on."""
 
 
-RETURNED: Final = "HOLD"
-"""The command of a failure that ended a hold: an operator cancelled it, or nobody released it in time."""
+HOLD: Final = "HOLD"
+"""The command of a failure that ended a hold (an operator cancelled it, or nobody released it), or of a wait in it."""
 
 
 class Result(StrEnum):

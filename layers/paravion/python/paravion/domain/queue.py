@@ -442,11 +442,22 @@ def held(record: JobRecord, reason: str, *, now: float, by: str = "") -> JobReco
         state=State.HELD,
         token="",
         lease_until=0.0,
-        # Found again by then, so that no mail vanishes with its spool; what is cancelled, by the next sweep.
-        due_at=now if record.cancelled else record.queued_at + LIFETIME_S,
+        # What is cancelled is found by the next sweep.
+        due_at=now if record.cancelled else hold_ends_at(record, now),
         faults=0,
         held_at=record.held_at or now,
     )
+
+
+def hold_ends_at(record: JobRecord, now: float) -> float:
+    """
+    Say when a held job is looked at again: when its deadline is over, if its sender wants to be told then, else when
+    its time in the spool is, so that no mail vanishes with that.
+    """
+    end = record.queued_at + LIFETIME_S
+    if not record.deliver_by_at or record.returns_by or record.told_by:
+        return end
+    return min(end, max(now, record.deliver_by_at))
 
 
 def scheduled(record: JobRecord, release_at: float, *, now: float) -> JobRecord:

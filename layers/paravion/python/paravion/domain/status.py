@@ -186,6 +186,7 @@ CONNECTION_LOST: Final = _row("connection_lost", 451, "4.2", 504, "ServiceUnavai
                               "Connection lost")  # fmt: skip
 ATTEMPT_BROKE_OFF: Final = _row("attempt_broke_off", 451, "3.0", 503, "ServiceUnavailableException", 75,
                                 "The attempt broke off on our side")  # fmt: skip
+HELD_HERE: Final = _row("held_here", 451, "3.2", 503, "ServiceUnavailableException", 75, "Waits here to be sent")
 TLS_FAILED: Final = _row("tls_failed", 454, "7.0", 503, "ServiceUnavailableException", 75, "TLS is not available")
 TLS_NOT_OFFERED: Final = _row("tls_not_offered", 454, "7.4", 503, "ServiceUnavailableException", 75,
                               "TLS is required, but was not offered")  # fmt: skip

@@ -349,6 +349,7 @@ class _Attempt:
         """Held from its submission on. crash here = broke off: `retry` sends it back, and it is held then."""
         reason = envelope.quarantine
         count = len(envelope.chunk(self.job.key.chunk))
+        record = queue.with_times_of(record, envelope)
         record = replace(record, recipient_count=count, reverse_path=envelope.reverse_path)
         record = replace(record, state=State.READY, attempts=record.attempts - 1)
         now = self.deps.clock()

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final
 from paravion.domain import queue
 from paravion.domain.envelope import Envelope, decode_qf, encode_qf
 from paravion.domain.ids import queue_id_from
-from paravion.domain.outcome import RETURNED
+from paravion.domain.outcome import HOLD, Result
 from paravion.domain.queue import Job, JobKey, Notice, NoticeKind, State
 from paravion.errors import LedgerUnavailable, SpoolMissing
 from paravion.ports import QueueName
@@ -110,7 +110,7 @@ def _name(record: JobRecord, about: Subject, number: int) -> str:
 
 def _is_returned(members: Members) -> bool:
     """Say whether a hold's end failed them, all with one notice: whatever attempts each job had made before."""
-    return any(state.outcome.command == RETURNED for _, state in members)
+    return any(state.outcome.command == HOLD and state.outcome.result is Result.FAILED for _, state in members)
 
 
 def _look(kept_id: str, deps: BounceDeps) -> tuple[Envelope, bytes] | None:

@@ -17,6 +17,7 @@ and reads in the ledger what happened. `sweep` runs every minute and sends back 
     deferred                            lies in the due index already    nothing
     ready, its deadline just over       DELIVERBY, by-mode N             its sender is told; tried as planned
     held                                waits for an operator            nothing; returned at LIFETIME_S
+    held, its deadline over             DELIVERBY, by-mode N             its sender is told; held
     held, cancelled                     an operator ends it              returned
     any, the envelope gone              the spool lost it, or somebody   as ever, in case it comes back; then failed
     any of these, quarantine asked for  an operator held it meanwhile    held
@@ -38,7 +39,7 @@ from typing import TYPE_CHECKING, Any
 from paravion.domain import lost, queue, schedule
 from paravion.domain.classification import asked_wait_s, record_fields
 from paravion.domain.envelope import decode_qf
-from paravion.domain.outcome import RETURNED, Outcome, Result
+from paravion.domain.outcome import HOLD, Outcome, Result
 from paravion.domain.queue import ALL_SHARDS, Job, JobRecord, Notice, NoticeKind, State
 from paravion.domain.status import ATTEMPT_BROKE_OFF, CANCELLED, CONTENT_LOST, HELD_TOO_LONG
 from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing
@@ -220,7 +221,7 @@ def _next(
     plan = schedule.bounded(deps.plan, record)
     is_old = now >= record.queued_at + schedule.LIFETIME_S
     if record.state is State.HELD:
-        return _returned_from_hold(record, now, deps, ended) if queue.is_to_be_returned(record, now) else None
+        return _in_hold(record, now, plan, deps, ended)
     if (is_old or schedule.is_expired(record.counted_from, now, plan)) and not record.quarantine:
         return _given_up(record, now, deps, ended)
     if record.state is State.CLAIMED:
@@ -297,6 +298,18 @@ def _told_of_delay(record: JobRecord, now: float, plan: Plan, deps: RetryDeps) -
     return replace(record, owed=(*record.owed, Notice(NoticeKind.DELAYED, number)), delay_told=number)
 
 
+def _in_hold(
+    record: JobRecord, now: float, plan: Plan, deps: RetryDeps, ended: list[tuple[str, list[Outcome]]]
+) -> JobRecord | None:
+    """End a hold that is over; or owe its sender the word that he asked for (RFC 2852), but none of why it is held."""
+    if queue.is_to_be_returned(record, now):
+        return _returned_from_hold(record, now, deps, ended)
+    if not record.is_late(now):
+        return None
+    record = _told_of_delay(record, now, plan, deps)
+    return replace(record, due_at=queue.hold_ends_at(record, now))
+
+
 def _given_up(record: JobRecord, now: float, deps: RetryDeps, ended: list[tuple[str, list[Outcome]]]) -> JobRecord:
     envelope = _envelope(record.key, deps)
     if envelope is None:
@@ -323,7 +336,7 @@ def _returned_from_hold(
         return _lost(record, record.cancelled or CONTENT_LOST.text, now)
     chunk = envelope.chunk(record.key.chunk)
     row = CANCELLED if record.cancelled else HELD_TOO_LONG
-    failed = Outcome(Result.FAILED, row.enhanced, text=record.cancelled or row.text, command=RETURNED)
+    failed = Outcome(Result.FAILED, row.enhanced, text=record.cancelled or row.text, command=HOLD)
     outcomes = {n: (chunk[n].forward_path, failed) for n in record.open_positions(chunk)}
     ended.append((envelope.tenant, [failed] * len(outcomes)))
     record = _in_an_attempt_of_its_own(record, envelope)
@@ -338,7 +351,7 @@ def _lost(record: JobRecord, text: str, now: float) -> JobRecord:
     """End a job whose envelope is gone by what the ledger knows; whose it was, and so whom to count it for, is gone."""
     envelope = lost.envelope_of([record])
     row = CANCELLED if text == record.cancelled else CONTENT_LOST
-    command = RETURNED if row is CANCELLED else "LOCAL"
+    command = HOLD if row is CANCELLED else "LOCAL"
     failed = Outcome(Result.FAILED, row.enhanced, text=text, command=command)
     chunk = envelope.chunk(record.key.chunk)
     outcomes = {n: (chunk[n].forward_path, failed) for n in record.open_positions(chunk)}
@@ -377,6 +390,6 @@ def _log(record: JobRecord, now: float, deps: RetryDeps) -> None:
         told = {"recipient": state.forward_path, "text": state.outcome.text, **record_fields(state.outcome)}
         if state.outcome.command == "EXPIRED" or state.outcome.text == CONTENT_LOST.text:
             deps.event_log.emit("Expiration", {**fields, **told})
-        elif state.outcome.command == RETURNED:
+        elif state.outcome.command == HOLD:
             is_held_too_long = state.outcome.text == HELD_TOO_LONG.text
             deps.event_log.emit("Expiration" if is_held_too_long else "AdminBounce", {**fields, **told})

@@ -49,6 +49,7 @@ PHRASES: Final = {
     "passed_on": "{address} (weitergeleitet an {final})",
     "why": "Grund: {reason}",
     "advice": "Was Sie tun können: {advice}",
+    "waits_here": "Sie wartet noch in unserem eigenen Mailsystem.",
     "last_try": "Beim letzten Versuch: {reason}.",
     "advice.expired": "Senden Sie Ihre E-Mail später noch einmal, oder fragen Sie den Empfänger auf anderem Weg, "
     "zum Beispiel am Telefon, ob etwas nicht in Ordnung ist.",

@@ -49,6 +49,7 @@ PHRASES: Final = {
     "passed_on": "{address} (forwarded to {final})",
     "why": "Why: {reason}",
     "advice": "What you can do: {advice}",
+    "waits_here": "It still waits in our own mail system.",
     "last_try": "When we last tried, {reason}.",
     "advice.expired": "Send your mail again later, or ask the recipient in another way, for example by phone, "
     "whether there is a problem.",

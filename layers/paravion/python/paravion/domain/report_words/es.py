@@ -49,6 +49,7 @@ PHRASES: Final = {
     "passed_on": "{address} (reenviado a {final})",
     "why": "Por qué: {reason}",
     "advice": "Qué puede hacer: {advice}",
+    "waits_here": "Todavía espera en nuestro propio sistema de correo.",
     "last_try": "En el último intento, {reason}.",
     "advice.expired": "Envíe su mensaje de nuevo más tarde, o pregunte al destinatario por otro medio, por ejemplo por "
     "teléfono, si hay algún problema.",

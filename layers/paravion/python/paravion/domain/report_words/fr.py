@@ -51,6 +51,7 @@ PHRASES: Final = {
     "passed_on": "{address} (transmis à {final})",
     "why": "Pourquoi\xa0: {reason}",
     "advice": "Ce que vous pouvez faire\xa0: {advice}",
+    "waits_here": "Il attend encore dans notre propre système de messagerie.",
     "last_try": "Lors du dernier essai, {reason}.",
     "advice.expired": "Renvoyez votre message plus tard, ou demandez au destinataire par un autre moyen, par exemple "
     "par téléphone, s'il y a un problème.",
