@@ -6,6 +6,7 @@ RFC: 5321 4.2 (reply), 3463 (enhanced status), 3464 2.3 (the fields that a DSN t
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -21,6 +22,12 @@ HANDED_OVER: Final = "TARGET"
 
 HOLD: Final = "HOLD"
 """The command of a failure that ended a hold (an operator cancelled it, or nobody released it), or of a wait in it."""
+
+
+GIVEN_UP: Final = "EXPIRED"
+"""The command of a failure because the time was up: what the last attempt ran into stands in its text."""
+
+_LEADING_STATUS: Final = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3}) ")
 
 
 class Result(StrEnum):
@@ -65,6 +72,14 @@ class Outcome:
     tls_facts: TlsFacts = NO_FACTS
     not_before: float = 0.0
     is_traced: bool = False
+
+    @property
+    def last_said(self) -> tuple[str, str]:
+        """Status and text of the last attempt; an expiry has taken both into its text (queue.expiry)."""
+        if self.command != GIVEN_UP:
+            return self.status, self.text
+        match = _LEADING_STATUS.match(self.text)
+        return (match[1], self.text[match.end() :]) if match else ("", self.text)
 
     @property
     def is_reply(self) -> bool:

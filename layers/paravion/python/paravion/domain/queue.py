@@ -36,7 +36,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain.ids import shard_of
-from paravion.domain.outcome import HANDED_OVER, PACED, Outcome, Result
+from paravion.domain.outcome import GIVEN_UP, HANDED_OVER, PACED, Outcome, Result
 from paravion.domain.schedule import LIFETIME_S
 from paravion.domain.simulator import COMMAND as SIMULATED
 from paravion.domain.simulator import replies
@@ -658,9 +658,9 @@ def expiry(record: JobRecord, position: int) -> Outcome:
     """Give what an expiry tells of one recipient: the last reply says why he could not be delivered to in time."""
     state = record.recipients.get(position)
     last = state.outcome if state else Outcome(Result.DEFERRED, "", text=EXPIRED.text)
-    # The reply's own enhanced status goes into its text: what the host said is not rewritten.
-    text = f"{last.status} {last.text}" if last.is_reply else last.text
-    return replace(last, result=Result.FAILED, status=EXPIRED.enhanced, text=text, command="EXPIRED")
+    # Its own enhanced status goes into its text: what a host said is not rewritten, and says why in the report.
+    text = f"{last.status} {last.text}".strip()
+    return replace(last, result=Result.FAILED, status=EXPIRED.enhanced, text=text, command=GIVEN_UP)
 
 
 def arrivals_of(envelope: Envelope, chunk: int) -> tuple[NoticeKind, ...]:
@@ -734,7 +734,7 @@ def _is_member(state: RecipientState, notice: Notice) -> bool:
     return (
         state.outcome.result is wanted
         and state.attempt == notice.attempt
-        and (state.outcome.command == "EXPIRED") is (notice.kind is NoticeKind.EXPIRED)
+        and (state.outcome.command == GIVEN_UP) is (notice.kind is NoticeKind.EXPIRED)
         and not state.outcome.relayed_dsn
     )
 

@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any
 from paravion.domain import lost, queue, schedule
 from paravion.domain.classification import asked_wait_s, record_fields
 from paravion.domain.envelope import decode_qf
-from paravion.domain.outcome import HOLD, Outcome, Result
+from paravion.domain.outcome import GIVEN_UP, HOLD, Outcome, Result
 from paravion.domain.queue import ALL_SHARDS, Job, JobRecord, Notice, NoticeKind, State
 from paravion.domain.status import ATTEMPT_BROKE_OFF, CANCELLED, CONTENT_LOST, HELD_TOO_LONG
 from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing
@@ -388,7 +388,7 @@ def _log(record: JobRecord, now: float, deps: RetryDeps) -> None:
         return
     for state in record.recipients.values():
         told = {"recipient": state.forward_path, "text": state.outcome.text, **record_fields(state.outcome)}
-        if state.outcome.command == "EXPIRED" or state.outcome.text == CONTENT_LOST.text:
+        if state.outcome.command == GIVEN_UP or state.outcome.text == CONTENT_LOST.text:
             deps.event_log.emit("Expiration", {**fields, **told})
         elif state.outcome.command == HOLD:
             is_held_too_long = state.outcome.text == HELD_TOO_LONG.text

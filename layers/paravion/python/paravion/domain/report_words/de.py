@@ -50,6 +50,7 @@ PHRASES: Final = {
     "why": "Grund: {reason}",
     "advice": "Was Sie tun können: {advice}",
     "waits_here": "Sie wartet noch in unserem eigenen Mailsystem.",
+    "their_reason": "Als Grund steht dabei: {reason}",
     "last_try": "Beim letzten Versuch: {reason}.",
     "advice.expired": "Senden Sie Ihre E-Mail später noch einmal, oder fragen Sie den Empfänger auf anderem Weg, "
     "zum Beispiel am Telefon, ob etwas nicht in Ordnung ist.",
@@ -213,6 +214,13 @@ FAILED_SUPPRESSED: Final = (
     ),
     "Wenn die Adresse richtig ist, bitten Sie die Betreuer Ihrer E-Mail, sie von der Sperrliste zu nehmen.",
 )
+
+FAILED_UNSUBSCRIBED: Final = (
+    "Der Empfänger hat sich von diesem Verteiler abgemeldet; darum hat unser Mailsystem sie nicht gesendet.",
+    "Sie müssen nichts tun. Bitte achten Sie den Wunsch.",
+)
+
+FAILED_HELD: Final = ("Unser Mailsystem hat sie zurückgehalten, und niemand hat sie rechtzeitig freigegeben.", _SHOW)
 
 LATER: Final = {
     "2": "Das Postfach des Empfängers konnte sie nicht aufnehmen",

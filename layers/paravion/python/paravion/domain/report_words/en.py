@@ -50,6 +50,7 @@ PHRASES: Final = {
     "why": "Why: {reason}",
     "advice": "What you can do: {advice}",
     "waits_here": "It still waits in our own mail system.",
+    "their_reason": "Their reason: {reason}",
     "last_try": "When we last tried, {reason}.",
     "advice.expired": "Send your mail again later, or ask the recipient in another way, for example by phone, "
     "whether there is a problem.",
@@ -183,6 +184,15 @@ FAILED_SUPPRESSED: Final = (
     "If the address is right, ask the people who look after your mail to take it off the suppression list.",
 )
 """The same, for an address on the suppression list (domain/suppression.py)."""
+
+FAILED_UNSUBSCRIBED: Final = (
+    "the recipient has unsubscribed from this mailing list, so our mail system did not send it.",
+    "You need do nothing. Please respect the wish.",
+)
+"""The same, for who has unsubscribed from a contact list (services/list_management.py)."""
+
+FAILED_HELD: Final = ("our mail system held it back, and nobody let it go in time.", _SHOW)
+"""The same, for what nobody released from its hold; why it was held is not for its sender."""
 
 LATER: Final = {
     "2": "the recipient's mailbox could not take it",

@@ -50,6 +50,7 @@ PHRASES: Final = {
     "why": "Por qué: {reason}",
     "advice": "Qué puede hacer: {advice}",
     "waits_here": "Todavía espera en nuestro propio sistema de correo.",
+    "their_reason": "El motivo indicado: {reason}",
     "last_try": "En el último intento, {reason}.",
     "advice.expired": "Envíe su mensaje de nuevo más tarde, o pregunte al destinatario por otro medio, por ejemplo por "
     "teléfono, si hay algún problema.",
@@ -212,6 +213,13 @@ FAILED_SUPPRESSED: Final = (
         "exclusión."
     ),
 )
+
+FAILED_UNSUBSCRIBED: Final = (
+    "el destinatario se ha dado de baja de esta lista, por lo que nuestro sistema de correo no lo envió.",
+    "No tiene que hacer nada. Por favor, respete su deseo.",
+)
+
+FAILED_HELD: Final = ("nuestro sistema de correo lo retuvo y nadie lo liberó a tiempo.", _SHOW)
 
 LATER: Final = {
     "2": "el buzón del destinatario no pudo recibirlo",

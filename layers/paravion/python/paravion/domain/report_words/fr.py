@@ -52,6 +52,7 @@ PHRASES: Final = {
     "why": "Pourquoi\xa0: {reason}",
     "advice": "Ce que vous pouvez faire\xa0: {advice}",
     "waits_here": "Il attend encore dans notre propre système de messagerie.",
+    "their_reason": "Le motif indiqué : {reason}",
     "last_try": "Lors du dernier essai, {reason}.",
     "advice.expired": "Renvoyez votre message plus tard, ou demandez au destinataire par un autre moyen, par exemple "
     "par téléphone, s'il y a un problème.",
@@ -212,6 +213,13 @@ FAILED_SUPPRESSED: Final = (
         "d'exclusion."
     ),
 )
+
+FAILED_UNSUBSCRIBED: Final = (
+    "le destinataire s'est désabonné de cette liste ; notre système de messagerie ne l'a donc pas envoyé.",
+    "Vous n'avez rien à faire. Merci de respecter ce choix.",
+)
+
+FAILED_HELD: Final = ("notre système de messagerie l'a retenu, et personne ne l'a libéré à temps.", _SHOW)
 
 LATER: Final = {
     "2": "la boîte du destinataire ne pouvait pas le recevoir",
