@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Final
 from paravion.domain import event_item, queue
 from paravion.domain.envelope import decode_qf
 from paravion.domain.event_item import EventItem
-from paravion.domain.event_schedule import Rests, wait_s
+from paravion.domain.event_schedule import INTERVALS_S, Rests, wait_s
 from paravion.domain.queue import NoticeKind, State
 from paravion.domain.schedule import given_up_at
 from paravion.domain.ses_event import events_of, hidden_behind, mail_of
@@ -59,6 +59,7 @@ class PublishDeps:
         return_s: How long the queue keeps trying: what a delay's expiration time tells.
         return_by_priority: The same, of priorities that have a time of their own.
         retry_s: How long a destination is tried.
+        intervals_s: The waits between the tries; the last repeats.
         in_parallel: See services/commit.py.
         clock: Seconds since the epoch.
         jitter: Uniform draws in [0, 1).
@@ -77,6 +78,7 @@ class PublishDeps:
     in_parallel: Callable[[Sequence[Callable[[], Any]]], list[Any]]
     clock: Callable[[], float]
     jitter: Callable[[], float]
+    intervals_s: Sequence[float] = INTERVALS_S
     rests: Rests = field(default_factory=Rests)
     return_by_priority: Mapping[str, float] = field(default_factory=dict)
 
@@ -225,7 +227,7 @@ def _send(parcel: _Parcel, deps: PublishDeps) -> None:
     except Exception as exc:  # noqa: BLE001 (law 7: our own faults are tried again)
         parcel.problems = [f"on our side: {exc!r}"[:300]] * len(parcel.parts)
     if all(parcel.problems):
-        deps.rests.failed(key, deps.clock())
+        deps.rests.failed(key, deps.clock(), deps.intervals_s)
     else:
         deps.rests.answered(key)
 
@@ -259,7 +261,8 @@ def _send_again(parcel: _Parcel, deps: PublishDeps) -> set[int]:
             if over:
                 deps.queues.park(texts)
             else:
-                deps.queues.send_texts(QueueName.EVENT, texts, delay_s=wait_s(max(1, tries), deps.jitter()))
+                delay_s = wait_s(max(1, tries), deps.jitter(), deps.intervals_s)
+                deps.queues.send_texts(QueueName.EVENT, texts, delay_s=delay_s)
         except Exception as exc:  # noqa: BLE001 (the item comes again)
             _fault(work.item, exc, deps)
             lost.add(number)
