@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from paravion.domain.event_item import decode
+from paravion.domain.event_schedule import Rests
 from paravion.domain.outcome import Outcome, Result
 from paravion.errors import LedgerUnavailable, QueueUnavailable, SpoolUnavailable
 from paravion.ports import QueueName
+from paravion.services.publish import publish
 from tests.support.world import START, Saboteur, World
 
 OK = Outcome(Result.DELIVERED, "2.0.0", 250, "Ok", "DOT", "mx", "192.0.2.7")
@@ -192,6 +195,28 @@ def test_dead_destination_holds_back_no_other_and_is_parked_in_the_end() -> None
     assert world.event_log.records[-1][0] == "EventNotTaken"
     assert world.event_log.records[-1][1]["parked"]
     assert len(world.destinations.asked) < 120
+
+
+def test_what_was_never_asked_for_waits_ever_longer_and_tells_why() -> None:
+    """What finds its destination let alone each time: no try is counted, and it is parked with what the others heard."""
+    world = _with_set(World())
+    world.submit("a@a.example", configuration_set="news")
+    world.invoke(QueueName.DELIVERY)
+    rests = Rests()
+    waits = []
+    while not world.queues.items.get(QueueName.PARKED):
+        rests.failed("\0set/news/one", world.now, "503 Down", (900.0,))
+        items = world.queues.receive(QueueName.EVENT, 10)
+        assert publish(items, replace(world.for_publish, rests=rests, jitter=lambda: 0.0)) == []
+        world.queues.delete(QueueName.EVENT, [item.receipt for item in items])
+        if (seen := world.queues.next_visible_at()) is not None:
+            waits.append(seen - world.now)
+            world.now = seen
+    assert waits[:8] == [30, 60, 120, 240, 480, 900, 900, 900]
+    assert world.destinations.asked == []
+    (parked,) = world.queues.items[QueueName.PARKED]
+    assert (left := decode(parked.body)) is not None
+    assert (left.problem, left.tries) == ("503 Down", 0)
 
 
 def test_destination_that_is_back_gets_what_it_missed() -> None:

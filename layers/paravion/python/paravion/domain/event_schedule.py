@@ -8,6 +8,7 @@ failed is not asked again for a sixth of the wait, so that events for it do not 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ INTERVALS_S: Final = (30.0, 60.0, 120.0, 240.0, 480.0, 900.0)
 _JITTER: Final = 0.25
 _REST: Final = 1 / 6
 _LONGEST_REST_S: Final = 120.0
+_NEVER: Final = (0.0, 0, "")
 
 
 def wait_s(tries: int, jitter: float, intervals_s: Sequence[float] = INTERVALS_S) -> float:
@@ -33,6 +35,12 @@ def wait_s(tries: int, jitter: float, intervals_s: Sequence[float] = INTERVALS_S
     return _nth(intervals_s, tries) * (1 - _JITTER * jitter)
 
 
+def tries_within(waited_s: float, intervals_s: Sequence[float] = INTERVALS_S) -> int:
+    """Say how often something would have been tried by now that has waited for so long; at least 1."""
+    ends = accumulate(intervals_s)
+    return 1 + sum(waited_s >= end for end in ends)
+
+
 def _nth(intervals_s: Sequence[float], number: int) -> float:
     return intervals_s[min(number, len(intervals_s)) - 1]
 
@@ -41,16 +49,17 @@ def _nth(intervals_s: Sequence[float], number: int) -> float:
 class Rests:
     """What one function knows of destinations that failed: until when it does not ask them. Forgets at its end."""
 
-    _until: dict[str, tuple[float, int]] = field(default_factory=dict)
+    _until: dict[str, tuple[float, int, str]] = field(default_factory=dict)
 
-    def rests(self, key: str, now: float) -> bool:
-        """Say whether a destination is let alone now."""
-        return self._until.get(key, (0.0, 0))[0] > now
+    def rests(self, key: str, now: float) -> str:
+        """Say why a destination is let alone now, "" if it is not."""
+        until, _, problem = self._until.get(key, _NEVER)
+        return problem if until > now else ""
 
-    def failed(self, key: str, now: float, intervals_s: Sequence[float] = INTERVALS_S) -> None:
+    def failed(self, key: str, now: float, problem: str, intervals_s: Sequence[float] = INTERVALS_S) -> None:
         """It took nothing: let it alone, longer each time."""
-        count = self._until.get(key, (0.0, 0))[1] + 1
-        self._until[key] = now + min(_nth(intervals_s, count) * _REST, _LONGEST_REST_S), count
+        count = self._until.get(key, _NEVER)[1] + 1
+        self._until[key] = now + min(_nth(intervals_s, count) * _REST, _LONGEST_REST_S), count, problem
 
     def answered(self, key: str) -> None:
         """It is well."""

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Final
 from paravion.domain import event_item, queue
 from paravion.domain.envelope import decode_qf
 from paravion.domain.event_item import EventItem
-from paravion.domain.event_schedule import INTERVALS_S, Rests, wait_s
+from paravion.domain.event_schedule import INTERVALS_S, Rests, tries_within, wait_s
 from paravion.domain.queue import NoticeKind, State
 from paravion.domain.schedule import given_up_at
 from paravion.domain.ses_event import events_of, hidden_behind, mail_of
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from paravion.ports import EventDestinations, EventLog, Ledger, Queues, Records, Spool
 
 _CONFLICTS: Final = 10
-_RESTS: Final = "let alone: it failed a moment ago"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +94,18 @@ class _Work:
 
 @dataclass(slots=True)
 class _Parcel:
-    """What one destination is to get out of the batch."""
+    """
+    What one destination is to get out of the batch.
+
+    Attributes:
+        problems: Of each part, why it was not taken; "" if it was.
+        let_alone: It was not asked, for it failed a moment ago.
+    """
 
     told: Told
     parts: list[tuple[_Work, SesEvent]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    let_alone: bool = False
 
 
 def publish(items: Sequence[Received], deps: PublishDeps) -> list[str]:
@@ -219,15 +225,16 @@ def _send(parcel: _Parcel, deps: PublishDeps) -> None:
     key = f"{parcel.told.tenant}\0{parcel.told.key}"
     if not parcel.parts:
         return
-    if deps.rests.rests(key, deps.clock()):
-        parcel.problems = [_RESTS] * len(parcel.parts)
+    if problem := deps.rests.rests(key, deps.clock()):
+        parcel.let_alone = True
+        parcel.problems = [problem] * len(parcel.parts)
         return
     try:
         parcel.problems = deps.destinations.publish(parcel.told, [event for _, event in parcel.parts])
     except Exception as exc:  # noqa: BLE001 (law 7: our own faults are tried again)
         parcel.problems = [f"on our side: {exc!r}"[:300]] * len(parcel.parts)
     if all(parcel.problems):
-        deps.rests.failed(key, deps.clock(), deps.intervals_s)
+        deps.rests.failed(key, deps.clock(), parcel.problems[0], deps.intervals_s)
     else:
         deps.rests.answered(key)
 
@@ -245,14 +252,14 @@ def _send_again(parcel: _Parcel, deps: PublishDeps) -> set[int]:
     for (number, problem), events in left.items():
         work = works[number]
         since = work.events.since or now
-        tries = work.events.tries + (problem != _RESTS)
+        tries = work.events.tries + (not parcel.let_alone)
         again = replace(
             work.events,
             events=tuple(events),
             destination=parcel.told.key,
             since=since,
             tries=tries,
-            problem=work.events.problem if problem == _RESTS else problem,
+            problem=work.events.problem or problem if parcel.let_alone else problem,
         )
         over = now - since >= deps.retry_s
         fields = {"destination": parcel.told.key, "tenant": parcel.told.tenant, "events": len(events)}
@@ -261,13 +268,15 @@ def _send_again(parcel: _Parcel, deps: PublishDeps) -> set[int]:
             if over:
                 deps.queues.park(texts)
             else:
-                delay_s = wait_s(max(1, tries), deps.jitter(), deps.intervals_s)
+                # Also what finds the destination let alone each time comes ever more seldom.
+                turn = max(tries, tries_within(now - since, deps.intervals_s)) if parcel.let_alone else tries
+                delay_s = wait_s(turn, deps.jitter(), deps.intervals_s)
                 deps.queues.send_texts(QueueName.EVENT, texts, delay_s=delay_s)
         except Exception as exc:  # noqa: BLE001 (the item comes again)
             _fault(work.item, exc, deps)
             lost.add(number)
             continue
-        told = {**fields, "tries": tries, "problem": problem, "parked": over}
+        told = {**fields, "tries": tries, "problem": again.problem, "let_alone": parcel.let_alone, "parked": over}
         deps.event_log.emit("EventNotTaken", told)
     return lost
 
