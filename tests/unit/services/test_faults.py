@@ -92,6 +92,20 @@ def test_rival_of_a_running_lease_waits_for_its_end() -> None:
     assert world.states(receipt.queue_id) == {"you@a.example": "delivered"}
 
 
+def test_deferred_job_whose_item_is_gone_is_found_again() -> None:
+    """Its worker had an item that was no longer in the queue when the attempt ended: the sweep brings it to `retry`."""
+    taken = Outcome(Result.DELIVERED, "2.0.0", 250, "Ok", "DOT", "mx")
+    world = World({"you@a.example": [Outcome(Result.DEFERRED, "4.2.0", 451, "busy", "RCPT", "mx"), taken]})
+    receipt = world.submit("you@a.example")
+    items = world.queues.receive(QueueName.DELIVERY)
+    asyncio.run(deliver(items, world.for_deliver, 60.0))
+    world.queues.delete(QueueName.DELIVERY, [item.receipt for item in items])
+    (record,) = world.ledger.load_message(receipt.queue_id)
+    assert (record.state, record.due_at) == (State.TRIED, START + 90)
+    world.run()
+    assert world.states(receipt.queue_id) == {"you@a.example": "delivered"}
+
+
 def test_item_given_twice_does_not_leave_its_deferred_job_to_nobody() -> None:
     """The rival takes the one item that there is to `retry`; the worker then defers, and has none to bring there."""
     world = World()
