@@ -53,10 +53,10 @@ ALL = os.environ.get("PARAVION_CRASH_STEPS") == "all"
 QUICK = ("retry_intervals_s=0.5", "retry_jitter_ratio=0", "sweep_interval_s=0.2", "sweep_grace_s=2", "fault_backoff_s=0.2",
          "event_retry_intervals_s=0.5", "hostname=mail.example.net")  # fmt: skip
 WORDS = {"api": "127.0.0.1:0", "smtp": "127.0.0.1:0", "smtps": "127.0.0.1:0"}
-PATIENCE_S = 60.0 if not ALL else 600.0
+PATIENCE_S = 120.0 if not ALL else 600.0
 AT_ONCE = 6
 _READS = re.compile(r"\.(Get|Head|Query|BatchGet|load)|smtp[ .]answer")
-_QUICK_END = pytest.mark.timeout(3600 if ALL else 180)
+_QUICK_END = pytest.mark.timeout(3600 if ALL else 400)
 
 Kill = tuple[Step, bool]
 """A call, and whether it took effect."""
