@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from paravion.domain.event_item import decode
+from paravion.domain.event_schedule import Rests
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.suppression import Reason, Suppressed
 from paravion.domain.told import UNDELIVERABLE
@@ -263,6 +265,28 @@ def test_what_will_never_be_taken_is_parked_at_once() -> None:
     world.invoke(QueueName.DELIVERY)
     assert publish(world.queues.receive(QueueName.EVENT, 10), world.for_publish) == []
     assert _told(world) == [("Delivery", ["b@a.example"])]
+
+
+def test_what_was_never_asked_for_waits_ever_longer_and_tells_why() -> None:
+    """What finds its destination let alone each time: no try is counted, and it is parked with what the others heard."""
+    world = _with_set(World())
+    world.submit("a@a.example", configuration_set="news")
+    world.invoke(QueueName.DELIVERY)
+    rests = Rests()
+    waits = []
+    while not world.queues.items.get(QueueName.PARKED):
+        rests.failed("\0set/news/one", world.now, "503 Down", (900.0,))
+        items = world.queues.receive(QueueName.EVENT, 10)
+        assert publish(items, replace(world.for_publish, rests=rests, jitter=lambda: 0.0)) == []
+        world.queues.delete(QueueName.EVENT, [item.receipt for item in items])
+        if (seen := world.queues.next_visible_at()) is not None:
+            waits.append(seen - world.now)
+            world.now = seen
+    assert waits[:8] == [30, 60, 120, 240, 480, 900, 900, 900]
+    assert world.destinations.asked == []
+    (parked,) = world.queues.items[QueueName.PARKED]
+    assert (left := decode(parked.body)) is not None
+    assert (left.problem, left.tries) == ("503 Down", 0)
 
 
 def test_destination_that_is_back_gets_what_it_missed() -> None:

@@ -283,6 +283,7 @@ def publish() -> PublishDeps:
         return_s=own.queue_return_s,
         return_by_priority=lifetimes(own.queue_return_s, own.queue_return_by_priority),
         retry_s=own.event_retry_s,
+        intervals_s=own.event_retry_intervals_s,
         in_parallel=InParallel(_THREADS),
         clock=time.time,
         jitter=secrets.SystemRandom().random,

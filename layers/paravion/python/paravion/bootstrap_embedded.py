@@ -218,6 +218,7 @@ class Root:
             return_s=own.queue_return_s,
             return_by_priority=lifetimes(own.queue_return_s, own.queue_return_by_priority),
             retry_s=own.event_retry_s,
+            intervals_s=own.event_retry_intervals_s,
             in_parallel=self._in_parallel,
             clock=time.time,
             jitter=secrets.SystemRandom().random,

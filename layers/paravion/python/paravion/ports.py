@@ -324,17 +324,6 @@ class Ledger(Protocol):
         """
         ...
 
-    def watch(self, record: JobRecord, due_at: float) -> None:
-        """
-        Give a claimed job a due time as a safety net, without disturbing its worker.
-
-        Does nothing when the lease is no longer `record.token`'s. Leaves the version alone.
-
-        Raises:
-            LedgerUnavailable
-        """
-        ...
-
     def due(self, shard: int, now: float, limit: int, after: DueJob | None = None) -> list[DueJob]:
         """
         Give up to `limit` jobs of a shard whose due time is past, oldest first, from behind `after` on.

@@ -396,7 +396,8 @@ def with_outcomes(
         state=State.DONE if every_final else State.TRIED,
         token="",
         lease_until=0.0,
-        due_at=0.0,
+        # `retry` hears of it at once; or then, if the worker's item is gone: SQS gave it to somebody else meanwhile.
+        due_at=0.0 if every_final else record.lease_until,
         faults=0,
         quarantine="",
         cancelled="",
