@@ -118,6 +118,8 @@ _STALLS: Final = ("deliver:spool", "deliver:transport", "deliver:ledger.save")
 _LIVELY: Final = 12
 """Rounds that `live` has at most."""
 
+_LAST_TROUBLE_S: Final = 4000.0
+
 QUEUES: Final = (QueueName.DELIVERY, QueueName.DELIVERY, QueueName.RETRY, QueueName.BOUNCE, QueueName.EVENT)
 SETS: Final = ("", "news", "brief")
 _SHORT_LIVED_S: Final = 7200
@@ -382,7 +384,9 @@ class History:
         self.judge.assert_well()
 
     def end(self) -> None:
-        """All is well again: every promise is kept, once."""
+        """What is to go wrong still does; then all is well again: every promise is kept, once."""
+        self._live(seconds=_LAST_TROUBLE_S)
+        self.judge.assert_well()
         self.adversity.be_still()
         self.judge.all_is_well()
         for n, queue_id in enumerate(self.judge.messages()):

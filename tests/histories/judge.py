@@ -455,6 +455,9 @@ class Judge:
         if new.state is State.REMOVED:
             self.demand(event == "removal", f"{at}: nobody removed it")
         if new.state is State.HELD and was is not State.HELD:
+            is_asked = event in {"hold", "cancel"} or (old is not None and bool(old.quarantine))
+            is_by_rule = bool(self.kept[key.queue_id][0].quarantine) and key not in self.let_go
+            self.demand(is_asked or is_by_rule, f"{at}: held, and nobody wants it")
             if old is None:
                 track.held_s = max(0.0, self.kept[key.queue_id][0].release_at - new.queued_at)
             track.held_at, track.faults, track.due_at = new.held_at, 0, None

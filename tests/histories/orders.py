@@ -54,6 +54,7 @@ class Order:
 
     Attributes:
         is_meant: Says of a job, as it stood, whether he means it.
+        operation: What it is a call of, an act by selection.
         written: The jobs that it changed.
         is_done: It came to its end, and was not refused.
         told: What it answered, of an act by selection.
@@ -61,7 +62,7 @@ class Order:
 
     verb: str
     is_meant: Callable[[JobKey, JobRecord | None], bool]
-    is_dry: bool = False
+    operation: Operation | None = None
     written: list[JobKey] = field(default_factory=list)
     is_done: bool = False
     told: dict[str, Any] = field(default_factory=dict)
@@ -191,7 +192,7 @@ class Orders:
             judge.demand(not is_met_again, f"{key}: met again by one operation ({operation.verb})")
             return record is not None and self._is_for(operation, self._meant(operation, key, record), record)
 
-        order = Order(operation.verb, is_meant, operation.is_dry)
+        order = Order(operation.verb, is_meant, operation)
         interruptions = judge.adversity.interruptions
         before = self._everything() if operation.is_dry else None
         with judge.frame("operate", order):
@@ -270,14 +271,14 @@ class Orders:
     def wrote(self, order: Order | None, key: JobKey, old: JobRecord | None, new: JobRecord, at: str) -> None:
         """See a write of a record, an operator's or another's."""
         operation = self._operation
-        if operation is not None and (order is None or order.verb != operation.verb or order.is_dry):
+        if operation is not None and (order is None or order.operation is not operation):
             operation.moved.add(key)
         if order is None:
             return
         judge = self.judge
         at = f"{at} ({order.verb})"
         order.written.append(key)
-        judge.demand(not order.is_dry, f"{at}: in a dry run")
+        judge.demand(not (order.operation and order.operation.is_dry), f"{at}: in a dry run")
         judge.demand(order.is_meant(key, old), f"{at}: it was not meant")
         if order.verb not in EVENTS:
             judge.demand(False, f"{at}: it changes no job")
