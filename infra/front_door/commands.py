@@ -5,7 +5,7 @@ Strict on brackets, since what two hosts read differently is an attack; lenient 
 clients do, a blank after the colon. A source route is dropped, as RFC 5321 F.2 has it.
 
 RFC: 5321 4.1.1.2 and 4.1.1.3, 1870 (SIZE), 6152 (BODY), 6531 3.4 (SMTPUTF8), 3461 4 (RET, ENVID, NOTIFY,
-ORCPT), 4954 5 (AUTH on MAIL), 3030 2 (BDAT), 4865 4 (HOLDFOR, HOLDUNTIL), 2852 4 (BY).
+ORCPT), 4954 5 (AUTH on MAIL), 3030 2 (BDAT), 4865 4 (HOLDFOR, HOLDUNTIL), 2852 4 (BY), 8689 2 (REQUIRETLS).
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ class Transaction:
     Attributes:
         reverse_path: "" for null.
         recipients: As POST /v1/messages takes them.
-        options: Its other fields: body_type, smtputf8, ret, envid, send_at, deliver_by with its mode and trace.
+        options: Its other fields: body_type, smtputf8, ret, envid, send_at, tls, deliver_by with its mode and
+            trace.
         refused_count: RCPT commands refused.
     """
 
@@ -64,7 +65,7 @@ class Transaction:
 
 
 def parse_mail(  # noqa: C901, PLR0912 (one branch for each parameter)
-    argument: str, *, max_message_octets: int, extended: bool, now: float = 0.0
+    argument: str, *, max_message_octets: int, extended: bool, now: float = 0.0, secure: bool = False
 ) -> Transaction:
     """
     Begin a transaction.
@@ -74,6 +75,7 @@ def parse_mail(  # noqa: C901, PLR0912 (one branch for each parameter)
         max_message_octets: A SIZE above it is refused at once.
         extended: The client said EHLO; else no parameters are taken.
         now: Seconds since the epoch, from which HOLDFOR and BY count.
+        secure: TLS is on; else REQUIRETLS is unknown, as it was not offered.
 
     Raises:
         Refusal
@@ -93,9 +95,11 @@ def parse_mail(  # noqa: C901, PLR0912 (one branch for each parameter)
         elif name == "ENVID":
             options["envid"] = _checked(address.check_envid, name, value)
         elif name == "SMTPUTF8":
-            if value:
-                raise Refusal(replies.bad_parameter("SMTPUTF8 takes no value"))
+            _check_bare(name, value)
             options["smtputf8"] = True
+        elif name == "REQUIRETLS" and secure:
+            _check_bare(name, value)
+            options["tls"] = "requiretls"
         elif name in {"HOLDFOR", "HOLDUNTIL"}:
             if "send_at" in options:
                 raise Refusal(replies.bad_parameter("HOLDFOR and HOLDUNTIL exclude each other"))
@@ -227,6 +231,11 @@ def _choice(name: str, value: str, choices: tuple[str, ...]) -> str:
     if value.upper() not in choices:
         raise Refusal(replies.bad_parameter(f"{name} must be one of {', '.join(choices)}"))
     return value.upper()
+
+
+def _check_bare(name: str, value: str) -> None:
+    if value:
+        raise Refusal(replies.bad_parameter(f"{name} takes no value"))
 
 
 def _checked(check: Any, name: str, value: str) -> str:

@@ -11,7 +11,7 @@ connection.py puts it on a transport. Who is told what, and how much of it, is d
 
 Next on a message's path: Submit, which connection.py takes to the API (api.py).
 RFC: 5321, 2920 (PIPELINING), 3207 (STARTTLS), 4954 (AUTH), 3461 (DSN), 3030 (CHUNKING), 9422 (LIMITS),
-4865 (FUTURERELEASE), 2852 (DELIVERBY).
+4865 (FUTURERELEASE), 2852 (DELIVERBY), 8689 (REQUIRETLS).
 """
 
 from __future__ import annotations
@@ -281,6 +281,7 @@ class Session(Machine):
             "DELIVERBY",
             f"FUTURERELEASE {MAX_RELEASE_S:.0f} {instant(self._clock() + MAX_RELEASE_S)}",
             f"LIMITS MAILMAX={self._settings.max_transactions_count} RCPTMAX={self._settings.max_recipients_count}",
+            *(("REQUIRETLS",) if self.is_secure else ()),
             "SMTPUTF8",
         ]
 
@@ -418,7 +419,9 @@ class Session(Machine):
         else:
             limit, now = self._settings.max_message_octets, self._clock()
             try:
-                self._transaction = parse_mail(argument, max_message_octets=limit, extended=self._is_extended, now=now)
+                self._transaction = parse_mail(
+                    argument, max_message_octets=limit, extended=self._is_extended, now=now, secure=self.is_secure
+                )
             except Refusal as exc:
                 self._refuse(exc.reply)
             else:

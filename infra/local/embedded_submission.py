@@ -286,6 +286,8 @@ def _submission(
         at = datetime.fromisoformat(rest["deliver_by"]).timestamp()
         returns, traces = rest.pop("deliver_by_mode") == "return", rest.pop("deliver_by_trace", False)
         rest["deliver_by"] = DeliverBy(at, returns, traces)
+    if rest.pop("tls", ""):
+        rest |= {"tls_required": True, "requiretls": True}  # nothing else is said at these doors
     recipients = tuple(
         Recipient(item)
         if isinstance(item, str)

@@ -17,10 +17,11 @@ from paravion.domain.tls_facts import TlsFacts
 from paravion.domain.tls_policy import StsFinding, TlsMode
 from tests.integration.test_smtp_client import mail, transport
 from tests.support.authority import Authority, self_signed, server_context
-from tests.support.smtp_server import DROP, SmtpServer
+from tests.support.smtp_server import DROP, EXTENSIONS, SmtpServer
 
 D, OK = Result.DEFERRED, Result.DELIVERED
 NAME = "mx.mail.test"
+INSISTENT = replace(mail(), tls_required=True, requiretls=True)
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +161,81 @@ def test_route_and_message_ask_for_more(pki):
     assert send(clear(), pki=pki, transaction=required).status == "4.7.4"
     assert send(clear(), pki=pki, transaction=required, tls="none").status == "4.7.4"
     assert send(tls(), pki=pki, transaction=required).result == OK
+
+
+FAILED = Result.FAILED
+OFFERS = (*EXTENSIONS, "REQUIRETLS")
+INSISTED = (
+    {key: (FAILED, "5.7.10") if key in BAD_CERTIFICATE or key in NOT_OFFERED else (D, "4.7.0") for key in SERVERS}
+    | {"drops at STARTTLS": (D, "4.4.2")}
+    | dict.fromkeys(GOOD, (OK, "2.0.0"))
+)
+
+
+@pytest.mark.parametrize("key", SERVERS)
+def test_requiretls_against_every_server(key, pki):
+    """RFC 8689 4.2.1: returned for what a host lacks; what broke is tried again. Nothing but good TLS carries it."""
+    context, script = SERVERS[key]
+    server = SmtpServer(extensions=OFFERS, tls=context and getattr(pki, context), script=dict(script))
+    outcome = send(server, pki=pki, transaction=INSISTENT, sts=sts("enforce"), options={"tls": TlsMode.NONE})
+    assert (outcome.result, outcome.status) == INSISTED[key], outcome
+    assert [message.tls for message in server.messages] == [True] * (key in GOOD)
+    assert all(message.mail.endswith(" REQUIRETLS") for message in server.messages)
+
+
+def test_requiretls_needs_every_link(pki):
+    """An offer, and somebody who vouches for the host; the next host is asked, and one that is away may yet do it."""
+
+    def offers():
+        return SmtpServer(extensions=OFFERS, tls=pki.wildcard)
+
+    def no_offer():
+        return SmtpServer(tls=pki.good)
+
+    vouched = sts("enforce", "*.mail.test")
+    server = no_offer()
+    outcome = send(server, pki=pki, transaction=INSISTENT, sts=vouched)
+    assert (outcome.result, outcome.status, server.messages) == (FAILED, "5.7.30", [])
+    assert "REQUIRETLS" in outcome.text
+    outcome = send(no_offer(), offers(), pki=pki, transaction=INSISTENT, sts=vouched)
+    assert (outcome.result, outcome.mx_host) == (OK, "mx2.mail.test")
+    server = offers()
+    outcome = send(server, pki=pki, transaction=INSISTENT)
+    assert (outcome.result, outcome.status, server.sessions) == (FAILED, "5.7.10", [])
+    assert "a.test" in outcome.text
+    away = SmtpServer(script={"CONNECT": "421 4.3.2 not now"})
+    outcome = send(no_offer(), away, pki=pki, transaction=INSISTENT, sts=vouched)
+    assert (outcome.result, outcome.status) == (D, "4.3.2")
+    # Nobody would hear of it: a null reverse-path goes where TLS is, and says REQUIRETLS where it is known.
+    null = replace(INSISTENT, reverse_path="")
+    assert send(no_offer(), pki=pki, transaction=null).result is OK
+    assert send(SmtpServer(), pki=pki, transaction=null).status == "4.7.4"
+
+
+def test_a_kept_connection_is_no_way_around_requiretls(pki):
+    """Over one that another message opened the offer counts as well."""
+
+    async def scenario():
+        server = SmtpServer(tls=pki.good)
+        async with server, transport(ca_file=pki.file) as client:
+            deadline = asyncio.get_running_loop().time() + 5
+            to = hop(server, sts=sts("enforce"))
+            first = await client.send(to, mail(), deadline)
+            second = await client.send(to, INSISTENT, deadline)
+        return first[0], second[0], len(server.messages), len(server.sessions)
+
+    first, second, messages, sessions = asyncio.run(scenario())
+    assert (first.result, second.status, messages, sessions) == (OK, "5.7.30", 1, 1)
+
+
+@pytest.mark.parametrize("key", sorted(set(SERVERS) - {"closes at STARTTLS"}))
+def test_mail_that_does_without_tls(key, pki):
+    """RFC 8689 4.2.2: TLS is tried, and the recipients' domain's policy not insisted upon; the operator's mode is."""
+    optional = replace(mail(), tls_optional=True)
+    assert send(server_of(key, pki), pki=pki, transaction=optional, sts=sts("enforce")).result is OK
+    server = server_of(key, pki)
+    outcome = send(server, pki=pki, transaction=optional, sts=sts("enforce"), options={"tls": TlsMode.VERIFY})
+    assert (outcome.result is OK) == (key in GOOD)
 
 
 def test_what_is_refused_is_said(pki):

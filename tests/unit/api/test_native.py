@@ -97,6 +97,15 @@ def test_rfc822_form(world):
     ) == ("a@example.org", "FULL", "e", False, True)  # fmt: skip
 
 
+@pytest.mark.parametrize(("word", "expected"), [("require", (True, False)), ("requiretls", (True, True))])
+def test_tls_is_from_us_or_all_the_way(world, word, expected):
+    """docs/tls.md; REQUIRETLS is the stricter of the two."""
+    fields = {"recipients": ["b@example.org"], "content": BASE64, "tls": word}
+    assert asked(world, "POST", "/v1/messages", fields)[0] == 202
+    [submission] = world.submissions
+    assert (submission.tls_required, submission.requiretls) == expected
+
+
 def test_rfc822_form_without_recipients_takes_the_headers(world):
     """Sendmail -t over HTTP."""
     asked(world, "POST", "/v1/messages", CONTENT, content_type="message/rfc822; charset=x")

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import signal
 import stat
 import tempfile
@@ -13,6 +14,7 @@ import pytest
 
 from paravion.cli import client, client_queue, mailq, main, process, sendmail, sendmail_queue
 from paravion.cli.client_queue import ClientQueue, QueueUnavailable
+from tests.support import power_cut
 from tests.unit.cli.fake_api import QUEUE_ID, FakeApi, error
 
 AWAY = "http://127.0.0.1:9"
@@ -83,6 +85,25 @@ def test_without_network_it_waits_and_is_sent_later_once(home, api, capsys):
     assert MAIL == submission.content
     assert ["b@y.example"] == submission.fields["recipients"]
     assert {"lock", "log"} == {path.name for path in folder.iterdir()}
+
+
+def test_what_exits_0_survives_a_power_cut(home, tmp_path, monkeypatch):
+    """Octets and names are on the disk, of the first message and of one that was tried again."""
+    folder, shadow = home / ".local/state/paravion/queue", tmp_path / "shadow"
+    folder.mkdir(parents=True, mode=0o700)
+    for name in ("fsync", "fdatasync"):
+        monkeypatch.setattr(os, name, getattr(os, name))  # put back at the end
+    power_cut.watch(folder, shadow)
+    assert 0 == call(home, AWAY, "a@y.example")
+    assert 75 == call(home, AWAY, "-q")
+    assert 0 == call(home, AWAY, "b@y.example")
+    shutil.rmtree(folder)
+    shadow.rename(folder)
+    assert [2, 1] == [entry.tries for entry in queue_of(home).entries()]
+    kept = []
+    queue_of(home).run(lambda fields, content, _: kept.append((fields["recipients"], content)) or {"queue_id": "q"})
+    assert [(["a@y.example"], MAIL), (["b@y.example"], MAIL)] == kept
+    assert queue_of(home).is_empty()
 
 
 TRANSIENT = {

@@ -7,10 +7,11 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta, timezone
 from email import message_from_bytes, policy
+from pathlib import Path
 
 import pytest
 
-from paravion.cli import client, install, main, watch
+from paravion.cli import client, install, login, main, watch
 from paravion.cli.config import load, read_file
 from paravion.cli.when import instant
 from tests.unit.cli.fake_api import QUEUE_ID, FakeApi, error
@@ -108,6 +109,13 @@ def test_priority_and_deadline(api):
         assert fields.get("priority") == ("bulk" if hours == 2 else None)
 
 
+def test_tls_is_asked_for(api):
+    """As the API has it."""
+    for word in ("require", "requiretls"):
+        assert 0 == main.main(["send", "--to", "b@y.example", "--text", "x", "--tls", word])
+        assert api.submissions[-1].fields["tls"] == word
+
+
 WRONG = {
     "two deadlines": (["--to", "b@y.example", "--text", "x", "--by", "in 1 hour", "--return-by", "in 1 hour"], 64),
     "nobody": (["--text", "x"], 64),
@@ -198,6 +206,27 @@ def test_wait(api, capsys, states, code):
     assert [f"b@y.example: {state} at mx: a?b" for state in dict.fromkeys(states)] == out.splitlines()
 
 
+UNHEARD = {
+    "throttled once": ([error(429, "rate_limited", 451, "4.4.5"), "delivered"], 0, ""),
+    "away for a moment": (["lost", "lost", "lost", "delivered"], 0, ""),
+    "not allowed to ask": ([error(403, "access_denied", 554, "5.7.1", "Access denied")], 75, "Access denied"),
+    "gone": ([error(404, "no_such_message", 554, "5.5.0", "Message does not exist")], 75, "Message does not exist"),
+}
+
+
+@pytest.mark.parametrize(("script", "code", "said"), UNHEARD.values(), ids=UNHEARD)
+def test_a_wait_that_is_not_answered_is_no_refusal(api, capsys, monkeypatch, script, code, said):
+    """The message is kept: whoever took the exit for a refusal would send it again."""
+    monkeypatch.setattr(client, "RETRY_WAITS_S", (0.0,))
+    done = {"state": "done", "recipients": [{"forward_path": "b@y", "state": "delivered"}]}
+    api.script += [(200, done) if item == "delivered" else item for item in script]
+    config = load({"PARAVION_ENDPOINT": api.url, "PARAVION_ACCESS_KEY": "A", "PARAVION_SECRET_KEY": "s"})
+    asking = client.Client(config, retry_waits_s=(0.0,))
+    assert code == watch.wait(asking, QUEUE_ID, timeout_s=60.0, sleep=lambda _: None)
+    if said:
+        assert capsys.readouterr().err == f"paravion: {QUEUE_ID} is kept, but can't be watched: {said}\n"
+
+
 def test_send_waits(api):
     """--wait asks for the message that was made."""
     api.script.append((202, {"queue_id": QUEUE_ID}))
@@ -255,6 +284,36 @@ def test_login_writes_a_private_file(api, tmp_path, monkeypatch, capsys):
     captured = capsys.readouterr()
     assert 'se"c' not in captured.out + captured.err
     assert "PARAVION_ENDPOINT" in captured.err
+
+
+@pytest.mark.parametrize("umask", [0, 0o077, 0o277, 0o777])
+def test_login_under_any_umask(tmp_path, umask):
+    """The file for its owner alone, who can read it; so the directories that are made."""
+    target = tmp_path / "kept.toml"
+    target.write_text('sender = "keep@x.example"\n')
+    link = tmp_path / "link.toml"
+    link.symlink_to(target)
+    new = tmp_path / "a/b/new.toml"
+    before = os.umask(umask)
+    try:
+        for path in (link, new):
+            login.write(path, {"access_key": "A"})
+    finally:
+        os.umask(before)
+    assert link.is_symlink()
+    assert {"access_key": "A"} == read_file(str(target))
+    assert [0o600, 0o600] == [stat.S_IMODE(path.stat().st_mode) for path in (target, new)]
+    assert [0o700, 0o700] == [stat.S_IMODE(path.stat().st_mode) for path in (new.parent, new.parent.parent)]
+
+
+def test_login_is_on_the_disk_before_it_says_so(tmp_path, monkeypatch):
+    """The octets before the name."""
+    order = []
+    fsync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda file: (order.append("octets"), fsync(file)))
+    monkeypatch.setattr(Path, "replace", lambda path, to: (order.append("name"), replace(path, to))[1])
+    login.write(tmp_path / "c.toml", {"access_key": "A"})
+    assert ["octets", "name"] == order
 
 
 def test_login_writes_nothing_it_could_not_check(api, tmp_path, monkeypatch):

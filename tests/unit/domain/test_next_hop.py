@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from paravion.domain.mta_sts import StsMode, StsPolicy
 from paravion.domain.next_hop import MxHost, NextHop, credential_name, is_literal, is_refused, literal_address, route
+from paravion.domain.tls_policy import NO_STS, StsFinding
 
 ROUTES = {
     "mx": ("mx", None),
@@ -32,6 +34,29 @@ def test_bad_relay_is_a_callers_bug(relay):
     """settings.py lets none of these through."""
     with pytest.raises(ValueError, match="HOST:PORT"):
         route(relay)
+
+
+def sts(mode, *mx):
+    return StsFinding(StsPolicy(StsMode(mode), mx, 86_400))
+
+
+VOUCHED = {
+    "nobody": ({"policy_domain": "a.test"}, False),
+    "a signed list": ({"policy_domain": "a.test", "secure": True}, True),
+    "a policy": ({"policy_domain": "a.test", "sts": sts("enforce", "*.a.test")}, True),
+    "a policy in testing": ({"policy_domain": "a.test", "sts": sts("testing", "mx.a.test")}, True),
+    "a policy of none": ({"policy_domain": "a.test", "sts": sts("none", "mx.a.test")}, False),
+    "a policy of others": ({"policy_domain": "a.test", "sts": sts("enforce", "mx.b.test")}, False),
+    "a policy that can't be had": ({"policy_domain": "a.test", "sts": StsFinding(fault="sts-policy-invalid")}, False),
+    "the domain itself": ({"policy_domain": "mx.a.test"}, True),
+    "the operator": ({"sts": NO_STS}, True),
+}
+
+
+@pytest.mark.parametrize(("fields", "expected"), VOUCHED.values(), ids=VOUCHED)
+def test_who_vouches_for_a_host(fields, expected):
+    """RFC 8689 4.2.1: DNSSEC or MTA-STS, where an MX record named it."""
+    assert expected == NextHop("a.test", (MxHost("mx.a.test"),), **fields).vouches_for("mx.a.test")
 
 
 LITERALS = {

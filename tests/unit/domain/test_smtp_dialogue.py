@@ -243,6 +243,10 @@ OFFERS = {
     "by_least": (("DELIVERBY 60,X=1",), {"by": ByTime(60, returns=True)}, "MAIL FROM:<a@x> BY=60;R\r\n"),
     "by_notify": (("DELIVERBY 60",), {"by": ByTime(-9, traces=True)}, "MAIL FROM:<a@x> BY=-9;NT\r\n"),
     "by_unknown": ((), {"by": ByTime(60)}, M),
+    "requiretls": (("REQUIRETLS",), {"requiretls": True}, "MAIL FROM:<a@x> REQUIRETLS\r\n"),
+    "requiretls_unused": (("REQUIRETLS",), {}, M),
+    "requiretls_null": (("REQUIRETLS",), {"requiretls": True, "reverse_path": ""}, "MAIL FROM:<> REQUIRETLS\r\n"),
+    "requiretls_null_unknown": ((), {"requiretls": True, "reverse_path": ""}, "MAIL FROM:<>\r\n"),
     "null": ((), {"reverse_path": ""}, "MAIL FROM:<>\r\n"),
     "quoted": ((), {"reverse_path": '"a >b"@x'}, 'MAIL FROM:<"a >b"@x>\r\n'),
 }
@@ -272,6 +276,7 @@ UNFIT = {
     "by_return_unknown": ((), {"by": ByTime(60, returns=True)}, "5.4.7"),
     "by_return_over": (("DELIVERBY",), {"by": ByTime(0, returns=True)}, "5.4.7"),
     "by_return_too_short": (("DELIVERBY 61",), {"by": ByTime(60, returns=True)}, "5.4.7"),
+    "requiretls_unknown": ((), {"requiretls": True}, "5.7.30"),
     "crlf_in_envid": (("DSN",), {"envid": "x\r\nQUIT"}, "5.5.4"),
     "space_in_orcpt": (("DSN",), {"recipients": {0: ("b@y", (), "rfc822;b c")}}, "5.5.4"),
 }

@@ -43,6 +43,19 @@ def test_by_is_a_deadline_from_mail_on(value, options):
     assert options == found.options
 
 
+def test_requiretls_is_for_who_came_by_tls():
+    """RFC 8689 2: a parameter without a value, of a session that has TLS; elsewhere it is none."""
+    found = parse_mail("FROM:<a@x.example> requiretls", max_message_octets=100, extended=True, secure=True)
+    assert {"tls": "requiretls"} == found.options
+    for argument, secure, reply in (
+        ("FROM:<a@x.example> REQUIRETLS", False, "555 5.5.4"),
+        ("FROM:<a@x.example> REQUIRETLS=yes", True, "501 5.5.4"),
+    ):
+        with pytest.raises(Refusal) as refusal:
+            parse_mail(argument, max_message_octets=100, extended=True, secure=secure)
+        assert refusal.value.reply.startswith(reply + " ")
+
+
 BAD_MAIL = {
     "by without value": ("FROM:<a@x.example> BY", "501 5.5.4"),
     "by without mode": ("FROM:<a@x.example> BY=60", "501 5.5.4"),

@@ -231,11 +231,14 @@ def test_starttls_forgets_and_drops():
     """RFC 3207 4.2; the counts of errors and junk stay."""
     talk = greeted()
     said = talk.hear(b"EHLO c\r\nMAIL FROM:<a@x.example>\r\nSTARTTLS\r\nRCPT TO:<b@y.example>\r\nQUIT\r\n")
+    assert b"REQUIRETLS" not in said
     assert said.endswith(b"220 2.0.0 Ready to start TLS\r\n")
     assert [StartTls()] == talk.effects
     assert talk.session.is_secure
     assert ["503 5.5.1", "503 5.5.1"] == talk.codes(b"MAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\n")
-    assert b"STARTTLS" not in talk.hear(b"EHLO c\r\n")
+    said = talk.hear(b"EHLO c\r\n")
+    assert b"STARTTLS" not in said
+    assert b"250-REQUIRETLS\r\n" in said
 
 
 def test_transactions_of_one_connection_are_limited():

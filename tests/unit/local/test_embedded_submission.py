@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra.front_door.api import Away
+from infra.front_door.commands import parse_mail
 from infra.front_door.content import Content
 from infra.front_door.parts import Parts
 from infra.local import embedded_submission
@@ -80,6 +81,22 @@ def test_a_deadline_is_the_messages(desk: Desk) -> None:
     kept = desk.submit(**by)
     envelope, _ = decode_qf(desk.world.spool.get_envelope(kept.queue_id))
     assert envelope.deliver_by == DeliverBy(datetime(2057, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp(), True, True)
+
+
+def test_requiretls_is_the_messages(desk: Desk) -> None:
+    """RFC 8689: TLS from us, and all the way."""
+    kept = desk.submit(tls="requiretls")
+    envelope, _ = decode_qf(desk.world.spool.get_envelope(kept.queue_id))
+    assert (envelope.tls_required, envelope.requiretls) == (True, True)
+
+
+def test_whatever_mail_can_say_is_taken(desk: Desk) -> None:
+    """The session and this way in know the same parameters: what one learns the other must."""
+    said = (
+        "FROM:<me@example.org> SIZE=9 BODY=8BITMIME RET=HDRS ENVID=e1 SMTPUTF8 HOLDFOR=60 BY=900;NT AUTH=<> REQUIRETLS"
+    )
+    transaction = parse_mail(said, max_message_octets=10, extended=True, now=desk.world.now, secure=True)
+    assert desk.submit(reverse_path=transaction.reverse_path, **transaction.options).reply.startswith("250 2.0.0 ")
 
 
 def test_mail_is_kept_before_the_answer(desk: Desk) -> None:

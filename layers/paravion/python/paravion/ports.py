@@ -903,7 +903,7 @@ class Transaction:
         recipients: By position: forward-path, NOTIFY tuple, ORCPT; all of one next hop.
         header: The header section, CRLF line ends, without the empty line that ends it.
         body: Sent after the empty line.
-        tls_required: It must not travel in clear.
+        tls_required, requiretls, tls_optional: See domain/envelope.py.
         deliver_by: Its deadline by the event loop's clock (RFC 2852); None: it has none.
         recorder: Is told what is said on the way, whatever comes of it; None: nobody is.
         heard: Called with what each host that was asked said or did, also where another host's word then counts.
@@ -922,6 +922,13 @@ class Transaction:
     recorder: Recorder | None = None
     heard: Callable[[Outcome], None] = lambda _: None
     deliver_by: DeliverBy | None = None
+    requiretls: bool = False
+    tls_optional: bool = False
+
+    @property
+    def insists(self) -> bool:
+        """No host gets it that does not meet RFC 8689 2; what has a null reverse-path would be lost (RFC 8689 5)."""
+        return self.requiretls and bool(self.reverse_path)
 
 
 class Transport(Protocol):

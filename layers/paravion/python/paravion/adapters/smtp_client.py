@@ -21,7 +21,7 @@ his: a host that does not bear it is not asked so again.
 
 A kept connection carries only what its own TLS suffices for, and nothing that goes by another credential.
 
-RFC: 5321 4.5.4.1, 5.1.
+RFC: 5321 4.5.4.1, 5.1; 8689 4.2.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from paravion.domain.envelope import CHUNK_RECIPIENTS, DEADLINE_MAX_S
 from paravion.domain.next_hop import is_refused
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.smtp_dialogue import EIGHT_BIT, ByTime, Request, Session, Transacted, fitting, opening, transact
-from paravion.domain.tls_policy import NO_DANE, DaneFinding, TlsMode, TlsPolicy, own_mode, policy_for, satisfies
+from paravion.domain.tls_policy import NO_DANE, NO_STS, DaneFinding, TlsMode, TlsPolicy, own_mode, policy_for, satisfies
 from paravion.domain.transcript import SILENT
 from paravion.domain.verdict import Peer, Scope, Stage, Verdict, our_outcome, ours
 from paravion.errors import SpoolMissing, SpoolUnavailable
@@ -62,6 +62,7 @@ _TRUSTED_IDLE_S: Final = 1.0  # nothing forgets a connection sooner
 _KNOWN_HOSTS: Final = 10_000  # some megabyte of names
 _DNS: Final = "DNS"
 _LOCAL: Final = "LOCAL"
+_LACKS_TLS: Final = frozenset({status.TLS_NOT_OFFERED.enhanced, status.TLS_UNTRUSTED.enhanced})
 
 
 class SmtpTransport:
@@ -177,7 +178,7 @@ class SmtpTransport:
             ride = None
         if isinstance(policy, Verdict):
             attempt.note(f"{host.name}: {policy.outcome.status} {policy.outcome.text}")
-            attempt.settle_all(policy)
+            attempt.settle_all(_as_asked(policy, attempt.transaction))
             return
         kept = ride.connection if ride is not None else self._pool.take_idle(state, policy)
         if kept is not None and not await self._use(kept, state, attempt, ride):
@@ -190,7 +191,7 @@ class SmtpTransport:
             attempt.tried_at = attempt.clock()
             opened = await self._opener.open(host, address, policy, attempt)
             if isinstance(opened, Verdict):
-                attempt.settle_all(opened)
+                attempt.settle_all(_as_asked(opened, attempt.transaction))
                 continue
             attempt.sessions_left -= 1
             if not await self._use(opened, state, attempt):
@@ -198,9 +199,12 @@ class SmtpTransport:
 
     async def _policy(self, host: MxHost, attempt: Attempt) -> TlsPolicy | Verdict:
         """Give what the host must show, or the verdict when it must not be used at all."""
-        hop = attempt.hop
+        hop, transaction = attempt.hop, attempt.transaction
+        if transaction.insists and not hop.vouches_for(host.name):
+            text = f"Neither DNSSEC nor an MTA-STS policy vouches that {host.name} is a host of {hop.policy_domain}"
+            return ours(status.ENCRYPTION_NEEDED, text, _LOCAL, Peer(host.name), Scope.HOST)
         dane = NO_DANE
-        if hop.secure:
+        if hop.secure and not transaction.tls_optional:
             try:
                 async with asyncio.timeout_at(attempt.deadline):
                     dane = await self._resolver.tlsa(host.name, host.port, hop.policy_domain)
@@ -216,8 +220,11 @@ class SmtpTransport:
         return ours(status.TLS_UNTRUSTED, text, _LOCAL, peer, Scope.HOST)
 
     def _policy_by(self, name: str, attempt: Attempt, dane: DaneFinding) -> TlsPolicy | TlsFacts:
-        own = own_mode(self._tls, attempt.hop.tls, required=attempt.transaction.tls_required)
-        return policy_for(name, own, fallback=self._tls_fallback, sts=attempt.hop.sts, dane=dane)
+        hop, transaction = attempt.hop, attempt.transaction
+        own = own_mode(self._tls, hop.tls, required=transaction.tls_required, verified=transaction.insists)
+        # RFC 8689 4.2.2: what the recipients' domain asks for is not insisted upon.
+        sts = NO_STS if transaction.tls_optional else hop.sts
+        return policy_for(name, own, fallback=self._tls_fallback, sts=sts, dane=dane)
 
     async def _addresses(self, host: MxHost, attempt: Attempt) -> list[str]:
         """Give the addresses that may be connected to; with none, everybody who is pending is settled."""
@@ -308,7 +315,8 @@ class SmtpTransport:
                 if shared is not None:
                     attempt.settle(dict.fromkeys(todo, shared))
                     todo = []
-                    ended = shared.scope is Scope.HOST
+                    # What we know without asking holds over every connection to it.
+                    ended = shared.scope is Scope.HOST and shared.outcome.command != _LOCAL
                 if behind is not None and behind.is_written:
                     handed_over = result.intact and behind.hand_over()
                     attempt.has_place = not handed_over
@@ -344,7 +352,12 @@ class SmtpTransport:
     def _ride(self, connection: Connection, session: Session, attempt: Attempt) -> Ride | None:
         """Give an attempt's commands for over a connection that is in use, if it can go over that at all."""
         transaction = attempt.transaction
-        if attempt.hop.secure or connection.is_worn_out(session, more=1) or not attempt.goes_on():
+        if (
+            attempt.hop.secure
+            or transaction.insists
+            or connection.is_worn_out(session, more=1)
+            or not attempt.goes_on()
+        ):
             return None
         if transaction.body_type == EIGHT_BIT and not session.extensions.takes_eight_bit:
             return None
@@ -428,7 +441,21 @@ def _request(
         transaction.ret,
         transaction.envid,
         _by_time(transaction.deliver_by) if transaction.deliver_by is not None else None,
+        transaction.requiretls,
     )
+
+
+def _as_asked(verdict: Verdict, transaction: Transaction) -> Verdict:
+    """
+    Give what a host's lack of TLS, or of a name that it can prove, comes to: for good where the message insists.
+
+    RFC 8689 4.2.1: returned when no host is left; a handshake that broke may do better the next time.
+    """
+    outcome = verdict.outcome
+    if not transaction.insists or outcome.is_reply or outcome.status not in _LACKS_TLS:
+        return verdict
+    enhanced = status.ENCRYPTION_NEEDED.enhanced
+    return replace(verdict, outcome=replace(outcome, result=Result.FAILED, status=enhanced))
 
 
 def _by_time(deadline: DeliverBy) -> ByTime:

@@ -158,6 +158,7 @@ def _submission(form: _Form, key: str, call: Call[ValidateDeps]) -> Submission:
     if reverse_path is not None and not isinstance(reverse_path, str):
         raise Rejected(BAD_REQUEST, "reverse_path must be text")
     client = _text(values, "client", _CLIENT, "up to 255 printable ASCII characters")
+    tls = _choice(values, "tls", ("require", "requiretls"))
     return Submission(
         principal=call.principal.access_key,
         tenant=call.principal.tenant,
@@ -179,7 +180,8 @@ def _submission(form: _Form, key: str, call: Call[ValidateDeps]) -> Submission:
         release_at=_instant(values, "send_at"),
         priority=_choice(values, "priority", ASKED),
         deliver_by=_deliver_by(values, call.deps.clock()),
-        tls_required=_choice(values, "tls", ("require",)) == "require",
+        tls_required=bool(tls),
+        requiretls=tls == "requiretls",
     )
 
 

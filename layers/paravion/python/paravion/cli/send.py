@@ -68,6 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--priority", choices=ASKED, help="how soon it is tried again, and when its sender is told")
     parser.add_argument("--by", metavar="WHEN", help="told, if it is not delivered by then (RFC 2852)")
     parser.add_argument("--return-by", metavar="WHEN", help="returned instead, and only sent to hosts that do the same")
+    parser.add_argument(
+        "--tls", choices=("require", "requiretls"), help="secure connections only: from us, or all the way"
+    )
     parser.add_argument("--wait", action="store_true", help="wait until it has come to its end, and show how")
     parser.add_argument("--timeout", type=float, default=600.0, metavar="S", help="of --wait; 600 s")
     parser.set_defaults(run=run)
@@ -121,10 +124,11 @@ def _submission(arguments: argparse.Namespace, config: Config) -> tuple[dict[str
 
 
 def _wishes(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Give when it is to be sent, delivered and tried."""
+    """Give when and how it is to be sent, delivered and tried."""
     fields: dict[str, Any] = {}
-    if arguments.priority:
-        fields["priority"] = arguments.priority
+    for name in ("priority", "tls"):
+        if word := getattr(arguments, name):
+            fields[name] = word
     if arguments.by and arguments.return_by:
         raise BadMessage("--by and --return-by: one of them")
     for name, field in (("at", "send_at"), ("by", "deliver_by"), ("return_by", "deliver_by")):

@@ -150,7 +150,11 @@ def _serve(options: Options, environ: Mapping[str, str]) -> int:
 
     def keep(fields: dict[str, Any], content: bytes) -> str:
         message = bytearray(content)  # Who speaks SMTP to a command leaves the same things out as who pipes.
-        prepare(message, _hostname(config), str(fields.get("reverse_path") or ""), "")
+        prepare(message, _hostname(config), str(fields.get("reverse_path") or ""), options.full_name)
+        if options.protocol:
+            fields.pop("protocol")  # that of the pipe
+        fields = _wishes(options) | fields  # What SMTP says of this message goes before what the call says of all.
+        fields["recipients"] = [_with_notify(recipient, options) for recipient in fields["recipients"]]
         return _hand_in(options, config, environ, fields, message, new_idempotency_key("sendmail"))
 
     return sendmail_smtp.serve(keep, hostname=_hostname(config))
@@ -164,6 +168,8 @@ def _verify(options: Options, environ: Mapping[str, str]) -> int:
     config = load(environ, options.config_path)
     # A bare name gets the API's first local domain, not this machine's.
     addresses = [word if "@" not in word else one for word in options.recipients for one in _recipients([word], config)]
+    if not options.aliasing:
+        addresses = ["\\" + address.removeprefix("\\") for address in addresses]
     return verify.run(addresses, Client(config), verbose=options.verbose)
 
 
@@ -237,13 +243,25 @@ def _receipt(receipt: Mapping[str, Any]) -> str:
 
 
 def _fields(options: Options, sender: str, recipients: list[str]) -> dict[str, Any]:
-    fields: dict[str, Any] = {"reverse_path": sender, "door": "sendmail"}
-    if options.notify:
-        notify = list(options.notify)
-        fields["recipients"] = [{"forward_path": recipient, "notify": notify} for recipient in recipients]
-    else:
-        fields["recipients"] = recipients
-    optional = {
+    return {
+        "reverse_path": sender,
+        "door": "sendmail",
+        "recipients": [_with_notify(recipient, options) for recipient in recipients],
+        **_wishes(options),
+    }
+
+
+def _with_notify(recipient: str | dict[str, Any], options: Options) -> str | dict[str, Any]:
+    """Give a recipient with -N's word, unless he has one of his own."""
+    if not options.notify or (isinstance(recipient, dict) and "notify" in recipient):
+        return recipient
+    known = recipient if isinstance(recipient, dict) else {"forward_path": recipient}
+    return {**known, "notify": list(options.notify)}
+
+
+def _wishes(options: Options) -> dict[str, Any]:
+    """Give what the options say of a message."""
+    wishes = {
         "recipients_from_header": options.from_header,
         "body_type": options.body_type,
         "smtputf8": options.smtputf8,
@@ -252,9 +270,8 @@ def _fields(options: Options, sender: str, recipients: list[str]) -> dict[str, A
         "protocol": options.protocol,
         "client": options.client,
     }
-    if not options.aliasing:
-        fields["aliasing"] = False
-    return fields | {name: value for name, value in optional.items() if value}
+    found = {name: value for name, value in wishes.items() if value}
+    return found if options.aliasing else {**found, "aliasing": False}
 
 
 def read_message(stdin: BinaryIO | None, *, dot_ends: bool) -> bytearray:

@@ -140,6 +140,9 @@ def build_dsn(report: Report) -> tuple[bytes, bytes]:
     cause = _MESSAGE_ID.search(dsn_text.original_fields(report.original_header).get(b"message-id", ""))
     if cause:
         fields += [make_field("In-Reply-To", cause[0]), make_field("References", cause[0])]
+    if report.envelope.tls_optional:
+        # Its sender hears of what TLS prevents sooner over a connection without it (RFC 8689 3).
+        fields.append(make_field("TLS-Required", "No"))
     fields += [make_field("Auto-Submitted", "auto-replied"), make_field("MIME-Version", "1.0"), *root.fields]
     return b"".join(fields), b"".join(root.pieces)
 

@@ -132,6 +132,8 @@ class Envelope:
         parts: Of the first of several messages that one submission became: the others' queue ids and how
             many jobs each makes. They are all kept before this one is.
         tls_required: It must not travel in clear (domain/tls_policy.py).
+        requiretls: Nor from any host behind the first (RFC 8689 2); comes with tls_required.
+        tls_optional: Its sender would have it travel in clear sooner than wait (RFC 8689 3).
         quarantine: Why the message is held before it is tried, or "".
         max_delivery_s: The mail is returned when it is older; 0 for the queue's own lifetime.
         suppressed_reasons: For which reasons listed addresses are not sent to, in place of the account's; None for
@@ -174,6 +176,8 @@ class Envelope:
     release_at: float = 0.0
     priority: str = ""
     deliver_by: DeliverBy | None = None
+    requiretls: bool = False
+    tls_optional: bool = False
 
     @property
     def urgency(self) -> str:

@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from paravion.domain.mta_sts import StsMode
 from paravion.domain.tls_policy import NO_STS, StsFinding
 
 SMTP_PORT: Final = 25
@@ -73,6 +74,19 @@ class NextHop:
     secure: bool = False
     sts: StsFinding = NO_STS
     behind: tuple[NextHop, ...] = ()
+
+    def vouches_for(self, host: str) -> bool:
+        """
+        Say whether this host is beyond doubt one of the domain's, so that its proving its name means something.
+
+        By DNSSEC or an MTA-STS policy; a host that bears the domain's own name, or that an operator named, needs none.
+
+        RFC: 8689 4.2.1.
+        """
+        if self.secure or self.policy_domain in ("", host):
+            return True
+        policy = self.sts.policy
+        return policy is not None and policy.mode is not StsMode.NONE and policy.allows(host)
 
     @property
     def key(self) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ A message of BODY type 8BITMIME for a host without that extension has been conve
 ("just send 8").
 
 RFC: 5321 3.1-3.3, 4.1, 4.5.2; 2920 (PIPELINING), 1870 (SIZE), 6152 (8BITMIME), 6531 (SMTPUTF8), 3461 (DSN), 3207
-(STARTTLS), 2852 (DELIVERBY), 9422 (LIMITS), 3030 (CHUNKING; not BINARYMIME). Between the two: AUTH
+(STARTTLS), 2852 (DELIVERBY), 8689 (REQUIRETLS), 9422 (LIMITS), 3030 (CHUNKING; not BINARYMIME). Between the two: AUTH
 (domain/smtp_auth.py).
 """
 
@@ -99,6 +99,7 @@ class Extensions:
     dsn: bool = False
     starttls: bool = False
     chunking: bool = False
+    requiretls: bool = False
     deliver_by: bool = False
     min_by_s: int = 0
     rcpt_max: int = 0
@@ -137,6 +138,7 @@ def parse_ehlo(reply: Reply) -> Extensions:
         dsn="DSN" in keywords,
         starttls="STARTTLS" in keywords,
         chunking="CHUNKING" in keywords,
+        requiretls="REQUIRETLS" in keywords,
         deliver_by="DELIVERBY" in keywords,
         min_by_s=_number(keywords.get("DELIVERBY", "").partition(",")[0].strip()),
         rcpt_max=_number(limits.get("RCPTMAX", "")),
@@ -345,6 +347,7 @@ class Request:
         recipients: By position: forward-path, NOTIFY tuple, ORCPT; at most what the host takes.
         header: Header section, CRLF line ends, without the empty line.
         body_octets: Before dot-stuffing.
+        requiretls: Asked of hosts that offer it; others do not get the message, unless its reverse-path is null.
     """
 
     reverse_path: str
@@ -356,6 +359,7 @@ class Request:
     ret: str = ""
     envid: str = ""
     by: ByTime | None = None
+    requiretls: bool = False
 
     @property
     def octets(self) -> int:
@@ -718,6 +722,10 @@ def _unfit(request: Request, session: Session) -> Verdict | None:
             row = status.EXPIRED
             least = max(1, extensions.min_by_s)
             text = f"{request.by.seconds} seconds are left, {session.peer.name} takes {least} at least"
+    if row is None and request.requiretls and request.reverse_path and not extensions.requiretls:
+        # RFC 8689 4.2.1: the next host may offer it.
+        text = f"{session.peer.name} does not promise to pass the message on over secure connections only (REQUIRETLS)"
+        return ours(status.REQUIRETLS_NOT_OFFERED, text, _LOCAL, session.peer, Scope.HOST)
     return None if row is None else ours(row, text, _LOCAL, session.peer, Scope.MESSAGE)
 
 
@@ -741,6 +749,8 @@ def _mail(request: Request, extensions: Extensions) -> bytes:
     if request.by is not None and extensions.deliver_by:
         by = request.by
         words.append(f"BY={by.seconds};{'R' if by.returns else 'N'}{'T' if by.traces else ''}")
+    if request.requiretls and extensions.requiretls:
+        words.append("REQUIRETLS")
     return " ".join(words).encode() + b"\r\n"
 
 

@@ -156,6 +156,10 @@ SENDER_NOT_VERIFIED: Final = _row("sender_not_verified", 550, "7.1", 400, "BadRe
 EXPIRED: Final = _row("expired", 554, "4.7", 422, "MessageRejected", 69, "Could not be delivered in time")
 DELIVER_BY_NOT_OFFERED: Final = _row("deliver_by_not_offered", 554, "4.7", 422, "MessageRejected", 69,
                                      "Next hop does not take deadlines")  # fmt: skip
+ENCRYPTION_NEEDED: Final = _row("encryption_needed", 523, "7.10", 422, "MessageRejected", 69,
+                                "The message must go over secure connections only")  # fmt: skip
+REQUIRETLS_NOT_OFFERED: Final = _row("requiretls_not_offered", 550, "7.30", 422, "MessageRejected", 69,
+                                     "Next hop does not promise secure connections onward")  # fmt: skip
 HELD_TOO_LONG: Final = _row("held_too_long", 550, "7.1", 422, "MessageRejected", 69,
                             "Held back here and not released in time")  # fmt: skip
 CANCELLED: Final = _row("cancelled", 550, "7.0", 422, "MessageRejected", 69, "Cancelled by an operator")

@@ -42,6 +42,7 @@ class Submission:
         aliasing: Expand virtual users and aliases; sendmail's -n says no. A recipient with a backslash before it,
             as in `\root@example.org`, is not looked up in them either.
         tls_required: It must not leave us in clear.
+        requiretls: Nor any host behind us (RFC 8689 2); comes with tls_required.
         scope: The credential's: whom it may send as.
         release_at: Nothing is sent before; seconds since the epoch, 0 for at once.
         priority: One of domain/priority.py's that may be asked for; "": by configuration set and header.
@@ -70,6 +71,7 @@ class Submission:
     protocol: str = ""
     aliasing: bool = True
     tls_required: bool = False
+    requiretls: bool = False
     release_at: float = 0.0
     priority: str = ""
     deliver_by: DeliverBy | None = None

@@ -19,7 +19,11 @@ only a record is made (RFC 8461 5): TLS is tried as if the policy held, and what
 
 Connects to nothing: adapters/smtp_client.py does, and domain/smtp_dialogue.py speaks.
 
-RFC: 7435 (opportunistic), 8461 4-5 (MTA-STS), 7672 2.2, 3 (DANE), 3207.
+A message with REQUIRETLS goes by `verify` or `dane`, to hosts that DNSSEC or a policy vouches for
+(domain/next_hop.py), and fails for good where a host shows less. One with "TLS-Required: No" goes as if its
+recipients' domains had asked for nothing: the operator's own mode is all that counts.
+
+RFC: 7435 (opportunistic), 8461 4-5 (MTA-STS), 7672 2.2, 3 (DANE), 3207, 8689 2-4.
 """
 
 from __future__ import annotations
@@ -138,15 +142,18 @@ def stricter(one: TlsMode, other: TlsMode) -> TlsMode:
     return max(one, other, key=_STRICTNESS.__getitem__)
 
 
-def own_mode(setting: TlsMode, route: str, *, required: bool) -> TlsMode:
+def own_mode(setting: TlsMode, route: str, *, required: bool, verified: bool = False) -> TlsMode:
     """
     Give what the operator and the submitter ask for.
 
     Args:
         route: Mode of the route, which is more particular than the setting; "" for none.
         required: The message must not travel in clear.
+        verified: Nor to a host that does not prove its name (RFC 8689 2).
     """
     mode = TlsMode(route) if route else setting
+    if verified:
+        return stricter(mode, TlsMode.VERIFY)
     return stricter(mode, TlsMode.ENCRYPT) if required else mode
 
 

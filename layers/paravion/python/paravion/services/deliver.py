@@ -463,6 +463,8 @@ class _Attempt:
             left_s = envelope.deliver_by.at - self.deps.clock()
             at = asyncio.get_running_loop().time() + left_s
             transaction = replace(transaction, deliver_by=replace(envelope.deliver_by, at=at))
+        if envelope.requiretls or envelope.tls_optional:
+            transaction = replace(transaction, requiretls=envelope.requiretls, tls_optional=envelope.tls_optional)
         return Leg(hop, transaction)
 
     async def _next_hops(

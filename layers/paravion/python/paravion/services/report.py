@@ -222,6 +222,7 @@ def keep(report_id: str, about: Subject, header: bytes, body: bytes, now: float,
             body_id="" if own_id == report_id else report_id,
             parts=parts,
             quarantine=quarantine,
+            tls_optional=envelope.tls_optional,
         )
         return own, own_header
 

@@ -301,6 +301,8 @@ def _keep(
             tags=submission.tags,
             digest=digest,
             tls_required=submission.tls_required,
+            requiretls=submission.requiretls,
+            tls_optional=not submission.tls_required and _does_without_tls(message),
             max_delivery_s=chosen.max_delivery_s if chosen else 0.0,
             suppressed_reasons=chosen.suppressed_reasons if chosen else None,
             # A list's members hear of its owner, whose domain this is not.
@@ -350,6 +352,11 @@ def _arrivals(expanded: Expanded, envid: str) -> Arrivals | None:
     if not expanded.reverse_path or not (lists or aliases):
         return None
     return Arrivals(expanded.reverse_path, envid, lists, aliases)
+
+
+def _does_without_tls(message: Message) -> bool:
+    """RFC 8689 3: the field has one word, `No`; anything else says nothing."""
+    return any(value.strip(b" \t").lower() == b"no" for value in message.values(b"TLS-Required"))
 
 
 def _with_set(submission: Submission, chosen: ConfigurationSet | None) -> Submission:
@@ -463,7 +470,7 @@ def _digest(
     for path in sorted(unaliased):
         told.update(b"\0\\" + path.encode())
     if submission.tls_required:
-        told.update(b"\0tls")
+        told.update(b"\0requiretls" if submission.requiretls else b"\0tls")
     if submission.source_arn or submission.from_arn or submission.return_path_arn:
         told.update(f"\0arns {submission.source_arn} {submission.from_arn} {submission.return_path_arn}".encode())
     for wish in _wishes(submission):

@@ -100,6 +100,9 @@ _SMALLER: Final = "Senden Sie sie noch einmal mit kleineren Anhängen, oder stat
 _SHOW: Final = "Bitte zeigen Sie diese Nachricht den Menschen, die Ihre E-Mail betreuen."
 _SENDER: Final = "Das Mailsystem des Empfängers nimmt Ihre eigene Adresse als Absender nicht an."
 _FORGED: Final = "Das Mailsystem des Empfängers konnte nicht feststellen, ob Ihre E-Mail wirklich von Ihnen kommt."
+_OTHERWISE: Final = (
+    "Senden Sie Ihre E-Mail noch einmal ohne diese Bedingung, oder finden Sie einen sichereren Weg zum Empfänger."
+)
 _RULE: Final = (
     "Das Mailsystem des Empfängers hat Ihre E-Mail nach einer eigenen Regel abgelehnt. Vielleicht hielt es sie für "
     "Spam, oder es nimmt von Ihnen keine E-Mail an."
@@ -177,6 +180,14 @@ FAILED: Final = {
     "6.7": (
         "Die Adresse hat Buchstaben, mit denen das Mailsystem des Empfängers noch nicht umgehen kann.",
         f"Bitte {_ASK} nach einer Adresse ohne Umlaute und andere besondere Buchstaben.",
+    ),
+    "7.10": (
+        "Zum Mailsystem des Empfängers gibt es keine Verbindung, die so sicher ist, wie Ihre E-Mail es verlangt.",
+        _OTHERWISE,
+    ),
+    "7.30": (
+        "Das Mailsystem des Empfängers sagt nicht zu, Ihre E-Mail nur über gesicherte Verbindungen weiterzugeben.",
+        _OTHERWISE,
     ),
     "7": (
         _RULE,

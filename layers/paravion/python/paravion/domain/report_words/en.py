@@ -100,6 +100,7 @@ _SMALLER: Final = "Send it again with smaller attachments, or with a link to the
 _SHOW: Final = "Please show this message to the people who look after your mail."
 _SENDER: Final = "the recipient's mail system does not accept your own address as the sender."
 _FORGED: Final = "the recipient's mail system could not make sure that your mail really comes from your address."
+_OTHERWISE: Final = "Send your mail again without that condition, or find a safer way to the recipient."
 _RULE: Final = (
     "the recipient's mail system refused your mail by a rule of its own. It may have taken it for spam, "
     "or it takes no mail from you."
@@ -150,6 +151,14 @@ FAILED: Final = {
     "6.7": (
         "the address has letters that the recipient's mail system can't handle yet.",
         f"Please {_ASK} for an address without accents or other special letters.",
+    ),
+    "7.10": (
+        "to the recipient's mail system there is no connection that is as safe as your mail asked for.",
+        _OTHERWISE,
+    ),
+    "7.30": (
+        "the recipient's mail system does not promise to pass your mail on over secure connections only.",
+        _OTHERWISE,
     ),
     "7": (_RULE, f"If the recipient expects your mail, {_ASK} to let it in."),
     "": (

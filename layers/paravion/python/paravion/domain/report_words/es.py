@@ -102,6 +102,7 @@ _SENDER: Final = "el sistema de correo del destinatario no acepta la dirección 
 _FORGED: Final = (
     "el sistema de correo del destinatario no pudo asegurarse de que su mensaje venga realmente de su dirección."
 )
+_OTHERWISE: Final = "Envíe su mensaje otra vez sin esa condición, o busque una vía más segura."
 _RULE: Final = (
     "el sistema de correo del destinatario rechazó su mensaje por una regla propia. Puede que lo haya tomado por "
     "correo no deseado, o que no acepte correo de usted."
@@ -176,6 +177,14 @@ FAILED: Final = {
     "6.7": (
         "la dirección tiene letras que el sistema de correo del destinatario todavía no sabe tratar.",
         f"Por favor, {_ASK} por una dirección sin acentos ni otras letras especiales.",
+    ),
+    "7.10": (
+        "ninguna conexión con el sistema del destinatario es tan segura como su mensaje lo exige.",
+        _OTHERWISE,
+    ),
+    "7.30": (
+        "el sistema del destinatario no se compromete a transmitir su mensaje solo por conexiones seguras.",
+        _OTHERWISE,
     ),
     "7": (
         _RULE,

@@ -105,6 +105,7 @@ _SENDER: Final = "le système de messagerie du destinataire n'accepte pas votre 
 _FORGED: Final = (
     "le système de messagerie du destinataire n'a pas pu s'assurer que votre message vient vraiment de votre adresse."
 )
+_OTHERWISE: Final = "Envoyez votre message de nouveau sans cette condition, ou trouvez une voie plus sûre."
 _RULE: Final = (
     "le système de messagerie du destinataire a refusé votre message selon une règle qui lui est propre. Il l'a "
     "peut-être pris pour du courrier indésirable, ou il n'accepte aucun message de vous."
@@ -179,6 +180,14 @@ FAILED: Final = {
     "6.7": (
         "l'adresse contient des lettres que le système de messagerie du destinataire ne sait pas encore traiter.",
         f"S'il vous plaît, {_ASK} une adresse sans accents ni autres lettres particulières.",
+    ),
+    "7.10": (
+        "aucune connexion vers le système du destinataire n'est aussi sûre que votre message le demande.",
+        _OTHERWISE,
+    ),
+    "7.30": (
+        "le système du destinataire ne s'engage pas à ne transmettre votre message que par des connexions sécurisées.",
+        _OTHERWISE,
     ),
     "7": (_RULE, f"Si le destinataire attend votre message, {_ASK} de le laisser entrer."),
     "": (
