@@ -230,7 +230,11 @@ DRAWN: Final[dict[str, Callable[[Pick], dict[str, Any]]]] = {
     "rule": lambda pick: {"name": pick(RULES), "is_lifted": pick((False, False, True)), "repeats": pick((False, True))},
     "select": _selection,
     "go_on": lambda pick: {"calls": pick((1, 1, 40))},
-    "upset": lambda pick: {"requests": pick(range(1, 4)), "queue_calls": pick((0, 0, 1, 3))},
+    "upset": lambda pick: {
+        "requests": pick(range(1, 4)),
+        "queue_calls": pick((0, 0, 1, 3)),
+        "of": pick(("publish", "publish", "deliver", "retry")),
+    },
 }
 """Each step's arguments."""
 
@@ -517,12 +521,10 @@ class History:
         self.world.invoke(QueueName.DELIVERY)
         self.adversity.stalls_at = ""
 
-    def _upset(self, *, requests: int, queue_calls: int = 0) -> None:
+    def _upset(self, *, requests: int, queue_calls: int, of: str) -> None:
         self.world.destinations.script["set/news/one"] = ["away"] * requests + [""]
         if queue_calls:
-            self.adversity.plan(
-                at=0, of="publish:queues.send_texts", after=False, is_crash=False, calls=queue_calls, each=True
-            )
+            self.adversity.plan(at=0, of=f"{of}:queues.send", after=False, is_crash=False, calls=queue_calls, each=True)
 
 
 def port_of(call: str) -> str:

@@ -153,10 +153,15 @@ class Orders:
         interruptions = judge.adversity.interruptions
         with judge.frame("operate", order):
             yield order
-        if not order.is_done or interruptions != judge.adversity.interruptions or verb not in EVENTS:
+        if not order.is_done or verb not in EVENTS:
             return
+        is_alone = interruptions == judge.adversity.interruptions
+        jobs = sum(judge.kept[name][0].chunk_count for name in ids)
+        if not is_alone and (order.written or jobs > 1):
+            return  # what it did may be undone by now
         judge.checked["acts on a message"] += 1
-        self._check_sent(order)
+        if is_alone:
+            self._check_sent(order)
         for name in ids:
             envelope = judge.kept[name][0]
             records = {record.key.chunk: record for record in judge.world.ledger.load_message(name)}
