@@ -194,9 +194,16 @@ def _overtaken(pick: Pick) -> dict[str, Any]:
     return {"ahead": 0, "of": "deliver:ledger.save", "steps": [*freed, *overtakes]}
 
 
+def _forestalled(pick: Pick) -> dict[str, Any]:
+    """An operator has looked at a job, and before he writes another one changes it."""
+    steps = [("operate", {"message": -1, "what": pick(("hold", "release", "flush", "requeue", "cancel"))})]
+    return {"ahead": 0, "of": "operate:ledger.save", "steps": steps}
+
+
 def _meanwhile(pick: Pick) -> dict[str, Any]:
-    if pick((False, False, False, True)):
-        return _overtaken(pick)
+    others = pick((None, None, None, None, None, _overtaken, _overtaken, _forestalled))
+    if others is not None:
+        return others(pick)
     names = (
         "work",
         "work",
