@@ -103,7 +103,13 @@ class Operators:
             return adversity.wrap(f"operate:{name}", getattr(world, name))
 
         self.deps: Any = SimpleNamespace(
-            settings=SimpleNamespace(sweep_grace_s=world.for_retry.sweep_grace_s),
+            settings=SimpleNamespace(
+                sweep_grace_s=world.for_retry.sweep_grace_s,
+                max_24_hour_send=-1.0,
+                max_send_rate=-1.0,
+                simulator_domain="",
+            ),
+            counters=world.counters,
             spool=port("spool"),
             ledger=port("ledger"),
             hosts=port("hosts"),

@@ -171,6 +171,22 @@ def test_an_empty_text_is_one(api):
     assert ["grün", "<b>grün"] == [part.get_content().strip() for part in second.iter_parts()]
 
 
+def test_what_is_kept_exits_0_though_nobody_hears_it(api, tmp_path):
+    """A caller that saw another exit would send it again; a list that can't be written is another matter."""
+    program = "import sys; from paravion.cli.main import main; sys.exit(main())"
+    environ = {**os.environ, "PYTHONPATH": str(Path(main.__file__).parents[2]), "HOME": str(tmp_path)}
+    api.answers["/v1/queue?limit=1000"] = {"jobs": []}
+    for redirected, words, code in (
+        (">/dev/full", "send --to b@y.example --text x", 0), (">&-", "send --to b@y.example --text x", 0),
+        (">/dev/full", "queue", 74), ("<&-", "send --to b@y.example", 66), ("</dev/zero", "send --to b@y.example", 69),
+    ):  # fmt: skip
+        call = f"{sys.executable} -c '{program}' {words} {redirected}"
+        done = subprocess.run(["sh", "-c", call], env=environ, capture_output=True, check=False)
+        assert code == done.returncode, (redirected, words, done.stderr)
+        assert b"Traceback" not in done.stderr
+    assert 2 == len(api.submissions)
+
+
 @pytest.mark.parametrize(("fault", "code"), [(KeyboardInterrupt, 130), (BrokenPipeError, 74)])
 def test_breaking_off(api, monkeypatch, capfd, fault, code):
     """Ctrl-C and `| head` are no faults to trace."""
@@ -188,6 +204,7 @@ WAITED = {
     "delivered": (["delivered"], 0),
     "deferred first": (["deferred", "delivered"], 0),
     "failed": (["failed"], 69),
+    "removed": (["deferred", "removed"], 69),
     "never": (["deferred"] * 50, 75),
 }
 
@@ -351,6 +368,12 @@ def test_install_makes_programs_that_start_small(api, tmp_path, capsys):
         [tmp_path / "sendmail", "-v", "b@y.example"], input=b"x\n", env=environ, capture_output=True, check=True
     )
     assert QUEUE_ID.encode() in done.stdout
+    # Python itself would refuse to start with a directory as standard input.
+    with_folder = f"'{tmp_path}/sendmail' -v b@y.example < /"
+    done = subprocess.run(["sh", "-c", with_folder], env=environ, capture_output=True, check=False)
+    assert (66, b"sendmail: standard input is closed, or a directory: there is no message\n") == (
+        done.returncode, done.stderr,
+    )  # fmt: skip
     api.answers["/v1/queue?limit=1000"] = {"jobs": []}
-    done = subprocess.run([tmp_path / "mailq"], env=environ, capture_output=True, check=True)
+    done = subprocess.run(["sh", "-c", f"'{tmp_path}/mailq' < /"], env=environ, capture_output=True, check=True)
     assert b"Mail queue is empty\n" == done.stdout

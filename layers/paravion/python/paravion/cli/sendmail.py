@@ -22,6 +22,7 @@ from paravion.cli.client import (
     EX_OK,
     EX_TEMPFAIL,
     EX_UNAVAILABLE,
+    LONGEST_OCTETS,
     ApiAway,
     ApiError,
     Client,
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
 
 NAMES = {"mailq": "-bp", "newaliases": "-bi", "hoststat": "-bh", "purgestat": "-bH", "smtpd": "-bd"}
 """By which the command may be called, and the options that they mean: sendmail(8)."""
-
-LONGEST_OCTETS = 64 << 20
-"""Above every service's limit, which is for it to tell: here it is about standard input that has no end."""
 
 _PIECE_OCTETS = 1 << 20
 
@@ -65,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return newaliases.main(words)
     if name in NAMES:
         words = [NAMES[name], *words]
-    return run(words, os.environ, sys.stdin.buffer if sys.stdin else None)
+    return run(words, os.environ, process.standard_input())
 
 
 def run(  # noqa: PLR0911 (one for each way that it can end)
@@ -282,7 +280,7 @@ def read_message(stdin: BinaryIO | None, *, dot_ends: bool) -> bytearray:
         BadUsage: It can't be read, or has no end in sight: then nothing is sent of it.
     """
     if stdin is None:
-        raise BadUsage("standard input is closed: there is no message", EX_NOINPUT)
+        raise BadUsage("standard input is closed, or a directory: there is no message", EX_NOINPUT)
     content = bytearray()
     at_line_start = True
     read = stdin.readline if dot_ends else stdin.read
@@ -295,7 +293,8 @@ def read_message(stdin: BinaryIO | None, *, dot_ends: bool) -> bytearray:
             if len(content) > LONGEST_OCTETS:
                 raise BadUsage(f"longer than any service takes: {LONGEST_OCTETS} octets", EX_UNAVAILABLE)
     except OSError as exc:
-        raise BadUsage(f"standard input: {exc.strerror or exc}", process.EX_IOERR) from exc
+        exit_code = EX_NOINPUT if exc.errno in process.NO_INPUT else process.EX_IOERR
+        raise BadUsage(f"standard input: {exc.strerror or exc}: nothing is sent", exit_code) from exc
     return content
 
 
