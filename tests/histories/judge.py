@@ -471,8 +471,10 @@ class Judge:
             is_old = now >= new.queued_at + schedule.LIFETIME_S or (old is not None and bool(old.cancelled))
             self.demand(is_told or (is_old and new.state is State.DONE), f"{at}: left its hold unasked")
         if event == "requeue" and new.state is State.READY and (old is None or old.log != new.log):
-            # As if it came now.
-            track.held_s, track.faults, track.due_at, track.is_warned = now - new.queued_at, 0, None, False
+            # As if it came when it was said, which may be a moment before it is written.
+            said_at = new.log[-1].at
+            self.demand(0 <= now - said_at <= self._slack_s, f"{at}: requeued at {said_at}")
+            track.held_s, track.faults, track.due_at, track.is_warned = said_at - new.queued_at, 0, None, False
             self.demand(now >= self.kept[key.queue_id][0].release_at, f"{at}: requeued before its release")
         elif event == "flush" and new.state is State.READY and old is not None and old.log != new.log:
             track.due_at = None
