@@ -69,7 +69,7 @@ class House:
         self.draining = False
         self.connections: set[Connection] = set()
         self._trusted = basic(*settings.credential) if settings.credential is not None else None
-        self._by_address: dict[str, int] = {}
+        self._by_source: dict[str, int] = {}
         self._by_user: dict[str, int] = {}
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self.empty = asyncio.Event()
@@ -85,17 +85,18 @@ class House:
         return f"smtp-{secrets.token_hex(16)}"
 
     def admit(self, connection: Connection, address: str) -> str:
-        """Count a connection in; gives the reply with which to send it away, or ""."""
+        """Count a connection in, of IPv6 to its /64; gives the reply with which to send it away, or ""."""
         if self.draining:
             return replies.STOPPING
-        count = self._by_address.get(address, 0)
+        source = source_of(address)
+        count = self._by_source.get(source, 0)
         if (
             len(self.connections) >= self.settings.max_connections_count
             or count >= self.settings.max_connections_per_address_count
         ):
             return replies.TOO_MANY_CONNECTIONS
         self.connections.add(connection)
-        self._by_address[address] = count + 1
+        self._by_source[source] = count + 1
         self.empty.clear()
         return ""
 
@@ -104,11 +105,12 @@ class House:
         if connection not in self.connections:
             return
         self.connections.discard(connection)
-        count = self._by_address[address] - 1
+        source = source_of(address)
+        count = self._by_source[source] - 1
         if count:
-            self._by_address[address] = count
+            self._by_source[source] = count
         else:
-            del self._by_address[address]
+            del self._by_source[source]
         if not self.connections:
             self.empty.set()
 

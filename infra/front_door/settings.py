@@ -28,7 +28,7 @@ class FrontDoorSettings:
         auth_cleartext_loopback: AUTH is offered without TLS to clients on this machine.
         bare_lf: "refuse" or "normalise": what becomes of a message with a bare LF; a bare CR is always refused.
         max_connections_count: In all; the next one gets 421.
-        max_connections_per_address_count: Likewise for each client address.
+        max_connections_per_address_count: Likewise for each client address, of IPv6 for its /64.
         max_connections_per_credential_count: Likewise for each credential, after AUTH.
         max_transactions_count: Of one connection; the next MAIL gets 421 (RFC 9422 MAILMAX).
         max_recipients_count: Of one transaction; the next one gets 452 (RFC 5321 4.5.3.1.10).
