@@ -9,8 +9,11 @@ from infra.front_door.booking import Space
 from infra.front_door.effects import Check, Client, StartTls, Submit, Verdict, Waits
 from infra.front_door.session import Session
 from infra.front_door.settings import FrontDoorSettings
+from paravion.domain.address import MAX_CLIENT
+from paravion.domain.message import received_field
 
 NOW = 1_767_323_045.0  # 2026-01-02T03:04:05Z
+LONGEST = ":".join(["2001"] * 8)
 HELLO = b"Subject: hi\r\n\r\nhello\r\n"
 ENVELOPE = b"EHLO c\r\nMAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\n"
 SENT = b"250 2.0.0 Ok q"
@@ -161,6 +164,26 @@ def test_client_that_goes_at_any_octet_leaves_nothing(body, leave):
         effect = talk.session.take_effect()
         assert isinstance(effect, Submit) == (end == len(octets))
         assert (talk.space.booked_octets == 0) == (effect is None)
+
+
+CLIENTS = {
+    "IPv4": (b"c.example", "192.0.2.7", "c.example ([192.0.2.7])"),
+    "IPv6": (b"c.example", "2001:db8::7", "c.example ([IPv6:2001:db8::7])"),
+    "the longest": (b"a" * 255, LONGEST, f"{'a' * 255} ([IPv6:{LONGEST}])"),
+    "too long a name": (b"a" * 256, "192.0.2.7", "[192.0.2.7]"),
+    "no name": (b"(c)", "2001:db8::7", "[IPv6:2001:db8::7]"),
+}
+
+
+@pytest.mark.parametrize(("helo", "address", "name"), CLIENTS.values(), ids=CLIENTS)
+def test_client_is_named_as_received_fields_have_it_and_as_the_api_takes_it(helo, address, name):
+    """RFC 5321 4.4, with a domain of up to 255 octets (4.5.3.1.2)."""
+    session = Session(FrontDoorSettings("http://api"), Client(address, trusted="x"), Space(9), lambda: NOW)
+    session.receive(b"EHLO " + helo + b"\r\n")
+    assert session.client_name == name
+    assert len(name) <= MAX_CLIENT
+    trace = received_field(client=name, hostname="h.example", protocol="ESMTP", queue_id="q", for_path=None, now=NOW)
+    assert f"from {name} by h.example".encode() in b" ".join(trace.split())
 
 
 RELEASES = {

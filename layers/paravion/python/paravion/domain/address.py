@@ -28,6 +28,8 @@ MAX_LOCAL: Final = 64
 """Octets of a local part, RFC 5321 4.5.3.1.1."""
 
 MAX_DOMAIN: Final = 255
+MAX_CLIENT: Final = MAX_DOMAIN + len(" ([IPv6:])") + 39
+"""What a client calls itself and its address, as a Received field has them (RFC 5321 4.4)."""
 """Octets of a domain, RFC 5321 4.5.3.1.2."""
 
 MAX_LABEL: Final = 63
