@@ -199,8 +199,9 @@ def _release(name: str, value: str, now: float) -> str:
         if not _INSTANT.fullmatch(value):
             raise Refusal(replies.bad_parameter("HOLDUNTIL must be as 2026-01-02T03:04:05Z"))
         try:
-            at = datetime.fromisoformat(value.upper()).timestamp()
-        except ValueError:
+            # What is before the epoch is as past as that; in UTC it may lie before the first year.
+            at = max(0.0, datetime.fromisoformat(value.upper()).timestamp())
+        except (ValueError, OverflowError):
             raise Refusal(replies.bad_parameter("HOLDUNTIL: there is no such instant")) from None
     if at > now + MAX_RELEASE_S:
         raise Refusal(replies.bad_parameter(f"{name}: at most {MAX_RELEASE_S:.0f} s ahead"))

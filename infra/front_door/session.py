@@ -17,6 +17,7 @@ RFC: 5321, 2920 (PIPELINING), 3207 (STARTTLS), 4954 (AUTH), 3461 (DSN), 3030 (CH
 from __future__ import annotations
 
 import base64
+import math
 import re
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -279,7 +280,7 @@ class Session(Machine):
             "CHUNKING",
             "DSN",
             "DELIVERBY",
-            f"FUTURERELEASE {MAX_RELEASE_S:.0f} {instant(self._clock() + MAX_RELEASE_S)}",
+            f"FUTURERELEASE {MAX_RELEASE_S:.0f} {instant(math.floor(self._clock() + MAX_RELEASE_S))}",
             f"LIMITS MAILMAX={self._settings.max_transactions_count} RCPTMAX={self._settings.max_recipients_count}",
             *(("REQUIRETLS",) if self.is_secure else ()),
             "SMTPUTF8",

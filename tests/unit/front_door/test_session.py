@@ -166,6 +166,18 @@ def test_client_that_goes_at_any_octet_leaves_nothing(body, leave):
         assert (talk.space.booked_octets == 0) == (effect is None)
 
 
+def test_latest_instant_that_ehlo_names_is_taken():
+    """RFC 4865 3: to the second, whatever fraction of one it was, at once and a while later."""
+    now = [NOW + 0.3]
+    session = Session(FrontDoorSettings("http://api"), Client("", trusted="x"), Space(1 << 20), lambda: now[0])
+    session.receive(b"EHLO c\r\n")
+    (latest,) = [line.split()[-1] for line in session.take_output().split(b"\r\n") if b"FUTURERELEASE" in line]
+    for later in (0.0, 0.2, 5.0):
+        now[0] = NOW + 0.3 + later
+        session.receive(b"MAIL FROM:<> HOLDUNTIL=" + latest + b"\r\nRSET\r\n")
+        assert session.take_output().startswith(b"250 2.1.0 ")
+
+
 CLIENTS = {
     "IPv4": (b"c.example", "192.0.2.7", "c.example ([192.0.2.7])"),
     "IPv6": (b"c.example", "2001:db8::7", "c.example ([IPv6:2001:db8::7])"),
@@ -192,6 +204,9 @@ RELEASES = {
     "until": ("HOLDUNTIL=2026-01-02T04:00:00Z", "250", "2026-01-02T04:00:00Z"),
     "until, elsewhere": ("HOLDUNTIL=2026-01-02T04:00:00.5+01:00", "250", "2026-01-02T03:00:01Z"),
     "until what is past": ("HOLDUNTIL=2020-01-02T04:00:00Z", "250", "2020-01-02T04:00:00Z"),
+    "until before the first year": ("HOLDUNTIL=0001-01-01T00:00:00+14:00", "250", "1970-01-01T00:00:00Z"),
+    "until after the last year": ("HOLDUNTIL=9999-12-31T23:59:59-14:00", "501", ""),
+    "until elsewhere than on earth": ("HOLDUNTIL=2026-01-02T04:00:00+99:00", "501", ""),
     "both": ("HOLDFOR=60 HOLDUNTIL=2026-01-02T04:00:00Z", "501", ""),
     "for nothing": ("HOLDFOR=0", "501", ""),
     "for too long": ("HOLDFOR=864001", "501", ""),

@@ -177,7 +177,7 @@ def _submission(form: _Form, key: str, call: Call[ValidateDeps]) -> Submission:
         client=client or client_literal(call.request.client_address),
         protocol=_choice(values, "protocol", _PROTOCOLS),
         aliasing=_boolean(values, "aliasing", default=True),
-        release_at=_instant(values, "send_at"),
+        release_at=max(0.0, _instant(values, "send_at")),  # in UTC the first year may not have begun
         priority=_choice(values, "priority", ASKED),
         deliver_by=_deliver_by(values, call.deps.clock()),
         tls_required=bool(tls),
