@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PATH: Final = re.compile(r'<(?:@[^:<>"]*:)?((?:"(?:[^"\\]|\\.)*"|[^"<>])*)>(?:[ ]+(.*))?', re.DOTALL)
-_PARAMETER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~]+))?")
+_PARAMETER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~\x80-\U0010ffff]+))?")
+_WORD: Final = re.compile(r"[^ \t]+")
+_UTF8: Final = ("AUTH", "ORCPT")
+"""Whose values may be UTF-8 once SMTPUTF8 is said: RFC 6531 3.4, 6533 3. All others have a grammar of their own."""
+
 _CHUNK: Final = re.compile(r"([0-9]{1,20})(?: +(LAST))?", re.ASCII | re.IGNORECASE)
 _INTERVAL: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 _INSTANT: Final = re.compile(
@@ -131,7 +135,7 @@ def parse_rcpt(argument: str, *, smtputf8: bool, extended: bool) -> str | dict[s
     Raises:
         Refusal
     """
-    path, parameters = _parse(argument, "TO:", extended=extended)
+    path, parameters = _parse(argument, "TO:", extended=extended, smtputf8=smtputf8)
     options: dict[str, Any] = {}
     for name, value in parameters:
         if name == "NOTIFY":
@@ -140,7 +144,7 @@ def parse_rcpt(argument: str, *, smtputf8: bool, extended: bool) -> str | dict[s
             except ValueError as exc:
                 raise Refusal(replies.bad_parameter(str(exc))) from None
         elif name == "ORCPT":
-            options["orcpt"] = _checked(address.check_orcpt, name, value)
+            options["orcpt"] = _checked(_orcpt, name, value)
         else:
             raise Refusal(replies.unknown_parameter(name))
     forward_path = _address(path, status.RECIPIENT_SYNTAX, smtputf8=smtputf8)
@@ -163,7 +167,7 @@ def parse_bdat(argument: str) -> tuple[int, bool]:
     return int(match[1]), bool(match[2])
 
 
-def _parse(argument: str, keyword: str, *, extended: bool) -> tuple[str, list[tuple[str, str]]]:
+def _parse(argument: str, keyword: str, *, extended: bool, smtputf8: bool = False) -> tuple[str, list[tuple[str, str]]]:
     row = status.SENDER_SYNTAX if keyword == "FROM:" else status.RECIPIENT_SYNTAX
     if argument[: len(keyword)].upper() != keyword:
         raise Refusal(replies.bad_parameter(f"Syntax: {keyword}<address>"))
@@ -173,12 +177,18 @@ def _parse(argument: str, keyword: str, *, extended: bool) -> tuple[str, list[tu
     path, rest = match[1], match[2] or ""
     if rest.strip() and not extended:
         raise Refusal(replies.bad_parameter("Parameters are for clients that said EHLO"))
-    return path, list(_parameters(rest))
+    parameters = list(_parameters(rest))
+    if not rest.isascii():
+        may_be_utf8 = _UTF8 if smtputf8 or ("SMTPUTF8", "") in parameters else ()
+        for name, value in parameters:
+            if not value.isascii() and name not in may_be_utf8:
+                raise Refusal(replies.bad_parameter(f"{name} must be ASCII"))
+    return path, parameters
 
 
 def _parameters(rest: str) -> Iterator[tuple[str, str]]:
     seen: set[str] = set()
-    for word in rest.split():
+    for word in _WORD.findall(rest):
         match = _PARAMETER.fullmatch(word)
         if match is None:
             raise Refusal(replies.bad_parameter(f"Bad parameter: {word}"))
@@ -246,6 +256,10 @@ def _checked(check: Any, name: str, value: str) -> str:
         return str(check(value))
     except ValueError as exc:
         raise Refusal(replies.bad_parameter(str(exc))) from None
+
+
+def _orcpt(value: str) -> str:
+    return address.check_orcpt(address.to_ascii_orcpt(value))
 
 
 def _address(path: str, row: status.Status, *, smtputf8: bool) -> str:
