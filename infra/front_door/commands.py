@@ -38,6 +38,7 @@ _INSTANT: Final = re.compile(
 _BY: Final = re.compile(r"([+-]?[0-9]{1,9});([NR])(T)?", re.ASCII | re.IGNORECASE)
 _DIGITS: Final = 20  # RFC 1870 3: size-value is 1 to 20 digits
 _BODY_TYPES: Final = ("7BIT", "8BITMIME")
+_POSTMASTER: Final = "postmaster"
 _RETS: Final = ("FULL", "HDRS")
 
 
@@ -123,7 +124,7 @@ def parse_mail(  # noqa: C901, PLR0912 (one branch for each parameter)
     return Transaction(path, options)
 
 
-def parse_rcpt(argument: str, *, smtputf8: bool, extended: bool) -> str | dict[str, Any]:
+def parse_rcpt(argument: str, *, smtputf8: bool, extended: bool, hostname: str = "") -> str | dict[str, Any]:
     """
     Read one recipient, in the form that POST /v1/messages takes.
 
@@ -131,6 +132,7 @@ def parse_rcpt(argument: str, *, smtputf8: bool, extended: bool) -> str | dict[s
         argument: What follows `RCPT `.
         smtputf8: Said in MAIL.
         extended: The client said EHLO; else no parameters are taken.
+        hostname: Ours, whose postmaster is meant where no domain is said (RFC 5321 4.1.1.3).
 
     Raises:
         Refusal
@@ -147,6 +149,8 @@ def parse_rcpt(argument: str, *, smtputf8: bool, extended: bool) -> str | dict[s
             options["orcpt"] = _checked(_orcpt, name, value)
         else:
             raise Refusal(replies.unknown_parameter(name))
+    if path.lower() == _POSTMASTER:
+        path = f"{path}@{hostname}"
     forward_path = _address(path, status.RECIPIENT_SYNTAX, smtputf8=smtputf8)
     return {"forward_path": forward_path, **options} if options else forward_path
 

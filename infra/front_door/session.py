@@ -446,7 +446,12 @@ class Session(Machine):
                 self._say(replies.TOO_MANY_RECIPIENTS)
             return
         try:
-            recipient = parse_rcpt(argument, smtputf8="smtputf8" in transaction.options, extended=self._is_extended)
+            recipient = parse_rcpt(
+                argument,
+                smtputf8="smtputf8" in transaction.options,
+                extended=self._is_extended,
+                hostname=self._settings.hostname,
+            )
         except Refusal as exc:
             transaction.refused_count += 1
             self._refuse(exc.reply)

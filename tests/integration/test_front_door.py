@@ -565,6 +565,17 @@ def test_smtputf8_reaches_the_api(api):
     assert (True, "ä@x.example", ["ö@y.example"]) == (fields["smtputf8"], fields["reverse_path"], fields["recipients"])
 
 
+def test_postmaster_of_the_door(api):
+    """RFC 5321 4.1.1.3: `<Postmaster>` needs no domain."""
+    with opened(api) as running, Client(running) as client:
+        client.begin()
+        assert client.say("RCPT TO:<Postmaster>").startswith("250 2.1.5")
+        client.say("DATA")
+        client.send(HELLO + b".\r\n")
+        assert client.reply().startswith("250")
+    assert ["b@y.example", "Postmaster@door.example"] == api.submissions[0].fields["recipients"]
+
+
 def test_recipients_beyond_the_limit_are_refused_for_now(api):
     """RFC 5321 4.5.3.1.10: 452; those before are served."""
     with opened(api, max_recipients_count=2) as running, Client(running) as client:

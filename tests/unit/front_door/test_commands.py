@@ -117,6 +117,13 @@ def test_rcpt_is_read(argument, recipient):
     assert recipient == parse_rcpt(argument, smtputf8=False, extended=True)
 
 
+@pytest.mark.parametrize("name", ["Postmaster", "postmaster", "POSTMASTER"])
+def test_postmaster_without_a_domain_is_our_own(name):
+    """RFC 5321 4.1.1.3 and 4.5.1: in any case of letters, by the name that greets; the API says where that goes."""
+    found = parse_rcpt(f"TO:<{name}> NOTIFY=NEVER", smtputf8=False, extended=True, hostname="door.example")
+    assert found == {"forward_path": f"{name}@door.example", "notify": ("NEVER",)}
+
+
 def test_orcpt_may_be_utf8_once_smtputf8_is_said():
     """RFC 6533 3: unitext, which goes on in its ASCII form; without SMTPUTF8 it is a bad parameter."""
     argument = "TO:<\u00fc@y.example> ORCPT=utf-8;\u00fc\u4f8b@\U0001f600.example NOTIFY=NEVER"
@@ -140,7 +147,9 @@ def test_auth_of_mail_may_be_utf8(parameters):
 
 BAD_RCPT = {
     "null": ("TO:<>", "501 5.1.3"),
-    "no domain": ("TO:<postmaster>", "501 5.1.3"),
+    "no domain": ("TO:<webmaster>", "501 5.1.3"),
+    "postmaster with an empty domain": ("TO:<postmaster@>", "501 5.1.3"),
+    "postmaster without brackets": ("TO:postmaster", "501 5.1.3"),
     "never with another": ("TO:<b@y.example> NOTIFY=NEVER,DELAY", "501 5.5.4"),
     "notify unknown": ("TO:<b@y.example> NOTIFY=OFTEN", "501 5.5.4"),
     "orcpt without type": ("TO:<b@y.example> ORCPT=b@y.example", "501 5.5.4"),
