@@ -354,8 +354,6 @@ def _refusal(response: http1.ResponseParser) -> Answer:
         permanent = str(code).startswith("5")
         if permanent == (is_client_fault and response.status not in _TRANSIENT):
             return Answer(replies.reply(code, detail, text), refused_credential=key in AUTH_KEYS)
-    if response.status == status.MESSAGE_TOO_BIG.http:
-        return Answer(replies.of_status(status.MESSAGE_TOO_BIG))
     if response.status == status.RATE_LIMITED.http:
         return Answer(replies.of_status(status.RATE_LIMITED))
     return Answer(replies.of_status(status.INTERNAL, f"HTTP {response.status} from the API"))

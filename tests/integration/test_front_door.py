@@ -383,7 +383,11 @@ OUTCOMES = {
     "500 of our own": (error(500, "internal", 451, "4.3.0", "Internal error"), "451 4.3.0 Internal error"),
     "403 of a gateway": ((403, {"message": "Forbidden"}), "451 4.3.0 "),
     "404 of a wrong URL": ((404, b"<html>"), "451 4.3.0 "),
-    "413 of a gateway": ((413, {"message": "Too Long"}), "552 5.3.4 "),
+    "too big for the API": (
+        error(413, "message_too_big", 552, "5.3.4", "Message too big"),
+        "552 5.3.4 Message too big",
+    ),
+    "413 of a gateway": ((413, {"message": "Too Long"}), "451 4.3.0 Internal error: HTTP 413 from the API"),
     "permanent text under 503": (error(503, "x", 550, "5.0.0"), "451 4.3.0 "),
     "transient text under 422": (error(422, "x", 451, "4.0.0"), "451 4.3.0 "),
     "line ends in the text": (error(422, "x", 550, "5.0.0", "a\r\n250 ok"), "550 5.0.0 a??250 ok"),
