@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 from infra.front_door.server import FrontDoor
 from infra.front_door.settings import FrontDoorSettings
 from paravion.cli.client import EX_CONFIG, EX_OK, EX_UNAVAILABLE
+from paravion.domain.http1 import Target
 from paravion.domain.ses_smtp_password import smtp_password
 from paravion.settings import BY_NAME
 
@@ -54,7 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser: Of the command.
     """
     env = os.environ
-    parser.add_argument("--api", metavar="URL", default=env.get("PARAVION_API"), help="base URL of the native API")
+    parser.add_argument(
+        "--api",
+        metavar="URL",
+        default=env.get("PARAVION_API"),
+        help="base URL of the native API; https, or http to this machine",
+    )
     smtp = env.get("PARAVION_SMTP", "127.0.0.1:2525")
     parser.add_argument("--listen", metavar="HOST:PORT", default=smtp,
                         help="where STARTTLS is offered (%(default)s)")  # fmt: skip
@@ -95,11 +101,14 @@ def run(arguments: argparse.Namespace) -> int:
     """
     try:
         settings = _settings(arguments, os.environ)
+        target = Target(settings.api_url)
     except ValueError as exc:
         print(f"smtpd: {exc}", file=sys.stderr)  # noqa: T201 (a command's answer)
         return EX_CONFIG
     if (files := _allow_files(settings)) is not None:
         print(f"smtpd: only {files} files may be open: fewer connections than --max-connections", file=sys.stderr)  # noqa: T201 (as above)
+    if not target.secure and not _is_loopback(target.host):
+        print(f"smtpd: passwords go in clear to {settings.api_url}", file=sys.stderr)  # noqa: T201 (as above)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         asyncio.run(_serve(settings))
@@ -179,7 +188,7 @@ def _settings(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Fron
         raise ValueError("trusted networks need PARAVION_ACCESS_KEY and PARAVION_SECRET_KEY")
     region = _setting("credential_region", environ)
     return FrontDoorSettings(
-        api_url=arguments.api if "://" in arguments.api else f"http://{arguments.api}",
+        api_url=_api_url(arguments.api),
         host=host,
         port=port,
         tls_host=tls_host,
@@ -195,8 +204,27 @@ def _settings(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Fron
         proxy_networks=_networks(arguments.proxy_networks),
         health=_host_port(arguments.health) if arguments.health else None,
         bare_lf=arguments.smtp_bare_lf,
-        **limits,
+        **{
+            **limits,
+            "max_recipients_count": BY_NAME["max_recipients_count"].parse(str(limits["max_recipients_count"])),
+        },
     )
+
+
+def _api_url(text: str) -> str:
+    """Give the base URL; every client's password goes there, so that the net between must not be an open one by mistake."""
+    if "://" in text:
+        return text
+    if not _is_loopback(Target(f"http://{text}").host):
+        raise ValueError(f"--api {text} sends passwords there: write https://{text} (http:// sends them in clear)")
+    return f"http://{text}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _networks(text: str) -> tuple[Network, ...]:
