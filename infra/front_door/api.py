@@ -18,7 +18,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 from infra.front_door import replies
 from paravion.domain import http1, status
@@ -62,11 +62,20 @@ class Answer:
         reply: The whole reply line.
         queue_id: "" unless accepted.
         refused_credential: The API did not take the credential.
+        too_many_recipients: It takes fewer in one message.
     """
 
     reply: str
     queue_id: str = ""
     refused_credential: bool = False
+    too_many_recipients: bool = False
+
+
+class Limits(NamedTuple):
+    """What the API takes of one message."""
+
+    max_message_octets: int
+    max_recipients_count: int
 
 
 class MessageApi(Protocol):
@@ -97,6 +106,10 @@ class MessageApi(Protocol):
 
     async def put_part(self, authorization: str, part: bytes) -> str | Answer:
         """Put a part of a large message; gives the upload's id or the reply; never raises but for cancellation."""
+        ...
+
+    async def limits(self) -> Limits | None:
+        """Ask what is taken; None: that can't be said now, or whoever opens the door knows it. Never raises."""
         ...
 
     def forget(self, upload_ids: Sequence[str]) -> None:
@@ -152,6 +165,18 @@ class Api:
             return False
         # A 4xx that is not of our API's form is a gateway's or a wrong URL: nothing about the credential.
         raise Away(f"HTTP {response.status}")
+
+    async def limits(self) -> Limits | None:
+        """See MessageApi."""
+        try:
+            response = await self._attempt("GET", "/v1/health", {}, b"", None)
+        except (OSError, http1.BadResponse):  # TimeoutError is an OSError
+            return None
+        fields = _fields(response) if _is_success(response) else {}
+        octets, recipients = fields.get("max_message_octets"), fields.get("max_recipients_count")
+        if type(octets) is not int or type(recipients) is not int or octets < 1 or recipients < 1:
+            return None
+        return Limits(octets, recipients)
 
     async def put_part(self, authorization: str, part: bytes) -> str | Answer:
         """See MessageApi."""
@@ -353,7 +378,8 @@ def _refusal(response: http1.ResponseParser) -> Answer:
         key, code, detail, text = error
         permanent = str(code).startswith("5")
         if permanent == (is_client_fault and response.status not in _TRANSIENT):
-            return Answer(replies.reply(code, detail, text), refused_credential=key in AUTH_KEYS)
+            too_many = key == status.TOO_MANY_RECIPIENTS.key
+            return Answer(replies.reply(code, detail, text), "", key in AUTH_KEYS, too_many)
     if response.status == status.RATE_LIMITED.http:
         return Answer(replies.of_status(status.RATE_LIMITED))
     return Answer(replies.of_status(status.INTERNAL, f"HTTP {response.status} from the API"))

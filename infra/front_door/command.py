@@ -55,12 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser: Of the command.
     """
     env = os.environ
-    parser.add_argument(
-        "--api",
-        metavar="URL",
-        default=env.get("PARAVION_API"),
-        help="base URL of the native API; https, or http to this machine",
-    )
+    parser.add_argument("--api", metavar="URL", default=env.get("PARAVION_API"), help="base URL of the native API")
     smtp = env.get("PARAVION_SMTP", "127.0.0.1:2525")
     parser.add_argument("--listen", metavar="HOST:PORT", default=smtp,
                         help="where STARTTLS is offered (%(default)s)")  # fmt: skip
@@ -181,6 +176,7 @@ def _settings(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Fron
     limits = {field: getattr(arguments, name.replace("-", "_")) for name, (field, _) in _LIMITS.items()}
     if low := [name for name, (field, _) in _LIMITS.items() if limits[field] < 1]:
         raise ValueError(f"--{low[0]} must be 1 or more")
+    BY_NAME["max_recipients_count"].parse(str(limits["max_recipients_count"]))  # as the API is bounded
     if arguments.smtp_bare_lf not in {"refuse", "normalise"}:
         raise ValueError("PARAVION_SMTP_BARE_LF must be refuse or normalise")
     access_key, secret_key = environ.get("PARAVION_ACCESS_KEY", ""), environ.get("PARAVION_SECRET_KEY", "")
@@ -204,15 +200,12 @@ def _settings(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Fron
         proxy_networks=_networks(arguments.proxy_networks),
         health=_host_port(arguments.health) if arguments.health else None,
         bare_lf=arguments.smtp_bare_lf,
-        **{
-            **limits,
-            "max_recipients_count": BY_NAME["max_recipients_count"].parse(str(limits["max_recipients_count"])),
-        },
+        **limits,
     )
 
 
 def _api_url(text: str) -> str:
-    """Give the base URL; every client's password goes there, so that the net between must not be an open one by mistake."""
+    """Give the base URL; every client's password goes there, in clear only where that is written out or stays here."""
     if "://" in text:
         return text
     if not _is_loopback(Target(f"http://{text}").host):

@@ -454,6 +454,11 @@ class Connection(asyncio.BufferedProtocol):
             answer = await api.submit(submit.authorization, fields, submit.content.take(), key)
         else:
             answer = await parts.submit(submit.content.take(), fields, key)
+        if answer.too_many_recipients and await self._house.learn_limits():
+            session.heed(self._house.settings)
+            if len(transaction.recipients) > self._house.settings.max_recipients_count:
+                # The whole set would never be taken: from now on what is too many hears so at RCPT, and may come later.
+                answer = Answer(replies.LEARNT_TOO_MANY)
         answer = _as_told(answer, is_own=submit.is_own)
         self._log(submit, answer, begun)
         session.submitted(answer.reply)

@@ -11,6 +11,7 @@ import ipaddress
 import secrets
 import time
 from asyncio import sslproto
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
+LIMITS_KNOWN_S: Final = 600.0
+LIMITS_UNKNOWN_S: Final = 30.0
+"""The API is away, or is older than its word about limits."""
+
 _TLS_READ_OCTETS: Final = 1 << 15
 """Two records of TLS."""
 
@@ -44,6 +49,7 @@ class House:
     What all sessions of one front door share. Used from one event loop only.
 
     Attributes:
+        settings: With the API's limits where they are narrower.
         draining: No further transaction begins.
         closed_to_mail: See FrontDoor.
         buffer: Into which every connection reads; what is in it is taken before the next one reads.
@@ -58,6 +64,7 @@ class House:
         closed_to_mail: Callable[[], str] = lambda: "",
     ) -> None:
         self.settings = settings
+        self._own_settings = settings
         self.tls = tls
         self.api = api
         self.closed_to_mail = closed_to_mail
@@ -140,6 +147,25 @@ class House:
             turn = self._turns[source] = asyncio.Semaphore(FREE_FAILURES)
         return turn
 
+    async def learn_limits(self) -> bool:
+        """Go by what the API takes, where that is less than we were told; False: it does not say."""
+        limits = await self.api.limits()
+        if limits is None:
+            return False
+        own = self._own_settings
+        self.settings = replace(
+            own,
+            max_message_octets=min(own.max_message_octets, limits.max_message_octets),
+            max_recipients_count=min(own.max_recipients_count, limits.max_recipients_count),
+        )
+        return True
+
+    async def follow_limits(self) -> None:
+        """Learn them again and again, until cancelled: whoever changes them there need not start us anew."""
+        while True:
+            is_known = await self.learn_limits()
+            await asyncio.sleep(LIMITS_KNOWN_S if is_known else LIMITS_UNKNOWN_S)
+
     def is_proxy(self, address: str) -> bool:
         """Say whether a peer speaks for others, by the PROXY protocol."""
         networks = self.settings.proxy_networks
@@ -173,6 +199,7 @@ class FrontDoor:
         self._closed_to_mail = closed_to_mail
         self._servers: list[asyncio.Server] = []
         self._health: asyncio.Server | None = None
+        self._following: asyncio.Task[None] | None = None
         self._house: House | None = None
 
     async def start(self) -> None:
@@ -197,6 +224,7 @@ class FrontDoor:
         except OSError:
             await self.stop()
             raise
+        self._following = house.loop.create_task(house.follow_limits())
 
     async def stop(self) -> None:
         """
@@ -207,6 +235,9 @@ class FrontDoor:
         for server in self._servers:
             server.close()
         self._servers.clear()
+        if self._following is not None:
+            self._following.cancel()
+            self._following = None
         house = self._house
         if house is None:
             return

@@ -149,6 +149,10 @@ class Session(Machine):
         if not self._is_busy:
             self._drop_transaction()
 
+    def heed(self, settings: FrontDoorSettings) -> None:
+        """Go by other limits from the next command on."""
+        self._settings = settings
+
     def let_go(self) -> None:
         """Nobody works for it any more, however that ended: give its room back."""
         self._forget_transaction()

@@ -22,7 +22,7 @@ class FrontDoorSettings:
         health: Host and port of the health endpoint; None: there is none.
         proxy_networks: Whose connections begin with a header of the PROXY protocol, and must; nobody else's may.
         hostname: In the greeting and in EHLO's reply.
-        max_message_octets: Advertised by SIZE.
+        max_message_octets: Advertised by SIZE; less where the API says so.
         trusted_networks: Who may submit without AUTH, under `credential`.
         credential: Access key and SES SMTP password for those, or None: then nobody is trusted.
         auth_cleartext_loopback: AUTH is offered without TLS to clients on this machine.
@@ -31,7 +31,7 @@ class FrontDoorSettings:
         max_connections_per_address_count: Likewise for each client address, of IPv6 for its /64.
         max_connections_per_credential_count: Likewise for each credential, after AUTH.
         max_transactions_count: Of one connection; the next MAIL gets 421 (RFC 9422 MAILMAX).
-        max_recipients_count: Of one transaction; the next one gets 452 (RFC 5321 4.5.3.1.10).
+        max_recipients_count: Of one transaction; the next one gets 452 (RFC 5321 4.5.3.1.10); likewise less.
         max_buffered_octets: Content held at once by all sessions together; more gets 452.
         max_errors_count: Refused commands of one connection.
         command_timeout_s: RFC 5321 4.5.3.2.7 wants at least 5 min.

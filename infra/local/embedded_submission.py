@@ -107,6 +107,9 @@ class DirectApi:
             return _refusal(fault)
         return upload_id
 
+    async def limits(self) -> None:
+        """See MessageApi: the door is opened with ours."""
+
     def forget(self, upload_ids: Sequence[str]) -> None:
         """See MessageApi: a client that breaks off, again and again, must not fill the disk."""
         for upload_id in upload_ids:

@@ -50,6 +50,9 @@ class NoApi:
         """See MessageApi."""
         return True
 
+    async def limits(self) -> None:
+        """See MessageApi."""
+
     part_octets = 0
 
     def forget(self, upload_ids: Any) -> None: ...

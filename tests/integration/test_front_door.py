@@ -592,6 +592,67 @@ def test_recipients_beyond_the_limit_are_refused_for_now(api):
     assert ["b@y.example", "c@y.example"] == api.submissions[0].fields["recipients"]
 
 
+TOO_MANY = error(422, "too_many_recipients", 550, "5.5.3", "Too many recipients")
+
+
+def limits_of(running):
+    """What a new connection is told: SIZE and RCPTMAX."""
+    with Client(running) as client:
+        words = client.say("EHLO c").replace("=", " ").split()
+        return int(words[words.index("250-SIZE") + 1]), int(words[words.index("RCPTMAX") + 1])
+
+
+@pytest.mark.parametrize(
+    ("health", "told"),
+    [
+        ({"max_message_octets": 5000, "max_recipients_count": 2}, (5000, 2)),
+        ({"max_message_octets": 99_999, "max_recipients_count": 500}, (9000, 7)),
+        ({"max_message_octets": "1", "max_recipients_count": True}, (9000, 7)),
+        ({"max_message_octets": 5000, "max_recipients_count": 0}, (9000, 7)),
+        ({"max_recipients_count": 2}, (9000, 7)),
+    ],
+)
+def test_what_the_api_takes_is_what_clients_are_told(api, health, told):
+    """RFC 9422, RFC 1870: asked for at start; the narrower limit holds, and what can't be read is none."""
+    api.health |= health
+    with opened(api, max_message_octets=9000, max_recipients_count=7) as running:
+        deadline = time.monotonic() + 10
+        while not api.healths and time.monotonic() < deadline:
+            time.sleep(0.001)
+        running.do(running.door._house.learn_limits())
+        assert told == limits_of(running)
+        api.health |= {"max_message_octets": 6000, "max_recipients_count": 3}
+        running.do(running.door._house.learn_limits())
+        assert (6000, 3) == limits_of(running)  # raised there, or lowered: the door need not start anew
+
+
+def test_recipients_beyond_a_limit_that_was_not_known_may_come_later(api):
+    """452 after the dot would be so for ever: from then on those beyond it hear so at RCPT, in this session too."""
+    with opened(api) as running, Client(running) as client:
+        api.health |= {"max_message_octets": 9000, "max_recipients_count": 5}
+        api.script.append(TOO_MANY)
+        answers = []
+        for _ in range(2):
+            client.say("EHLO c")
+            client.say("MAIL FROM:<a@x.example>")
+            answers.append([client.say(f"RCPT TO:<b{number}@y.example>")[:9] for number in range(7)])
+            client.say("DATA")
+            client.send(HELLO + b".\r\n")
+            answers.append(client.reply()[:9])
+        assert [["250 2.1.5"] * 7, "452 4.5.3", ["250 2.1.5"] * 5 + ["452 4.5.3"] * 2, "250 2.0.0"] == answers
+        assert limits_of(running) == (9000, 5)
+    assert [7, 5] == [len(submission.fields["recipients"]) for submission in api.submissions]
+
+
+@pytest.mark.parametrize("health", [{}, {"max_message_octets": 9000, "max_recipients_count": 5}])
+def test_too_many_recipients_of_an_alias_are_refused_for_good(api, health):
+    """However few come at once they expand to as many: the API's own word."""
+    api.health |= health
+    api.script.append(TOO_MANY)
+    with opened(api) as running, Client(running) as client:
+        assert "550 5.5.3 Too many recipients" == client.deliver()
+
+
 SEQUENCE = {
     "MAIL before EHLO": (["MAIL FROM:<a@x.example>"], "503 5.5.1"),
     "AUTH before EHLO": (["AUTH PLAIN"], "503 5.5.1"),

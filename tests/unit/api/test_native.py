@@ -266,6 +266,9 @@ def test_health_needs_no_credential(world):
     """A load balancer has none."""
     code, answer = asked(world, "GET", "/v1/health", authorization="")
     assert (code, answer["status"]) == (200, "ok")
+    settings = world.admin_deps.settings
+    limits = (settings.max_message_octets, settings.max_recipients_count)
+    assert (answer["max_message_octets"], answer["max_recipients_count"]) == limits
 
 
 def test_own_credential(world):

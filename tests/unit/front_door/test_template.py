@@ -27,7 +27,7 @@ def test_variables_are_the_doors_own(monkeypatch: pytest.MonkeyPatch) -> None:
     limits = {f"PARAVION_{field.upper()}" for field, _ in command._LIMITS.values()}
     known = set(re.findall(r"PARAVION_[A-Z_]+", source)) | limits | {"PARAVION_HOSTNAME", "PARAVION_MAX_MESSAGE_OCTETS"}
     assert VARIABLES.keys() | {secret["Name"] for secret in CONTAINER["Secrets"]} <= known
-    given = {"ApiUrl": "https://api.example", "Hostname": "smtp.example.org", "MaxMessageOctets": "100000",
+    given = {"ApiUrl": "https://api.example", "Hostname": "smtp.example.org", "MaxMessageOctets": "100000", "MaxRecipients": "7",
              "LoadBalancerCidr": "10.0.0.0/24,10.0.1.0/24"}  # fmt: skip
     for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value if isinstance(value, str) else given[value["Ref"]])
@@ -37,6 +37,7 @@ def test_variables_are_the_doors_own(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = command._settings(parser.parse_args([]), dict(os.environ))
     assert (settings.port, settings.tls_port, settings.health, settings.pem) == (2525, 2465, ("0.0.0.0", 8080), "pem")
     assert len(settings.proxy_networks) == 2
+    assert (settings.max_message_octets, settings.max_recipients_count) == (100_000, 7)
     # A content is there as it came, in base64 and in the request.
     assert 4 * settings.max_buffered_octets <= int(RESOURCES["Task"]["Properties"]["Memory"]) << 20
 
