@@ -36,6 +36,9 @@ _PARTS: Final = 90
 
 RETRY_WAITS_S: Final = (0.1, 1.0)
 _CONNECT_TIMEOUT_S: Final = 10.0
+LIMITS_TIMEOUT_S: Final = 5.0
+"""A client may wait for its answer meanwhile."""
+
 _IDLE_S: Final = 15.0
 """Below the idle time-outs of servers and gateways, so that a kept connection is seldom dead."""
 
@@ -84,9 +87,11 @@ class MessageApi(Protocol):
 
     Attributes:
         part_octets: A content of so much is put in parts of about that; 0: it is taken as a whole only.
+        submit_timeout_s: Of a submission, its last parts included; None: `submit` sees to that itself.
     """
 
     part_octets: int
+    submit_timeout_s: float | None
 
     async def close(self) -> None:
         """Let go of what is open."""
@@ -145,6 +150,7 @@ class Api:
         self._places = asyncio.Semaphore(settings.max_api_connections_count)
         self._idle: deque[tuple[asyncio.StreamReader, asyncio.StreamWriter, float]] = deque()
         self.part_octets = max(PART_OCTETS, settings.max_message_octets // _PARTS)
+        self.submit_timeout_s: float | None = settings.submit_timeout_s
         self._ssl: ssl.SSLContext | None = None
         self._closed = False
 
@@ -169,7 +175,9 @@ class Api:
     async def limits(self) -> Limits | None:
         """See MessageApi."""
         try:
-            response = await self._attempt("GET", "/v1/health", {}, b"", None)
+            async with asyncio.timeout(LIMITS_TIMEOUT_S):
+                # By a connection of its own: there may be none for minutes.
+                response = await self._attempt("GET", f"{self._target.path}/v1/health", {}, b"", self._target)
         except (OSError, http1.BadResponse):  # TimeoutError is an OSError
             return None
         fields = _fields(response) if _is_success(response) else {}

@@ -44,6 +44,9 @@ _PACE_GRACE_S: Final = 600.0
 HANDSHAKE_TIMEOUT_S: Final = 30
 """asyncio's own 60 s is long for somebody who has not even said what he wants."""
 
+_LAST_WORD_S: Final = 2.0
+"""For a client to read that the door stops."""
+
 
 class Connection(asyncio.BufferedProtocol):
     """
@@ -66,6 +69,8 @@ class Connection(asyncio.BufferedProtocol):
         self._is_admitted = False
         self._counted_user = ""
         self._is_lost = False
+        self._is_submitting = False
+        self._is_shaking_hands = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._parts: Parts | None = None
         self._is_paused = False
@@ -143,6 +148,18 @@ class Connection(asyncio.BufferedProtocol):
             self._pump()
         else:
             self.abort()
+
+    def drop_unfinished(self) -> None:
+        """The door waits no longer for what the client has to say; for a complete message's answer it does."""
+        if self._is_submitting:
+            return
+        for task in self._tasks:
+            task.cancel()
+        if self._is_shaking_hands:  # nothing can be said in clear, nor by TLS yet
+            self.abort()
+        else:
+            self._say_last(replies.STOPPING)
+            self._loop.call_later(_LAST_WORD_S, self.abort)
 
     def abort(self) -> None:
         """Cut the connection."""
@@ -353,6 +370,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _do(self, effect: Effect) -> None:
         if isinstance(effect, Submit):
+            self._is_submitting = True
             self._start(self._submit(effect))
         elif isinstance(effect, Check):
             self._start(self._check(effect))
@@ -375,6 +393,7 @@ class Connection(asyncio.BufferedProtocol):
         # From here on nothing is read in clear: what follows is the handshake's, or it fails.
         self._plain.pause_reading()
         self._deadline = None  # the handshake has its own
+        self._is_shaking_hands = True
         self._start(self._secure(self._plain))
 
     async def _secure(self, plain: asyncio.Transport) -> None:
@@ -393,6 +412,7 @@ class Connection(asyncio.BufferedProtocol):
         if transport is None:
             return
         self._transport = transport
+        self._is_shaking_hands = False
         self._is_paused = False
         if self._session is None:
             self._greet()
@@ -461,6 +481,7 @@ class Connection(asyncio.BufferedProtocol):
                 answer = Answer(replies.LEARNT_TOO_MANY)
         answer = _as_told(answer, is_own=submit.is_own)
         self._log(submit, answer, begun)
+        self._is_submitting = False
         session.submitted(answer.reply)
         self._pump()
 

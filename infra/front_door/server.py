@@ -121,6 +121,15 @@ class House:
         if not self.connections:
             self.empty.set()
 
+    async def is_empty_within(self, seconds: float) -> bool:
+        """Wait until nobody is here any more; False: somebody still is."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.empty.wait()
+        except TimeoutError:
+            return False
+        return True
+
     def join(self, user: str) -> bool:
         """Count a connection among a credential's; False: it has too many."""
         count = self._by_user.get(user, 0)
@@ -228,9 +237,11 @@ class FrontDoor:
 
     async def stop(self) -> None:
         """
-        Close the listeners, let transactions under way end for up to `drain_s`, then cut what is left.
+        Close the listeners, let transactions under way end, then cut what is left.
 
-        A client whose content was complete hears the API's answer; one between two commands hears 421.
+        A client between two commands hears 421 at once, one that has not ended its content within `unfinished_s` then.
+        One whose content is complete hears the API's answer, unless that takes longer than `drain_s`: whoever heard
+        nothing sends the message again, though the API may have it.
         """
         for server in self._servers:
             server.close()
@@ -244,13 +255,14 @@ class FrontDoor:
         house.draining = True
         for connection in tuple(house.connections):
             connection.drain()
-        try:
-            async with asyncio.timeout(self._settings.drain_s):
-                await house.empty.wait()
-        except TimeoutError:
+        unfinished_s = min(self._settings.unfinished_s, self._settings.drain_s)
+        if not await house.is_empty_within(unfinished_s):
             for connection in tuple(house.connections):
-                connection.abort()
-            await asyncio.sleep(0)
+                connection.drop_unfinished()
+            if not await house.is_empty_within(self._settings.drain_s - unfinished_s):
+                for connection in tuple(house.connections):
+                    connection.abort()
+                await asyncio.sleep(0)
         if self._health is not None:
             # To the last: who asks is told that we are stopping.
             self._health.close()

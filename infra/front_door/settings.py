@@ -37,9 +37,11 @@ class FrontDoorSettings:
         command_timeout_s: RFC 5321 4.5.3.2.7 wants at least 5 min.
         data_timeout_s: Longest silence inside DATA; RFC 5321 4.5.3.2.5 has the client wait 3 min.
         api_timeout_s: Of one call; above API Gateway's own 30 s.
-        submit_timeout_s: Of a submission with its repeats; clients wait 10 min (RFC 5321 4.5.3.2.6).
+        submit_timeout_s: Of a submission with its parts and repeats; clients wait 10 min (RFC 5321 4.5.3.2.6).
         max_api_connections_count: To the API at once.
-        drain_s: How long `stop` waits for transactions under way.
+        unfinished_s: How long `stop` waits for clients to end what they have begun.
+        drain_s: How long `stop` waits in all: a complete message's answer comes within submit_timeout_s and little
+            more. Below the 120 s that Fargate gives at most.
     """
 
     api_url: str
@@ -70,4 +72,5 @@ class FrontDoorSettings:
     api_timeout_s: float = 40.0
     submit_timeout_s: float = 100.0
     max_api_connections_count: int = 64
-    drain_s: float = 30.0
+    unfinished_s: float = 10.0
+    drain_s: float = 116.0

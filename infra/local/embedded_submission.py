@@ -68,6 +68,7 @@ class DirectApi:
         self._run = run
         self._keep_part = keep_part
         self.part_octets = PART_OCTETS if keep_part is not None else 0
+        self.submit_timeout_s: float | None = None
         self._under_way = 0
         self._known: dict[str, tuple[str | None, Principal]] = {}
 

@@ -54,6 +54,7 @@ class NoApi:
         """See MessageApi."""
 
     part_octets = 0
+    submit_timeout_s = None
 
     def forget(self, upload_ids: Any) -> None: ...
 

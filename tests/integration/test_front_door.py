@@ -825,9 +825,56 @@ def test_stop_cuts_what_does_not_end(api):
         client.say("DATA")
         client.send(b"half")
         running.do(running.door.stop())
-        with contextlib.suppress(ConnectionError):
-            assert b"" == client.socket.recv(100)
+        assert client.reply().startswith("421 4.3.2")
+        assert b"" == client.socket.recv(100)
     assert [] == api.submissions
+
+
+def test_stop_waits_for_a_complete_messages_answer_longer_than_for_clients(api):
+    """Whoever hears nothing sends it again though the API may have it; who has not ended it is told to come again."""
+    token = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()
+    api.script.extend(["hang"] * 2)
+    settings = {"unfinished_s": 0.05, "drain_s": 15.0, "auth_cleartext_loopback": True}
+    with opened(api, **settings) as running, contextlib.ExitStack() as stack:
+        complete, half, gone, known, shaking = (stack.enter_context(Client(running)) for _ in range(5))
+        half.begin()
+        half.say("DATA")
+        half.send(b"half")
+        gone.begin()
+        gone.send(b"BDAT 9\r\nhalf")
+        shaking.say("STARTTLS")
+        complete.begin()
+        complete.say("DATA")
+        complete.send(HELLO + b".\r\n")
+        assert api.waiting.wait(10)
+        known.say("EHLO c")
+        known.send(f"AUTH PLAIN {token}\r\n".encode())
+        while len(api.requests) < 2:
+            time.sleep(0.001)
+        stopping = asyncio.run_coroutine_threadsafe(running.door.stop(), running.loop)
+        for client in (half, gone, known):
+            assert client.reply().startswith("421 4.3.2")
+            assert client.line() == ""
+        with contextlib.suppress(ConnectionError):
+            assert shaking.line() == ""  # not a word in clear
+        assert not stopping.done()
+        api.released.set()
+        assert f"250 2.0.0 Ok {QUEUE_ID}" == complete.reply()
+        stopping.result(10)
+
+
+def test_stop_ends_though_the_api_hangs(api):
+    """The host would kill us; there is nothing true to say to that client."""
+    api.script.append("hang")
+    with opened(api, unfinished_s=0.05, drain_s=0.1) as running, Client(running) as client:
+        client.begin()
+        client.say("DATA")
+        client.send(HELLO + b".\r\n")
+        assert api.waiting.wait(10)
+        running.do(running.door.stop())
+        with contextlib.suppress(ConnectionError):
+            assert client.line() == ""
+    api.released.set()
 
 
 def test_one_log_line_for_each_transaction(api, caplog):
