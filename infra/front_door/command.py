@@ -42,7 +42,7 @@ _LIMITS: Final = {
     "max-connections-per-credential": ("max_connections_per_credential_count", "connections of one credential"),
     "max-transactions": ("max_transactions_count", "messages of one connection"),
     "max-recipients": ("max_recipients_count", "recipients of one message"),
-    "max-buffered-octets": ("max_buffered_octets", "contents in memory at once"),
+    "max-buffered-octets": ("max_buffered_octets", "envelopes and contents in memory at once"),
 }
 """Option to field of the settings, whose variable is called alike, and what it limits."""
 

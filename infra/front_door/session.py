@@ -54,6 +54,9 @@ _ENDLESS: Final = 4
 _ENDLESS_OCTETS: Final = 1 << 20
 """A content of so many times the largest message, and so much, has no end: the client is cut off."""
 
+_ENTRY_OCTETS: Final = 512
+"""What a recipient, or MAIL, costs beside its own characters: Python's objects around them, and JSON's."""
+
 _CLOSING: Final = str(status.SYSTEM_BUSY.smtp)
 
 _USER: Final = re.compile(rb"[A-Za-z0-9_-]+")
@@ -115,6 +118,7 @@ class Session(Machine):
         self._junk_count = 0
         self._transactions_count = 0
         self._lent_octets = 0
+        self._envelope_octets = 0
         self._auth_failures_count = 0
         self._transaction: Transaction | None = None
         self._forget_client()
@@ -139,6 +143,7 @@ class Session(Machine):
         self._transaction = None
         self.content = None
         self._lent_octets = 0
+        self._envelope_octets = 0
         self._booking.close()
 
     # -- what connection.py calls
@@ -429,9 +434,22 @@ class Session(Machine):
                 )
             except Refusal as exc:
                 self._refuse(exc.reply)
-            else:
-                self._transactions_count += 1
-                self._say(replies.SENDER_OK)
+                return
+            if not self._book_entry(argument):
+                self._transaction = None
+                if not self._is_junk():
+                    self._say(replies.NO_SPACE)
+                return
+            self._transactions_count += 1
+            self._say(replies.SENDER_OK)
+
+    def _book_entry(self, argument: str) -> bool:
+        """Book what a command adds to the envelope; False: there is no room for it."""
+        grown = self._envelope_octets + _ENTRY_OCTETS + len(argument)
+        if not self._booking.covers(grown):
+            return False
+        self._envelope_octets = grown
+        return True
 
     def _rcpt(self, argument: str) -> None:
         """RFC 5321 4.1.1.3."""
@@ -443,11 +461,7 @@ class Session(Machine):
             self._refuse(replies.CONTENT_BEGUN)
             return
         if len(transaction.recipients) >= self._settings.max_recipients_count:
-            transaction.refused_count += 1
-            if transaction.refused_count > _REFUSED_RECIPIENTS * self._settings.max_recipients_count:
-                self._end(replies.TOO_MANY_ERRORS)
-            else:
-                self._say(replies.TOO_MANY_RECIPIENTS)
+            self._put_off(transaction, replies.TOO_MANY_RECIPIENTS)
             return
         try:
             recipient = parse_rcpt(
@@ -459,9 +473,20 @@ class Session(Machine):
         except Refusal as exc:
             transaction.refused_count += 1
             self._refuse(exc.reply)
+            return
+        if not self._book_entry(argument):
+            self._put_off(transaction, replies.NO_SPACE)
+            return
+        transaction.recipients.append(recipient)
+        self._say(replies.RECIPIENT_OK)
+
+    def _put_off(self, transaction: Transaction, reply: str) -> None:
+        """Refuse a recipient for now, which is no error of the client's, but not for ever."""
+        transaction.refused_count += 1
+        if transaction.refused_count > _REFUSED_RECIPIENTS * self._settings.max_recipients_count:
+            self._end(replies.TOO_MANY_ERRORS)
         else:
-            transaction.recipients.append(recipient)
-            self._say(replies.RECIPIENT_OK)
+            self._say(reply)
 
     def _sequence_fault(self, transaction: Transaction | None) -> str:
         """Say why no content can come now, or ""."""
@@ -508,7 +533,8 @@ class Session(Machine):
         return False
 
     def _book(self, content: Content) -> None:
-        if not content.is_dropped and not self._booking.covers(content.held_octets + self._lent_octets):
+        held = content.held_octets + self._lent_octets + self._envelope_octets
+        if not content.is_dropped and not self._booking.covers(held):
             content.refuse(replies.NO_SPACE)
 
     def _bdat(self, argument: str) -> None:

@@ -32,7 +32,7 @@ class FrontDoorSettings:
         max_connections_per_credential_count: Likewise for each credential, after AUTH.
         max_transactions_count: Of one connection; the next MAIL gets 421 (RFC 9422 MAILMAX).
         max_recipients_count: Of one transaction; the next one gets 452 (RFC 5321 4.5.3.1.10); likewise less.
-        max_buffered_octets: Content held at once by all sessions together; more gets 452.
+        max_buffered_octets: Envelopes and contents held at once by all sessions together; more gets 452.
         max_errors_count: Refused commands of one connection.
         command_timeout_s: RFC 5321 4.5.3.2.7 wants at least 5 min.
         data_timeout_s: Longest silence inside DATA; RFC 5321 4.5.3.2.5 has the client wait 3 min.

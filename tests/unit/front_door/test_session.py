@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+import tracemalloc
 
 import pytest
 
@@ -350,6 +351,61 @@ def test_bare_lf_may_be_normalised():
     assert "250 2.0.0" == talk.codes(ENVELOPE + b"DATA\r\na: b\r\n\nx\n.\n..y\r\nz\n.\r\nEHLO evil\r\n.\r\n")[-1]
     assert [b"a: b\r\n\r\nx\r\n\r\n.y\r\nz\r\n\r\nEHLO evil\r\n"] == [content for _, content in talk.submitted]
     assert "554 5.6.0" == talk.codes(ENVELOPE + b"DATA\r\na: b\r\n\r\nx\rz\r\n.\r\n")[-1]
+
+
+def filled(space, count):
+    """A session with so many recipients as long as they may be, and what it was told of them."""
+    session = Session(FrontDoorSettings("http://api"), Client("", trusted="x"), space, lambda: NOW)
+    session.receive(b"EHLO c\r\nMAIL FROM:<a@x.example>\r\n")
+    session.take_output()
+    for number in range(count):
+        session.receive(b"RCPT TO:<%d@y.example> NOTIFY=NEVER ORCPT=rfc822;%s\r\n" % (number, b"x" * 490))
+    return session, session.take_output()
+
+
+def test_envelopes_take_room():
+    """What they are booked for is no less than what Python takes for them."""
+    space = Space(1 << 30)
+    filled(space, 1)  # whatever is made once
+    tracemalloc.start()
+    session, _ = filled(space, 1000)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 900_000 < taken < space.booked_octets
+    session.let_go()
+
+
+def test_envelopes_are_bounded_together():
+    """452 to RCPT and to MAIL, no error of the client's; what is given up is room again."""
+    space = Space(100_000)
+    session, said = filled(space, 150)
+    assert 80 < said.count(b"250 2.1.5 ") < 100
+    assert said.count(b"452 4.3.1 ") == 150 - said.count(b"250 2.1.5 ")
+    assert not session.ended
+    other, said = filled(space, 1)
+    assert said.startswith(b"503 5.5.1 ")
+    other.receive(b"MAIL FROM:<a@x.example> ENVID=" + b"x" * 90 + b"\r\n")
+    assert other.take_output().startswith(b"452 4.3.1 ")
+    session.receive(b"DATA\r\n" + HELLO + b"x" * 90_000 + b"\r\n.\r\n")
+    session.submitted(session.take_effect().refusal)
+    assert b"452 4.3.1 " in session.take_output()
+    assert space.booked_octets == 0
+    other.receive(b"MAIL FROM:<a@x.example>\r\n")
+    assert other.take_output().startswith(b"250 2.1.0 ")
+
+
+def test_nobody_asks_for_room_for_ever():
+    """A connection must bring mail on."""
+    session = Session(FrontDoorSettings("http://api"), Client("", trusted="x"), Space(9), lambda: NOW)
+    session.receive(b"EHLO c\r\n" + b"MAIL FROM:<>\r\n" * 110)
+    assert session.take_output().count(b"452 4.3.1 ") == 99
+    assert session.ended
+    session = Session(
+        FrontDoorSettings("http://api", max_recipients_count=3), Client("", trusted="x"), Space(600), lambda: NOW
+    )
+    session.receive(b"EHLO c\r\nMAIL FROM:<>\r\n" + b"RCPT TO:<b@y.example>\r\n" * 40)
+    assert session.take_output().count(b"452 4.3.1 ") == 30
+    assert session.ended
 
 
 def test_room_is_given_back():
