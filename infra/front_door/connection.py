@@ -23,7 +23,7 @@ from infra.front_door import replies
 from infra.front_door.api import Answer, Away
 from infra.front_door.effects import Check, Client, StartTls, Submit, Verdict, Waits
 from infra.front_door.parts import Parts
-from infra.front_door.proxy_protocol import BadHeader, ProxyHeader
+from infra.front_door.proxy_protocol import BadHeader, ProxyHeader, plain_address
 from infra.front_door.session import Session
 from paravion.domain import status
 
@@ -86,7 +86,7 @@ class Connection(asyncio.BufferedProtocol):
         """Admit a client, or say 421 and close."""
         self._plain = self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
-        address = _plain_address(peer[0]) if isinstance(peer, tuple) else ""
+        address = plain_address(peer[0]) if isinstance(peer, tuple) else ""
         if self._house.is_proxy(address):
             self._address = address
             self._header = ProxyHeader()
@@ -180,7 +180,7 @@ class Connection(asyncio.BufferedProtocol):
             self.abort()
             return
         self._header = None
-        self._begin(self._address if header.address is None else _plain_address(header.address))
+        self._begin(self._address if header.address is None else plain_address(header.address))
 
     def _begin(self, address: str) -> None:
         assert self._transport is not None  # noqa: S101 (there is one since connection_made)
@@ -531,10 +531,3 @@ class Connection(asyncio.BufferedProtocol):
 def _as_told(answer: Answer, *, is_own: bool) -> Answer:
     """Give what the client hears: where it is the door's own credential that is bad, nothing that the client did."""
     return answer if is_own or not answer.refused_credential else Answer(replies.of_status(status.MISCONFIGURED))
-
-
-def _plain_address(text: str) -> str:
-    """Give an address without scope, and an IPv4 client of a dual-stack socket as IPv4."""
-    address = ipaddress.ip_address(text.partition("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address)
