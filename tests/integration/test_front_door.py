@@ -239,6 +239,9 @@ def test_auth_needs_tls_unless_loopback_may_do_without(api):
 
 AUTH_ABUSE = {
     "cancelled": (["AUTH PLAIN", "*"], "501 5.7.0"),
+    "LOGIN cancelled": (["AUTH LOGIN", "*"], "501 5.7.0"),
+    "LOGIN cancelled later": (["AUTH LOGIN", base64.b64encode(USER.encode()).decode(), "*"], "501 5.7.0"),
+    "LOGIN with its user cancelled": (["AUTH LOGIN " + base64.b64encode(USER.encode()).decode(), "*"], "501 5.7.0"),
     "bad base64": (["AUTH PLAIN ===="], "501 5.5.2"),
     "empty response": (["AUTH PLAIN ="], "501 5.5.2"),
     "bad base64 later": (["AUTH LOGIN", "!"], "501 5.5.2"),
@@ -260,6 +263,70 @@ def test_auth_abuse_is_refused_and_the_session_goes_on(api, lines, reply):
         answers = [client.say(line) for line in lines]
         assert answers[-1].startswith(reply + " ")
         assert client.say("NOOP").startswith("250 2.0.0")
+
+
+PLAIN = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()
+
+
+def test_auth_comes_once_and_before_mail(api):
+    """RFC 4954 4: 503 inside a transaction and after a success; EHLO and RSET keep who it is."""
+    with opened(api, trusted_networks=(), auth_cleartext_loopback=True) as running, Client(running) as client:
+        client.say("EHLO c")
+        assert client.say(f"AUTH PLAIN {PLAIN}").startswith("235 ")
+        for mechanism in (f"PLAIN {PLAIN}", "PLAIN", "LOGIN", "CRAM-MD5"):
+            assert client.say(f"AUTH {mechanism}").startswith("503 5.5.1 Authenticated already")
+        assert client.say("RSET").startswith("250 ")
+        assert client.say("EHLO d").startswith("250-")
+        assert client.say("AUTH PLAIN").startswith("503 5.5.1 Authenticated already")
+        assert client.deliver().startswith("250 2.0.0 ")
+    assert basic(USER, PASSWORD) == api.submissions[0].headers["Authorization"]
+    with opened(api, auth_cleartext_loopback=True) as running, Client(running) as client:
+        client.begin()  # trusted: a transaction may come first
+        assert client.say(f"AUTH PLAIN {PLAIN}").startswith("503 5.5.1 AUTH is not allowed here")
+        client.say("RSET")
+        assert client.say(f"AUTH PLAIN {PLAIN}").startswith("235 ")
+
+
+def test_starttls_forgets_who_it_is(api):
+    """RFC 3207 4.2: what was said in clear is not known; AUTH may come again."""
+    with (
+        opened(api, trusted_networks=(), auth_cleartext_loopback=True) as running,
+        smtplib.SMTP(*running.door.address, timeout=10) as client,
+    ):
+        client.ehlo("c")
+        assert client.docmd("AUTH", f"PLAIN {PLAIN}")[0] == 235
+        client.starttls(context=unverified())
+        client.ehlo("c")
+        assert client.docmd("MAIL", "FROM:<a@x.example>")[0] == 530
+        assert client.docmd("AUTH", f"PLAIN {PLAIN}")[0] == 235
+        assert client.docmd("MAIL", "FROM:<a@x.example>")[0] == 250
+
+
+def test_log_tells_no_secrets(api, caplog):
+    """Neither of those that are good nor of those that are bad, nor in whatever form: of the client's or the door's."""
+    caplog.set_level("DEBUG")
+    secrets = ["guess", PASSWORD, base64.b64encode(PASSWORD.encode()).decode(), PLAIN, basic(USER, PASSWORD).split()[1]]
+    wrong = base64.b64encode(f"\0{USER}\0guess".encode()).decode()
+    with opened(api, auth_cleartext_loopback=True, credential=("AKIADOOR", "door")) as running:
+        with Client(running) as client:
+            client.say("EHLO c")
+            assert client.say(f"AUTH PLAIN {wrong}").startswith("535 ")
+            assert client.say("AUTH LOGIN").startswith("334 ")
+            client.say(base64.b64encode(USER.encode()).decode())
+            assert client.say(base64.b64encode(PASSWORD.encode()).decode()).startswith("235 ")
+            assert client.deliver().startswith("250 2.0.0 ")
+            client.begin()
+        with Client(running) as client:
+            client.say("EHLO c")
+            client.say(f"AUTH PLAIN {PLAIN}")
+            api.script.append(error(422, "no_such_user", 550, "5.1.1"))
+            assert client.deliver().startswith("550 ")
+        with Client(running) as client:
+            assert client.deliver().startswith("250 2.0.0 ")
+    texts = [record.getMessage() for record in caplog.records]
+    assert {"AuthFailure", "Reception", "Rejection", "Abandonment"} == {line["event"] for line in _lines(caplog)}
+    for secret in (*secrets, wrong, basic(USER, "guess").split()[1], basic("AKIADOOR", "door").split()[1]):
+        assert not [text for text in texts if secret in text]
 
 
 def test_ehlo_names_what_works(api):

@@ -230,6 +230,17 @@ def test_a_client_that_does_not_read_is_not_read():
     assert door.transport.is_closed
 
 
+def test_what_came_meanwhile_does_not_make_us_read_on():
+    """Replies to whoever never reads them would take memory without end."""
+    door = Door()
+    door.connection.pause_writing()
+    for _ in range(3):
+        door.hear(b"NOOP\r\n")
+        assert door.transport.is_paused
+    door.connection.resume_writing()
+    assert not door.transport.is_paused
+
+
 def test_replies_of_a_group_leave_in_one_write():
     """RFC 2920 3.2."""
     door = Door()
