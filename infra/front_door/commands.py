@@ -124,15 +124,15 @@ def parse_mail(  # noqa: C901, PLR0912 (one branch for each parameter)
     return Transaction(path, options)
 
 
-def parse_rcpt(argument: str, *, smtputf8: bool, extended: bool, hostname: str = "") -> str | dict[str, Any]:
+def parse_rcpt(argument: str, *, hostname: str, smtputf8: bool, extended: bool) -> str | dict[str, Any]:
     """
     Read one recipient, in the form that POST /v1/messages takes.
 
     Args:
         argument: What follows `RCPT `.
+        hostname: Ours, whose postmaster `<postmaster>` is (RFC 5321 4.5.1).
         smtputf8: Said in MAIL.
         extended: The client said EHLO; else no parameters are taken.
-        hostname: Ours, whose postmaster is meant where no domain is said (RFC 5321 4.1.1.3).
 
     Raises:
         Refusal

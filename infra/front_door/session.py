@@ -52,7 +52,10 @@ _REFUSED_RECIPIENTS: Final = 10
 
 _ENDLESS: Final = 4
 _ENDLESS_OCTETS: Final = 1 << 20
-"""A content of so many times the largest message, and so much, has no end: the client is cut off."""
+"""
+A content of so many times the largest message, and so much, has no end: the client is cut off. So is one that sent as
+much in several contents, or in chunks behind a refusal, of which none was any good: it may connect again.
+"""
 
 _ENTRY_OCTETS: Final = 512
 """What a recipient, or MAIL, costs beside its own characters: Python's objects around them, and JSON's."""
@@ -117,6 +120,7 @@ class Session(Machine):
         self._chunk_refusal = ""
         self._junk_count = 0
         self._transactions_count = 0
+        self._refused_octets = 0
         self._lent_octets = 0
         self._envelope_octets = 0
         self._auth_failures_count = 0
@@ -135,6 +139,7 @@ class Session(Machine):
         """Forget a transaction that brings no message."""
         if (transaction := self._transaction) is not None:
             octets = self.content.received_octets if self.content is not None else 0
+            self._refused_octets += octets
             counts = len(transaction.recipients), transaction.refused_count
             self.dropped.append(Dropped(transaction.reverse_path, *counts, octets, self.last_said))
         self._forget_transaction()
@@ -424,24 +429,28 @@ class Session(Machine):
             # No fault of the client's: not counted as one.
             if not self._is_junk():
                 self._say(closed)
+        elif self._has_sent_too_much:
+            self._end(replies.TOO_MUCH_REFUSED)
         elif self._transactions_count >= self._settings.max_transactions_count:
             self._end(replies.TOO_MANY_TRANSACTIONS)
         else:
-            limit, now = self._settings.max_message_octets, self._clock()
-            try:
-                self._transaction = parse_mail(
-                    argument, max_message_octets=limit, extended=self._is_extended, now=now, secure=self.is_secure
-                )
-            except Refusal as exc:
-                self._refuse(exc.reply)
-                return
-            if not self._book_entry(argument):
-                self._transaction = None
-                if not self._is_junk():
-                    self._say(replies.NO_SPACE)
-                return
+            self._open_transaction(argument)
+
+    def _open_transaction(self, argument: str) -> None:
+        limit, now = self._settings.max_message_octets, self._clock()
+        try:
+            transaction = parse_mail(
+                argument, max_message_octets=limit, extended=self._is_extended, now=now, secure=self.is_secure
+            )
+        except Refusal as exc:
+            self._refuse(exc.reply)
+            return
+        if self._book_entry(argument):
+            self._transaction = transaction
             self._transactions_count += 1
             self._say(replies.SENDER_OK)
+        elif not self._is_junk():
+            self._say(replies.NO_SPACE)
 
     def _book_entry(self, argument: str) -> bool:
         """Book what a command adds to the envelope; False: there is no room for it."""
@@ -466,9 +475,9 @@ class Session(Machine):
         try:
             recipient = parse_rcpt(
                 argument,
+                hostname=self._settings.hostname,
                 smtputf8="smtputf8" in transaction.options,
                 extended=self._is_extended,
-                hostname=self._settings.hostname,
             )
         except Refusal as exc:
             transaction.refused_count += 1
@@ -527,10 +536,19 @@ class Session(Machine):
             self._input = content.rest
             self._finish(content)
             return True
-        if content.received_octets > _ENDLESS * self._settings.max_message_octets + _ENDLESS_OCTETS:
+        if content.received_octets > self._endless_octets:
             self._finish(content)
             self.ended = True
         return False
+
+    @property
+    def _endless_octets(self) -> int:
+        return _ENDLESS * self._settings.max_message_octets + _ENDLESS_OCTETS
+
+    @property
+    def _has_sent_too_much(self) -> bool:
+        """Since its last message of which we had no complaint."""
+        return self._refused_octets > self._endless_octets
 
     def _book(self, content: Content) -> None:
         held = content.held_octets + self._lent_octets + self._envelope_octets
@@ -549,6 +567,11 @@ class Session(Machine):
             self._end(replies.of_status(status.MESSAGE_TOO_BIG))
             return
         self._chunk_refusal = self._sequence_fault(self._transaction)
+        if self._chunk_refusal:
+            if self._has_sent_too_much:
+                self._end(replies.TOO_MUCH_REFUSED)
+                return
+            self._refused_octets += octets
         self._chunk_left = octets
         if not self._chunk_refusal and self.content is None:
             self._begin_content(dotted=False)
@@ -588,6 +611,10 @@ class Session(Machine):
             refusal = replies.of_status(status.BAD_MESSAGE, f"{fault} in the message (RFC 5321 2.3.8)")
         elif authorization is None:
             refusal = replies.of_status(status.AUTH_REQUIRED)
+        if not refusal:
+            self._refused_octets = 0
+        elif not content.refusal:  # which is our lack of room, or the API's word
+            self._refused_octets += content.received_octets
         self._do(Submit(authorization or "", self._authorization is not None, transaction, content, refusal))
 
     # -- what others are told of it
