@@ -99,7 +99,8 @@ def test_connections_to_the_api_are_bounded():
         server = Server()
         async with server.asked(max_api_connections_count=3) as api:
             assert [True] * 20 == await asyncio.gather(*(api.knows(f"Basic {number}") for number in range(20)))
-        assert (server.most, server.opened) == (3, 3)
+        assert server.most <= 3
+        assert server.opened == 3
 
     asyncio.run(run())
 
