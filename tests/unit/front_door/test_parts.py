@@ -43,9 +43,9 @@ def submitted(hangs):
     async def run():
         api = Api(hangs)
         parts = Parts(api, "Basic x", Content(100))
-        parts.put(b"a", lambda fault: None)
-        while parts.is_busy:
-            await asyncio.sleep(0)
+        is_put = asyncio.Event()
+        parts.put(b"a", lambda fault: is_put.set())
+        await is_put.wait()
         return await parts.submit(b"b", {"door": "smtp"}, "key"), api.done
 
     return asyncio.run(run())
