@@ -106,13 +106,15 @@ def test_poison_body_is_parked_with_a_fault_logged(queue: str) -> None:
     assert "Fault" in [event for event, _ in world.event_log.records]
 
 
-def test_missing_envelope_is_retried_then_parked() -> None:
-    """A qf that is gone defers (it might come back), and is parked once somebody would have to be told."""
+def test_missing_envelope_is_retried_then_ended_with_a_record() -> None:
+    """A qf that is gone defers (it might come back); then, with nobody known to be told, the log alone has it."""
     world = World()
     receipt = world.submit("you@a.example")
     del world.spool.envelopes[receipt.queue_id]
     world.run()
-    assert [item.body for item in world.queues.items[QueueName.PARKED]] == [Job(JobKey(receipt.queue_id), START)]
+    assert world.queues.items[QueueName.PARKED] == []
+    assert world.states(receipt.queue_id) == {"unknown": "failed"}
+    assert [event for event, _ in world.event_log.records][-2:] == ["Expiration", "DoubleBounceDropped"]
     assert world.accepted_by("you@a.example") == []
 
 

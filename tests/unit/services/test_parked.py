@@ -87,6 +87,27 @@ def test_what_is_given_back_is_done_and_the_unknown_stays() -> None:
     assert ("redrive", "by AKIAOP: mended") in [(entry.event, entry.text) for entry in log]
 
 
+def test_events_that_are_given_back_are_parked_again_once_and_stay() -> None:
+    """The destination is still dead: one more span of tries, then nothing moves until the next redrive."""
+    world = World()
+    topic = {"TopicArn": "arn:aws:sns:us-east-1:123456789012:events"}
+    one = {"Name": "one", "Enabled": True, "MatchingEventTypes": ["DELIVERY"], "SnsDestination": topic}
+    world.records.put("configuration-set", "news", {"EventDestinations": [one]})
+    world.destinations.script["set/news/one"] = ["still dead"]
+    world.submit("a@a.example", configuration_set="news")
+    world.run()
+    for _ in range(2):
+        before = world.now
+        assert parked.redrive((), "", 100, OPERATOR, _deps(world))["redriven"] == 1
+        assert world.queues.items[QueueName.PARKED] == []
+        world.run()
+        (item,) = parked.list_parked(10, OPERATOR, _deps(world))["items"]
+        assert item["last_text"].endswith("still dead")
+        assert 86_400 <= world.now - before < 90_000
+        assert world.queues.items[QueueName.EVENT] == []
+        world.now += 120  # the look hides it
+
+
 def test_one_item_or_message_is_given_back_alone() -> None:
     """The others stay."""
     world, queue_id = _stuck()

@@ -601,6 +601,7 @@ class AdminSettings:
     event_metric_namespace: str
     queue_return_s: float
     queue_return_by_priority: Mapping[str, Span]
+    simulator_domain: str
     suppression_expiry_s: float
     suppression_reasons: tuple[Reason, ...]
     sweep_grace_s: float
