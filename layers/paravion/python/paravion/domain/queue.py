@@ -41,7 +41,7 @@ from paravion.domain.schedule import LIFETIME_S
 from paravion.domain.simulator import COMMAND as SIMULATED
 from paravion.domain.simulator import replies
 from paravion.domain.status import ATTEMPT_BROKE_OFF, EXPIRED
-from paravion.domain.suppression import says_no_such_address
+from paravion.domain.suppression import Reason, says_no_such_address, withheld_for
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -396,7 +396,8 @@ def with_outcomes(
         state=State.DONE if every_final else State.TRIED,
         token="",
         lease_until=0.0,
-        due_at=0.0,
+        # `retry` hears of it at once; or then, if the worker's item is gone: SQS gave it to somebody else meanwhile.
+        due_at=0.0 if every_final else record.lease_until,
         faults=0,
         quarantine="",
         cancelled="",
@@ -768,6 +769,8 @@ def _is_told(outcome: Outcome, tells: Collection[str]) -> bool:
     """Say whether somebody hears of an outcome; of one that waits for its turn there is nothing to say."""
     if outcome.command == PACED:
         return False
+    if withheld_for(outcome) is Reason.COMPLAINT:
+        return "COMPLAINT" in tells
     may_complain = outcome.command == SIMULATED and outcome.result is Result.DELIVERED
     return _TOLD_AS[outcome.result] in tells or (may_complain and "COMPLAINT" in tells)
 

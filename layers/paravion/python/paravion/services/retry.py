@@ -174,7 +174,10 @@ def _decide(job: Job, deps: RetryDeps, tallies: Tallies) -> None:
         record = deps.ledger.load(job.key)
         now = deps.clock()
         if record is not None and record.state is State.CLAIMED and record.lease_until > now:
-            deps.ledger.watch(record, record.lease_until + _LEASE_MARGIN_S)
+            # By an item of its own, not by a due time, which the worker's last write would take away: SQS may give one
+            # item twice, and his is gone then with ours.
+            wait_s = record.lease_until + _LEASE_MARGIN_S - now
+            deps.queues.send(QueueName.RETRY, [job], delay_s=min(wait_s, MAX_DELAY_S))
             return
         ended: list[tuple[str, list[Outcome]]] = []
         new = _next(record, job, now, deps, ended)
