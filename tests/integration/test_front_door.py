@@ -685,8 +685,9 @@ def test_what_the_api_takes_is_what_clients_are_told(api, health, told):
     api.health |= health
     with opened(api, max_message_octets=9000, max_recipients_count=7) as running:
         deadline = time.monotonic() + 10
-        while not api.healths and time.monotonic() < deadline:
+        while (not api.healths or told != limits_of(running)) and time.monotonic() < deadline:
             time.sleep(0.001)
+        assert (True, told) == (api.healths > 0, limits_of(running))
         running.do(running.door._house.learn_limits())
         assert told == limits_of(running)
         api.health |= {"max_message_octets": 6000, "max_recipients_count": 3}
