@@ -955,6 +955,10 @@ def test_stop_waits_for_a_complete_messages_answer_longer_than_for_clients(api):
             assert client.line() == ""
         with contextlib.suppress(ConnectionError):
             assert shaking.line() == ""  # not a word in clear
+        deadline = time.monotonic() + 10
+        while len(running.door._house.connections) > 1 and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert 1 == len(running.door._house.connections)  # nobody's password is waited for
         assert not stopping.done()
         api.released.set()
         assert f"250 2.0.0 Ok {QUEUE_ID}" == complete.reply()
