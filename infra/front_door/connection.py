@@ -45,7 +45,7 @@ HANDSHAKE_TIMEOUT_S: Final = 30
 """asyncio's own 60 s is long for somebody who has not even said what he wants."""
 
 _LAST_WORD_S: Final = 2.0
-"""For a client to read that the door stops."""
+"""For a client to read that the door stops; what it waited for, a password's check, is given up then."""
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -153,8 +153,6 @@ class Connection(asyncio.BufferedProtocol):
         """The door waits no longer for what the client has to say; for a complete message's answer it does."""
         if self._is_submitting:
             return
-        for task in self._tasks:
-            task.cancel()
         if self._is_shaking_hands:  # nothing can be said in clear, nor by TLS yet
             self.abort()
         else:
