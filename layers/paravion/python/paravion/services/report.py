@@ -45,9 +45,16 @@ FAILURES: Final = frozenset({NoticeKind.FAILED, NoticeKind.EXPIRED})
 _VARIANTS: Final = 3
 
 _PROGRAM: Final = re.compile(
-    r"owner-.*|.*-(?:request|owner|bounces?|relay)|(?:no|do-?not)-?reply|mailer-daemon", re.IGNORECASE
+    r"owner-.*|.*-(?:request|owner|bounces?|relay)(?:[+=].*)?|.*-return-\d.*"
+    r"|bounces(?:[+=_-].*)?|bounce(?:[+=].*|[_-].*[\d=].*)?"
+    r"|(?:.*[._-])?(?:no|do[-_]?not)[-_]?reply(?:[+=._-].*)?|mailer-daemon",
+    re.IGNORECASE,
 )
-"""Local parts behind which a program reads."""
+"""
+Local parts behind which a program reads: of lists, with the recipient in it (VERP) or without, and of nobody.
+
+A name is somebody's: of `bounce`, which is one, nothing follows but what no name has.
+"""
 
 
 @dataclass(frozen=True, slots=True)
