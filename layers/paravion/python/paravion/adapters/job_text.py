@@ -21,7 +21,7 @@ qf, the ledger must know which recipients have it already.
 
 _SELDOM: Final = (
     *("quarantine", "released", "held_at", "held_s", "max_delivery_s", "cancelled", "delay_told"),
-    *("priority", "deliver_by_at", "returns_by", "told_by", "tries_at"),
+    *("priority", "deliver_by_at", "returns_by", "told_by", "tries_at", "asks_all", "last_at"),
 )
 """Of the record, and of its text only where they are set."""
 

@@ -230,6 +230,8 @@ class JobRecord:
     version: int = 0
     attempts: int = 0
     faults: int = 0
+        asks_all: An operator wants it tried now: the next attempt is of everybody, whatever his host asked for.
+        last_at: An attempt from then on may be the last, and is of everybody; 0 while nothing is planned.
     paced: int = 0
     token: str = ""
     lease_until: float = 0.0
@@ -261,6 +263,8 @@ class JobRecord:
         new.__dict__.update(values)
         if len(new.__dict__) != _FIELDS:
             raise TypeError(f"a job's record has no such fields: {sorted(values)}")
+    asks_all: bool = False
+    last_at: float = 0.0
         return new
 
     @property
@@ -385,6 +389,7 @@ def with_outcomes(
             tried += 1
             waits += state.outcome.command == PACED
     new["paced"] = record.paced + (0 < tried == waits)
+    new["asks_all"] = False
     if record.quarantine and not every_final:
         return held(record.changed(**new, state=State.TRIED), record.quarantine, now=now)
     return record.changed(
@@ -479,6 +484,7 @@ def is_scheduled(record: JobRecord, now: float) -> bool:
     return record.counted_from > now
 
 
+    record = replace(record, asks_all=True, last_at=0.0)
 def flushed(record: JobRecord, *, look_at: float, now: float, by: str, reason: str = "") -> JobRecord:
     """
     Send a waiting job back to the delivery queue before its time; its age and what its sender was told stay.
@@ -487,7 +493,7 @@ def flushed(record: JobRecord, *, look_at: float, now: float, by: str, reason: s
         look_at: When it is looked for again, in case it gets lost on the way.
     """
     record = with_event(record, "flush", now=now, text=said_by(by, reason))
-    return replace(record, state=State.READY, due_at=look_at, tries_at=0.0)
+    return replace(record, state=State.READY, due_at=look_at, tries_at=0.0, asks_all=True)
 
 
 def requeued(record: JobRecord, *, look_at: float, now: float, by: str, reason: str = "") -> JobRecord:
@@ -526,6 +532,8 @@ def cancelled(record: JobRecord, text: str, *, now: float, by: str, reason: str 
     Have an open job returned to its sender: held until the next sweep gives it up, or its attempt ends.
 
     Args:
+        asks_all=True,
+        last_at=0.0,
         text: What the sender is told.
     """
     record = with_event(record, "cancel", now=now, text=said_by(by, reason))
