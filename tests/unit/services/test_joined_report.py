@@ -110,6 +110,46 @@ def test_delays_and_expiries_are_joined_too():
     assert len([name for report in reports for name in report]) == 4
 
 
+END = {
+    "each his own job": (1, {NAMES[0]: [BUSY] * 500, NAMES[1]: [BUSY] * 345 + [MISSING]}),
+    "two and two": (2, {name: [BUSY] * 500 for name in (*NAMES[:2], NAMES[3])} | {NAMES[2]: [BUSY] * 345 + [MISSING]}),
+    "a job of refused beside one of given up": (
+        2,
+        {name: [BUSY] * 345 + [MISSING] for name in NAMES[:2]} | {name: [BUSY] * 500 for name in NAMES[2:]},
+    ),
+}
+
+
+@pytest.mark.parametrize("key", END)
+def test_who_is_refused_at_the_end_is_told_of_with_who_is_given_up(key, monkeypatch):
+    """The last attempt's refusals, and the expiries of the same minute, whatever job they are of: one report."""
+    size, script = END[key]
+    monkeypatch.setattr(envelope, "CHUNK_RECIPIENTS", size)
+    world, reports = journey(script=script, names=tuple(script))
+    (report,) = [content for content in world.accepted_by(SENDER) if b"Subject: Not delivered" in content]
+    assert sorted(reports[-1]) == sorted(script)
+    assert b"We kept trying for 5 days and have now given up.\n" in report.replace(b"\r\n", b"\n")
+    assert b"Why: this address does not exist." in report
+    assert len(reports) == 2  # the other is the warning
+
+
+def test_a_minute_is_how_long_the_first_waits():
+    """A job that is still being tried after that is told of later: 60 s, looked at each 10."""
+    world = World({**SCRIPT, "d@d.example": [OK]})
+    queue_id = world.submit(*NAMES).queue_id
+    world.invoke(QueueName.DELIVERY, limit=1)
+    first = next(record for record in world.ledger.load_message(queue_id) if record.owed)
+    began = world.now
+    for seconds in (10, 20, 30, 40, 50, 59.9):
+        world.invoke(QueueName.BOUNCE)
+        assert "dsn" not in world.kinds()
+        world.now = began + seconds
+    assert world.ledger.load(first.key).owed
+    world.now = began + 60
+    world.invoke(QueueName.BOUNCE)
+    assert "dsn" in world.kinds()
+
+
 def test_program_gets_no_warning_unless_it_asked():
     """RFC 3834 2: a list's owner- address hears of failures, not of delays; NOTIFY=DELAY is asked for."""
     always = {name: [BUSY] * 500 for name in NAMES[:2]}

@@ -334,10 +334,10 @@ class _Attempt:
             if simulator.is_simulated(recipient.forward_path, own_domain) and not recipient.target:
                 not_sent[n] = simulator.answered(recipient.forward_path, record.attempts)
         record = await self._send_all(record, envelope, header, todo, not_sent)
-        if record.owes_report:
+        # Of a job that goes on to `retry` both are told there.
+        if record.owes_report and record.state is not State.TRIED:
             # crash here = the item comes again, is found done with a report owed, and gets here again
             await deps.in_thread(deps.queues.send, QueueName.BOUNCE, [self.job])
-        # Of a job that goes on to `retry` it is told there.
         self.owes_event = record.state is State.DONE and record.owes_event
         return record.state is State.DONE
 

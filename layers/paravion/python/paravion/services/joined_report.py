@@ -23,6 +23,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from paravion.domain import queue
 from paravion.domain.envelope import Envelope, decode_qf, encode_qf
 from paravion.domain.ids import queue_id_from
 from paravion.domain.queue import Job, JobKey, Notice, NoticeKind, State
@@ -50,7 +51,10 @@ STEP_S: Final = 10.0
 _MOST: Final = 10 * GROUP_JOBS
 """Reports of a group that share their names but for the number: one for each job, and again for what is owed anew."""
 
-_ONCE: Final = frozenset({NoticeKind.EXPIRED, NoticeKind.DELAYED})
+_END: Final = NoticeKind.EXPIRED
+"""Names what jobs owe when their time is over, whoever was refused then and whoever was given up."""
+
+_ONCE: Final = frozenset({_END, NoticeKind.DELAYED})
 """What jobs owe at the same time, whatever the number of the attempt; delays again at a deadline and when requeued."""
 
 
@@ -82,8 +86,9 @@ def tell_joined(record: JobRecord, about: Subject, deps: BounceDeps) -> bool:
         covered = frozenset((int(chunk), int(attempt)) for chunk, attempt in kept.tags)
         if mine in covered:
             _send(name, kept, report, about, deps)
+            told_with = _told_with(record, about.notice)
             for chunk, attempt in sorted(covered - {mine}):
-                settle(JobKey(record.key.queue_id, chunk), Notice(about.notice.kind, attempt), deps)
+                settle(JobKey(record.key.queue_id, chunk), partial(_is_told, attempt, told_with), deps)
             return True
         told |= covered
     raise LedgerUnavailable(f"no free number for the report on {record.key}")
@@ -91,10 +96,15 @@ def tell_joined(record: JobRecord, about: Subject, deps: BounceDeps) -> bool:
 
 def _name(record: JobRecord, about: Subject, number: int) -> str:
     """Name the `number`th report of a group: what may be told together has the same names."""
-    kind = about.notice.kind
-    attempt = 0 if kind in _ONCE else about.notice.attempt
+    kind, attempt = _told_with(record, about.notice)
     group = record.key.chunk // GROUP_JOBS
     return f"{about.kind}\0{record.key.queue_id}\0{group}\0{kind}\0{attempt}\0{number}"
+
+
+def _told_with(record: JobRecord, notice: Notice) -> tuple[NoticeKind, int]:
+    """Give kind and attempt that those notices have in common that are told together."""
+    kind = _END if queue.is_of_the_end(record, notice) else notice.kind
+    return kind, 0 if kind in _ONCE else notice.attempt
 
 
 def _look(kept_id: str, deps: BounceDeps) -> tuple[Envelope, bytes] | None:
@@ -102,6 +112,10 @@ def _look(kept_id: str, deps: BounceDeps) -> tuple[Envelope, bytes] | None:
         return decode_qf(deps.to_commit.spool.get_envelope(kept_id))
     except SpoolMissing:
         return None
+
+
+def _is_told(attempt: int, told_with: tuple[NoticeKind, int], record: JobRecord, notice: Notice) -> bool:
+    return notice.attempt == attempt and _told_with(record, notice) == told_with
 
 
 def _owed(
@@ -115,15 +129,15 @@ def _owed(
     owed = {(record.key.chunk, about.notice.attempt): members_of(record, about.notice, about.envelope)}
     under_way = False
     for sibling in siblings:
-        if sibling is None or sibling.state in {State.CLAIMED, State.READY}:
+        if sibling is None or sibling.state in {State.CLAIMED, State.READY, State.TRIED}:
             under_way = True
         if sibling is None:
             continue
         for notice in sibling.owed:
-            ends = not (sibling.state is State.CLAIMED and notice.attempt == sibling.attempts)
-            same = notice == about.notice or (notice.kind is about.notice.kind and notice.kind in _ONCE)
+            same = _told_with(sibling, notice) == _told_with(record, about.notice)
             job = (sibling.key.chunk, notice.attempt)
-            members = members_of(sibling, notice, about.envelope) if ends and same and job not in told else ()
+            is_told_here = same and job not in told and queue.can_tell(sibling, notice)
+            members = members_of(sibling, notice, about.envelope) if is_told_here else ()
             if members:
                 owed[job] = members
     return owed, under_way

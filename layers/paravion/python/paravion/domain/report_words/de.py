@@ -50,6 +50,7 @@ PHRASES: Final = {
     "why": "Grund: {reason}",
     "advice": "Was Sie tun können: {advice}",
     "last_try": "Beim letzten Versuch: {reason}.",
+    "gave_up": "Wir haben es {tried} lang versucht und nun aufgegeben.",
     "advice.expired": "Senden Sie Ihre E-Mail später noch einmal, oder fragen Sie den Empfänger auf anderem Weg, "
     "zum Beispiel am Telefon, ob etwas nicht in Ordnung ist.",
     "after.delayed": "Wir versuchen es weiter bis {until}. Ist Ihre E-Mail bis dahin nicht zugestellt, teilen wir "

@@ -50,6 +50,7 @@ PHRASES: Final = {
     "why": "Why: {reason}",
     "advice": "What you can do: {advice}",
     "last_try": "When we last tried, {reason}.",
+    "gave_up": "We kept trying for {tried} and have now given up.",
     "advice.expired": "Send your mail again later, or ask the recipient in another way, for example by phone, "
     "whether there is a problem.",
     "after.delayed": "We will keep trying until {until}. If your mail has not been delivered by then, we will tell "

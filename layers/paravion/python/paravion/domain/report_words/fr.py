@@ -52,6 +52,7 @@ PHRASES: Final = {
     "why": "Pourquoi\xa0: {reason}",
     "advice": "Ce que vous pouvez faire\xa0: {advice}",
     "last_try": "Lors du dernier essai, {reason}.",
+    "gave_up": "Nous avons essayé pendant {tried} et y renonçons maintenant.",
     "advice.expired": "Renvoyez votre message plus tard, ou demandez au destinataire par un autre moyen, par exemple "
     "par téléphone, s'il y a un problème.",
     "after.delayed": "Nous continuerons d'essayer jusqu'au {until}. Si votre message n'a pas été remis d'ici là, nous "
