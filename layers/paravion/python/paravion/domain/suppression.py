@@ -128,10 +128,10 @@ _ANOTHER_CAUSE: Final = (
     r"|quota|\bfull\b|storage|exceed|limit|\brate\b|throttl|gr[ea]ylist|too (many|large|big)|temporar|syntax"
     r"|(no such|unknown|invalid|bad) ((destination|recipient)('s)? )?(domain|host|system)"
     r"|(domain|host)( name)? (is )?(unknown|invalid|not (found|known)|does(n't| not) exist)"
-    r"|timed? ?out|unreachable|not reachable|callout|verification|(can ?(not|'t)|could ?(not|n't)) (be )?(verif|check)"
+    r"|timed? ?out|unreachable|not reachable|callout|verification|(can ?not|can't|could ?n[o']t) (be )?(verif|check)"
     r"|unable to (verify|check|connect|contact|reach|look)|look-?up (fail|err|problem)|failed to look"
     r"|(directory|database|backend|ldap|sql)\b.{0,40}(fail|err|down|refused|unavailable|offline)|connection|maintenance"
-    r"|fraud|phish|scam|firewall|filter|suspicious|security|safe ?list|invitation"
+    r"|fraud|scam|firewall|filter|security|safe ?list|invitation"
     r"|(?<!not )\blisted\b|at the moment|\bnow\b|from you\b|\bbulk\b|allotted|vacation|gesperrt|suspend"
 )
 
