@@ -9,6 +9,7 @@ import pytest
 from paravion.domain import envelope
 from paravion.domain.envelope import Recipient
 from paravion.domain.outcome import Outcome, Result
+from paravion.domain.queue import NoticeKind
 from paravion.ports import QueueName
 from paravion.services import joined_report
 from tests.support.world import Saboteur, World
@@ -131,6 +132,23 @@ def test_who_is_refused_at_the_end_is_told_of_with_who_is_given_up(key, monkeypa
     assert b"We kept trying for 5 days and have now given up.\n" in report.replace(b"\r\n", b"\n")
     assert b"Why: this address does not exist." in report
     assert len(reports) == 2  # the other is the warning
+
+
+@pytest.mark.parametrize("key", ["each his own job", "a job of refused beside one of given up"])
+def test_who_tells_of_all_settles_for_all(key, monkeypatch):
+    """What a sibling's job owed is off its record, whatever it is called there: it need not find out by itself."""
+    size, script = END[key]
+    monkeypatch.setattr(envelope, "CHUNK_RECIPIENTS", size)
+    world = World(script)
+    queue_id = world.submit(*script).queue_id
+    world.run(until=world.now + 431_999)
+    world.now += 86_400
+    while world.sweep() or world.invoke(QueueName.DELIVERY) or world.invoke(QueueName.RETRY):
+        pass
+    assert all(record.owed for record in world.ledger.load_message(queue_id))
+    world.invoke(QueueName.BOUNCE, limit=1)
+    owed = [notice.kind for record in world.ledger.load_message(queue_id) for notice in record.owed]
+    assert set(owed) <= {NoticeKind.SUPPRESS}
 
 
 def test_a_minute_is_how_long_the_first_waits():
