@@ -294,7 +294,13 @@ class History:
         tokens = count(1)
         self.judge = self.world.judge = Judge(self.world, self.adversity, PLAN, POSTMASTER)
         self.admin: Any = SimpleNamespace(
-            settings=SimpleNamespace(sweep_grace_s=self.world.for_retry.sweep_grace_s),
+            settings=SimpleNamespace(
+                sweep_grace_s=self.world.for_retry.sweep_grace_s,
+                max_24_hour_send=-1.0,
+                max_send_rate=-1.0,
+                simulator_domain="",
+            ),
+            counters=self.world.counters,
             spool=self.world.spool,
             ledger=self.world.ledger,
             hosts=self.world.hosts,

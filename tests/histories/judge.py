@@ -405,8 +405,9 @@ class Judge:
                 track.held_s = max(0.0, self.kept[key.queue_id][0].release_at - new.queued_at)
             track.held_at, track.faults, track.due_at = new.held_at, 0, None
             self._demand(0 <= now - new.held_at <= self._slack_s, f"{at}: held since {new.held_at}")
-            until = new.held_at if new.cancelled else new.queued_at + schedule.LIFETIME_S
-            self._demand(new.due_at == until, f"{at}: held until {new.due_at}")
+            until = self._held_until(key, new)
+            is_until = 0 <= new.due_at - until <= self._slack_s
+            self._demand(is_until, f"{at}: held until {new.due_at}, not {until}")
         if was is State.HELD and new.state is not State.HELD:
             self._let_go(key, track, now)
             is_told = new.state is State.REMOVED or event in {"release", "requeue"}
@@ -449,6 +450,15 @@ class Judge:
         plan = schedule.bounded(self.plan, record)
         end = min(record.counted_from + plan.return_s, record.queued_at + schedule.LIFETIME_S)
         return min(schedule.last_attempt_from(record.counted_from, plan), end)
+
+    def _held_until(self, key: JobKey, new: JobRecord) -> float:
+        """Say when a job that is held from now on is looked at: at the sweep, its deadline, or its end."""
+        until = new.held_at if new.cancelled else new.queued_at + schedule.LIFETIME_S
+        deadline = self.kept[key.queue_id][0].deliver_by
+        # Of an attempt that broke off before anything was read the record does not know the deadline.
+        if deadline and not deadline.returns and new.deliver_by_at and not (new.told_by or new.cancelled):
+            until = min(until, max(new.held_at, deadline.at))
+        return until
 
     def _let_go(self, key: JobKey, track: Track, now: float) -> None:
         """Time in hold does not count; what is released before the instant that its sender named waits for that."""

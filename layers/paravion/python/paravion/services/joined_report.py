@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Final
 from paravion.domain import queue
 from paravion.domain.envelope import Envelope, decode_qf, encode_qf
 from paravion.domain.ids import queue_id_from
+from paravion.domain.outcome import HOLD, Result
 from paravion.domain.queue import Job, JobKey, Notice, NoticeKind, State
 from paravion.errors import LedgerUnavailable, SpoolMissing
 from paravion.ports import QueueName
@@ -45,6 +46,9 @@ GROUP_JOBS: Final = 10
 WAIT_S: Final = 60.0
 """How long the first failure waits for jobs that are still being tried; from the attempt's end."""
 
+RETURN_WAIT_S: Final = 120.0
+"""The same, of what was cancelled: a job that was being tried then is seen by the next minute's sweep."""
+
 STEP_S: Final = 10.0
 """After how long it looks again."""
 
@@ -55,7 +59,11 @@ _END: Final = NoticeKind.EXPIRED
 """Names what jobs owe when their time is over, whoever was refused then and whoever was given up."""
 
 _ONCE: Final = frozenset({_END, NoticeKind.DELAYED})
-"""What jobs owe at the same time, whatever the number of the attempt; delays again at a deadline and when requeued."""
+"""
+What jobs owe at the same time, whatever the number of the attempt; delays again at a deadline and when requeued.
+
+So do those that a hold's end returned (`_is_returned`).
+"""
 
 
 def tell_joined(record: JobRecord, about: Subject, deps: BounceDeps) -> bool:
@@ -75,7 +83,8 @@ def tell_joined(record: JobRecord, about: Subject, deps: BounceDeps) -> bool:
         found = _look(queue_id_from(f"joined\0{name}".encode()), deps)
         if found is None:
             owed, under_way = _owed(record, about, told, deps)
-            wait_s = max(state.at for _, state in owed[mine]) + WAIT_S - deps.clock()
+            patience_s = RETURN_WAIT_S if _is_returned(owed[mine]) else WAIT_S
+            wait_s = max(state.at for _, state in owed[mine]) + patience_s - deps.clock()
             if under_way and wait_s > 0:
                 deps.to_commit.queues.send(
                     QueueName.BOUNCE, [Job(record.key, record.queued_at)], delay_s=min(wait_s, STEP_S)
@@ -86,9 +95,9 @@ def tell_joined(record: JobRecord, about: Subject, deps: BounceDeps) -> bool:
         covered = frozenset((int(chunk), int(attempt)) for chunk, attempt in kept.tags)
         if mine in covered:
             _send(name, kept, report, about, deps)
-            told_with = _told_with(record, about.notice)
+            told_with = _told_with(record, about.notice, about.envelope)
             for chunk, attempt in sorted(covered - {mine}):
-                settle(JobKey(record.key.queue_id, chunk), partial(_is_told, attempt, told_with), deps)
+                settle(JobKey(record.key.queue_id, chunk), partial(_is_told, attempt, told_with, about.envelope), deps)
             return True
         told |= covered
     raise LedgerUnavailable(f"no free number for the report on {record.key}")
@@ -96,15 +105,22 @@ def tell_joined(record: JobRecord, about: Subject, deps: BounceDeps) -> bool:
 
 def _name(record: JobRecord, about: Subject, number: int) -> str:
     """Name the `number`th report of a group: what may be told together has the same names."""
-    kind, attempt = _told_with(record, about.notice)
+    kind, attempt = _told_with(record, about.notice, about.envelope)
     group = record.key.chunk // GROUP_JOBS
     return f"{about.kind}\0{record.key.queue_id}\0{group}\0{kind}\0{attempt}\0{number}"
 
 
-def _told_with(record: JobRecord, notice: Notice) -> tuple[NoticeKind, int]:
+def _told_with(record: JobRecord, notice: Notice, envelope: Envelope) -> tuple[NoticeKind, int]:
     """Give kind and attempt that those notices have in common that are told together."""
+    if notice.kind is NoticeKind.FAILED and _is_returned(members_of(record, notice, envelope)):
+        return NoticeKind.FAILED, 0
     kind = _END if queue.is_of_the_end(record, notice) else notice.kind
     return kind, 0 if kind in _ONCE else notice.attempt
+
+
+def _is_returned(members: Members) -> bool:
+    """Say whether a hold's end failed them, all with one notice: whatever attempts each job had made before."""
+    return any(state.outcome.command == HOLD and state.outcome.result is Result.FAILED for _, state in members)
 
 
 def _look(kept_id: str, deps: BounceDeps) -> tuple[Envelope, bytes] | None:
@@ -114,8 +130,10 @@ def _look(kept_id: str, deps: BounceDeps) -> tuple[Envelope, bytes] | None:
         return None
 
 
-def _is_told(attempt: int, told_with: tuple[NoticeKind, int], record: JobRecord, notice: Notice) -> bool:
-    return notice.attempt == attempt and _told_with(record, notice) == told_with
+def _is_told(
+    attempt: int, told_with: tuple[NoticeKind, int], envelope: Envelope, record: JobRecord, notice: Notice
+) -> bool:
+    return notice.attempt == attempt and _told_with(record, notice, envelope) == told_with
 
 
 def _owed(
@@ -126,15 +144,21 @@ def _owed(
     chunks = range(first, min(first + GROUP_JOBS, about.envelope.chunk_count))
     keys = [JobKey(record.key.queue_id, chunk) for chunk in chunks if chunk != record.key.chunk]
     siblings = deps.to_commit.in_parallel([partial(deps.ledger.load, key) for key in keys])
-    owed = {(record.key.chunk, about.notice.attempt): members_of(record, about.notice, about.envelope)}
+    mine = members_of(record, about.notice, about.envelope)
+    owed = {(record.key.chunk, about.notice.attempt): mine}
+    told_with, is_returned = _told_with(record, about.notice, about.envelope), _is_returned(mine)
+    now = deps.clock()
     under_way = False
     for sibling in siblings:
         if sibling is None or sibling.state in {State.CLAIMED, State.READY, State.TRIED}:
+            # Of one that was tried `retry` is about to say what it said of this one.
+            under_way = True
+        elif sibling.state is State.HELD and is_returned and queue.is_to_be_returned(sibling, now):
             under_way = True
         if sibling is None:
             continue
         for notice in sibling.owed:
-            same = _told_with(sibling, notice) == _told_with(record, about.notice)
+            same = _told_with(sibling, notice, about.envelope) == told_with
             job = (sibling.key.chunk, notice.attempt)
             is_told_here = same and job not in told and queue.can_tell(sibling, notice)
             members = members_of(sibling, notice, about.envelope) if is_told_here else ()
