@@ -144,7 +144,7 @@ REPORTS = {
     ),
     "returned": report(
         NoticeKind.RETURNED,
-        (BOB, replace(NO_ANSWER, result=Result.FAILED, status="5.4.7", command="EXPIRED")),
+        (BOB, given_up(NO_ANSWER)),
         (FRED, FULL),
         now=QUEUED_AT + 5 * DAY + 60,
         recipients=3,
