@@ -286,6 +286,20 @@ def test_what_is_not_untried_and_own_is_not_taken_back(how: str) -> None:
         assert world.ledger.records == before
 
 
+def test_what_is_held_in_part_is_not_taken_back_in_part() -> None:
+    """A rule holds one recipient's, and an operator decides about it; let go it is the sender's again."""
+    world = World()
+    world.load("access", "To:b.example QUARANTINE:odd\n")
+    queue_id = world.submit("a@a.example", "b@b.example", release_at=START + 7200).queue_id
+    settle(world, 1)
+    before = dict(world.ledger.records)
+    with pytest.raises(Rejected, match="an operator has to decide"):
+        cancel.withdraw(queue_id, OTHER, deps_of(world))
+    assert world.ledger.records == before
+    hold.release(queue_id, OPERATOR, deps_of(world))
+    assert cancel.withdraw(queue_id, OTHER, deps_of(world))["changed"] == 2
+
+
 def test_cancelling_and_requeueing_others_mail_is_an_operators() -> None:
     """Nothing of it is done."""
     world, queue_id = _deferred()

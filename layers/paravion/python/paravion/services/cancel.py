@@ -32,11 +32,11 @@ from paravion.domain.queue import ALL_SHARDS, JobRecord, State
 from paravion.domain.status import ACCESS_DENIED, CANCELLED, WRONG_STATE, Rejected
 from paravion.errors import SpoolMissing, Unavailable
 from paravion.services.acts import SendsNothing, act_on_message, check_reason
-from paravion.services.admin import find_envelope
+from paravion.services.admin import each_part
 from paravion.services.authenticate import require_operator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from paravion.domain.envelope import Envelope
     from paravion.services.admin import AdminDeps
@@ -108,15 +108,18 @@ def withdraw(queue_id: str, principal: Principal, deps: AdminDeps, *, reason: st
             of it was tried already.
         Unavailable: Doing it again is safe.
     """
-    envelope, _ = find_envelope(queue_id, principal, deps)
+    envelopes = [part for part, _ in each_part(queue_id, principal, deps)]
+    envelope = envelopes[0]
     if envelope.kind != "mail":
         # A report about his mail, which he may see: whom it tells is not his to say.
         raise Rejected(ACCESS_DENIED, "a report of ours is an operator's to cancel")
-    names = [queue_id, *(part_id for part_id, _ in envelope.parts)]
-    records = [record for name in names for record in deps.ledger.load_message(name)]
     # All or nothing, as far as nobody claims a job at this very moment; the answer tells what became of each.
-    if any(record.attempts and not record.is_closed for record in records):
-        raise Rejected(WRONG_STATE, "it has been tried already: only an operator can cancel it now")
+    for part in envelopes:
+        records = deps.ledger.load_message(part.queue_id)
+        if any(record.attempts and not record.is_closed for record in records):
+            raise Rejected(WRONG_STATE, "it has been tried already: only an operator can cancel it now")
+        if _is_an_operators(part, records):
+            raise Rejected(WRONG_STATE, "an operator has to decide about it")
     told = act_on_message(queue_id, Withdraw(reason, principal, deps), principal, deps)
     states = {job["state"] for job in told["jobs"]}
     if not told["changed"] and State.HELD in states:
@@ -127,6 +130,13 @@ def withdraw(queue_id: str, principal: Principal, deps: AdminDeps, *, reason: st
         # crash here = counted for a day, and not sent
         _uncount(envelope, told["jobs"], deps)
     return told
+
+
+def _is_an_operators(envelope: Envelope, records: Sequence[JobRecord]) -> bool:
+    """Say whether a message is held, by hand, or by a rule that nobody has lifted for it."""
+    if any(record.state is State.HELD for record in records):
+        return True
+    return bool(envelope.quarantine) and not (records and all(one.released or one.is_closed for one in records))
 
 
 def _uncount(first: Envelope, jobs: Iterable[Mapping[str, Any]], deps: AdminDeps) -> None:
