@@ -31,6 +31,7 @@ services/bounce.py (settle).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -219,7 +220,7 @@ class JobRecord:
         deliver_by_at: When it must be delivered (RFC 2852), 0 if that is all the same.
         returns_by: It is returned then; otherwise its sender is told, once.
         told_by: He was, or need not be.
-        tries_at: The next attempt, of a job that is due before it because of its deadline; 0: no such.
+        tries_at: The next attempt, of a job that is due before it because its sender is to be told; 0: no such.
         cancelled: What its sender is told when it is returned, as an operator wants it, once nobody tries it;
             "" for nothing of the kind.
     """
@@ -408,8 +409,12 @@ def waits_for_turn(record: JobRecord) -> float:
 
 
 def comes_at(record: JobRecord) -> float:
-    """Say when a waiting or held job is due, as mailq tells it: that of one with a turn is a safety net behind it."""
-    if record.state is State.DEFERRED and record.tries_at:
+    """
+    Say when a waiting or held job is tried, as mailq tells it.
+
+    That of one with a turn is due later, for a safety net; one whose sender is to be told is due before.
+    """
+    if record.state in {State.DEFERRED, State.READY} and record.tries_at:
         return record.tries_at
     return (record.state is State.READY and waits_for_turn(record)) or record.due_at
 
@@ -466,7 +471,7 @@ def released(
     record = replace(record, quarantine="", released=True, cancelled="")
     if release_at > now and record.state in {State.HELD, State.DEFERRED}:
         held_s = release_at - record.queued_at
-        return replace(record, state=State.DEFERRED, due_at=release_at, held_at=0.0, held_s=held_s)
+        return replace(record, state=State.DEFERRED, due_at=release_at, tries_at=0.0, held_at=0.0, held_s=held_s)
     if record.state is not State.HELD:
         return record
     # Held before its release, it waited for both at once.
@@ -558,13 +563,25 @@ def with_times_of(record: JobRecord, envelope: Envelope) -> JobRecord:
     )
 
 
-def watched(record: JobRecord, now: float) -> JobRecord:
-    """Give a planned job that is looked at when its deadline is over, if that is before its next attempt."""
-    if record.state is not State.DEFERRED or record.returns_by or record.told_by:
+def next_word_at(record: JobRecord, now: float, warn_at: float) -> float:
+    """
+    Say when its sender is next to be told that a job is late: of the delay, or of its deadline; infinity for never.
+
+    Args:
+        warn_at: When he is told of the delay, if he was not yet.
+    """
+    times = [] if record.warned or not record.reverse_path else [warn_at]
+    if not record.returns_by and not record.told_by:
+        times.append(record.deliver_by_at)
+    return min((at for at in times if at > now), default=math.inf)
+
+
+def watched(record: JobRecord, now: float, warn_at: float) -> JobRecord:
+    """Give a planned job that is looked at when its sender is to be told, if that is before its next attempt."""
+    look_at = next_word_at(record, now, warn_at)
+    if record.state is not State.DEFERRED or look_at >= record.due_at:
         return record
-    if not now < record.deliver_by_at < record.due_at:
-        return record
-    return replace(record, due_at=record.deliver_by_at, tries_at=record.due_at)
+    return replace(record, due_at=look_at, tries_at=record.due_at)
 
 
 def position(key: JobKey) -> str:

@@ -15,7 +15,8 @@ and reads in the ledger what happened. `sweep` runs every minute and sends back 
     tried, all wait for their turn      hosts ask for less (pacing.py)   straight back, by the queue's delay
     tried, nobody deferred              our own fault stopped it         waits a little, then tried again
     deferred                            lies in the due index already    nothing
-    ready, its deadline just over       DELIVERBY, by-mode N             its sender is told; tried as planned
+    ready, its next attempt to come     the mail is late, or DELIVERBY   its sender is told; tried as planned
+                                        (by-mode N) just over
     held                                waits for an operator            nothing; returned at LIFETIME_S
     held, cancelled                     an operator ends it              returned
     any of these, quarantine asked for  an operator held it meanwhile    held
@@ -227,7 +228,7 @@ def _next(
     if record.quarantine:
         return queue.held(replace(record, state=State.TRIED), record.quarantine, now=now)
     record = replace(_planned(record, now, plan, deps), token="", lease_until=0.0, tries_at=0.0)
-    return queue.watched(_told_of_delay(record, now, plan, deps), now)
+    return queue.watched(_told_of_delay(record, now, plan, deps), now, record.counted_from + plan.warn_s)
 
 
 def _envelope(job: Job, deps: RetryDeps) -> Envelope | None:
@@ -239,12 +240,14 @@ def _envelope(job: Job, deps: RetryDeps) -> Envelope | None:
 
 def _planned(record: JobRecord, now: float, plan: Plan, deps: RetryDeps) -> JobRecord:
     """Say when an open job is tried again: as planned, at its turn, by the schedule, or soon after our own fault."""
-    if _is_due_for_word(record, now):
-        return replace(record, state=State.DEFERRED, due_at=record.tries_at)
+    if record.state is State.READY and record.tries_at:
+        # It was looked at for its sender's sake alone.
+        return replace(record, state=State.DEFERRED, due_at=max(now, record.tries_at))
     returned_at = min(record.counted_from + plan.return_s, record.queued_at + schedule.LIFETIME_S)
     if turn_at := queue.waits_for_turn(record) if record.state is State.TRIED else 0.0:
         due_at = max(now, min(turn_at, returned_at))
-        if due_at - now > MAX_DELAY_S:
+        is_told_before = queue.next_word_at(record, now, record.counted_from + plan.warn_s) < due_at
+        if due_at - now > MAX_DELAY_S or is_told_before:
             return replace(record, state=State.DEFERRED, due_at=due_at)
         # The queue's own delay brings it; the due time is a safety net.
         return replace(record, state=State.READY, due_at=due_at + deps.sweep_grace_s)
@@ -264,8 +267,8 @@ def _planned(record: JobRecord, now: float, plan: Plan, deps: RetryDeps) -> JobR
 
 
 def _is_due_for_word(record: JobRecord, now: float) -> bool:
-    """Say whether a job is due for its deadline alone, and its next attempt stands."""
-    return record.state is State.READY and record.is_late(now) and record.tries_at > now
+    """Say whether a job is due since its sender is to be told that it is late, and its next attempt stands."""
+    return record.state is State.READY and record.tries_at > now
 
 
 def _asked_at(state: RecipientState) -> float | None:
