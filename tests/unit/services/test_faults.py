@@ -111,8 +111,11 @@ def test_missing_envelope_is_retried_then_parked() -> None:
     world = World()
     receipt = world.submit("you@a.example")
     del world.spool.envelopes[receipt.queue_id]
-    world.run()
-    assert [item.body for item in world.queues.items[QueueName.PARKED]] == [Job(JobKey(receipt.queue_id), START)]
+    world.queues.visibility_s = 360.0
+    world.run(until=START + 3 * 86_400)
+    # One by its own item, one by the look for what might be lost; then there is peace for days.
+    parked = [item.body for item in world.queues.items[QueueName.PARKED]]
+    assert parked == [Job(JobKey(receipt.queue_id), START)] * 2
     assert world.accepted_by("you@a.example") == []
 
 
@@ -173,7 +176,7 @@ def test_outage_before_the_commit_is_no_promise(error: type[Exception], port: st
     world = World(saboteur=saboteur)
     with pytest.raises(error):
         world.submit("you@a.example")
-    assert saboteur.calls[-1] == f"validate:{port}.{call}"
+    assert not any("queues" in later for later in saboteur.calls[saboteur.at + 1 :])
     world.run()
     assert world.transport.accepted == []
 
@@ -609,14 +612,14 @@ def test_sweep_pages_through_a_long_index_whose_copy_lags() -> None:
 
 
 def test_sweep_ends_when_its_time_is_up() -> None:
-    """What is left is found by the next one."""
+    """What is left, more than a page of each shard, is found by the next one."""
     world = World()
-    for n in range(500):
+    for n in range(2000):
         world.ledger.save(JobRecord(JobKey(f"q{n}"), START, State.DEFERRED, due_at=START))
     times = iter([60.0, 4.0])
     count = sweep(world.for_retry, lambda: next(times))
-    assert 0 < count <= 500
-    assert count + world.sweep() == 500
+    assert 0 < count < 2000
+    assert count + world.sweep() == 2000
 
 
 def test_delivery_that_stands_still_for_hours_doubles_no_mail() -> None:
@@ -758,25 +761,6 @@ def test_record_of_a_chunk_fits_an_item_whatever_a_host_answers() -> None:
     record = with_outcomes(record, told, now=START, notify={}, last=False)
     size = sum(len(name) + len(next(iter(value.values())).encode()) for name, value in _item(record).items())
     assert size < 400 * 1024
-
-
-def test_one_throttled_wake_neither_strands_its_page_nor_ends_the_sweep() -> None:
-    """The others of the page go out; the throttled one waits for the next minute."""
-    world = World()
-    for n in range(800):
-        key = JobKey(f"q{n}")
-        world.ledger.records[key] = JobRecord(key, START, State.DEFERRED, version=1, due_at=START - 10)
-    wake, calls = world.ledger.wake, [0]
-
-    def throttled(key: JobKey, now: float, due_at: float) -> JobRecord | None:
-        calls[0] += 1
-        if calls[0] == 50:
-            raise LedgerUnavailable("throttled")
-        return wake(key, now, due_at)
-
-    world.ledger.wake = throttled  # type: ignore[method-assign]
-    assert (world.sweep(), world.sweep()) == (799, 1)
-    assert len(world.queues.items[QueueName.DELIVERY]) == 800
 
 
 def test_ledger_away_for_hours_parks_nothing() -> None:

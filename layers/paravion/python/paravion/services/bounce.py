@@ -29,7 +29,7 @@ RFC: 3464 (format), 3461 5.2 and 6 (who is told what), 5321 6.1 (null reverse-pa
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from paravion.domain import queue
@@ -150,7 +150,7 @@ def settle(key: JobKey, notice: Notice, deps: BounceDeps) -> None:
         if fresh is None or notice not in fresh.owed:
             return
         try:
-            deps.ledger.save(replace(fresh, owed=tuple(item for item in fresh.owed if item != notice)))
+            deps.ledger.save(queue.settled(fresh, (notice,)))
         except ClaimLost:
             continue
         return

@@ -380,8 +380,7 @@ class _Attempt:
         fields = {"stage": "deliver", "queue_id": self.job.key.queue_id, "chunk": self.job.key.chunk}
         self.deps.event_log.emit("Fault", {**fields, "error": repr(exc)})
         now = self.deps.clock()
-        record = queue.with_event(record, "fault", now=now, text=ATTEMPT_BROKE_OFF.text)
-        record = replace(record, state=State.TRIED, token="", lease_until=0.0)
+        record = queue.stopped(record, now=now)
         if record.quarantine:
             record = queue.held(record, record.quarantine, now=now)
         await self.deps.in_thread(self.deps.ledger.save, record)
