@@ -59,7 +59,7 @@ class Answer:
     What a submission came to.
 
     Attributes:
-        reply: The whole reply line.
+        reply: The whole reply line; "" to go without one, where nobody can say what becomes of the message.
         queue_id: "" unless accepted.
         refused_credential: The API did not take the credential.
     """

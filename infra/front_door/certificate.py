@@ -32,16 +32,25 @@ def make_context(certfile: str | None, keyfile: str | None, hostname: str, pem: 
         pem: Chain and key as text, instead of the files.
 
     Raises:
-        OSError: A file can't be read; ssl.SSLError is one.
+        OSError: A file can't be read, or is no certificate; it is named.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if pem is None and certfile is not None:
-        context.load_cert_chain(certfile, keyfile)
+        _load(context, certfile, keyfile, " and ".join(filter(None, (certfile, keyfile))))
         return context
     with _as_file(pem.encode() if pem is not None else make_self_signed(hostname)) as path:
-        context.load_cert_chain(path)
+        _load(context, path, None, "PARAVION_TLS_PEM")
     return context
+
+
+def _load(context: ssl.SSLContext, certfile: str, keyfile: str | None, name: str) -> None:
+    try:
+        context.load_cert_chain(certfile, keyfile)
+    except ssl.SSLError as exc:  # OpenSSL tells where in itself it was, not what it read
+        raise OSError(f"{name}: no certificate with its key in PEM ({exc.reason or exc.strerror})") from exc
+    except OSError as exc:
+        raise OSError(f"{name}: {exc.strerror or exc}") from exc
 
 
 @contextlib.contextmanager

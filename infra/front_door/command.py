@@ -104,7 +104,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         asyncio.run(_serve(settings))
     except (OSError, ValueError) as exc:
-        print(f"smtpd: {exc}", file=sys.stderr)  # noqa: T201 (a command's answer)
+        text = exc.strerror or exc if isinstance(exc, OSError) else exc
+        print(f"smtpd: {text}", file=sys.stderr)  # noqa: T201 (a command's answer)
         return EX_UNAVAILABLE if isinstance(exc, OSError) else EX_CONFIG
     return EX_OK
 
@@ -187,7 +188,7 @@ def _settings(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Fron
         certfile=arguments.cert,
         keyfile=arguments.key,
         hostname=arguments.hostname,
-        max_message_octets=BY_NAME["max_message_octets"].parse(str(arguments.max_message_octets)),
+        max_message_octets=_max_message_octets(str(arguments.max_message_octets)),
         trusted_networks=networks,
         credential=(access_key, smtp_password(secret_key, region)) if networks else None,
         auth_cleartext_loopback=arguments.auth_cleartext_loopback,
@@ -197,6 +198,13 @@ def _settings(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Fron
         bare_lf=arguments.smtp_bare_lf,
         **limits,
     )
+
+
+def _max_message_octets(text: str) -> int:
+    try:
+        return int(BY_NAME["max_message_octets"].parse(text))
+    except ValueError as exc:
+        raise ValueError(f"--max-message-octets: {exc}") from exc
 
 
 def _networks(text: str) -> tuple[Network, ...]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PATH: Final = re.compile(r'<(?:@[^:<>"]*:)?((?:"(?:[^"\\]|\\.)*"|[^"<>])*)>(?:[ ]+(.*))?', re.DOTALL)
+_POSTMASTER: Final = "postmaster"
 _PARAMETER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~]+))?")
 _CHUNK: Final = re.compile(r"([0-9]{1,20})(?: +(LAST))?", re.ASCII | re.IGNORECASE)
 _INTERVAL: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -119,12 +120,13 @@ def parse_mail(  # noqa: C901, PLR0912 (one branch for each parameter)
     return Transaction(path, options)
 
 
-def parse_rcpt(argument: str, *, smtputf8: bool, extended: bool) -> str | dict[str, Any]:
+def parse_rcpt(argument: str, *, hostname: str, smtputf8: bool, extended: bool) -> str | dict[str, Any]:
     """
     Read one recipient, in the form that POST /v1/messages takes.
 
     Args:
         argument: What follows `RCPT `.
+        hostname: Ours, whose postmaster `<postmaster>` is (RFC 5321 4.5.1).
         smtputf8: Said in MAIL.
         extended: The client said EHLO; else no parameters are taken.
 
@@ -143,6 +145,8 @@ def parse_rcpt(argument: str, *, smtputf8: bool, extended: bool) -> str | dict[s
             options["orcpt"] = _checked(address.check_orcpt, name, value)
         else:
             raise Refusal(replies.unknown_parameter(name))
+    if path.lower() == _POSTMASTER:
+        path = f"{path}@{hostname}"
     forward_path = _address(path, status.RECIPIENT_SYNTAX, smtputf8=smtputf8)
     return {"forward_path": forward_path, **options} if options else forward_path
 

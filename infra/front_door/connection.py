@@ -456,6 +456,9 @@ class Connection(asyncio.BufferedProtocol):
             answer = await parts.submit(submit.content.take(), fields, key)
         answer = _as_told(answer, is_own=submit.is_own)
         self._log(submit, answer, begun)
+        if not answer.reply and self._transport is not None:
+            self._transport.abort()
+            return
         session.submitted(answer.reply)
         self._pump()
 
@@ -467,7 +470,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         transaction = submit.transaction
         self._note({
-            "event": "Reception" if answer.queue_id else "Rejection",
+            "event": "Reception" if answer.queue_id else "Rejection" if answer.reply else "Silence",
             "queue_id": answer.queue_id,
             **self._who(session),
             "reverse_path": transaction.reverse_path,

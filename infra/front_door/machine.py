@@ -6,7 +6,7 @@ session.py says what the lines mean.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from infra.front_door import replies
 
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from infra.front_door.effects import Effect
+
+
+_LONGEST_LINE_OCTETS: Final = 1 << 18
+"""What is refused as too long is read on to its end, but not for ever: so long a line has none."""
 
 
 class Machine:
@@ -39,7 +43,7 @@ class Machine:
         self._errors_count = 0
         self._input = b""
         self._at = 0
-        self._is_line_too_long = False
+        self._skipped_octets = 0
         self._effect: Effect | None = None
         self._is_busy = False
         self._is_at_end = False
@@ -121,17 +125,19 @@ class Machine:
         self.ended = True
 
     def _next_line(self, limit: int) -> bytes | None:
-        """Give the next line with its end, b"" for one that is too long; None if more must come."""
+        """Give the next line with its end, b"" for one that is too long; None if more must come, or for its end."""
         octets, at = self._input, self._at
         end = octets.find(b"\n", at) + 1
         if not end:
             if len(octets) - at > limit:
-                self._is_line_too_long = True
+                self._skipped_octets += len(octets) - at
                 self._at = len(octets)
+                if self._skipped_octets > _LONGEST_LINE_OCTETS:
+                    self._end(replies.ENDLESS)
             return None
         self._at = end
         self.lines_count += 1
-        if self._is_line_too_long or end - at > limit:
-            self._is_line_too_long = False
+        if self._skipped_octets or end - at > limit:
+            self._skipped_octets = 0
             return b""
         return octets[at:end]

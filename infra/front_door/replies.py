@@ -66,6 +66,8 @@ TIMED_OUT: Final = reply(421, "4.2", "Waited too long, closing")
 TOO_MANY_CONNECTIONS: Final = reply(421, "7.0", "Too many concurrent SMTP connections")
 TOO_MANY_TRANSACTIONS: Final = reply(421, "7.0", "Too many transactions in one connection, connect again")
 TOO_MANY_ERRORS: Final = reply(421, "7.0", "Too many errors, closing")
+ENDLESS: Final = reply(421, "7.0", "A line without end, closing")
+TOO_MUCH_REFUSED: Final = reply(421, "7.0", "Too much refused content, closing")
 BROKEN: Final = reply(421, "3.0", "Internal error, closing")
 
 AUTH_BAD: Final = reply(535, "7.8", "Authentication Credentials Invalid")

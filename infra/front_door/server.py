@@ -261,7 +261,11 @@ def _slim_tls() -> None:
 
 
 async def _listen(house: House, host: str, port: int, *, tls_first: bool) -> asyncio.Server:
-    return await house.loop.create_server(partial(Connection, house, tls_first=tls_first), host, port, backlog=1024)
+    made = partial(Connection, house, tls_first=tls_first)
+    try:
+        return await house.loop.create_server(made, host, port, backlog=1024)
+    except OSError as exc:
+        raise OSError(exc.errno, f"{host}:{port}: {exc.strerror or exc}") from exc
 
 
 def _address(server: asyncio.Server) -> tuple[str, int]:

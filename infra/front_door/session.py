@@ -51,7 +51,10 @@ _REFUSED_RECIPIENTS: Final = 10
 
 _ENDLESS: Final = 4
 _ENDLESS_OCTETS: Final = 1 << 20
-"""A content of so many times the largest message, and so much, has no end: the client is cut off."""
+"""
+A content of so many times the largest message, and so much, has no end: the client is cut off. So is one that sent as
+much in several contents, or in chunks behind a refusal, of which none was any good: it may connect again.
+"""
 
 _CLOSING: Final = str(status.SYSTEM_BUSY.smtp)
 
@@ -113,6 +116,7 @@ class Session(Machine):
         self._chunk_refusal = ""
         self._junk_count = 0
         self._transactions_count = 0
+        self._refused_octets = 0
         self._lent_octets = 0
         self._auth_failures_count = 0
         self._transaction: Transaction | None = None
@@ -130,6 +134,7 @@ class Session(Machine):
         """Forget a transaction that brings no message."""
         if (transaction := self._transaction) is not None:
             octets = self.content.received_octets if self.content is not None else 0
+            self._refused_octets += octets
             counts = len(transaction.recipients), transaction.refused_count
             self.dropped.append(Dropped(transaction.reverse_path, *counts, octets, self.last_said))
         self._forget_transaction()
@@ -414,6 +419,8 @@ class Session(Machine):
             # No fault of the client's: not counted as one.
             if not self._is_junk():
                 self._say(closed)
+        elif self._has_sent_too_much:
+            self._end(replies.TOO_MUCH_REFUSED)
         elif self._transactions_count >= self._settings.max_transactions_count:
             self._end(replies.TOO_MANY_TRANSACTIONS)
         else:
@@ -445,7 +452,12 @@ class Session(Machine):
                 self._say(replies.TOO_MANY_RECIPIENTS)
             return
         try:
-            recipient = parse_rcpt(argument, smtputf8="smtputf8" in transaction.options, extended=self._is_extended)
+            recipient = parse_rcpt(
+                argument,
+                hostname=self._settings.hostname,
+                smtputf8="smtputf8" in transaction.options,
+                extended=self._is_extended,
+            )
         except Refusal as exc:
             transaction.refused_count += 1
             self._refuse(exc.reply)
@@ -492,10 +504,19 @@ class Session(Machine):
             self._input = content.rest
             self._finish(content)
             return True
-        if content.received_octets > _ENDLESS * self._settings.max_message_octets + _ENDLESS_OCTETS:
+        if content.received_octets > self._endless_octets:
             self._finish(content)
             self.ended = True
         return False
+
+    @property
+    def _endless_octets(self) -> int:
+        return _ENDLESS * self._settings.max_message_octets + _ENDLESS_OCTETS
+
+    @property
+    def _has_sent_too_much(self) -> bool:
+        """Since its last message of which we had no complaint."""
+        return self._refused_octets > self._endless_octets
 
     def _book(self, content: Content) -> None:
         if not content.is_dropped and not self._booking.covers(content.held_octets + self._lent_octets):
@@ -513,6 +534,11 @@ class Session(Machine):
             self._end(replies.of_status(status.MESSAGE_TOO_BIG))
             return
         self._chunk_refusal = self._sequence_fault(self._transaction)
+        if self._chunk_refusal:
+            if self._has_sent_too_much:
+                self._end(replies.TOO_MUCH_REFUSED)
+                return
+            self._refused_octets += octets
         self._chunk_left = octets
         if not self._chunk_refusal and self.content is None:
             self._begin_content(dotted=False)
@@ -552,6 +578,10 @@ class Session(Machine):
             refusal = replies.of_status(status.BAD_MESSAGE, f"{fault} in the message (RFC 5321 2.3.8)")
         elif authorization is None:
             refusal = replies.of_status(status.AUTH_REQUIRED)
+        if not refusal:
+            self._refused_octets = 0
+        elif not content.refusal:  # which is our lack of room, or the API's word
+            self._refused_octets += content.received_octets
         self._do(Submit(authorization or "", self._authorization is not None, transaction, content, refusal))
 
     # -- what others are told of it

@@ -293,7 +293,7 @@ class EmbeddedEngine:
                 self.options,
                 settings,
                 drain_s=GRACE_S,
-                api=DirectApi(for_validate, self._executor.run, self.data.uploads.keep),
+                api=DirectApi(for_validate, self._executor.run, self.data.uploads.keep, self.data.database.withdraw),
                 closed_to_mail=lambda: pressure.smtp,
             )
             self._stack.push_async_callback(door.stop)

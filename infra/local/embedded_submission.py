@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from infra.front_door import replies
 from infra.front_door.api import AUTH_KEYS, PART_OCTETS, Answer, Away
+from paravion.adapters import embedded_loop
 from paravion.api.doors import place_of, row_of
 from paravion.domain import ids, status
 from paravion.domain.envelope import DeliverBy, Recipient
@@ -34,6 +35,7 @@ from paravion.services.validate import submit
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
+    from paravion.adapters.embedded_loop import Aside
     from paravion.domain.queue import Job
     from paravion.ports import Queues
     from paravion.services.validate import ValidateDeps
@@ -44,9 +46,10 @@ if TYPE_CHECKING:
 SUBMIT_TIMEOUT_S: Final = 100.0
 """As the door's own (infra/front_door/settings.py)."""
 
-KEEPING_TIMEOUT_S: Final = 180.0
-"""For a large message whose commit instant has begun: with what is above less than the 600 s for which a client waits
-(RFC 5321 4.5.3.2.6), and five minutes, for which many do."""
+SILENCE_AFTER_S: Final = 600.0
+"""How long a client waits for this answer (RFC 5321 4.5.3.2.6)."""
+
+_LOOK_AGAIN_S: Final = 5.0
 
 _ENTRIES: Final = 1000
 BUSY: Final = 256
@@ -61,12 +64,21 @@ class DirectApi:
         deps: Of services/validate.py.
         run: Where the services run.
         keep_part: Keeps a part under an upload's id; blocks. None: a message is taken as a whole only.
+        withdraw: Takes back what a call that was put aside waits to write, and lets the call go on with that; False if
+            it is too late for that.
     """
 
-    def __init__(self, deps: ValidateDeps, run: Run, keep_part: Callable[[str, bytes], None] | None = None) -> None:
+    def __init__(
+        self,
+        deps: ValidateDeps,
+        run: Run,
+        keep_part: Callable[[str, bytes], None] | None = None,
+        withdraw: Callable[[Aside], bool] = lambda _: False,
+    ) -> None:
         self._deps = deps
         self._run = run
         self._keep_part = keep_part
+        self._take_back = withdraw
         self.part_octets = PART_OCTETS if keep_part is not None else 0
         self._under_way = 0
         self._known: dict[str, tuple[str | None, Principal]] = {}
@@ -123,22 +135,32 @@ class DirectApi:
         if self._under_way >= BUSY:
             return Answer(replies.of_status(status.NO_ANSWER, "too many submissions at once"))
         self._under_way += 1
-        queues: _InTime | None = None
+        withdraw: Callable[[], bool]
         if isinstance(content, bytes):
-            under_way = self._run(partial(self._submit, authorization, fields, content, self._deps))
+            quick = _Quick(partial(self._submit, authorization, fields, content, self._deps))
+            under_way = self._run(quick)
+            withdraw = partial(self._withdraw, quick)
         else:
             # What reads and writes megabytes has a thread; a task, for it is given up as a quick call is.
             queues = _InTime(self._deps.to_commit.queues)
             work = partial(self._submit_parts, authorization, fields, tuple(content), queues)
             under_way = _passed_on(asyncio.ensure_future(asyncio.to_thread(work)))
+            withdraw = queues.give_up
         # A timer of its own costs a tenth of what asyncio.timeout does.
-        timer = under_way.get_loop().call_later(SUBMIT_TIMEOUT_S, _give_up, under_way, queues)
+        waiting = _Waiting(under_way, withdraw)
         try:
             answer: Answer = await under_way
             return answer
         finally:
-            timer.cancel()
+            waiting.timer.cancel()
             self._under_way -= 1
+
+    def _withdraw(self, quick: _Quick) -> bool:
+        """Have the call hear that what it waits for takes too long; what it makes of that is its own end."""
+        if quick.aside is not None:
+            before, quick.is_put_off = quick.is_put_off, True
+            quick.is_put_off = self._take_back(quick.aside) or before
+        return False
 
     def _submit_parts(
         self, authorization: str, fields: Mapping[str, Any], upload_ids: tuple[str, ...], queues: Queues
@@ -170,7 +192,8 @@ class DirectApi:
         except Exception as exc:  # noqa: BLE001 (whatever else goes wrong is ours and transient, as in api/doors.py)
             fault = Rejected(row_of(exc))
             self._log("Fault", name, fault, exc)
-            return _refusal(fault)
+            # The disk failed under what may be kept all the same: no word of that would be true.
+            return _SILENCE if isinstance(exc, Unavailable) and exc.is_undecided else _refusal(fault)
         return Answer(f"{_QUEUED} {receipt.queue_id}", receipt.queue_id)
 
     def _read(self, upload_ids: tuple[str, ...]) -> bytes | Generator[bytes, None, None]:
@@ -230,6 +253,7 @@ def _passed_on(work: asyncio.Future[Any]) -> asyncio.Future[Any]:
 
 _QUEUED: Final = replies.of_status(status.QUEUED)
 _TOO_LATE: Final = Answer(replies.of_status(status.NO_ANSWER, "the disk takes too long"))
+_SILENCE: Final = Answer("")
 
 
 class _InTime:
@@ -262,18 +286,63 @@ class _InTime:
         return getattr(self._queues, name)
 
 
-def _give_up(under_way: asyncio.Future[Answer], queues: _InTime | None) -> None:
+class _Quick:
     """
-    What becomes of a quick call nobody hears any more (adapters/embedded_loop.py).
+    A quick call (adapters/embedded_loop.py) that can be found again.
 
-    One in a thread ends without a mail, unless the mail is being kept just now: then the client hears so.
+    Attributes:
+        aside: What it runs in; None before, and where it can't be put aside.
+        is_put_off: Something that it waited to write was taken back.
     """
-    if under_way.done():
-        return
-    if queues is None or queues.give_up():
-        under_way.set_result(_TOO_LATE)
-    else:
-        under_way.get_loop().call_later(KEEPING_TIMEOUT_S, _give_up, under_way, None)
+
+    __slots__ = ("_work", "aside", "is_put_off")
+
+    def __init__(self, work: Callable[[], Answer]) -> None:
+        self._work = work
+        self.aside: Aside | None = None
+        self.is_put_off = False
+
+    def __call__(self) -> Answer:
+        """Run it."""
+        self.aside = embedded_loop.current()
+        answer = self._work()
+        return _TOO_LATE if self.is_put_off and answer.reply and not answer.queue_id else answer
+
+
+class _Waiting:
+    """
+    How long a client waits for what becomes of its message, and what it hears.
+
+    After SUBMIT_TIMEOUT_S what is not on its way to the disk yet is taken back: it ends with 451 and is never kept.
+    What is on its way can't be, and 451 would be no true word of it: its answer waits until it is known, or as long as
+    any client does, and then the connection ends without one. The client tries again either way, and may be the cause
+    of a second copy then (RFC 1047), but was told nothing that is not so.
+
+    Attributes:
+        timer: For whoever has had the answer.
+    """
+
+    def __init__(self, under_way: asyncio.Future[Answer], withdraw: Callable[[], bool]) -> None:
+        self._under_way = under_way
+        self._withdraw = withdraw
+        self._loop = under_way.get_loop()
+        self._until = self._loop.time() + SILENCE_AFTER_S
+        self.timer = self._loop.call_later(SUBMIT_TIMEOUT_S, self._look)
+
+    def _look(self) -> None:
+        under_way = self._under_way
+        if under_way.done():
+            return
+        is_over = self._withdraw()
+        if under_way.done():
+            return
+        if is_over:
+            under_way.set_result(_TOO_LATE)
+        elif self._loop.time() >= self._until:
+            under_way.set_result(_SILENCE)
+        else:
+            # What it waits for may be on its way to the disk and not the message yet, which comes behind it.
+            self.timer = self._loop.call_later(_LOOK_AGAIN_S, self._look)
 
 
 def _submission(

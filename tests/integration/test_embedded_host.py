@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from infra.local import embedded_doors
+from infra.local import embedded_doors, embedded_submission
 from infra.local.embedded import EmbeddedEngine
 from infra.local.inbox import Inbox, InboxServer
 from infra.local.options import read_options
@@ -303,6 +303,118 @@ def test_store_that_fails_is_told_as_transient(engine: EmbeddedEngine, monkeypat
         with pytest.raises(smtplib.SMTPDataError) as error:
             session.sendmail("me@example.org", ["you@example.net"], b"From: me@example.org\r\n\r\nx\r\n")
     assert 400 <= error.value.smtp_code < 500
+
+
+class Disk:
+    """One whose fsyncs can be made to hang, and to fail."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.go, self.hangs = threading.Event(), threading.Event()
+        self.go.set()
+        self.fails = False
+        real = os.fdatasync
+
+        def sync(descriptor: int) -> None:
+            if not self.go.is_set():
+                self.hangs.set()
+                self.go.wait(PATIENCE_S)
+            if self.fails:
+                raise OSError(5, "Input/output error")
+            real(descriptor)
+
+        patch.setattr(os, "fdatasync", sync)
+
+
+class Sender(threading.Thread):
+    """One mail by SMTP; `said` is the reply to its end, "" when the connection ended without one."""
+
+    def __init__(self, engine: EmbeddedEngine, name: str) -> None:
+        super().__init__(daemon=True)
+        self.address = (engine.smtp_address or "").rpartition(":")
+        self.mail_name, self.said = name, ""
+        self.start()
+
+    def run(self) -> None:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with smtplib.SMTP(self.address[0], int(self.address[2]), timeout=PATIENCE_S) as session:
+            session.starttls(context=context)
+            session.login(KEY, smtp_password(SECRET, "us-east-1"))
+            session.mail("me@example.org")
+            session.rcpt(f"{self.mail_name}@example.net")
+            with contextlib.suppress(smtplib.SMTPServerDisconnected):
+                code, text = session.data(b"From: me@example.org\r\n\r\nx\r\n")
+                self.said = f"{code} {text.decode()}"
+            if not self.said:
+                session.sock = None  # nothing is said to it any more
+
+    def heard(self) -> str:
+        """Give the reply, once there is one or none will come."""
+        self.join(PATIENCE_S)
+        assert not self.is_alive()
+        return self.said
+
+
+@pytest.fixture
+def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a client is put off after."""
+    monkeypatch.setattr(embedded_submission, "SUBMIT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(embedded_submission, "_LOOK_AGAIN_S", 0.05)
+
+
+def _caught(engine: EmbeddedEngine, *names: str) -> None:
+    """Wait for these, and see that each came once and nobody else."""
+    wanted = Counter(f"{name}@example.net" for name in names)
+
+    def recipients() -> Counter[str]:
+        assert engine.inbox is not None
+        return Counter(path for mail in engine.inbox.messages() for path in mail.rcpt_tos)
+
+    until = time.monotonic() + PATIENCE_S
+    while recipients() < wanted and time.monotonic() < until:
+        time.sleep(0.02)
+    assert recipients() == wanted
+
+
+@pytest.mark.usefixtures("short_patience")
+def test_what_a_hanging_disk_has_not_begun_with_is_put_off_and_never_sent(
+    engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others wait for what becomes of theirs: 451 would be no true word of it."""
+    disk = Disk(monkeypatch)
+    disk.go.clear()
+    first = Sender(engine, "first")
+    assert disk.hangs.wait(PATIENCE_S)
+    second = Sender(engine, "second")
+    assert second.heard().startswith("451 4.4.1 ")
+    assert first.is_alive()
+    disk.go.set()
+    assert first.heard().startswith("250 ")
+    assert Sender(engine, "third").heard().startswith("250 ")
+    _caught(engine, "first", "third")
+    assert Sender(engine, "second").heard().startswith("250 ")
+    _caught(engine, "first", "second", "third")
+
+
+@pytest.mark.usefixtures("short_patience")
+@pytest.mark.parametrize("way", ["hangs for ever", "fails"])
+def test_what_may_be_kept_by_a_disk_that_fails_is_told_nothing(
+    engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """The connection ends, and the mail is sent once if the disk has it after all (RFC 1047)."""
+    monkeypatch.setattr(embedded_submission, "SILENCE_AFTER_S", 0.5 if way != "fails" else 600.0)
+    disk = Disk(monkeypatch)
+    disk.go.clear()
+    first = Sender(engine, "first")
+    assert disk.hangs.wait(PATIENCE_S)
+    if way == "fails":
+        disk.fails = True
+        disk.go.set()
+    assert first.heard() == ""
+    disk.fails = False
+    disk.go.set()
+    assert Sender(engine, "second").heard().startswith("250 ")
+    _caught(engine, "first", "second")
 
 
 def test_management_of_ses_v1_is_asked_in_the_same_process(engine: EmbeddedEngine) -> None:

@@ -23,6 +23,7 @@ from tests.unit.cli.fake_api import QUEUE_ID, FakeApi, error
 USER, PASSWORD = "AKIATEST", "smtp-password"
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
 HELLO = b"Subject: hi\r\n\r\nhello\r\n"
+ENVELOPE = b"EHLO c\r\nMAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\n"
 
 
 class RunningDoor:
@@ -641,6 +642,35 @@ def test_too_many_errors_end_the_session(api):
         assert ["500", "500", "500"] == [reply[:3] for reply in replies]
         assert client.reply().startswith("421 4.7.0")
         assert "" == client.line()
+
+
+ENDLESS = {
+    "a command": (b"", b"x" * 65_536),
+    "a command of lines": (b"", b"x" * 65_534 + b"\r\n"),
+    "AUTH's response": (b"EHLO c\r\nAUTH LOGIN\r\n", b"x" * 65_536),
+    "DATA": (ENVELOPE + b"DATA\r\n", b"x" * 65_536),
+    "DATA of lines": (ENVELOPE + b"DATA\r\n", b"x\r\n" * 21_840),
+    "DATA of dots": (ENVELOPE + b"DATA\r\n", b"\r\n.." * 16_384),
+    "BDAT": (ENVELOPE, b"BDAT 65536\r\n" + b"x" * 65_536),
+    "BDAT of nobody": (b"EHLO c\r\n", b"BDAT 300000\r\n" + b"x" * 300_000),
+    "BDAT given up": (b"EHLO c\r\n", ENVELOPE.partition(b"\r\n")[2] + b"BDAT 65536\r\n" + b"x" * 65_536 + b"RSET\r\n"),
+    "contents": (b"EHLO c\r\n", ENVELOPE.partition(b"\r\n")[2] + b"DATA\r\n" + b"x" * 200_000 + b"\r\n.\r\n"),
+}
+
+
+@pytest.mark.parametrize(("before", "again"), ENDLESS.values(), ids=ENDLESS)
+def test_endless_clients_cost_bounded_bandwidth(api, before, again):
+    """Whatever has no end is cut off by its octets, long before its time is over."""
+    settings = {"max_message_octets": 100_000, "auth_cleartext_loopback": True}
+    with opened(api, **settings) as running, Client(running) as client:
+        client.send(before)
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while sent < 64 << 20:
+                client.send(again)
+                sent += len(again)
+        assert sent < 24 << 20  # what the system's buffers hold is among it
+    assert [] == api.submissions
 
 
 def test_endless_noops_end_the_session(api):

@@ -12,7 +12,10 @@ from urllib.parse import parse_qsl
 
 import pytest
 
+from paravion import bootstrap
+from paravion.adapters.s3_spool import S3Uploads
 from paravion.errors import SpoolConflict, SpoolMissing, SpoolUnavailable
+from tests.integration.contract.conftest import BUCKET
 
 OCTETS = bytes(range(256)) * 5
 
@@ -197,3 +200,35 @@ def test_upload_comes_in_bounded_pieces(engine: str, uploads: Any, queue_id: str
     pieces = list(uploads.pieces(queue_id, len(content)))
     assert max(map(len, pieces)) <= 1 << 20
     assert b"".join(pieces) == content
+
+
+def test_upload_is_bounded_in_size_and_time(engine: str, uploads: Any, queue_id: str) -> None:
+    """Whoever gets hold of the URL puts so many octets there, and within a quarter of an hour."""
+    if engine == "memory":
+        pytest.skip("nobody puts anything there by a URL")
+    if engine.startswith("embedded"):
+        ticket, query = _ticket(uploads, queue_id)
+        begun = ticket.expires_at - 900
+        for at, octets, allowed in (
+            (begun, 5, True),
+            (begun + 899, 5, True),
+            (begun + 901, 5, False),
+            (begun, 6, False),
+        ):
+            uploads._clock = lambda at=at: at
+            assert uploads.allows(queue_id, query, octets) is allowed
+        return
+    # As a function makes it, in a region where botocore would by itself sign neither.
+    with pytest.MonkeyPatch.context() as environ:
+        environ.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        client = bootstrap._Clients().make("s3")
+    for presigning in (client, bootstrap._Clients().presigning("https://s3.us-east-1.amazonaws.com")):
+        ticket, query = _ticket(S3Uploads(client, presigning, BUCKET, lambda: 1e9), queue_id)
+        assert query["X-Amz-SignedHeaders"] == "content-length;host"
+        assert query["X-Amz-Expires"] == "900"
+        assert (ticket.headers, ticket.expires_at) == ({"Content-Length": "5"}, 1e9 + 900)
+
+
+def _ticket(uploads: Any, queue_id: str) -> tuple[Any, dict[str, str]]:
+    ticket = uploads.create(queue_id, 5)
+    return ticket, dict(parse_qsl(ticket.url.partition("?")[2]))

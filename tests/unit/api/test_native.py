@@ -11,6 +11,7 @@ import pytest
 from paravion.api.http_event import HttpRequest
 from paravion.domain import sigv4
 from paravion.domain.envelope import DeliverBy, Envelope, Recipient, encode_qf
+from paravion.domain.ids import upload_name
 from paravion.domain.queue import JobKey, JobRecord, LogEntry, State
 from paravion.domain.ses_smtp_password import smtp_password
 from paravion.domain.sigv4 import SignedRequest
@@ -195,26 +196,46 @@ def test_upload_and_submit(world):
         asked(world, "POST", "/v1/messages", {"recipients": ["b@example.org"], "upload_id": ticket["upload_id"]})[0]
         == 404
     )
-    world.uploads.items[ticket["upload_id"]] = CONTENT
+    name = ticket["url"].removeprefix("memory:")
+    world.uploads.items[name] = CONTENT
     deleted = []
     world.uploads.delete = deleted.append
     body = {"recipients": ["b@example.org"], "upload_id": ticket["upload_id"]}
     assert asked(world, "POST", "/v1/messages", body, idempotency_key="k")[0] == 202
     assert deleted == []
     assert asked(world, "POST", "/v1/messages", body)[0] == 202
-    assert [ticket["upload_id"]] == deleted
+    assert [name] == deleted
     assert world.submissions[0].content == CONTENT
+
+
+def test_upload_is_its_credentials(world):
+    """Another one's, an operator's too, finds nothing under its id, nor under the name in its URL."""
+    for name, operator in (("AKIAOTHER", False), ("AKIAOP", True)):
+        stored = {"secret_key": "other", "enabled": True, "operator": operator}
+        world.secrets.put(f"credentials/{name}", json.dumps(stored))
+    _, ticket = asked(world, "POST", "/v1/uploads", {"octets": len(CONTENT)})
+    name = ticket["url"].removeprefix("memory:")
+    world.uploads.items[name] = CONTENT
+    for upload_id in (ticket["upload_id"], name):
+        body = {"recipients": ["b@example.org"], "upload_id": upload_id}
+        for who in ("AKIAOTHER", "AKIAOP"):
+            basic = "Basic " + base64.b64encode(f"{who}:{smtp_password('other', 'us-east-1')}".encode()).decode()
+            assert asked(world, "POST", "/v1/messages", body, authorization=basic)[0] == 404
+            told = asked(world, "PUT", "/v1/tables/aliases", query=f"upload_id={upload_id}", authorization=basic)
+            assert told[0] == 404
+        assert asked(world, "POST", "/v1/messages", body)[0] == (202 if upload_id == ticket["upload_id"] else 404)
 
 
 def test_message_in_parts(world):
     """Their order is the message's; together they have its limit, and all of them go."""
-    world.uploads.items |= {"u" * 26: CONTENT[:9], "v" * 26: CONTENT[9:], "w" * 26: b"x" * 100_000}
+    parts = {"u" * 26: CONTENT[:9], "v" * 26: CONTENT[9:], "w" * 26: b"x" * 100_000}
+    world.uploads.items |= {upload_name(upload_id, "AKIATEST"): part for upload_id, part in parts.items()}
     body = {"recipients": ["b@example.org"], "upload_ids": ["u" * 26, "v" * 26]}
     assert asked(world, "POST", "/v1/messages", {**body, "upload_ids": ["u" * 26, "w" * 26]})[0] == 413
     assert asked(world, "POST", "/v1/messages", {**body, "upload_ids": ["u" * 26, "../qf/x"]})[0] == 404
     assert asked(world, "POST", "/v1/messages", body)[0] == 202
     assert world.submissions[0].content == CONTENT
-    assert world.uploads.items.keys() == {"w" * 26}
+    assert world.uploads.items.keys() == {upload_name("w" * 26, "AKIATEST")}
 
 
 @pytest.mark.parametrize(

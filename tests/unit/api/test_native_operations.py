@@ -81,7 +81,10 @@ def test_selection_is_flushed_in_steps_and_listed(operator):
         {}, {"all": False}, {"all": True, "host": "a"}, {"all": 1}, {"recipient": 7}, {"recipient": "a@"},
         {"all": True, "limit": 0}, {"all": True, "limit": 1001}, {"all": True, "limit": True},
         {"all": True, "after": "x"}, {"all": True, "dry_run": "no"}, {"all": True, "reason": "x" * 201},
-        {"all": True, "recipents": "a"},
+        {"all": True, "recipents": "a"}, {"texts": []}, {"texts": [{}]}, {"texts": "a"}, {"texts": ["a"]},
+        {"all": True, "texts": [{"of": "id", "text": "a"}]}, {"texts": [{"of": "host", "text": "a"}]},
+        {"texts": [{"of": "id", "text": ""}]}, {"texts": [{"of": "id", "text": "a", "not": True}]},
+        {"texts": [{"of": "id", "text": "a", "negated": "no"}]}, {"texts": [{"of": "id", "text": "a"}] * 21},
     ],
 )  # fmt: skip
 def test_selection_that_is_none_is_refused(operator, fields):

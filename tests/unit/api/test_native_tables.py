@@ -7,6 +7,7 @@ import base64
 import pytest
 
 from paravion.cli.verify import render
+from paravion.domain.ids import upload_name
 from tests.unit.api.test_native import asked
 
 
@@ -63,7 +64,7 @@ def test_several_files_and_an_upload(operator):
     """JSON with names; what is too large for a request comes by upload."""
     files = [{"name": n, "content": base64.b64encode(f"{n}: {n}@z.example".encode()).decode()} for n in "ab"]
     assert asked(operator, "PUT", "/v1/tables/aliases", {"files": files})[1]["entries"] == 2
-    operator.uploads.items["u" * 26] = b"x: y@z.example\n"
+    operator.uploads.items[upload_name("u" * 26, "AKIATEST")] = b"x: y@z.example\n"
     code, answer = _put(operator, "aliases", b"", f"upload_id={'u' * 26}&file=big")
     assert (code, answer["entries"]) == (200, 1)
     assert not operator.uploads.items

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import signal
 import stat
 import tempfile
@@ -12,7 +13,9 @@ from types import SimpleNamespace
 import pytest
 
 from paravion.cli import client, client_queue, mailq, main, process, sendmail, sendmail_queue
+from paravion.cli.client import Client
 from paravion.cli.client_queue import ClientQueue, QueueUnavailable
+from tests.support import power_cut
 from tests.unit.cli.fake_api import QUEUE_ID, FakeApi, error
 
 AWAY = "http://127.0.0.1:9"
@@ -83,6 +86,25 @@ def test_without_network_it_waits_and_is_sent_later_once(home, api, capsys):
     assert MAIL == submission.content
     assert ["b@y.example"] == submission.fields["recipients"]
     assert {"lock", "log"} == {path.name for path in folder.iterdir()}
+
+
+def test_what_exits_0_survives_a_power_cut(home, tmp_path, monkeypatch):
+    """Octets and names are on the disk, of the first message and of one that was tried again."""
+    folder, shadow = home / ".local/state/paravion/queue", tmp_path / "shadow"
+    folder.mkdir(parents=True, mode=0o700)
+    for name in ("fsync", "fdatasync"):
+        monkeypatch.setattr(os, name, getattr(os, name))  # put back at the end
+    power_cut.watch(folder, shadow)
+    assert 0 == call(home, AWAY, "a@y.example")
+    assert 75 == call(home, AWAY, "-q")
+    assert 0 == call(home, AWAY, "b@y.example")
+    shutil.rmtree(folder)
+    shadow.rename(folder)
+    assert [2, 1] == [entry.tries for entry in queue_of(home).entries()]
+    kept = []
+    queue_of(home).run(lambda fields, content, _: kept.append((fields["recipients"], content)) or {"queue_id": "q"})
+    assert [(["a@y.example"], MAIL), (["b@y.example"], MAIL)] == kept
+    assert queue_of(home).is_empty()
 
 
 TRANSIENT = {
@@ -239,7 +261,8 @@ def flushed(api):
 def test_q_flushes_both_queues(home, api, capsys):
     """This machine's and, in as many steps as it takes, the service's."""
     call(home, AWAY, "b@y.example")
-    api.flushes.extend([(200, {"changed": 2, "after": "x"}), (200, {"changed": 1, "after": None})])
+    steps = [(200, {"examined": 9, "changed": 2, "after": "x"}), (200, {"examined": 2, "changed": 1, "after": None})]
+    api.flushes.extend(steps)
     assert 0 == call(home, api.url, "-q", "-v")
     path = "/v1/queue/flush"
     assert [(path, {"all": True}), (path, {"all": True, "after": "x"})] == flushed(api)
@@ -249,16 +272,50 @@ def test_q_flushes_both_queues(home, api, capsys):
 
 
 def test_q_by_selection_flushes_those_of_the_service(home, api, capsys):
-    """By what holds the text; what is held waits for an operator, and what is done meanwhile is left."""
-    jobs = [job("q1", "a@y.example"), job("q1", "b@y.example"), job("q2", "c@z.example"), job("q3", "d@y.example"),
-            job("q4", "e@y.example", held="by hand")]  # fmt: skip
-    api.answers["/v1/queue?limit=1000"] = {"jobs": jobs}
-    api.flushes.extend([(200, {"changed": 2}), error(409, "conflict", 450, "4.0.0", "It is done")])
-    assert 0 == call(home, api.url, "-qR@y.example", "-v")
-    assert ["/v1/messages/q1/flush", "/v1/messages/q3/flush"] == [path for path, _ in flushed(api)]
-    told = capsys.readouterr().out
-    assert "jobs flushed: 2" in told
-    assert "q3 is left in the service: It is done" in told
+    """By what holds the text, through the whole queue: the service looks for it, 200 jobs at a time."""
+    step = {"examined": 200, "changed": 2}
+    api.flushes.extend([(200, {**step, "after": f"p{n}"}) for n in range(7)] + [(200, {**step, "after": None})])
+    assert 0 == call(home, api.url, "-qR@y.example", "-q!Sme", "-v")
+    texts = [
+        {"of": "recipient", "text": "@y.example", "negated": False},
+        {"of": "sender", "text": "me", "negated": True},
+    ]
+    asked = [fields for _, fields in flushed(api)]
+    assert [texts] * 8 == [fields["texts"] for fields in asked]
+    assert [None, *(f"p{n}" for n in range(7))] == [fields.get("after") for fields in asked]
+    assert "jobs flushed: 16 of 1600 that wait" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("how", ["503", "refused", "signal"])
+def test_q_that_breaks_off_says_how_far_it_came(home, api, capsys, monkeypatch, how):
+    """In words of the queue, not of a message; a signal ends the process as if nobody had heard it."""
+    api.flushes.append((200, {"examined": 200, "changed": 3, "after": "x"}))
+    if how == "signal":
+        post = Client.post
+        ended = []
+
+        def then_a_signal(client, path, fields):
+            if fields.get("after"):
+                os.kill(os.getpid(), signal.SIGTERM)
+            return post(client, path, fields)
+
+        def end(signal_):
+            ended.append(signal_.number)
+            raise SystemExit
+
+        monkeypatch.setattr(Client, "post", then_a_signal)
+        monkeypatch.setattr(sendmail_queue._Signal, "end_process", end)
+        with pytest.raises(SystemExit):
+            call(home, api.url, "-qSme")
+        assert ([signal.SIGTERM], signal.SIG_DFL) == (ended, signal.getsignal(signal.SIGTERM))
+    else:
+        away = (
+            error(503, "spool_unavailable", 451, "4.3.0") if how == "503" else error(403, "access_denied", 550, "5.7.1")
+        )
+        api.flushes.extend([away] * 9)
+        assert (75 if how == "503" else 77) == call(home, api.url, "-qSme")
+    told = capsys.readouterr().err
+    assert "in the service: broke off after 200 jobs, of which 3 were flushed" in told
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,9 @@ def test_bv_prints_verdict_and_routes(api, capsys):
         "x@y.example... refused: 5.1.1 gone",
     ]
     assert 64 == sendmail.main(["-bv"])
+    api.script += [(200, {**refused, "recipient_count": 0, "steps": [], "recipients": []})] * 2
+    assert 67 == sendmail.main(["-bv", "-n", "team", "\\x@y.example"])
+    assert ["/v1/addresses/%5Cteam", "/v1/addresses/%5Cx%40y.example"] == [r.path for r in api.requests[-2:]]
 
 
 def test_tables_commands(api, tmp_path, capsys):

@@ -4,6 +4,8 @@ import array
 import fcntl
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import termios
@@ -37,7 +39,7 @@ def environ(api, home):
 def shell(api, home, text, script):
     """Run `$S`, which is sendmail, in a shell; gives its exit code and what it said."""
     words = f'{sys.executable} -S -c "{SENDMAIL}"'
-    done = subprocess.run(["sh", "-c", text.replace("$S", words)], env=environ(api, home), input=script,
+    done = subprocess.run(["sh", "-c", text.replace("$S", words)], env=environ(api, home), input=script, cwd=home,
                           capture_output=True, check=False)  # fmt: skip
     return done.returncode, (done.stdout + done.stderr).decode()
 
@@ -58,6 +60,8 @@ def test_what_is_kept_exits_0_whoever_hears_it(api, tmp_path, call):
 
 NOT_KEPT = {
     "no standard input": ("$S b@y.example <&-", 66),
+    "for writing only": ("$S b@y.example 0>out", 66),
+    "SMTP of what is for writing only": ("$S -bs 0>out", 66),
     "a refusal that nobody hears": ("$S 'a b' 2>/dev/full", 65),
     "a list that can't be written": ("$S -bp >/dev/full", 74),
 }
@@ -71,6 +75,68 @@ def test_exit_tells_what_words_can_not(api, tmp_path, call, code):
     assert code == found
     assert "Traceback" not in said
     assert [] == api.submissions
+
+
+def ended(running):
+    """Give its exit and what it said."""
+    _, said = running.communicate()
+    return running.returncode, said.decode()
+
+
+def begin(api, home, stdin, *words):
+    """Start sendmail, with SIGHUP ignored as under nohup."""
+    begun = f"import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); {SENDMAIL}"
+    return subprocess.Popen([sys.executable, "-S", "-c", begun, *words], env=environ(api, home), stdin=stdin,
+                            stderr=subprocess.PIPE)  # fmt: skip
+
+
+def test_a_terminal_that_is_gone_is_no_end_of_a_message(api, tmp_path):
+    """A hang-up reads like the end of a file: half a message must not be sent."""
+    master, slave = os.openpty()
+    os.write(master, b"half\n")
+    while not array.array("i", fcntl.ioctl(slave, termios.FIONREAD, b"0000"))[0]:
+        time.sleep(0.005)
+    running = begin(api, tmp_path, slave, "b@y.example")
+    while array.array("i", fcntl.ioctl(slave, termios.FIONREAD, b"0000"))[0]:
+        time.sleep(0.005)
+    os.close(master)
+    os.close(slave)
+    code, said = ended(running)
+    assert 74 == code
+    assert "nothing is sent" in said
+    assert [] == api.requests
+
+
+def test_a_connection_that_was_reset_is_no_end_of_a_message(api, tmp_path):
+    """Nor of SMTP: what was not finished is dropped."""
+    for words, found in ((["b@y.example"], 74), (["-bs"], 0)):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            client = socket.create_connection(server.getsockname())
+            served, _ = server.accept()
+        with served:
+            client.sendall(b"half\n")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+            code, said = ended(begin(api, tmp_path, served, *words))
+        assert found == code, said
+        assert "Traceback" not in said
+    assert [] == api.requests
+
+
+def test_input_that_says_nothing_yet_is_waited_for(api, tmp_path):
+    """Whoever shares a pipe may have set it so that reading it gives nothing at once: an end it is not."""
+    for words in (["b@y.example"], ["-i", "b@y.example"]):
+        reads, writes = os.pipe()
+        os.set_blocking(reads, False)
+        running = begin(api, tmp_path, reads, *words)
+        os.write(writes, b"first\n")
+        while array.array("i", fcntl.ioctl(reads, termios.FIONREAD, b"0000"))[0]:
+            time.sleep(0.005)
+        os.write(writes, b"last\n")
+        os.close(writes)
+        os.close(reads)
+        assert (0, "") == ended(running)
+        assert b"first\nlast" in api.submissions[-1].content.replace(b"\r\n", b"\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

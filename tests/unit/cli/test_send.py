@@ -7,10 +7,11 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta, timezone
 from email import message_from_bytes, policy
+from pathlib import Path
 
 import pytest
 
-from paravion.cli import client, install, main, watch
+from paravion.cli import client, install, login, main, watch
 from paravion.cli.config import load, read_file
 from paravion.cli.when import instant
 from tests.unit.cli.fake_api import QUEUE_ID, FakeApi, error
@@ -170,6 +171,22 @@ def test_an_empty_text_is_one(api):
     assert ["grün", "<b>grün"] == [part.get_content().strip() for part in second.iter_parts()]
 
 
+def test_what_is_kept_exits_0_though_nobody_hears_it(api, tmp_path):
+    """A caller that saw another exit would send it again; a list that can't be written is another matter."""
+    program = "import sys; from paravion.cli.main import main; sys.exit(main())"
+    environ = {**os.environ, "PYTHONPATH": str(Path(main.__file__).parents[2]), "HOME": str(tmp_path)}
+    api.answers["/v1/queue?limit=1000"] = {"jobs": []}
+    for redirected, words, code in (
+        (">/dev/full", "send --to b@y.example --text x", 0), (">&-", "send --to b@y.example --text x", 0),
+        (">/dev/full", "queue", 74), ("<&-", "send --to b@y.example", 66), ("</dev/zero", "send --to b@y.example", 69),
+    ):  # fmt: skip
+        call = f"{sys.executable} -c '{program}' {words} {redirected}"
+        done = subprocess.run(["sh", "-c", call], env=environ, capture_output=True, check=False)
+        assert code == done.returncode, (redirected, words, done.stderr)
+        assert b"Traceback" not in done.stderr
+    assert 2 == len(api.submissions)
+
+
 @pytest.mark.parametrize(("fault", "code"), [(KeyboardInterrupt, 130), (BrokenPipeError, 74)])
 def test_breaking_off(api, monkeypatch, capfd, fault, code):
     """Ctrl-C and `| head` are no faults to trace."""
@@ -203,6 +220,27 @@ def test_wait(api, capsys, states, code):
     assert code == watch.wait(work, QUEUE_ID, timeout_s=60.0, sleep=advance, clock=lambda: now[0])
     out = capsys.readouterr().out
     assert [f"b@y.example: {state} at mx: a?b" for state in dict.fromkeys(states)] == out.splitlines()
+
+
+UNHEARD = {
+    "throttled once": ([error(429, "rate_limited", 451, "4.4.5"), "delivered"], 0, ""),
+    "away for a moment": (["lost", "lost", "lost", "delivered"], 0, ""),
+    "not allowed to ask": ([error(403, "access_denied", 554, "5.7.1", "Access denied")], 75, "Access denied"),
+    "gone": ([error(404, "no_such_message", 554, "5.5.0", "Message does not exist")], 75, "Message does not exist"),
+}
+
+
+@pytest.mark.parametrize(("script", "code", "said"), UNHEARD.values(), ids=UNHEARD)
+def test_a_wait_that_is_not_answered_is_no_refusal(api, capsys, monkeypatch, script, code, said):
+    """The message is kept: whoever took the exit for a refusal would send it again."""
+    monkeypatch.setattr(client, "RETRY_WAITS_S", (0.0,))
+    done = {"state": "done", "recipients": [{"forward_path": "b@y", "state": "delivered"}]}
+    api.script += [(200, done) if item == "delivered" else item for item in script]
+    config = load({"PARAVION_ENDPOINT": api.url, "PARAVION_ACCESS_KEY": "A", "PARAVION_SECRET_KEY": "s"})
+    asking = client.Client(config, retry_waits_s=(0.0,))
+    assert code == watch.wait(asking, QUEUE_ID, timeout_s=60.0, sleep=lambda _: None)
+    if said:
+        assert capsys.readouterr().err == f"paravion: {QUEUE_ID} is kept, but can't be watched: {said}\n"
 
 
 def test_send_waits(api):
@@ -264,6 +302,36 @@ def test_login_writes_a_private_file(api, tmp_path, monkeypatch, capsys):
     assert "PARAVION_ENDPOINT" in captured.err
 
 
+@pytest.mark.parametrize("umask", [0, 0o077, 0o277, 0o777])
+def test_login_under_any_umask(tmp_path, umask):
+    """The file for its owner alone, who can read it; so the directories that are made."""
+    target = tmp_path / "kept.toml"
+    target.write_text('sender = "keep@x.example"\n')
+    link = tmp_path / "link.toml"
+    link.symlink_to(target)
+    new = tmp_path / "a/b/new.toml"
+    before = os.umask(umask)
+    try:
+        for path in (link, new):
+            login.write(path, {"access_key": "A"})
+    finally:
+        os.umask(before)
+    assert link.is_symlink()
+    assert {"access_key": "A"} == read_file(str(target))
+    assert [0o600, 0o600] == [stat.S_IMODE(path.stat().st_mode) for path in (target, new)]
+    assert [0o700, 0o700] == [stat.S_IMODE(path.stat().st_mode) for path in (new.parent, new.parent.parent)]
+
+
+def test_login_is_on_the_disk_before_it_says_so(tmp_path, monkeypatch):
+    """The octets before the name."""
+    order = []
+    fsync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda file: (order.append("octets"), fsync(file)))
+    monkeypatch.setattr(Path, "replace", lambda path, to: (order.append("name"), replace(path, to))[1])
+    login.write(tmp_path / "c.toml", {"access_key": "A"})
+    assert ["octets", "name"] == order
+
+
 def test_login_writes_nothing_it_could_not_check(api, tmp_path, monkeypatch):
     """A refused credential, no answer, nobody to ask."""
     path = tmp_path / "c.toml"
@@ -299,6 +367,12 @@ def test_install_makes_programs_that_start_small(api, tmp_path, capsys):
         [tmp_path / "sendmail", "-v", "b@y.example"], input=b"x\n", env=environ, capture_output=True, check=True
     )
     assert QUEUE_ID.encode() in done.stdout
+    # Python itself would refuse to start with a directory as standard input.
+    with_folder = f"'{tmp_path}/sendmail' -v b@y.example < /"
+    done = subprocess.run(["sh", "-c", with_folder], env=environ, capture_output=True, check=False)
+    assert (66, b"sendmail: standard input is closed, or a directory: there is no message\n") == (
+        done.returncode, done.stderr,
+    )  # fmt: skip
     api.answers["/v1/queue?limit=1000"] = {"jobs": []}
-    done = subprocess.run([tmp_path / "mailq"], env=environ, capture_output=True, check=True)
+    done = subprocess.run(["sh", "-c", f"'{tmp_path}/mailq' < /"], env=environ, capture_output=True, check=True)
     assert b"Mail queue is empty\n" == done.stdout

@@ -107,6 +107,15 @@ def test_dsn_and_body_options_are_sent(api):
     assert [{"forward_path": "b@y.example", "notify": ["SUCCESS", "DELAY"]}] == fields["recipients"]
 
 
+def test_aliasing_and_origin_are_sent(api):
+    """-n, and -p with and without a host."""
+    assert 0 == run(api, "-n", "-pesmtps:h.example", "b@y.example")
+    assert 0 == run(api, "-pSMTP", "b@y.example")
+    first, second = (submission.fields for submission in api.submissions)
+    assert (first["aliasing"], first["protocol"], first["client"]) == (False, "ESMTPS", "h.example")
+    assert (second.get("aliasing"), second["protocol"], second.get("client")) == (None, "SMTP", None)
+
+
 @pytest.mark.parametrize("value", ["", "<>"])
 def test_the_null_sender(api, value):
     """-f '' and -f '<>' are RFC 5321's null reverse-path; no From is made of it."""

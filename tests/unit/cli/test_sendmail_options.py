@@ -100,6 +100,23 @@ def test_docs_have_the_table():
     assert render() in (Path(__file__).parents[3] / "docs/commands.md").read_text()
 
 
+NOT_HEEDED = {
+    "-bs": ["-t", "-f a@x"],
+    "-bv": ["-t", "-f a@x", "-F Doe", "-N never", "-R hdrs", "-V id", "-B 8BITMIME", "-U", "-p ESMTP"],
+    "-bp": ["-t", "-f a@x", "-n"],
+    "-bi": ["-t", "-F Doe", "-n"],
+    "-q": ["-t", "-f a@x", "-V id", "-n"],
+}
+
+
+@pytest.mark.parametrize(("mode", "word"), [(mode, word) for mode, words in NOT_HEEDED.items() for word in words])
+def test_what_a_mode_does_not_heed_is_refused_by_name(mode, word):
+    """It says something of a message, and no message of the call would be so."""
+    with pytest.raises(BadUsage, match=f"^{word[:2]} has no meaning with {mode}$") as refused:
+        parse_options([*word.split(), mode])
+    assert 64 == refused.value.exit
+
+
 @pytest.mark.parametrize("words", [["-z"], ["-tz"], ["-bz"], ["-f"], ["-N", "often"], ["-N", "never,delay"], ["-R", "some"],
                                    ["-V", "a=b"], ["-B", "9BIT"], ["-ox"], ["-O", "X=1"], ["-oez"], ["-Ax"], ["--help"], ["-h", "x"], ["-qI"], ["-qZ"], ["-q0"], ["-q5y"], ["-qfm"], ["-q30m", "-qIx"], ["-q30m", "-Am"], ["-odx"], ["-oQq"]], ids=" ".join)  # fmt: skip
 def test_bad_usage_exits_64(words):

@@ -6,14 +6,17 @@ import argparse
 import ipaddress
 import os
 import resource
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
 from infra.front_door import command
-from paravion.cli.client import EX_CONFIG
+from paravion.cli.client import EX_CONFIG, EX_UNAVAILABLE
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from infra.front_door.settings import FrontDoorSettings
 
 
@@ -53,6 +56,28 @@ def test_bad_configuration_ends_with_78(
         monkeypatch.setenv(name, value)
     assert command.main(["--api", "https://api.example", *words]) == EX_CONFIG
     assert capsys.readouterr().err.startswith("smtpd: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--cert", "{folder}"], "{folder}: Is a directory"),
+        (["--cert", "{folder}/none.pem"], "{folder}/none.pem: No such file"),
+        (["--cert", "{folder}/text.pem"], "{folder}/text.pem: no certificate with its key in PEM"),
+        (["--listen", "127.0.0.1:{port}"], "127.0.0.1:{port}: "),
+    ],
+    ids=["a directory", "nothing", "no PEM", "a port in use"],
+)
+def test_what_can_not_be_opened_is_named(
+    words: list[str], named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit 69."""
+    (tmp_path / "text.pem").write_text("hello")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        filled = {"folder": str(tmp_path), "port": taken.getsockname()[1]}
+        given = ["--api", "http://127.0.0.1:9", "--listen", "127.0.0.1:0", *(word.format(**filled) for word in words)]
+        assert command.main(given) == EX_UNAVAILABLE
+    assert capsys.readouterr().err.startswith(f"smtpd: {named.format(**filled)}")
 
 
 def test_variable_that_is_no_number_is_a_usage_error(

@@ -59,15 +59,27 @@ def test_command(tmp_path):
     """`sendmail -bs`: the API's word becomes the reply; without network the client queue takes it."""
     package = Path(__file__).parents[3] / "layers/paravion/python"
 
-    def run(url):
+    def run(url, *words):
         environ = {"PARAVION_ENDPOINT": url, "PARAVION_ACCESS_KEY": "A", "PARAVION_SECRET_KEY": "s", "HOME": str(tmp_path),
                    "PYTHONPATH": f"{package}{os.pathsep}{package.parents[2]}"}  # fmt: skip
-        command = [sys.executable, "-m", "paravion.cli.sendmail", "-bs"]
-        done = subprocess.run(command, input=DIALOGUE.encode(), env=environ, capture_output=True, check=True)
+        command = [sys.executable, "-m", "paravion.cli.sendmail", "-bs", *words]
+        dialogue = DIALOGUE.replace("DATA", "RCPT TO:<c@y.example>\r\nDATA", 1)
+        done = subprocess.run(command, input=dialogue.encode(), env=environ, capture_output=True, check=True)
         return done.stdout.decode().split("\r\n")[-3]
 
     with FakeApi() as api:
         assert f"queued as {QUEUE_ID}" in run(api.url)
+        # What the call says of every message, and SMTP not of this one.
+        words = ["-n", "-N", "delay", "-R", "full", "-V", "E1", "-F", "A. B.", "-U", "-B8BITMIME", "-pESMTPS:h.example"]
+        assert f"queued as {QUEUE_ID}" in run(api.url, *words)
+        first, second = (submission.fields for submission in api.submissions)
+        assert not {"aliasing", "envid", "client", "smtputf8", "body_type"} & first.keys()
+        assert {
+            "aliasing": False, "ret": "HDRS", "envid": "E1", "smtputf8": True, "body_type": "8BITMIME",
+            "protocol": "ESMTPS", "client": "h.example",
+            "recipients": [{"forward_path": "b@y.example", "notify": ["NEVER"]}, {"forward_path": "c@y.example", "notify": ["DELAY"]}],
+        }.items() <= second.items()  # fmt: skip
+        assert b'From: "A. B." <a@x.example>\n' in api.submissions[1].content.replace(b"\r", b"")
         api.script.append(error(422, "no_such_user", 550, "5.1.1", "No such user"))
         assert run(api.url).startswith("550 5.1.1 No such user")
     assert "queued on this machine as" in run("http://127.0.0.1:9")

@@ -306,6 +306,55 @@ def test_endless_content_is_cut_off(chunked):
     assert talk.session.ended
 
 
+LINE = b"x" * 65_536
+LINES = {"command": b"", "AUTH": b"AUTH PLAIN ", "a response": b"AUTH LOGIN\r\n"}
+
+
+@pytest.mark.parametrize("before", LINES.values(), ids=LINES)
+def test_endless_line_is_cut_off(before):
+    """It costs bounded bandwidth, not only time; one that ends is refused, RFC 5321 4.5.3.1.4."""
+    talk = greeted(trusted=None, secure=True)
+    talk.hear(b"EHLO c\r\n" + before)
+    assert ["500 5.5.2"] == talk.codes(LINE * 3 + b"\r\n")
+    talk.hear(before)
+    assert ["421 4.7.0"] == [code for _ in range(5) for code in talk.codes(LINE)]
+    assert talk.session.ended
+
+
+REFUSED = {
+    "DATA": (b"DATA\r\n" + b"x" * 2_000_000 + b"\r\n.\r\n", "552 5.3.4"),
+    "a bare LF": (b"DATA\r\n\n" + b"x" * 900_000 + b"\r\n.\r\n", "554 5.6.0"),
+    "given up": (b"BDAT 900000\r\n" + b"x" * 900_000 + b"RSET\r\n", "250 2.0.0"),
+}
+
+
+@pytest.mark.parametrize(("content", "told"), REFUSED.values(), ids=REFUSED)
+def test_contents_that_are_refused_again_and_again_end_it(content, told):
+    """Each is answered after its end; one that is taken begins the count anew."""
+    talk = greeted(max_message_octets=1_000_000)
+    envelope = ENVELOPE.partition(b"\r\n")[2]
+    talk.hear(b"EHLO c\r\n")
+    good = envelope + b"DATA\r\n" + HELLO + b".\r\n"
+    for _ in range(3):
+        assert told == talk.codes(envelope + content)[-1]
+        assert "250 2.0.0" == talk.codes(good)[-1]
+    count = 0
+    while not talk.session.ended:
+        assert told == talk.codes(envelope + content)[-1] or talk.session.ended
+        count += 1
+        assert count < 9
+    assert count * len(content) > 5_000_000
+
+
+def test_chunks_behind_a_refusal_are_bounded():
+    """Whoever pipelined them hears of each, RFC 3030 4.2, but may not go on for ever."""
+    talk = greeted(max_message_octets=1_000_000)
+    chunk = b"BDAT 3000000\r\n" + b"x" * 3_000_000
+    assert "552 5.3.4" == talk.codes(ENVELOPE + chunk)[-1]
+    assert [["503 5.5.1"], ["421 4.7.0"]] == [talk.codes(chunk) for _ in range(2)]
+    assert talk.session.ended
+
+
 def test_bare_lf_may_be_normalised():
     """By the setting; it ends no message then either, and dots behind it are undone as behind any line's end."""
     talk = greeted(bare_lf="normalise")

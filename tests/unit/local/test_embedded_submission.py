@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.front_door.api import Away
+from infra.front_door.api import Answer, Away
 from infra.front_door.commands import parse_mail
 from infra.front_door.content import Content
 from infra.front_door.parts import Parts
@@ -237,15 +237,47 @@ def test_part_that_finds_no_room_is_transient(desk: Desk) -> None:
     assert _in_parts(desk, [CONTENT], full).reply.startswith("451 4.3.0 ")
 
 
-def test_slow_disk_is_answered_in_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that waits for ever would be told nothing; what becomes of the mail is the client's to try again."""
+@pytest.mark.parametrize("is_taken_back", [True, False])
+def test_slow_disk(desk: Desk, monkeypatch: pytest.MonkeyPatch, is_taken_back: bool) -> None:
+    """What is taken back is answered in time; what is on its way to the disk is waited for, and at last is silence."""
     monkeypatch.setattr(embedded_submission, "SUBMIT_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(embedded_submission, "SILENCE_AFTER_S", 0.02)
+    monkeypatch.setattr(embedded_submission, "_LOOK_AGAIN_S", 0.005)
+    asked = []
 
     async def main() -> str:
-        api = DirectApi(desk.deps, lambda _: asyncio.get_running_loop().create_future())
+        under_way: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def run(quick: Any) -> asyncio.Future[Any]:
+            quick.aside = quick
+            return under_way
+
+        def withdraw(quick: Any) -> bool:
+            asked.append(quick)
+            if is_taken_back and len(asked) > 1:
+                monkeypatch.setattr(quick, "_work", lambda: Answer("421 4.3.2 Unavailable"))
+                under_way.set_result(quick())
+            return is_taken_back
+
+        api = DirectApi(desk.deps, run, withdraw=withdraw)
         return (await api.submit(desk.authorization, FIELDS, CONTENT, "k")).reply
 
-    assert asyncio.run(main()).startswith("451 ")
+    reply = asyncio.run(main())
+    assert reply.startswith("451 4.4.1 ") if is_taken_back else not reply
+    assert len(asked) > 1
+
+
+def test_disk_that_fails_under_what_may_be_kept_is_silence(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """451 would be no true word, nor 250; what is certainly not kept is told."""
+    for is_undecided, reply in ((True, ""), (False, "421 4.3.2")):
+        fault = QueueUnavailable("disk")
+        fault.is_undecided = is_undecided
+
+        def fail(*_: Any, fault: QueueUnavailable = fault, **__: Any) -> None:
+            raise fault
+
+        monkeypatch.setattr(desk.deps.to_commit.queues, "send", fail)
+        assert desk.submit().reply[:9] == reply
 
 
 class Held:
@@ -306,15 +338,17 @@ def test_client_hears_of_a_large_mail_that_is_being_kept(desk: Desk, monkeypatch
     assert len(desk.world.queues.receive(QueueName.DELIVERY, 10)) == 1
 
 
-def test_disk_that_hangs_in_the_commit_instant_is_answered_too(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before the client goes, which would be told nothing."""
+def test_disk_that_hangs_in_the_commit_instant_is_silence(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once no client waits any more: what is being kept must not be told to be not."""
     monkeypatch.setattr(embedded_submission, "SUBMIT_TIMEOUT_S", 0.02)
-    monkeypatch.setattr(embedded_submission, "KEEPING_TIMEOUT_S", 0.02)
+    monkeypatch.setattr(embedded_submission, "SILENCE_AFTER_S", 0.03)
+    monkeypatch.setattr(embedded_submission, "_LOOK_AGAIN_S", 0.01)
     held = Held(desk.deps.to_commit.queues.send)
     monkeypatch.setattr(desk.deps.to_commit.queues, "send", held)
     told: list[str] = []
-    assert _while_held(desk, held, told).startswith("451 4.4.1 ")
+    assert _while_held(desk, held, told) == ""
     assert told == ["early"]
+    assert len(desk.world.queues.receive(QueueName.DELIVERY, 10)) == 1
 
 
 def test_too_many_at_once_are_put_off(desk: Desk) -> None:

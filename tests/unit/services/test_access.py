@@ -8,7 +8,7 @@ import pytest
 
 from paravion.adapters.memory import MemoryTables
 from paravion.domain.outcome import Outcome, Result
-from paravion.domain.status import Rejected
+from paravion.domain.status import ACCESS_DENIED, Rejected
 from paravion.domain.tables import BadTable, parse_table
 from paravion.errors import LedgerUnavailable
 from paravion.services.access import NextHosts
@@ -53,6 +53,54 @@ def test_refused_member_fails_alone_and_is_reported(value: str, status: bytes) -
     assert _sent(world) == ["a@a.example", "d@d.example"]
     (report,) = world.accepted_by(SENDER)
     assert report.count(status) == 2
+
+
+SPELLINGS = ("bob", '"bob"', r'"b\ob"', '"BOB"', '"bob+a b"')
+
+
+@pytest.mark.parametrize("local", SPELLINGS)
+def test_rule_for_a_mailbox_holds_for_all_its_spellings(local: str) -> None:
+    """Of a sender, of a recipient, and of an alias's member; RFC 5321 4.1.2."""
+    world = _world(
+        "From:bob@s.example REJECT\nTo:bob@x.example REJECT\nTo:bob@ REJECT\n",
+        f"team: {local}@x.example, c@d.example\n",
+    )
+    for recipient, sender in (
+        (f"{local}@x.example", SENDER),
+        (f"{local}@y.example", SENDER),
+        ("a@a.example", f"{local}@s.example"),
+    ):
+        with pytest.raises(Rejected) as refused:
+            world.submit(recipient, sender=sender)
+        assert refused.value.status is ACCESS_DENIED
+    assert world.submit("team@local.example").recipient_count == 2
+    world.run()
+    assert _sent(world) == ["c@d.example"]
+
+
+@pytest.mark.parametrize("local", SPELLINGS[:4])
+def test_mailbox_is_the_same_in_every_table_and_list(local: str) -> None:
+    """Aliases and virtual users; and whoever is named twice gets one mail."""
+    world = World(local_domains="local.example")
+    world.load("aliases", f"bob: a@a.example, {local}@local.example\n")
+    world.load("virtusertable", "bob@v.example v@a.example\n@v.example %1@w.example\n")
+    assert world.submit(f"{local}@local.example", f"{local}@v.example").recipient_count == 3
+    assert world.submit("bob@q.example", f"{local.lower()}@q.example").recipient_count == 1
+    world.run()
+    assert _sent(world) == sorted(["a@a.example", f"{local}@local.example", "bob@q.example", "v@a.example"])
+
+
+def test_what_needs_its_quotes_is_taken_as_a_whole_by_the_virtusertable() -> None:
+    """Never as a part without its quotes; where that makes no address, there is nobody of the name."""
+    world = World(local_domains="local.example")
+    world.load("virtusertable", "@v.example %1@w.example\n@z.example x-%1@w.example\n@l.example %1\n")
+    world.submit('"bob+a b"@v.example')
+    world.run()
+    assert _sent(world) == ['"bob+a b"@w.example']
+    for path in ('"a b"@z.example', '"a@evil.example"@l.example'):
+        with pytest.raises(Rejected) as refused:
+            world.submit(path)
+        assert refused.value.status.enhanced == "5.1.1"
 
 
 def test_refused_or_held_alias_hands_nothing_over_to_its_target() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -240,10 +241,13 @@ def _many() -> World:
         ({"host": "MX.a"}, set(range(10))),
         ({"host": "b.example"}, {0, 2, 4, 6, 8}),
         ({"host": "mx.other"}, set()),
+        ({"texts": [("recipient", "@A.ex", False)]}, {1, 3, 5, 7, 9}),
+        ({"texts": [("recipient", "@a", True), ("sender", "S1", False)]}, {4}),
+        ({"texts": [("id", "!", True), ("sender", "s0", False)], "host": "b.example"}, {0, 6}),
         ({}, set(range(10))),
     ],
 )
-def test_selection_flushes_who_is_meant_and_nobody_else(criteria: dict[str, str], expected: set[int]) -> None:
+def test_selection_flushes_who_is_meant_and_nobody_else(criteria: dict[str, Any], expected: set[int]) -> None:
     """Each once, however small the pages; the dry run counts the same and changes nothing."""
     world = _many()
     selection = parse(**criteria)
@@ -260,7 +264,12 @@ def test_selection_flushes_who_is_meant_and_nobody_else(criteria: dict[str, str]
     assert (listed["operation"], listed["by"], listed["reason"], listed["changed"], listed["finished"]) == (
         "flush", "AKIAOP", "r", len(expected), True,
     )  # fmt: skip
-    assert listed["what"] == ({name: parse(**criteria).__getattribute__(name) for name in criteria} or {"all": True})
+    shown = {name: parse(**criteria).__getattribute__(name) for name in criteria if name != "texts"}
+    if "texts" in criteria:
+        shown["texts"] = ", ".join(
+            f"{of} {'lacks' if no else 'holds'} {text.lower()}" for of, text, no in criteria["texts"]
+        )
+    assert listed["what"] == (shown or {"all": True})
 
 
 def test_selection_reads_the_envelope_of_what_was_never_tried() -> None:
@@ -375,7 +384,7 @@ def test_selection_takes_names_in_any_script_and_paths_of_any_kind() -> None:
     """A pipe's path has no domain."""
     assert parse(host="B\u00fccher.example") == Selection(host="xn--bcher-kva.example")
     assert parse(host="[192.0.2.1]").host == "[192.0.2.1]"
-    assert parse("a.example").matches("", [("postmaster", ""), ("x@A.example", "")]) == [False, True]
+    assert parse("a.example").matches("q", "", [("postmaster", ""), ("x@A.example", "")]) == [False, True]
 
 
 # Crashes and outages

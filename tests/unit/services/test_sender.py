@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from paravion.domain.credential import make_scope
 from paravion.domain.dkim_keys import encode
 from paravion.domain.envelope import decode_qf
 from paravion.domain.outcome import Outcome, Result
@@ -102,6 +103,33 @@ def test_deny_holds_for_the_owner_too() -> None:
     world = with_settings(Policies=policy(Effect="Deny", Principal="*"))
     with pytest.raises(Rejected):
         sent(world)
+
+
+@pytest.mark.parametrize("local", ["bob", '"bob"', r'"B\ob"'])
+def test_mailbox_is_its_identitys_in_every_spelling(local: str) -> None:
+    """What its identity's policy denies, no quotes get round; nor what a condition denies."""
+    world = World(identity_check="verified")
+    for name in ("example.org", "bob@example.org"):
+        world.identities.put(Identity(name, verified=True, token="t", created_at=START, tenant="red"))
+
+    def send() -> Any:
+        return sent(world, sender="me@example.org", content=f"From: {local}@example.org\r\n\r\nx\r\n".encode())
+
+    assert send()
+    denied = {"Policies": policy(Effect="Deny", Principal="*")}
+    world.records.put("@red/identity-settings", "bob@example.org", denied)
+    with pytest.raises(Rejected):
+        send()
+    condition = {"StringLike": {"ses:FromAddress": "bob@*"}}
+    world.records.put(
+        "@red/identity-settings",
+        "bob@example.org",
+        {"Policies": policy(Effect="Deny", Principal="*", Condition=condition)},
+    )
+    with pytest.raises(Rejected):
+        send()
+    scope = make_scope(["bob@example.org"], None)
+    assert scope.may_use(f"{local}@example.org")
 
 
 def test_custom_mail_from_is_what_hosts_are_told() -> None:

@@ -44,7 +44,15 @@ class Misconfigured(MailError):
 
 
 class Unavailable(MailError):
-    """An outside thing failed for now. The mail is deferred, never bounced, for this."""
+    """
+    An outside thing failed for now. The mail is deferred, never bounced, for this.
+
+    Attributes:
+        is_undecided: What was asked for may have been done all the same. Told by the database of one machine; of an
+            outside service nobody ever knows.
+    """
+
+    is_undecided = False
 
 
 class SpoolUnavailable(Unavailable):

@@ -71,13 +71,14 @@ _CACHE_KIB: Final = 32 * 1024
 class _Call:
     """One function on its way to the writer."""
 
-    __slots__ = ("answered", "aside", "durable", "error", "result", "work")
+    __slots__ = ("answered", "aside", "durable", "error", "is_undecided", "result", "work")
 
     def __init__(self, work: Callable[[sqlite3.Connection], Any], *, awaited: bool, durable: bool = True) -> None:
         self.work = work
         self.durable = durable
         self.result: Any = None
         self.error: BaseException | None = None
+        self.is_undecided = False
         self.aside = embedded_loop.current() if awaited else None
         # A lock is the cheapest thing that a thread can wait for.
         self.answered = threading.Lock() if awaited and self.aside is None else None
@@ -216,7 +217,8 @@ class Database:
             durable: False: give it once it is committed; a power cut may take it back, what comes after it included.
 
         Raises:
-            Unavailable: Of the kind `failure`: SQLite failed. Unknown whether it was written.
+            Unavailable: Of the kind `failure`: SQLite failed, or what waited was withdrawn; nothing was written, but
+                if it `is_undecided`.
             Exception: What the function raised; it changed nothing then.
         """
         call = _Call(work, awaited=True, durable=durable)
@@ -230,7 +232,9 @@ class Database:
         call.wait()
         if call.error is not None:
             if isinstance(call.error, (sqlite3.Error, OSError)):
-                raise failure(f"{self._path.name}: {call.error}") from call.error
+                fault = failure(f"{self._path.name}: {call.error}")
+                fault.is_undecided = call.is_undecided
+                raise fault from call.error
             raise call.error
         result: T = call.result
         return result
@@ -241,6 +245,24 @@ class Database:
             if not self._closed:
                 self._waiting.append(_Call(work, awaited=False, durable=False))
                 self._call()
+
+    def withdraw(self, aside: embedded_loop.Aside) -> bool:
+        """
+        Take back what a call that was put aside waits to write, unless a group has begun with it; on the loop's thread.
+
+        The call hears that it was Unavailable before this returns.
+
+        Returns:
+            False: It waits for nothing, or for a group that is on its way to the disk.
+        """
+        with self._guard:
+            call = next((call for call in self._waiting if call.aside is aside), None)
+            if call is None:
+                return False
+            self._waiting.remove(call)
+        call.error = TimeoutError("withdrawn before it was written")
+        self._answer([call])
+        return True
 
     def waiting(self) -> int:
         """Count the calls that wait for the next group."""
@@ -414,7 +436,8 @@ class Database:
             committed()
         else:
             for call in group:
-                call.error = error
+                # It is in the log, and stands there for every reader: only a power cut may take it back now.
+                call.error, call.is_undecided = error, True
         self._answer(group)
 
     def _answer(self, calls: list[_Call]) -> None:

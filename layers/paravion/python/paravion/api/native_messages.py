@@ -65,12 +65,12 @@ _WIRE_WORD: Final = re.compile(r"[!-~]{0,500}")
 
 
 class _Form(NamedTuple):
-    """What both forms of a submission come to: values by key of the JSON form, recipients, content."""
+    """What both forms of a submission come to: values by key of the JSON form, recipients, content, its uploads."""
 
     values: Mapping[str, Any]
     recipients: tuple[Recipient, ...]
     content: bytes | Generator[bytes, None, None]
-    upload_ids: tuple[str, ...]
+    uploads: tuple[str, ...]
 
 
 @VALIDATE_DOOR.route("POST", "/v1/messages", operations=(SUBMIT, SMTP))
@@ -82,8 +82,8 @@ def submit_message(call: Call[ValidateDeps], labels: dict[str, str]) -> HttpAnsw
     receipt = call.send(_submission(form, key, call))
     # A caller with a key may repeat and then needs the upload again; what stays vanishes after a day.
     if not key:
-        for upload_id in form.upload_ids:
-            call.deps.uploads.delete(upload_id)
+        for upload in form.uploads:
+            call.deps.uploads.delete(upload)
     answer = {"queue_id": receipt.queue_id, "recipients": receipt.recipient_count, "repeated": receipt.repeated}
     return json_answer(QUEUED.http, answer)
 
@@ -99,7 +99,7 @@ def create_upload(call: Call[ValidateDeps], labels: dict[str, str]) -> HttpAnswe
     if octets > limit:
         raise Rejected(MESSAGE_TOO_BIG, f"{octets} octets; at most {limit} are taken")
     upload_id = ids.random_queue_id(call.deps.entropy(16))
-    ticket = call.deps.uploads.create(upload_id, octets)
+    ticket = call.deps.uploads.create(ids.upload_name(upload_id, call.principal.access_key), octets)
     answer = {
         "upload_id": upload_id,
         "url": ticket.url,
@@ -126,8 +126,8 @@ def _json_form(call: Call[ValidateDeps]) -> _Form:
         raise Rejected(BAD_REQUEST, "one of content, upload_id and upload_ids must be given")
     given_content = values.pop(ways[0])
     if ways[0] != "content":
-        upload_ids = _upload_ids([given_content] if ways[0] == "upload_id" else given_content)
-        return _Form(values, recipients, _read_uploads(upload_ids, call), upload_ids)
+        uploads = _uploads([given_content] if ways[0] == "upload_id" else given_content, call)
+        return _Form(values, recipients, _read_uploads(uploads, call), uploads)
     if not isinstance(given_content, str):
         raise Rejected(BAD_REQUEST, "content must be base64")
     try:
@@ -220,19 +220,20 @@ def _notify(words: object, where: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words))
 
 
-def _upload_ids(items: object) -> tuple[str, ...]:
+def _uploads(items: object, call: Call[ValidateDeps]) -> tuple[str, ...]:
+    """Give the caller's own uploads of these ids: another's are no more there than any that nobody made."""
     if not isinstance(items, list) or not 1 <= len(items) <= _PARTS:
         raise Rejected(BAD_REQUEST, f"upload_ids must be a list of 1 to {_PARTS} uploads")
     for item in items:
         if not isinstance(item, str) or not ids.is_queue_id(item):
             raise Rejected(NOT_FOUND, "no such upload")
-    return tuple(items)
+    return tuple(ids.upload_name(item, call.principal.access_key) for item in items)
 
 
-def _read_uploads(upload_ids: tuple[str, ...], call: Call[ValidateDeps]) -> bytes | Generator[bytes, None, None]:
+def _read_uploads(uploads: tuple[str, ...], call: Call[ValidateDeps]) -> bytes | Generator[bytes, None, None]:
     from paravion.services.uploads import read_uploads  # only for what is too large for a request
 
-    return read_uploads(upload_ids, call.deps.uploads, call.deps.settings.max_message_octets)
+    return read_uploads(uploads, call.deps.uploads, call.deps.settings.max_message_octets)
 
 
 def _idempotency_key(call: Call[ValidateDeps]) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from paravion.api.http_event import HttpAnswer, json_answer
 from paravion.api.native import json_object, refuse_unknown
 from paravion.api.native_admin import ADMIN_DOOR
-from paravion.api.native_tables import parameters_of, uploaded
+from paravion.api.native_tables import forget, parameters_of, uploaded
 from paravion.domain.status import BAD_REQUEST, Rejected
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def import_records(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
         page, call.principal, call.deps, check=_flag(given, "check"), replace=_flag(given, "replace")
     )
     if upload_id:
-        call.deps.uploads.delete(upload_id)
+        forget(upload_id, call)
     return json_answer(HTTPStatus.OK, answer)
 
 

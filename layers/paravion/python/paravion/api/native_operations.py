@@ -41,7 +41,7 @@ def flush_queue(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  #
     """Try now what waits of a sender, for a recipient or a host. Raises Rejected, Unavailable."""
     from paravion.services.flush import Flush
 
-    given = read_body(call, _SELECTION | {"reason"})
+    given = read_body(call, _SELECTION | {"reason", "texts"})
     return _on_selection(call, given, Flush(read_text(given, "reason"), call.principal, call.deps))
 
 
@@ -166,12 +166,23 @@ def _selection(given: dict[str, Any]) -> Selection:
     from paravion.domain.selection import parse
 
     try:
-        selection = parse(*(read_text(given, name) for name in ("recipient", "sender", "host")))
+        selection = parse(
+            **{name: read_text(given, name) for name in ("recipient", "sender", "host")}, texts=_texts(given)
+        )
     except ValueError as exc:
         raise Rejected(BAD_REQUEST, str(exc)) from exc
     if selection.is_everything != read_flag(given, "all"):
         raise Rejected(BAD_REQUEST, "give recipient, sender or host; or all, and none of them")
     return selection
+
+
+def _texts(given: dict[str, Any]) -> list[tuple[str, str, bool]]:
+    texts = given.get("texts", [])
+    if not isinstance(texts, list) or not all(isinstance(item, dict) for item in texts):
+        raise Rejected(BAD_REQUEST, "texts must be a list of objects")
+    for item in texts:
+        refuse_unknown(item, frozenset({"of", "text", "negated"}), "field of a text")
+    return [(read_text(item, "of"), read_text(item, "text"), read_flag(item, "negated")) for item in texts]
 
 
 @ADMIN_DOOR.route("GET", "/v1/parked")

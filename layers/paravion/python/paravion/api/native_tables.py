@@ -58,7 +58,7 @@ def load_tables(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  #
         given[full] = _files(item.get("files"))
     answer = tables.load_tables(given, call.principal, call.deps)
     if upload_id:
-        call.deps.uploads.delete(upload_id)
+        forget(upload_id, call)
     return json_answer(HTTPStatus.OK, timestamped({"tables": answer}))
 
 
@@ -80,7 +80,7 @@ def load_table(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
         files = [(given.get("file", labels["kind"]), call.request.body)]
     answer = tables.load_table(kind, files, call.principal, call.deps)
     if upload_id:
-        call.deps.uploads.delete(upload_id)
+        forget(upload_id, call)
     return json_answer(HTTPStatus.OK, timestamped(answer))
 
 
@@ -141,13 +141,18 @@ def _files(files: object) -> list[tuple[str, bytes]]:
 
 
 def uploaded(upload_id: str, call: Call[AdminDeps]) -> bytes:
-    """Give what was uploaded. Raises Rejected (not_found, message_too_big), SpoolUnavailable."""
+    """Give what the caller uploaded. Raises Rejected (not_found, message_too_big), SpoolUnavailable."""
     if not ids.is_queue_id(upload_id):
         raise Rejected(NOT_FOUND, f"no upload {shown(upload_id)}")
     limit = call.deps.settings.max_message_octets
     try:
-        return call.deps.uploads.read(upload_id, limit)
+        return call.deps.uploads.read(ids.upload_name(upload_id, call.principal.access_key), limit)
     except SpoolMissing as exc:
         raise Rejected(NOT_FOUND, "no such upload, or nothing was put there yet") from exc
     except SpoolConflict as exc:
         raise Rejected(MESSAGE_TOO_BIG, f"at most {limit} octets are taken") from exc
+
+
+def forget(upload_id: str, call: Call[AdminDeps]) -> None:
+    """Remove what `uploaded` gave; never raises."""
+    call.deps.uploads.delete(ids.upload_name(upload_id, call.principal.access_key))

@@ -45,6 +45,8 @@ GIVE_UP_AFTER_S = 60.0
 """No new attempt starts later than this; a script that waits for sendmail waits for at most about 100 s."""
 RETRY_WAITS_S = (0.5, 1.0, 2.0, 4.0)
 _MUCH_TO_DIGEST_OCTETS = 1 << 20
+LONGEST_OCTETS = 64 << 20
+"""Above every service's limit, which is for it to tell: here it is about input that has no end."""
 INLINE_OCTETS = 3_500_000
 """Larger messages are uploaded first: base64 and JSON of more than this pass Lambda's 6 MB."""
 

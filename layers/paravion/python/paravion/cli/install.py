@@ -3,7 +3,9 @@
 
 They run this Python without its site packages, which sendmail does not need and which take longer to set up than a
 message to hand in, and without what the environment says about Python (-I): who may call sendmail must not be able to
-say what it imports. /usr/sbin and /usr/lib may be such directories where no other MTA is installed.
+say what it imports. A shell begins, half a millisecond of it: Python itself refuses to start with a directory as
+standard input, in words and with an exit of its own, so that is closed first. /usr/sbin and /usr/lib may be such
+directories where no other MTA is installed.
 """
 
 from __future__ import annotations
@@ -19,8 +21,12 @@ NAMES = ("sendmail", "mailq", "newaliases")
 EX_CANTCREAT = 73
 _MARK = "# Made by `paravion install`."
 _PROGRAM = """\
-#!{python} -IS
+#!/bin/sh
 {mark}
+''':'
+[ -d /dev/stdin ] && exec <&-
+exec {python} -IS "$0" "$@"
+'''
 import sys
 
 sys.path.insert(0, {path!r})
@@ -28,8 +34,8 @@ from paravion.cli.sendmail import program  # noqa: E402
 
 program()
 """
-_LONGEST_LINE = 127
-"""Of a program's first line, on older Linux kernels."""
+_UNQUOTABLE = "'\\\n"
+"""In what is read by a shell and by Python."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,9 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    if any(char in sys.executable for char in _UNQUOTABLE):
+        return _fail(f"{sys.executable}: no program can name it: there is a quote or a backslash in it", EX_DATAERR)
     program = program_text()
-    if len(program.partition("\n")[0]) > _LONGEST_LINE:
-        return _fail(f"{sys.executable}: too long for the first line of a program", EX_DATAERR)
     taken = [name for name in NAMES if not arguments.force and not _is_ours(arguments.directory / name)]
     if taken:
         return _fail(f"{arguments.directory}: {', '.join(taken)} of somebody else's is there (--force)", EX_CANTCREAT)
@@ -62,7 +68,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def program_text() -> str:
     """Give the program, for the Python and the package that run now."""
-    return _PROGRAM.format(python=sys.executable, mark=_MARK, path=str(Path(__file__).resolve().parents[2]))
+    return _PROGRAM.format(python=f"'{sys.executable}'", mark=_MARK, path=str(Path(__file__).resolve().parents[2]))
 
 
 def _is_ours(path: Path) -> bool:

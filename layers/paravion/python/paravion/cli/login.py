@@ -104,12 +104,16 @@ def write(path: Path, values: Mapping[str, str]) -> None:
     if unknown:
         raise BadConfig(f"unknown: {', '.join(sorted(unknown))}")
     path = path.resolve()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in reversed((path.parent, *path.parent.parents)):
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, exist_ok=True)
+            folder.chmod(0o700)  # as below
     octets = "".join(f'{name} = "{_quoted(values[name])}"\n' for name in NAMES if values.get(name)).encode()
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(file, "wb") as opened:
+            os.fchmod(file, 0o600)  # a umask may take what the owner needs
             opened.write(octets)
             opened.flush()
             os.fsync(opened.fileno())

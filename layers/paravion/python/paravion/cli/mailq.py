@@ -54,12 +54,15 @@ def run(options: Options, environ: Mapping[str, str]) -> int:
             return EX_OK
         query = {"limit": str(MOST_JOBS)} | ({"held": "true"} if options.held else {})
         # Whoever is without network shall see at once what waits here.
-        jobs = [job for job in _client(config, kept).get("/v1/queue", query).get("jobs", []) if is_meant(job, options)]
+        found = _client(config, kept).get("/v1/queue", query).get("jobs", [])
+        jobs = [job for job in found if _is_meant(job, options)]
     except (BadConfig, ApiAway, ApiError) as exc:
         return _fail(exc)
     if not kept or jobs:
         for line in render(jobs, verbose=options.verbose):
             print(line)
+    if len(found) > len(jobs) and len(found) >= MOST_JOBS:
+        print(f"mailq: of the service's jobs the first {len(found)} were looked at", file=sys.stderr)
     return EX_OK
 
 
@@ -91,12 +94,12 @@ def _kept(config: Config, environ: Mapping[str, str], options: Options) -> list[
     return [entry for entry in (queue.entries() if queue else []) if wanted is None or wanted(entry)]
 
 
-def is_held(job: Mapping[str, Any]) -> bool:
+def _is_held(job: Mapping[str, Any]) -> bool:
     """Say whether a job waits for an operator, not for an instant."""
     return bool(job.get("held")) or job.get("state") == "held"
 
 
-def is_meant(job: Mapping[str, Any], options: Options) -> bool:
+def _is_meant(job: Mapping[str, Any], options: Options) -> bool:
     """Say whether -qI, -qR, -qS and their opposites select a job of GET /v1/queue."""
     if not options.selectors:
         return True
@@ -143,7 +146,7 @@ def render(jobs: Sequence[Mapping[str, Any]], *, verbose: bool) -> Iterator[str]
         if verbose:
             yield f"{'':17}(due {plain(job.get('due_at'))}, {plain(job.get('state'))})"
             yield from _wishes(job)
-        if is_held(job):
+        if _is_held(job):
             yield f"{'':17}(held: {plain(job.get('held')) or 'ask an operator'})"
         reason = None
         for recipient in job.get("recipients", []):

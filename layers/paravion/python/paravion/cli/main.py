@@ -9,6 +9,7 @@ A command's own work stands in its module, which is imported only when it is cal
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from importlib import import_module
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from paravion import __version__
 from paravion.cli.client import EX_CONFIG, EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, ApiAway, ApiError, Client
 from paravion.cli.config import BadConfig, load
-from paravion.cli.process import EX_IOERR
+from paravion.cli.process import EX_IOERR, drop_output, fill_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 EX_INTERRUPTED: Final = 130
 """As a shell shows what Ctrl-C ended; a message that was handed in goes on."""
+
+_NOT_WRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
 _MODULES: Final = {
     "login": "write the configuration file: endpoint and credential",
@@ -51,6 +54,10 @@ _MODULES: Final = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the console script's entry. Gives a sysexits code."""
     words = sys.argv[1:] if argv is None else list(argv)
+    if argv is None:
+        fill_files()
+        if sys.stdin is None:  # where nobody is to be asked, and nothing is to be read
+            sys.stdin = open(os.devnull)  # noqa: PTH123, SIM115 (as long as the process)
     if words[:1] == ["up"]:
         from paravion.cli import up  # only this command needs it, and it parses its own words
 
@@ -66,8 +73,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         code = EX_INTERRUPTED
     except BrokenPipeError:  # such as `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where Python's own end writes the rest
+        drop_output()
         code = EX_IOERR
+    except OSError as exc:
+        if exc.filename is not None or exc.errno not in _NOT_WRITTEN:
+            raise
+        drop_output()
+        code = _fail(f"standard output: {exc.strerror}", EX_IOERR)
     return code
 
 

@@ -8,15 +8,20 @@ or it is not, as if the machine had broken off.
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 
 TYPE_CHECKING = False  # as in http1.py
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 EX_IOERR = 74
+
+NO_INPUT = (errno.EISDIR, errno.EBADF)
+"""Faults of standard input that never was one: a directory, a file that is open for writing only."""
 
 
 def run(main: Callable[[], int], *, words_matter: bool = False) -> NoReturn:
@@ -55,6 +60,57 @@ def fill_files() -> None:
             stream.reconfigure(errors="backslashreplace")  # an address in a locale that has no such letters
 
 
+class _Input(io.RawIOBase):
+    """
+    Standard input, so that its end is the message's end and nothing else is.
+
+    Whoever shares it may have set it to answer "nothing yet", which looks like an end; and a terminal that is gone
+    ends like one that was told to. Neither must send half a message.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def readable(self) -> bool:
+        """See io.IOBase."""
+        return True
+
+    def fileno(self) -> int:
+        """See io.IOBase."""
+        return self._number
+
+    def readinto(self, buffer: Any) -> int:
+        """Wait for octets, and give how many came; 0 at the end. Raises OSError."""
+        while True:
+            try:
+                count = os.readv(self._number, [buffer])
+            except BlockingIOError:
+                import select
+
+                select.select([self._number], [], [])
+                continue
+            if not count and self._is_gone():
+                raise OSError(errno.EIO, "the terminal is gone")
+            return count
+
+    def _is_gone(self) -> bool:
+        try:
+            os.tcgetpgrp(self._number)
+        except OSError as exc:
+            return exc.errno == errno.EIO  # what is no terminal says ENOTTY
+        return False
+
+
+def standard_input() -> io.BufferedReader | None:
+    """Give what is piped in, read to its end as it comes; None if it was closed."""
+    if sys.stdin is None:
+        return None
+    try:
+        return io.BufferedReader(_Input(sys.stdin.fileno()))
+    except (OSError, ValueError):
+        return sys.stdin.buffer  # type: ignore[return-value]  # somebody's own, without a file
+
+
 def flush() -> bool:
     """Write out what was printed; False if nobody takes it."""
     try:
@@ -63,6 +119,14 @@ def flush() -> bool:
     except (OSError, ValueError):
         return False
     return True
+
+
+def drop_output() -> None:
+    """Let what nobody takes, and what Python's own end would write of it, go nowhere."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):
+        return
 
 
 def say(text: str, *, error: bool = False) -> None:

@@ -17,13 +17,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paravion.cli.client import EX_DATAERR, EX_NOINPUT, EX_OK, EX_USAGE, Client, new_idempotency_key
+from paravion.cli import process
+from paravion.cli.client import (
+    EX_DATAERR,
+    EX_NOINPUT,
+    EX_OK,
+    EX_UNAVAILABLE,
+    EX_USAGE,
+    LONGEST_OCTETS,
+    Client,
+    new_idempotency_key,
+)
 from paravion.cli.config import load
 from paravion.domain.priority import ASKED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from email.message import EmailMessage
+    from io import BufferedReader
 
     from paravion.cli.config import Config
 
@@ -89,7 +100,10 @@ def run(arguments: argparse.Namespace) -> int:
     receipt = client.submit(fields, content, new_idempotency_key("send"))
     queue_id = str(receipt["queue_id"])
     later = f", to be sent at {fields['send_at']}" if "send_at" in fields else ""
-    print(f"queued as {queue_id}{later}")
+    # It is kept, and must not be sent again for words that nobody takes.
+    process.say(f"queued as {queue_id}{later}")
+    if not process.flush():
+        process.drop_output()
     if not arguments.wait:
         return EX_OK
     from paravion.cli import watch
@@ -105,6 +119,8 @@ def _submission(arguments: argparse.Namespace, config: Config) -> tuple[dict[str
     is_there = arguments.message is not None or not (made or sys.stdin.isatty())
     if is_there:
         content = _read(arguments.message or "-")
+        if not content:
+            raise BadMessage(f"{arguments.message or '-'}: there is no message", EX_NOINPUT)
         fields: dict[str, Any] = {"recipients": recipients}
         if not recipients:
             fields["recipients_from_header"] = True
@@ -249,11 +265,27 @@ def _text(word: str) -> str:
 
 def _read(path: str) -> bytes:
     if path == "-":
-        return sys.stdin.buffer.read()
+        return _read_standard_input()
     try:
-        return Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            return _bounded(path, file)
     except OSError as exc:
         raise BadMessage(f"{path}: {exc.strerror}", EX_NOINPUT) from exc
+
+
+def _bounded(name: str, file: BufferedReader) -> bytes:
+    content = file.read(LONGEST_OCTETS + 1)
+    if len(content) > LONGEST_OCTETS:
+        raise BadMessage(f"{name}: longer than any service takes: {LONGEST_OCTETS} octets", EX_UNAVAILABLE)
+    return content
+
+
+def _read_standard_input() -> bytes:
+    stdin = process.standard_input()
+    try:
+        return _bounded("standard input", stdin) if stdin is not None else b""
+    except OSError as exc:
+        raise BadMessage(f"standard input: {exc.strerror or exc}: nothing is sent", process.EX_IOERR) from exc
 
 
 def _fail(text: str, exit_code: int) -> int:

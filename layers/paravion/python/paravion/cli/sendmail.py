@@ -22,6 +22,7 @@ from paravion.cli.client import (
     EX_OK,
     EX_TEMPFAIL,
     EX_UNAVAILABLE,
+    LONGEST_OCTETS,
     ApiAway,
     ApiError,
     Client,
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
 
 NAMES = {"mailq": "-bp", "newaliases": "-bi", "hoststat": "-bh", "purgestat": "-bH", "smtpd": "-bd"}
 """By which the command may be called, and the options that they mean: sendmail(8)."""
-
-LONGEST_OCTETS = 64 << 20
-"""Above every service's limit, which is for it to tell: here it is about standard input that has no end."""
 
 _PIECE_OCTETS = 1 << 20
 
@@ -65,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return newaliases.main(words)
     if name in NAMES:
         words = [NAMES[name], *words]
-    return run(words, os.environ, sys.stdin.buffer if sys.stdin else None)
+    return run(words, os.environ, process.standard_input())
 
 
 def run(  # noqa: PLR0911 (one for each way that it can end)
@@ -150,7 +148,11 @@ def _serve(options: Options, environ: Mapping[str, str]) -> int:
 
     def keep(fields: dict[str, Any], content: bytes) -> str:
         message = bytearray(content)  # Who speaks SMTP to a command leaves the same things out as who pipes.
-        prepare(message, _hostname(config), str(fields.get("reverse_path") or ""), "")
+        prepare(message, _hostname(config), str(fields.get("reverse_path") or ""), options.full_name)
+        if options.protocol:
+            fields.pop("protocol")  # that of the pipe
+        fields = _wishes(options) | fields  # What SMTP says of this message goes before what the call says of all.
+        fields["recipients"] = [_with_notify(recipient, options) for recipient in fields["recipients"]]
         return _hand_in(options, config, environ, fields, message, new_idempotency_key("sendmail"))
 
     return sendmail_smtp.serve(keep, hostname=_hostname(config))
@@ -164,6 +166,8 @@ def _verify(options: Options, environ: Mapping[str, str]) -> int:
     config = load(environ, options.config_path)
     # A bare name gets the API's first local domain, not this machine's.
     addresses = [word if "@" not in word else one for word in options.recipients for one in _recipients([word], config)]
+    if not options.aliasing:
+        addresses = ["\\" + address.removeprefix("\\") for address in addresses]
     return verify.run(addresses, Client(config), verbose=options.verbose)
 
 
@@ -237,13 +241,25 @@ def _receipt(receipt: Mapping[str, Any]) -> str:
 
 
 def _fields(options: Options, sender: str, recipients: list[str]) -> dict[str, Any]:
-    fields: dict[str, Any] = {"reverse_path": sender, "door": "sendmail"}
-    if options.notify:
-        notify = list(options.notify)
-        fields["recipients"] = [{"forward_path": recipient, "notify": notify} for recipient in recipients]
-    else:
-        fields["recipients"] = recipients
-    optional = {
+    return {
+        "reverse_path": sender,
+        "door": "sendmail",
+        "recipients": [_with_notify(recipient, options) for recipient in recipients],
+        **_wishes(options),
+    }
+
+
+def _with_notify(recipient: str | dict[str, Any], options: Options) -> str | dict[str, Any]:
+    """Give a recipient with -N's word, unless he has one of his own."""
+    if not options.notify or (isinstance(recipient, dict) and "notify" in recipient):
+        return recipient
+    known = recipient if isinstance(recipient, dict) else {"forward_path": recipient}
+    return {**known, "notify": list(options.notify)}
+
+
+def _wishes(options: Options) -> dict[str, Any]:
+    """Give what the options say of a message."""
+    wishes = {
         "recipients_from_header": options.from_header,
         "body_type": options.body_type,
         "smtputf8": options.smtputf8,
@@ -252,9 +268,8 @@ def _fields(options: Options, sender: str, recipients: list[str]) -> dict[str, A
         "protocol": options.protocol,
         "client": options.client,
     }
-    if not options.aliasing:
-        fields["aliasing"] = False
-    return fields | {name: value for name, value in optional.items() if value}
+    found = {name: value for name, value in wishes.items() if value}
+    return found if options.aliasing else {**found, "aliasing": False}
 
 
 def read_message(stdin: BinaryIO | None, *, dot_ends: bool) -> bytearray:
@@ -265,7 +280,7 @@ def read_message(stdin: BinaryIO | None, *, dot_ends: bool) -> bytearray:
         BadUsage: It can't be read, or has no end in sight: then nothing is sent of it.
     """
     if stdin is None:
-        raise BadUsage("standard input is closed: there is no message", EX_NOINPUT)
+        raise BadUsage("standard input is closed, or a directory: there is no message", EX_NOINPUT)
     content = bytearray()
     at_line_start = True
     read = stdin.readline if dot_ends else stdin.read
@@ -278,7 +293,8 @@ def read_message(stdin: BinaryIO | None, *, dot_ends: bool) -> bytearray:
             if len(content) > LONGEST_OCTETS:
                 raise BadUsage(f"longer than any service takes: {LONGEST_OCTETS} octets", EX_UNAVAILABLE)
     except OSError as exc:
-        raise BadUsage(f"standard input: {exc.strerror or exc}", process.EX_IOERR) from exc
+        exit_code = EX_NOINPUT if exc.errno in process.NO_INPUT else process.EX_IOERR
+        raise BadUsage(f"standard input: {exc.strerror or exc}: nothing is sent", exit_code) from exc
     return content
 
 

@@ -42,6 +42,10 @@ _ERROR_MODES = ("m", "p", "w", "q", "e", "mail", "print", "write", "quiet", "ber
 _PROTOCOLS = ("SMTP", "ESMTP", "ESMTPA", "ESMTPS", "ESMTPSA")
 _YES, _NO = ("", "true", "t", "yes", "y"), ("false", "f", "no", "n")
 _HARMLESS_LONG = ("metoo", "supersafe", "loglevel", "oldstyleheaders")
+_OF_A_MESSAGE = {
+    "t": "from_header", "f": "sender", "F": "full_name", "n": "aliasing", "N": "notify", "R": "ret", "V": "envid",
+    "B": "body_type", "U": "smtputf8", "p": "protocol",
+}  # fmt: skip
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LONGEST_NUMBER = 6
 MAX_HOPS = 100
@@ -125,9 +129,22 @@ def parse_options(words: Sequence[str]) -> Options:
             options.recipients.append(word)
     if options.held and options.mode != "p":
         raise BadUsage("-qQ: held mail is shown by -bp -qQ, and let go by paravion release")
+    _check_is_heard(options)
     if options.interval_s and (options.selectors or options.half == "m"):
         raise BadUsage("-q with an interval runs all that waits on this machine, and nothing else")
     return options
+
+
+def _check_is_heard(options: Options) -> None:
+    """Refuse what a mode would not heed: it says of a message what no message of this call would be."""
+    if options.mode in {"m", "version"}:
+        return
+    heeded = {"s": "FnNRVBUp", "v": "n"}.get(options.mode, "")
+    default = vars(Options())
+    for letter, name in _OF_A_MESSAGE.items():
+        if letter not in heeded and getattr(options, name) != default[name]:
+            mode = "-q" if options.mode == "q" else f"-b{options.mode}"
+            raise BadUsage(f"-{letter} has no meaning with {mode}")
 
 
 def _parse_word(options: Options, word: str, rest: Iterator[str]) -> None:

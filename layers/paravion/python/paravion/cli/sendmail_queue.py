@@ -15,23 +15,24 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import contextmanager
 
-from paravion.cli import mailq, process
-from paravion.cli.client import EX_OK, EX_TEMPFAIL, ApiError, Client
+from paravion.cli import process
+from paravion.cli.client import EX_OK, EX_TEMPFAIL, ApiAway, ApiError, Client
 from paravion.cli.client_queue import QueueUnavailable, parts_of, selection, users_queue
 from paravion.cli.config import BadConfig, load
 from paravion.cli.sendmail_options import BadUsage
-from paravion.domain.http1 import quote
 
 TYPE_CHECKING = False  # as in http1.py
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Any, NoReturn
 
     from paravion.cli.client_queue import ClientQueue
     from paravion.cli.config import Config
     from paravion.cli.sendmail_options import Options
 
-CONFLICT = 409
+_TEXT_OF = {"I": "id", "R": "recipient", "S": "sender"}
 
 
 def run(options: Options, environ: Mapping[str, str]) -> int:
@@ -59,48 +60,73 @@ def run(options: Options, environ: Mapping[str, str]) -> int:
 def _flush_service(options: Options, client: Client, *, is_all: bool) -> int:
     """Have the service try at once what it has deferred; unless that is all that was asked for, it may refuse to."""
     told = process.say if options.verbose else lambda _: None
+    counts = {"examined": 0, "changed": 0}
     try:
-        count = _flush_selected(options, client, told) if options.selectors else _flush_all(client)
-    except ApiError as exc:
-        if is_all or exc.exit == EX_TEMPFAIL:
+        with _told_of_signals():
+            for answer in _flushes(options, client):
+                counts = {name: count + int(answer[name]) for name, count in counts.items()}
+    except (ApiAway, ApiError, _Signal) as exc:
+        is_refused = isinstance(exc, ApiError) and exc.exit != EX_TEMPFAIL
+        if counts["examined"] or isinstance(exc, _Signal):
+            broke_off = f"broke off after {counts['examined']} jobs, of which {counts['changed']} were flushed"
+            process.say(f"sendmail: in the service: {broke_off}; the same call begins anew with the rest", error=True)
+        if isinstance(exc, _Signal):
+            exc.end_process()
+        if is_all or not is_refused or counts["examined"]:
             raise
         # Whoever has no operator's credential may send on what is his own, and that is done.
-        told(f"in the service: nothing flushed: {exc.text}")
+        told(f"in the service: nothing flushed: {exc}")
         return EX_OK
-    told(f"in the service: jobs flushed: {count}")
+    told(f"in the service: jobs flushed: {counts['changed']} of {counts['examined']} that wait")
     return EX_OK
 
 
-def _flush_all(client: Client) -> int:
-    count = 0
-    after: str | None = ""
-    while after is not None:
-        answer = client.post("/v1/queue/flush", {"all": True, **({"after": after} if after else {})})
-        count += int(answer["changed"])
-        after = answer.get("after") or None
-    return count
+def _flushes(options: Options, client: Client) -> Iterator[Mapping[str, Any]]:
+    """Go through the service's queue to its end, so many jobs with each call; gives what each says."""
+    texts = [{"of": _TEXT_OF[kind], "text": text, "negated": negated} for kind, text, negated in options.selectors]
+    what: dict[str, Any] = {"texts": texts} if texts else {"all": True}
+    after = ""
+    while True:
+        answer = client.post("/v1/queue/flush", {**what, **({"after": after} if after else {})})
+        yield answer
+        before, after = after, str(answer.get("after") or "")
+        if not after or after == before:
+            return
 
 
-def _flush_selected(options: Options, client: Client, told: Callable[[str], None]) -> int:
-    """By the texts that ids, recipients and senders hold, which the service does not look for itself."""
-    jobs = client.get("/v1/queue", {"limit": str(mailq.MOST_JOBS)}).get("jobs", [])
-    wanted = dict.fromkeys(
-        str(job["queue_id"]) for job in jobs if mailq.is_meant(job, options) and not mailq.is_held(job)
-    )
-    count = 0
-    for queue_id in wanted:
-        try:
-            changed = int(client.post(f"/v1/messages/{quote(queue_id)}/flush", {})["changed"])
-        except ApiError as exc:
-            if exc.http != CONFLICT:
-                raise
-            told(f"{queue_id} is left in the service: {exc.text}")  # done, held or taken in hand meanwhile
-        else:
-            told(f"{queue_id} flushed in the service")
-            count += changed
-    if len(jobs) >= mailq.MOST_JOBS:
-        process.say(f"sendmail: of the service's jobs the first {len(jobs)} were looked at", error=True)
-    return count
+class _Signal(Exception):
+    """A signal that would end us, first said to whoever waits."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+    def end_process(self) -> NoReturn:
+        """End by it, as if nobody had heard it."""
+        import signal
+
+        process.flush()
+        signal.signal(self.number, signal.SIG_DFL)
+        os.kill(os.getpid(), self.number)
+        os._exit(EX_TEMPFAIL)
+
+
+@contextmanager
+def _told_of_signals() -> Iterator[None]:
+    """Turn what ends a command at a terminal, or by a timer, into _Signal meanwhile."""
+    import signal
+
+    def tell(number: int, _: object) -> NoReturn:
+        raise _Signal(number)
+
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, tell)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _run_here(options: Options, config: Config, queue: ClientQueue) -> int:

@@ -10,7 +10,8 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from paravion.cli.client import EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE, ApiAway, ApiError
+from paravion.cli import process
+from paravion.cli.client import EX_NOINPUT, EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE, ApiAway, ApiError
 from paravion.cli.main import find_infra
 from paravion.cli.sendmail_options import BadUsage
 
@@ -53,5 +54,19 @@ def serve(keep: Callable[[dict[str, Any], bytes], str], *, hostname: str) -> int
             view = view[os.write(1, view) :]
 
     with suppress(BrokenPipeError):  # who goes without listening to the end
-        pipe.serve(lambda most: os.read(0, most), write, answer, hostname)
+        pipe.serve(_reader(), write, answer, hostname)
     return EX_OK
+
+
+def _reader() -> Callable[[int], bytes]:
+    stdin = process.standard_input()
+
+    def read(most: int) -> bytes:
+        try:
+            return stdin.read1(most) if stdin is not None else b""
+        except OSError as exc:
+            if exc.errno in process.NO_INPUT:
+                raise BadUsage(f"standard input: {exc.strerror}", EX_NOINPUT) from exc
+            return b""  # whoever spoke is gone, and what he had not finished is dropped
+
+    return read

@@ -67,7 +67,7 @@ ROWS: Final = (
     Row("`-bh`, called as `hoststat`", WORKS, ("-bh",), "`paravion hosts list`"),
     Row("`-bC`", WORKS, ("-bC",), "check the configuration"),
     Row("`-q`, `-qf`", WORKS, ("-q", "-qf"), "hand in what waits in the [client queue](#the-client-queue), and with an operator's credential have the service try at once what it has deferred; `-v` tells what was done in both"),
-    Row("`-q`[`!`]`I`*id*, `-q`[`!`]`R`*recipient*, `-q`[`!`]`S`*sender*", WORKS, ("-qIabc", "-q!Ra@x", "-qSa@x"), "the same for those whose id, recipient or sender holds the text (`!`: does not), given-up ones too; with `-bp` show them. Of the service's jobs the first 1000 are looked at: `paravion flush` knows no such limit"),
+    Row("`-q`[`!`]`I`*id*, `-q`[`!`]`R`*recipient*, `-q`[`!`]`S`*sender*", WORKS, ("-qIabc", "-q!Ra@x", "-qSa@x"), "the same for those whose id, recipient or sender holds the text (`!`: does not), given-up ones too; with `-bp` show them (of the service's jobs those among the first 1000, which is said then). All that waits in the service is gone through, 200 jobs with each call; where that breaks off, or is broken off by a signal, it says how far it came, and the same call goes on with the rest"),
     Row("`-q`*time*, `-qp`*time*, `-qf`*time*", WORKS, ("-q30m", "-q1h30m", "-q15", "-qp5m", "-qf30m"), "hand in what waits on this machine, and again after each `s`, `m`, `h`, `d` or `w` (minutes without a unit), until a signal ends it: in the background, with `-qf` in the foreground"),
     Row("`-d0`, `-d0.1`", WORKS, ("-d0", "-d0.1"), "print the version"),
     Row("`--`", WORKS, ("-- -t",), "the options end"),

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from paravion.cli.client import EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE, ApiAway
+from paravion.cli.client import EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE, ApiAway, ApiError
 from paravion.cli.mailq import plain
 
 if TYPE_CHECKING:
@@ -43,8 +43,12 @@ def wait(
     while True:
         try:
             message = client.get(f"/v1/messages/{queue_id}")
-        except ApiAway as exc:
+        except (ApiAway, ApiError) as exc:
             message = {}
+            if isinstance(exc, ApiError) and exc.exit != EX_TEMPFAIL:
+                _say("")
+                print(f"paravion: {queue_id} is kept, but can't be watched: {plain(exc.text)}", file=sys.stderr)
+                return EX_TEMPFAIL
             _say(f"can't be asked: {plain(exc)}")
         recipients = message.get("recipients", [])
         for line in _changes(recipients, told):

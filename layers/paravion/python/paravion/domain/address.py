@@ -124,6 +124,27 @@ def split_address(path: str) -> tuple[str, str]:
     return local, domain
 
 
+def plain_local(local: str) -> str:
+    r"""
+    Give the local part of `parse_path`'s in its one form: without quotes and backslashes that it needs not.
+
+    `"bob"` and `"b\ob"` are `bob`'s other spellings, and whatever is said of one mailbox is said of all its spellings.
+
+    RFC: 5321 4.1.2.
+    """
+    if not local.startswith('"'):
+        return local
+    return _quoted(re.sub(r"\\(.)", r"\1", local[1:-1]))
+
+
+def plain_path(path: str) -> str:
+    """Give a path of `parse_path`'s with its local part in its one form; what is none stays as it is."""
+    if '"' not in path:
+        return path
+    local, at, domain = path.rpartition("@")
+    return f"{plain_local(local)}@{domain}" if at else path
+
+
 def _check_local(local: str, *, smtputf8: bool) -> None:
     if not local:
         raise ValueError("local part is empty")
@@ -453,9 +474,14 @@ def _local_part(words: list[_Token]) -> str:
         return b"".join(word.text for word in words).decode()
     # obs-local-part "a"."b": RFC 5321 knows one quoted string around the whole, which means the same.
     plain = b"".join(_QUOTED_PAIR.sub(rb"\1", w.text) if w.kind == _QUOTED else w.text for w in words).decode()
-    if _DOT_STRING.fullmatch(plain):
-        return plain
-    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return _quoted(plain)
+
+
+def _quoted(content: str) -> str:
+    """Give a local part for what it says, in quotes if it needs them."""
+    if _DOT_STRING.fullmatch(content):
+        return content
+    return '"' + content.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 _XTEXT: Final = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*+")

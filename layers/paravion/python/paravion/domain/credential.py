@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final
 
-from paravion.domain.address import split_address
+from paravion.domain.address import plain_path, split_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,7 +58,7 @@ class Scope:
         """Say whether it may send as an address, or as a domain: by itself, its domain or one above it."""
         if self.identities is None:
             return True
-        name = identity.lower().removesuffix(".")
+        name = plain_path(identity).lower().removesuffix(".")
         domain = split_address(name)[1] if "@" in name else name
         return any(
             name == own if "@" in own else domain == own or domain.endswith(f".{own}") for own in self.identities
@@ -105,7 +105,7 @@ def _names(what: str, given: Iterable[str] | None, pattern: re.Pattern[str]) -> 
         if not (isinstance(name, str) and pattern.fullmatch(name)):
             raise ValueError(f"scope.{what}: {name!a} is no name")
     lower = what == "identities"
-    return tuple(dict.fromkeys(name.lower().removesuffix(".") if lower else name for name in names))
+    return tuple(dict.fromkeys(plain_path(name).lower().removesuffix(".") if lower else name for name in names))
 
 
 def read_credential(text: str) -> Credential:

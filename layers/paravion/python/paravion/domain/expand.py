@@ -37,7 +37,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
-from paravion.domain.address import shown, split_address, xtext_encode
+from paravion.domain.address import parse_path, plain_local, plain_path, shown, split_address, xtext_encode
 from paravion.domain.envelope import Recipient
 from paravion.domain.refusal import Refusal
 from paravion.domain.status import (
@@ -246,8 +246,10 @@ class Expansion:
             if value.startswith("error:"):
                 return self._refuse(node, Refusal.parse(value[6:]), "virtusertable")
             target = self._qualified(substituted(value, user, detail))
-            if target == node.address:
+            if plain_path(target) == plain_path(node.address):
                 return None
+            if not _is_path(target):  # what needs its quotes has no place beside other letters
+                return self._refuse(node, _no_such_user(node.address), "virtusertable")
             self._tell(node, f"virtusertable {key}: {target}")
             return self._followed(node, f"virtusertable {node.address}", [replace(node, address=target)])
         return None
@@ -310,7 +312,7 @@ class Expansion:
             return replace(child, address=alias, given=given, is_final=True)
         address = self._qualified(target.removeprefix("\\"))
         local, domain = split_address(address)
-        is_self = local.lower() == name and domain in self._local
+        is_self = plain_local(local).lower() == name and domain in self._local
         return replace(child, address=address, is_final=target[0] == "\\" or is_self)
 
     def _included(self, child: _Node, include: str, name: str, alias: str) -> Iterator[list[_Node]]:
@@ -359,7 +361,7 @@ class Expansion:
 
     def _recipient(self, node: _Node) -> list[Found]:
         # A target once for each alias: which of them may have it says the access table (services/access.py).
-        told = f"{node.given.target}\0{node.given.refusal}\0{node.address}"
+        told = f"{node.given.target}\0{node.given.refusal}\0{plain_path(node.address)}"
         mark = blake2b(told.encode("utf-8", "surrogatepass"), digest_size=12).digest()
         if mark in self._seen:
             return []
@@ -386,6 +388,20 @@ def rejected(refusal: Refusal, detail: str) -> Rejected:
     row = rows.get(refusal.status, by_class)
     status = replace(row, smtp=refusal.code, detail=refusal.status.partition(".")[2], text=refusal.text)
     return Rejected(status, detail)
+
+
+def _is_path(target: str) -> bool:
+    try:
+        parse_path(target, smtputf8=True)
+    except ValueError:
+        return False
+    return True
+
+
+def _no_such_user(address: str) -> Refusal:
+    return Refusal(
+        NO_SUCH_USER.smtp, NO_SUCH_USER.enhanced, f"the virtusertable makes no address of {shown(address, 320)}"
+    )
 
 
 def _loop(text: str) -> Refusal:

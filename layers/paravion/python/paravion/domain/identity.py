@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from paravion.domain.address import parse_path, split_address
+from paravion.domain.address import parse_path, plain_local, split_address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,4 +111,4 @@ def identities_of(address: str) -> tuple[str, ...]:
     except ValueError:
         return ()
     labels = domain.lower().split(".")
-    return (f"{local}@{domain}".lower(), *(".".join(labels[n:]) for n in range(max(1, len(labels) - 1))))
+    return (f"{plain_local(local)}@{domain}".lower(), *(".".join(labels[n:]) for n in range(max(1, len(labels) - 1))))

@@ -49,6 +49,17 @@ def is_queue_id(text: str) -> bool:
     return _QUEUE_ID.fullmatch(text) is not None
 
 
+def upload_name(upload_id: str, access_key: str) -> str:
+    """
+    Give the name under which an upload lies: it follows from whose it is, so that its id is of use to nobody else.
+
+    Args:
+        upload_id: As its owner was told.
+        access_key: The owner's credential.
+    """
+    return queue_id_from(f"upload\0{access_key}\0{upload_id}".encode())
+
+
 def shard_of(queue_id: str, shards: int) -> int:
     """
     Give the part of the due index, 0 to shards - 1, that a queue id belongs to: the same on every host.

@@ -99,6 +99,10 @@ def replies(forward_path: str, outcome: Outcome) -> bool:
 
 
 def _name(forward_path: str) -> str:
+    if '"' in forward_path:
+        from paravion.domain.address import plain_path  # `retry`, which asks for names too, does without
+
+        forward_path = plain_path(forward_path)
     return forward_path.rpartition("@")[0].partition("+")[0].lower()
 
 

@@ -94,15 +94,14 @@ def normal_form(address: str) -> str:
     """
     if len(address) <= _PLAIN_CHARACTERS and _PLAIN.fullmatch(address):
         return address.lower()
-    from paravion.domain.address import parse_path, split_address  # `retry`, which needs the rest, does without
+    from paravion.domain.address import (
+        parse_path,
+        plain_local,
+        split_address,
+    )  # `retry`, which needs none, does without
 
     local, domain = split_address(parse_path(address, smtputf8=True))
-    if local.startswith('"'):
-        bare = re.sub(r"\\(.)", r"\1", local[1:-1])
-        try:
-            local, domain = split_address(parse_path(f"{bare}@{domain}", smtputf8=True))
-        except ValueError:
-            local = f'"{bare}"' if not set(bare) & set('"\\') else local
+    local = plain_local(local)
     if not local.isascii():
         import unicodedata
 

@@ -28,7 +28,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from paravion.domain import routes
-from paravion.domain.address import parse_mailboxes, parse_path, shown, split_address
+from paravion.domain.address import parse_mailboxes, parse_path, plain_local, shown, split_address
 from paravion.domain.next_hop import is_literal
 from paravion.domain.refusal import Refusal
 from paravion.domain.table_pages import INCLUDE, Entries
@@ -500,10 +500,11 @@ def substituted(value: str, user: str, detail: str) -> str:
 def virtuser_keys(path: str) -> list[tuple[str, str, str]]:
     """Give the keys that a forward-path is looked up by, best first, each with %1 and %2."""
     local, domain = split_address(path)
+    local = plain_local(local)
     low = local.lower()
     user, plus, detail = low.partition("+")
     given_user, _, given_detail = local.partition("+")
-    if not plus or not user:
+    if not plus or not user or local.startswith('"'):  # of what needs its quotes a part is no local part
         return [(f"{low}@{domain}", local, ""), (f"@{domain}", local, "")]
     keys = [f"{low}@{domain}", f"{user}++@{domain}", f"{user}+*@{domain}", f"{user}@{domain}"]
     keys += [f"++@{domain}", f"+*@{domain}", f"@{domain}"]
@@ -514,9 +515,9 @@ def virtuser_keys(path: str) -> list[tuple[str, str, str]]:
 
 def alias_keys(local: str) -> list[str]:
     """Give the names that a local part is looked up by, best first."""
-    low = local.lower()
+    low = plain_local(local).lower()
     user, plus, _ = low.partition("+")
-    return [low, f"{user}+*", user] if plus and user else [low]
+    return [low, f"{user}+*", user] if plus and user and not low.startswith('"') else [low]
 
 
 def _generic(text: str) -> tuple[str, str]:
@@ -592,13 +593,11 @@ def _access_value(value: str) -> str:
 def access_keys(path: str) -> list[str]:
     """Give the keys, without tag, that an address is looked up by, best first."""
     local, domain = split_address(path)
-    low = local.lower()
-    user, plus, _ = low.partition("+")
-    return [
-        *(f"{name}@{domain}" for name in ((low, user) if plus and user else (low,))),
-        *parent_domains(domain),
-        *(f"{name}@" for name in ((low, user) if plus and user else (low,))),
-    ]
+    low = plain_local(local).lower()
+    # Also of a detail that needs quotes: whoever is refused is so with any detail.
+    user, plus, _ = low.removeprefix('"').partition("+")
+    names = (low, user) if plus and user else (low,)
+    return [*(f"{name}@{domain}" for name in names), *parent_domains(domain), *(f"{name}@" for name in names)]
 
 
 def network_keys(address: str) -> list[str]:

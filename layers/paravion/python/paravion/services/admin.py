@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain import ids, queue
-from paravion.domain.address import parse_path, shown
+from paravion.domain.address import parse_path, plain_path, shown
 from paravion.domain.classification import cause_of
 from paravion.domain.envelope import decode_qf
 from paravion.domain.identity import KIND as IDENTITY_SETTINGS
@@ -394,7 +394,7 @@ def identity_name(name: str) -> str:
         Rejected: bad_request: neither a domain nor an address.
     """
     try:
-        path = parse_path(name if "@" in name else f"postmaster@{name}").lower()
+        path = plain_path(parse_path(name if "@" in name else f"postmaster@{name}")).lower()
     except ValueError as exc:
         raise Rejected(BAD_REQUEST, f"identity {shown(name)}: {shown(str(exc), 200)}") from exc
     domain = path.rpartition("@")[2]

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, Protocol
 
-from paravion.domain.address import shown
+from paravion.domain.address import plain_path, shown
 from paravion.domain.identity import identities_of
 from paravion.domain.status import BAD_REQUEST, RELAY_DENIED, Rejected
 
@@ -76,7 +76,7 @@ def check_arns(submission: Submission, reverse_path: str, message: Message, deps
         (submission.return_path_arn, "ReturnPathArn", (reverse_path,)),
     ):
         if arn:
-            _check(name_of(arn, "identity", where).lower(), where, addresses, deps)
+            _check(plain_path(name_of(arn, "identity", where)).lower(), where, addresses, deps)
 
 
 def _check(name: str, where: str, addresses: tuple[str, ...], deps: ArnDeps) -> None:

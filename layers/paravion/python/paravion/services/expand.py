@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from paravion.domain.address import parse_mailboxes, parse_path, shown, split_address
+from paravion.domain.address import parse_mailboxes, parse_path, plain_local, plain_path, shown, split_address
 from paravion.domain.status import NO_RECIPIENTS, Rejected
 from paravion.services.access import RULES, Members, admitted
 
@@ -174,7 +174,7 @@ def new_names(
         elif (
             settings.masquerade_as
             and domain in settings.local_domains
-            and local.lower() not in settings.masquerade_exposed
+            and plain_local(local).lower() not in settings.masquerade_exposed
         ):
             names[address] = parse_path(f"{local}@{settings.masquerade_as}", smtputf8=True)
     return {old: new for old, new in names.items() if old != new}
@@ -182,7 +182,7 @@ def new_names(
 
 def _generic_keys(address: str, settings: TableSettings) -> list[str]:
     local, domain = split_address(address)
-    user = local.lower()
+    user = plain_local(local).lower()
     keys = [f"{user}@{domain}"]
     return [*keys, user] if domain in settings.local_domains else keys
 
@@ -228,7 +228,7 @@ def _delivered_to(message: Message) -> Iterator[str]:
     for value in message.values(b"Delivered-To"):
         text = value.strip(b" \t<>").decode("utf-8", "replace")
         try:
-            yield parse_path(text, smtputf8=True).lower()
+            yield plain_path(parse_path(text, smtputf8=True)).lower()
         except ValueError:
             # Another host's field may hold anything; it then names no alias of ours.
             continue

@@ -179,7 +179,7 @@ def _meant(record: JobRecord, selection: Selection, deps: AdminDeps) -> list[boo
     known = {n: state for n, state in record.recipients.items() if not state.is_final}
     if record.recipient_count and len(record.recipients) >= record.recipient_count:
         open_ = [(state.forward_path, state.outcome.mx_host) for state in known.values()]
-        return selection.matches(record.reverse_path, open_)
+        return selection.matches(record.key.queue_id, record.reverse_path, open_)
     try:
         envelope = _envelope(record.key.queue_id, deps)
     except SpoolMissing:
@@ -187,7 +187,7 @@ def _meant(record: JobRecord, selection: Selection, deps: AdminDeps) -> list[boo
     chunk = envelope.chunk(record.key.chunk)
     hosts = {n: state.outcome.mx_host for n, state in known.items()}
     waiting = [(chunk[n].forward_path, hosts.get(n, "")) for n in record.open_positions(chunk)]
-    return selection.matches(envelope.reverse_path, waiting)
+    return selection.matches(record.key.queue_id, envelope.reverse_path, waiting)
 
 
 def _envelope(queue_id: str, deps: AdminDeps) -> Envelope:
@@ -201,7 +201,10 @@ def _in_parallel(deps: AdminDeps) -> Callable[[Sequence[Callable[[], Any]]], lis
 
 
 def _shown(selection: Selection) -> dict[str, Any]:
-    return {name: value for name, value in asdict(selection).items() if value}
+    shown = {name: value for name, value in asdict(selection).items() if value}
+    if selection.texts:
+        shown["texts"] = ", ".join(map(str, selection.texts))
+    return shown
 
 
 def _written(place: _Place) -> str:

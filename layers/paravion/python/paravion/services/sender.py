@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from paravion.domain.address import split_address
+from paravion.domain.address import plain_path, split_address
 from paravion.domain.identity import identities_of
 from paravion.domain.message import responsible_addresses
 from paravion.domain.policy import Sending, decide
@@ -128,9 +128,9 @@ def _sending(name: str, address: str, submission: Submission, reverse_path: str)
     """Whoever is let in by an SES door may send both ways: which one it is can't be told any more."""
     actions = ("ses:SendEmail", "ses:SendRawEmail") if submission.door in _SES_DOORS else ("ses:SendRawEmail",)
     facts = {
-        "ses:fromaddress": (address,),
-        "ses:feedbackaddress": (reverse_path,),
-        "ses:recipients": tuple(recipient.forward_path for recipient in submission.recipients),
+        "ses:fromaddress": (plain_path(address),),
+        "ses:feedbackaddress": (plain_path(reverse_path),),
+        "ses:recipients": tuple(plain_path(recipient.forward_path) for recipient in submission.recipients),
     }
     return Sending(submission.tenant, submission.principal, name, actions, facts)
 

@@ -17,7 +17,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain import ids
-from paravion.domain.address import parse_path, split_address
+from paravion.domain.address import parse_path, plain_path, split_address
 from paravion.domain.envelope import Arrivals, Envelope, Recipient, decode_qf
 from paravion.domain.headers import make_field
 from paravion.domain.message import (
@@ -408,10 +408,11 @@ def recipients_of(
             path = parse_path(bare, smtputf8=True)
         except ValueError as exc:
             raise Rejected(RECIPIENT_SYNTAX, str(exc)) from exc
-        if bare != recipient.forward_path and path not in found:
+        mailbox = plain_path(path)
+        if bare != recipient.forward_path and mailbox not in found:
             unaliased.add(path)
-        if path not in found:
-            found[path] = recipient if recipient.forward_path == path else replace(recipient, forward_path=path)
+        if mailbox not in found:
+            found[mailbox] = recipient if recipient.forward_path == path else replace(recipient, forward_path=path)
     if not found:
         raise Rejected(NO_RECIPIENTS)
     if len(found) > limit:
