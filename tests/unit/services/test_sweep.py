@@ -11,7 +11,18 @@ import pytest
 
 from paravion.adapters.in_parallel import InParallel
 from paravion.domain.outcome import Outcome, Result
-from paravion.domain.queue import LOST_AFTER_S, Job, JobKey, JobRecord, State, due_shard, held
+from paravion.domain.queue import (
+    LOST_AFTER_S,
+    Job,
+    JobKey,
+    JobRecord,
+    Notice,
+    NoticeKind,
+    State,
+    due_shard,
+    held,
+    removed,
+)
 from paravion.errors import LedgerUnavailable, QueueUnavailable
 from paravion.ports import QueueName
 from paravion.services.admin import show_queue
@@ -226,7 +237,16 @@ def lost_while_tried_again(world: World) -> None:
     world.invoke(QueueName.DELIVERY)
 
 
-@pytest.mark.parametrize("lost", [lost_while_claimed_again, lost_while_tried, lost_while_tried_again])
+def lost_after_our_own_fault(world: World) -> None:
+    queue_id = world.submit(YOU).queue_id
+    qf = world.spool.envelopes.pop(queue_id)
+    world.invoke(QueueName.DELIVERY)
+    world.spool.envelopes[queue_id] = qf
+
+
+@pytest.mark.parametrize(
+    "lost", [lost_while_claimed_again, lost_while_tried, lost_while_tried_again, lost_after_our_own_fault]
+)
 def test_open_job_that_sqs_lost_is_found_again(lost: Callable[[World], None]) -> None:
     """Within about an hour, and it ends as it would have."""
     world = World({YOU: [BUSY, BUSY, TAKEN]})
@@ -281,9 +301,19 @@ def test_report_that_sqs_lost_is_found_again(is_given_up: bool) -> None:
     lose(world)
     world.now = record.due_at
     assert world.sweep() == 1
+    assert world.invoke(QueueName.RETRY)
+    assert world.invoke(QueueName.BOUNCE)
+    # Told: nobody looks again.
+    assert world.ledger.records[record.key].due_at == 0.0
     world.run()
     assert len(world.accepted_by(SENDER)) == 1
-    assert {record.due_at for record in world.ledger.records.values()} == {0.0}
+
+
+def test_removed_job_still_owes_its_report() -> None:
+    """Another recipient's failure; what owes nothing leaves the index."""
+    owing = JobRecord(JobKey("q"), START, State.DEFERRED, due_at=START + 9, owed=(Notice(NoticeKind.FAILED, 1),))
+    assert removed(owing, now=START + 1, by="AKIAOP").due_at == START + 9
+    assert removed(replace(owing, owed=()), now=START + 1, by="AKIAOP").due_at == 0.0
 
 
 def test_report_that_nobody_can_make_does_not_multiply() -> None:
