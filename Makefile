@@ -22,7 +22,7 @@ CLIENTS := $(if $(shell command -v npm),$(CURDIR)/.ci/clients)
 FOREIGN := $(CURDIR)/.foreign
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-313 lint type bench fuzz images chaos histories build deploy pr clean
+.PHONY: help demo up test test-313 lint type bench fuzz images chaos crashes histories build deploy pr clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -116,6 +116,9 @@ MAILS ?= 3000
 KILLS ?= 20
 chaos: $(VENV)/.made-dev  ## Kill it at random while mail comes and goes, then count (MAILS=, KILLS=, SEED=)
 	PYTHONPATH=layers/paravion/python:. $(BIN)/python -m tests.chaos.campaign --mails $(MAILS) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+
+crashes: $(VENV)/.made-dev  ## Die before and after every call of a mail's road, on both engines, and judge what came of it
+	PARAVION_CRASH_STEPS=all $(BIN)/python -m pytest -s tests/e2e/test_crash_at_every_step.py
 
 HISTORIES ?= 10000
 HISTORIES_JOBS ?= 1

@@ -4,7 +4,8 @@ The histories' campaign: as many random histories as one asks for, each to its e
     python -m tests.histories.campaign --histories 100000 [--jobs N] [--seed N] [--minutes N] [--replay SEED]
 
 Each history has a seed of its own, which names it. One that fails is shrunk, step by step, and shown as the steps
-that are left; `--replay` tells it again. The rules are history.py's, the same as hypothesis draws in the suite
+that are left; `--replay` tells it again. A campaign that ends before its time (`--minutes`, an interrupt, enough failures)
+says by which seed it is gone on with. The rules are history.py's, the same as hypothesis draws in the suite
 (tests/unit/services/test_histories.py).
 """
 
@@ -14,10 +15,11 @@ import argparse
 import gc
 import multiprocessing
 import random
+import signal
 import sys
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pprint import pformat
 from typing import TYPE_CHECKING, Final
@@ -144,8 +146,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     batches = [seeds[n : n + _BATCH] for n in range(0, len(seeds), _BATCH)]
     total, began = Result(), time.monotonic()
     shown_at = began
-    with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
-        for result in pool.imap_unordered(run_batch, batches):
+    with (
+        multiprocessing.get_context("spawn").Pool(options.jobs, _leave_interrupts_to_us) as pool,
+        suppress(KeyboardInterrupt),
+    ):
+        # In order: all seeds before the one that is named at the end have been told.
+        for result in pool.imap(run_batch, batches):
             total.histories += result.histories
             total.checked += result.checked
             for seed, problem, script in result.failures:
@@ -156,12 +162,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 shown_at = now
                 print(f"{total.histories} told, {total.histories / (now - began):.0f}/s", flush=True)
             if len(total.failures) >= _FAILURES or 0 < options.minutes * 60 <= now - began:
-                pool.terminate()
                 break
     rate = total.histories / (time.monotonic() - began)
     print(f"{total.histories} histories, {len(total.failures)} failed, {rate:.0f}/s", flush=True)
     print("checked: " + ", ".join(f"{count} {what}" for what, count in sorted(total.checked.items())))
+    if total.failures:
+        print("failed: " + ", ".join(f"--replay {seed}" for seed, _, _ in total.failures))
+    if left := options.histories - total.histories:
+        print(f"not told yet: --seed {first + total.histories} --histories {left}")
     return 1 if total.failures else 0
+
+
+def _leave_interrupts_to_us() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

@@ -9,25 +9,26 @@ steps is a history, and what is left of one after some are taken out is another.
     work          a function gets one batch of its queue
     sweep         the minute is over
     wait          time passes
+    live          everybody works for some time, as if nobody watched
     fault         one of the next calls of a port dies, or a port is away for a few calls
     meanwhile     between two of the next calls of a function others do something
     doubled_item  SQS delivers an item twice
-    operate       an operator steps in
-    upset         where events go is away for some requests
+    operate       an operator steps in, with one message
+    rule          he holds new mail from now on, or no longer
+    select        he acts on all mail of somebody, some jobs at a time, or asks what that would change
+    go_on         he calls again, where the call before ended or broke off
+    upset         where events go is away for some requests, and perhaps the queue with it
 
-Next: judge.py says what must hold; campaign.py draws many, tests/unit/services/test_histories.py few.
+Next: operators.py has the operators' part; judge.py says what must hold; campaign.py draws many,
+tests/unit/services/test_histories.py few.
 """
 
 from __future__ import annotations
 
 import math
-from contextlib import suppress
 from dataclasses import replace
-from itertools import count
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from paravion.adapters.memory import MemoryParked
 from paravion.domain.envelope import DeliverBy, Recipient, decode_qf
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import Job, JobKey, State
@@ -35,11 +36,9 @@ from paravion.domain.schedule import Plan
 from paravion.domain.status import Rejected
 from paravion.errors import LedgerUnavailable, QueueUnavailable, SpoolUnavailable
 from paravion.ports import QueueName
-from paravion.services import cancel, flush, hold, parked
-from paravion.services.authenticate import Principal
 from paravion.services.blocking import directly
-from paravion.services.commit import CommitDeps
 from tests.histories.judge import Judge
+from tests.histories.operators import CRITERIA, LIMITS, OPERATIONS, RULES, VERBS, Operators
 from tests.support import quick_loop
 from tests.support.world import Crash, Saboteur, World
 
@@ -57,7 +56,6 @@ class Pick(Protocol):
         """Give one of them."""
 
 
-OPERATOR: Final = Principal("AKIAOP", is_operator=True)
 POSTMASTER: Final = "postmaster@example.net"
 _NORMAL: Final = Plan(
     intervals_s=(300, 3600, 28_800, 86_400), jitter_ratio=0.1, warn_s=14_400, return_s=432_000, fault_backoff_s=30
@@ -80,6 +78,8 @@ OUTAGES: Final = {
     "counters": LedgerUnavailable,
     "hosts": LedgerUnavailable,
     "destinations": QueueUnavailable,
+    "records": LedgerUnavailable,
+    "tables": LedgerUnavailable,
 }
 """Where a call fails and its function goes on; every other port's fault is a function's death."""
 
@@ -95,7 +95,8 @@ NOTIFY: Final = ((), ("NEVER",), ("FAILURE",), ("SUCCESS",), ("DELAY",), ("SUCCE
 _CALLS: Final = (
     "deliver:ledger.claim", "deliver:ledger.save", "deliver:queues.send", "retry:ledger.save", "retry:queues.send",
     "retry:ledger.wake", "bounce:spool.put", "bounce:queues.send", "bounce:ledger.save", "publish:destinations",
-    "publish:queues.send", "publish:ledger.save", "validate:spool", "validate:queues",
+    "publish:queues.send", "publish:ledger.save", "validate:spool", "validate:queues", "operate:ledger.save",
+    "operate:queues.send", "operate:records.put", "operate:tables",
 )  # fmt: skip
 """Between which two things can be half done: a fault may be of the next such call."""
 
@@ -105,8 +106,19 @@ _SAVES: Final = ("deliver:ledger.save",) * 4 + ("retry:ledger.save", "bounce:led
 _MESSAGES: Final = (-1, -1, *range(6))
 """Which one is meant, counted from the first; -1: the one whose record was written last."""
 
+_DEATHS: Final = 4
+"""In a row."""
+
 _FROZEN_S: Final = (1.0, 20.0, 100.0)
 """What may pass between two calls of a function: it lives a minute, unless it is frozen; then its lease is over."""
+
+_STALLS: Final = ("deliver:spool", "deliver:transport", "deliver:ledger.save")
+"""Where another worker dies, while whom he overtook is asleep."""
+
+_LIVELY: Final = 12
+"""Rounds that `live` has at most."""
+
+_LAST_TROUBLE_S: Final = 4000.0
 
 QUEUES: Final = (QueueName.DELIVERY, QueueName.DELIVERY, QueueName.RETRY, QueueName.BOUNCE, QueueName.EVENT)
 SETS: Final = ("", "news", "brief")
@@ -146,6 +158,7 @@ def _fault(pick: Pick) -> dict[str, Any]:
         "after": pick((False, True)),
         "is_crash": pick((False, True)),
         "calls": pick((1, 1, 2, 3, 12, 20)),
+        "each": pick((False, True)),
     }
 
 
@@ -155,11 +168,55 @@ def _doubled(pick: Pick) -> dict[str, Any]:
 
 
 def _operation(pick: Pick) -> dict[str, Any]:
-    return {"message": pick(_MESSAGES), "what": pick((*OPERATIONS, "hold", "hold", "requeue"))}
+    return {
+        "message": pick(_MESSAGES),
+        "what": pick((*OPERATIONS, "hold", "hold", "requeue")),
+        "repeats": pick((False, True)),
+    }
+
+
+def _selection(pick: Pick) -> dict[str, Any]:
+    return {
+        "what": pick(VERBS),
+        "criteria": pick(CRITERIA),
+        "limit": pick(LIMITS),
+        "is_dry": pick((False, False, True)),
+        "calls": pick((1, 1, 3, 40)),
+    }
+
+
+def _overtaken(pick: Pick) -> dict[str, Any]:
+    """A worker sleeps until his lease is over; when he wakes his job was taken from him, or another one has it."""
+    by_retry = [("pause", {"seconds": 1200.0}), ("work", {"queue": QueueName.RETRY}), ("pause", {"seconds": 61.0})]
+    by_operator = [("pause", {"seconds": 100.0}), ("operate", {"message": -1, "what": "requeue"})]
+    freed = pick(([*by_retry, ("sweep", {})], by_retry[:2], by_operator))
+    overtakes = [draw_step(pick, "stalled")] if pick((False, True)) else []
+    return {"ahead": 0, "of": "deliver:ledger.save", "steps": [*freed, *overtakes]}
+
+
+def _forestalled(pick: Pick) -> dict[str, Any]:
+    """An operator has looked at a job, and before he writes another one changes it."""
+    steps = [("operate", {"message": -1, "what": pick(("hold", "release", "flush", "requeue", "cancel"))})]
+    return {"ahead": 0, "of": "operate:ledger.save", "steps": steps}
 
 
 def _meanwhile(pick: Pick) -> dict[str, Any]:
-    names = ("work", "work", "sweep", "doubled_item", "operate", "submit", "pause")
+    others = pick((None, None, None, None, None, _overtaken, _overtaken, _forestalled))
+    if others is not None:
+        return others(pick)
+    names = (
+        "work",
+        "work",
+        "sweep",
+        "doubled_item",
+        "operate",
+        "submit",
+        "pause",
+        "stalled",
+        "rule",
+        "select",
+        "go_on",
+    )
     return {
         "ahead": pick(range(15)),
         "of": pick(("", *_CALLS, *_SAVES)),
@@ -175,13 +232,24 @@ DRAWN: Final[dict[str, Callable[[Pick], dict[str, Any]]]] = {
     "fault": _fault,
     "meanwhile": _meanwhile,
     "doubled_item": _doubled,
+    "live": lambda pick: {"seconds": pick((61.0, 1000.0, 20_000.0))},
     "operate": _operation,
-    "upset": lambda pick: {"requests": pick(range(1, 4))},
+    "rule": lambda pick: {"name": pick(RULES), "is_lifted": pick((False, False, True)), "repeats": pick((False, True))},
+    "select": _selection,
+    "go_on": lambda pick: {"calls": pick((1, 1, 40))},
+    "upset": lambda pick: {
+        "requests": pick(range(1, 4)),
+        "queue_calls": pick((0, 0, 1, 3)),
+        "of": pick(("publish", "publish", "deliver", "retry")),
+    },
 }
 """Each step's arguments."""
 
 
-_WITHIN: Final[dict[str, Callable[[Pick], dict[str, Any]]]] = {"pause": lambda pick: {"seconds": pick(_FROZEN_S)}}
+_WITHIN: Final[dict[str, Callable[[Pick], dict[str, Any]]]] = {
+    "pause": lambda pick: {"seconds": pick(_FROZEN_S)},
+    "stalled": lambda pick: {"of": pick(_STALLS)},
+}
 """What happens in nothing but a `meanwhile`."""
 
 
@@ -202,22 +270,37 @@ class Adversity(Saboteur):
         self.interrupted_at: int | None = None
         self.interrupted_of = ""
         self.fired: list[tuple[str, bool]] = []
+        self.interruptions = 0
+        self.stalls_at = ""
         self.error = self._error
         self._is_interrupted = False
+        self._each = 0
 
-    def plan(self, *, at: int, of: str, after: bool, is_crash: bool, calls: int) -> None:
-        """Break the call with the number `at`, or the next one `of` such a name, or several if it is an outage."""
+    def plan(self, *, at: int, of: str, after: bool, is_crash: bool, calls: int, each: bool = False) -> None:
+        """
+        Break the call with the number `at`, or the next one `of` such a name, or several if it is an outage.
+
+        Args:
+            each: Break the next `calls` calls of that name, whatever is called between them.
+        """
         self.of = of
         self.at, self.after, self.is_crash = at, after, is_crash
         self.calls_away = 1 if is_crash else calls
+        self._each = min(calls, _DEATHS) if is_crash else calls
+        self._each *= bool(of) and each
 
     def be_still(self) -> None:
         """Break nothing any more."""
         self.at = self.interrupted_at = self.interruption = None
         self.of = ""
+        self._each = 0
 
     def _breaks(self, name: str) -> bool:
         if self._is_interrupted:
+            if self.stalls_at and name.startswith(self.stalls_at):
+                self.stalls_at = ""
+                self.fired.append((name, True))
+                return True
             return False
         number = len(self.calls)
         self.calls.append(name)
@@ -228,11 +311,18 @@ class Adversity(Saboteur):
             and name.startswith(self.interrupted_of)
         ):
             act, self.interruption, self.interrupted_at = self.interruption, None, None
+            self.interruptions += 1
             self._is_interrupted = True
             try:
                 act()
             finally:
                 self._is_interrupted = False
+        if self._each and name.startswith(self.of):
+            self._each -= 1
+            if not self._each:
+                self.at, self.of = None, ""
+            self.fired.append((name, self._dies(name)))
+            return True
         if self.of and name.startswith(self.of):
             self.at, self.of = number, ""
         if self.at is None or self.of or not self.at <= number < self.at + self.calls_away:
@@ -250,7 +340,7 @@ class Adversity(Saboteur):
         return self.is_crash or port_of(name) not in OUTAGES or name.endswith(".release")
 
     def _error(self, name: str) -> BaseException:
-        return Crash(name) if self._dies(name) else OUTAGES[port_of(name)](name)
+        return Crash(name) if self._is_interrupted or self._dies(name) else OUTAGES[port_of(name)](name)
 
 
 class WatchedWorld(World):
@@ -290,20 +380,8 @@ class History:
             run_coroutine=quick_loop.run,
             in_thread=directly,
         )
-        tokens = count(1)
         self.judge = self.world.judge = Judge(self.world, self.adversity, PLAN, POSTMASTER)
-        self.admin: Any = SimpleNamespace(
-            settings=SimpleNamespace(sweep_grace_s=self.world.for_retry.sweep_grace_s),
-            spool=self.world.spool,
-            ledger=self.world.ledger,
-            hosts=self.world.hosts,
-            records=self.world.records,
-            to_commit=CommitDeps(self.world.spool, self.world.queues, lambda calls: [call() for call in calls]),
-            new_parked=lambda: MemoryParked(self.world.queues),
-            new_token=lambda: f"o{next(tokens)}",
-            event_log=self.world.event_log,
-            clock=lambda: self.world.now,
-        )
+        self.operators = Operators(self.world, self.adversity, self.judge, (*OUTAGES.values(), Crash))
         topic = {"TopicArn": "arn:aws:sns:us-east-1:123456789012:events"}
         told = {"Name": "one", "Enabled": True, "MatchingEventTypes": _ALL_EVENTS, "SnsDestination": topic}
         self.world.records.put("configuration-set", "news", {"EventDestinations": [told]})
@@ -317,19 +395,21 @@ class History:
         self.judge.assert_well()
 
     def end(self) -> None:
-        """All is well again: every promise is kept, once."""
+        """What is to go wrong still does; then all is well again: every promise is kept, once."""
+        self._live(seconds=_LAST_TROUBLE_S)
+        self.judge.assert_well()
         self.adversity.be_still()
         self.judge.all_is_well()
         for n, queue_id in enumerate(self.judge.messages()):
             # Whom no operator releases comes back after the queue's longest time.
             if n % 2 and any(r.state is State.HELD for r in self.world.ledger.load_message(queue_id)):
-                hold.release(queue_id, OPERATOR, self.admin)
+                self.operators.operate(queue_id, "release")
         for _ in range(3):
             self.world.run(until=self.world.now + 60 * 86_400)
             if not self.world.queues.items[QueueName.PARKED]:
                 break
             # Events that a destination did not take for a day.
-            OPERATIONS["redrive"]("", self.admin)
+            self.operators.operate("", "redrive")
         self.judge.assert_kept()
 
     def _act(self, step: Step) -> None:
@@ -386,9 +466,18 @@ class History:
     def _wait(self, *, seconds: float) -> None:
         self.world.now += seconds
 
-    def _fault(self, *, ahead: int, of: str, after: bool, is_crash: bool, calls: int) -> None:
+    def _live(self, *, seconds: float) -> None:
+        until = self.world.now + seconds
+        for _ in range(_LIVELY):
+            if not self.world.work():
+                upcoming = self.world.next_at()
+                if upcoming is None or upcoming > until:
+                    return
+                self.world.now = upcoming
+
+    def _fault(self, *, ahead: int, of: str, after: bool, is_crash: bool, calls: int, each: bool = False) -> None:
         at = len(self.adversity.calls) + ahead
-        self.adversity.plan(at=at, of=of, after=after, is_crash=is_crash, calls=calls)
+        self.adversity.plan(at=at, of=of, after=after, is_crash=is_crash, calls=calls, each=each)
 
     _pause = _wait
 
@@ -416,30 +505,33 @@ class History:
         if queue in {QueueName.BOUNCE, QueueName.EVENT} and self.world.ledger.load(key) is None:
             return  # no item of an untried job lies there
         delay_s = max(0.0, envelope.release_at - self.world.now) if queue == QueueName.DELIVERY else 0.0
-        self.world.queues.send(queue, [Job(key, envelope.queued_at)], delay_s=delay_s)
+        self.world.queues.send(queue, [Job(key, self.judge.queued_at(queue_id))], delay_s=delay_s)
 
-    def _operate(self, *, message: int, what: str) -> None:
+    def _operate(self, *, message: int, what: str, repeats: bool = False) -> None:
         queue_id = self._message(message)
-        if not queue_id:
-            return
-        self.judge.operates(queue_id, what)
-        with suppress(Rejected):  # where the state does not allow it he is told so
-            OPERATIONS[what](queue_id, self.admin)
+        if queue_id:
+            self.operators.operate(queue_id, what, repeats=repeats)
 
-    def _upset(self, *, requests: int) -> None:
+    def _rule(self, *, name: str, is_lifted: bool, repeats: bool) -> None:
+        self.operators.rule(name, is_lifted=is_lifted, repeats=repeats)
+
+    def _select(self, *, what: str, criteria: dict[str, str], limit: int, is_dry: bool, calls: int) -> None:
+        self.operators.select(what, criteria, limit, is_dry=is_dry)
+        self.operators.go_on(calls)
+
+    def _go_on(self, *, calls: int) -> None:
+        self.operators.go_on(calls)
+
+    def _stalled(self, *, of: str) -> None:
+        # Only for whom nobody interrupts: what is drawn within a `meanwhile`.
+        self.adversity.stalls_at = of
+        self.world.invoke(QueueName.DELIVERY)
+        self.adversity.stalls_at = ""
+
+    def _upset(self, *, requests: int, queue_calls: int, of: str) -> None:
         self.world.destinations.script["set/news/one"] = ["away"] * requests + [""]
-
-
-OPERATIONS: Final[dict[str, Callable[[str, Any], object]]] = {
-    "hold": lambda queue_id, deps: hold.hold(queue_id, "looks odd", OPERATOR, deps),
-    "release": lambda queue_id, deps: hold.release(queue_id, OPERATOR, deps),
-    "remove": lambda queue_id, deps: hold.remove(queue_id, OPERATOR, deps),
-    "flush": lambda queue_id, deps: flush.flush(queue_id, OPERATOR, deps),
-    "requeue": lambda queue_id, deps: flush.requeue(queue_id, OPERATOR, deps),
-    "cancel": lambda queue_id, deps: cancel.cancel(queue_id, OPERATOR, deps),
-    "withdraw": lambda queue_id, deps: cancel.withdraw(queue_id, OPERATOR, deps),
-    "redrive": lambda _, deps: parked.redrive((), "", 1000, OPERATOR, deps),
-}
+        if queue_calls:
+            self.adversity.plan(at=0, of=f"{of}:queues.send", after=False, is_crash=False, calls=queue_calls, each=True)
 
 
 def port_of(call: str) -> str:

@@ -32,7 +32,10 @@ from paravion.domain.envelope import Envelope, decode_qf
 from paravion.domain.outcome import PACED, Outcome, Result
 from paravion.domain.queue import JobKey, JobRecord, NoticeKind, RecipientState, State
 from paravion.domain.suppression import says_no_such_address
+from paravion.ports import QueueName
 from paravion.services.deliver import LEASE_MARGIN_S
+from tests.histories import times
+from tests.histories.orders import EVENTS, Order, Orders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,9 +43,6 @@ if TYPE_CHECKING:
     from paravion.domain.schedule import Plan
     from paravion.ports import Transaction
     from tests.histories.history import Adversity, WatchedWorld
-
-JITTER: Final = 0.5
-"""Every draw of the world."""
 
 _MINUTE_S: Final = 61.0
 """Between two sweeps."""
@@ -55,16 +55,25 @@ _GROUP: Final = re.compile(rb"^Final-Recipient: *rfc822; *(\S+?)\r?\nAction: *(\
 _MACHINE_PART: Final = re.compile(rb"^Content-Type: message/delivery-status.*?^--", re.MULTILINE | re.DOTALL)
 _ANY_GROUP: Final = re.compile(rb"^Final-Recipient:", re.MULTILINE)
 _REPORTS: Final = frozenset({"dsn", "double-bounce"})
+_OPERATORS: Final = frozenset(EVENTS.values())
 _WAITING: Final = frozenset({State.DEFERRED, State.READY, State.HELD})
 
 
 @dataclass
 class Promise:
-    """What a door was told, and what it asked for."""
+    """
+    What a door was told, and what it asked for.
+
+    Attributes:
+        rules: For new mail, that were in force when it was submitted (orders.py).
+        unsure: Those that may have been, or not.
+    """
 
     reverse_path: str
     notify: dict[str, tuple[str, ...]]
     release_at: float
+    rules: frozenset[str]
+    unsure: set[str]
     is_promised: bool = False
 
 
@@ -101,12 +110,19 @@ class Track:
 
 @dataclass
 class Frame:
-    """One run of a function: since when, in seconds and in writes."""
+    """
+    One run of a function, or one call of an operator's: since when, in seconds and in writes.
+
+    Attributes:
+        claims: The jobs that it has, with the token and the number of the attempt.
+    """
 
     function: str
     began_at: float
     began: int
+    order: Order | None = None
     taken: list[tuple[str, int, int]] = field(default_factory=list)
+    claims: dict[JobKey, tuple[str, int]] = field(default_factory=dict)
     finals: int = 0
 
 
@@ -134,8 +150,9 @@ class Judge:
         self.promises: dict[str, Promise] = {}
         self.kept: dict[str, tuple[Envelope, int, int]] = {}
         self.kept_at: dict[str, float] = {}
-        self.removed: set[str] = set()
-        self.cancelled: set[str] = set()
+        self.named: set[str] = set()
+        self.let_go: set[JobKey] = set()
+        self.cancelled: set[JobKey] = set()
         self.unsent: set[str] = set()
         self.excused: Counter[tuple[str, int]] = Counter()
         self.events: Counter[tuple[str, str, str]] = Counter()
@@ -145,8 +162,9 @@ class Judge:
         self.latest = ""
         self.calm_at: float | None = None
         self.calm = 0
+        self.submitting: list[Promise] = []
+        self.orders = Orders(self)
         self._frames: list[Frame] = []
-        self._submitting: list[Promise] = []
         world.ledger.records = _Told(self._written)
         world.spool.envelopes = _Told(self._kept)
         self.listed: dict[str, int] = {}
@@ -162,75 +180,98 @@ class Judge:
 
     def messages(self) -> list[str]:
         """Give the queue ids of messages and reports, as they were kept."""
-        return [queue_id for queue_id, (envelope, _, _) in self.kept.items() if envelope.kind != "joined"]
+        return [queue_id for queue_id, (envelope, _, _) in self.kept.items() if self._is_message(envelope)]
+
+    def _is_message(self, envelope: Envelope) -> bool:
+        """Say whether it is more than notes, and no part of a submission that broke off before anybody named it."""
+        return envelope.kind != "joined" and (not envelope.body_id or envelope.queue_id in self.named)
+
+    def queued_at(self, queue_id: str) -> float:
+        """Say when a message's jobs were sent: those of a submission all at once."""
+        envelope = self.kept[queue_id][0]
+        return self.kept[envelope.body_id or queue_id][0].queued_at
 
     # Seeing
 
     def is_about_to_submit(self, reverse_path: str, notify: dict[str, tuple[str, ...]], after_s: float) -> None:
         """Hear of a submission before it is made."""
         release_at = self.world.now + after_s if after_s else 0.0
-        self._submitting.append(Promise(reverse_path, notify, release_at))
+        rules = frozenset(self.orders.in_force)
+        self.submitting.append(Promise(reverse_path, notify, release_at, rules, set(self.orders.unsure)))
 
     def submitted(self, queue_id: str) -> None:
         """Hear of its receipt, "" for none."""
-        self._submitting.pop()
+        self.submitting.pop()
         if queue_id:
             self.promises[queue_id].is_promised = True
-
-    def operates(self, queue_id: str, what: str) -> None:
-        """Hear of what an operator is about to do."""
-        if what in {"remove", "withdraw"}:
-            # Of several jobs it takes those that no worker has, and names the others: he does it again, or not.
-            self.removed.add(queue_id)
-        if what == "cancel":
-            self.cancelled.add(queue_id)
 
     def all_is_well(self) -> None:
         """Hear that nothing breaks from here on."""
         self.calm_at, self.calm = self.world.now, self.writes
 
     @contextmanager
-    def invocation(self, function: str) -> Iterator[None]:
-        """Watch one run of a function."""
-        frame = Frame(function, self.world.now, self.writes)
+    def frame(self, function: str, order: Order | None = None) -> Iterator[Frame]:
+        """Know who writes: what breaks in there breaks nobody else."""
+        frame = Frame(function, self.world.now, self.writes, order)
         self._frames.append(frame)
         fired = len(self.adversity.fired)
         try:
-            yield
+            yield frame
         finally:
             self._frames.pop()
-            faults = self.adversity.fired[fired:]
-            died = any(dies for _, dies in faults)
-            for queue_id, position, attempt in frame.taken:
-                record = self.world.ledger.records.get(_key(queue_id, position))
-                state = record.recipients.get(position) if record else None
-                if state and state.attempt == attempt and state.outcome.result is Result.DELIVERED:
-                    continue
-                self.excused[queue_id, position] += 1
-                died = died or self.world.now - frame.began_at > LEASE_S
-                self._demand(died, f"{queue_id}[{position}]: a 250 was forgotten, and nobody had died: {faults}")
-            if faults:
-                self.uncounted += frame.finals
-                self.publish_faults += 1
+            del self.adversity.fired[fired:]
+
+    @contextmanager
+    def invocation(self, function: str) -> Iterator[None]:
+        """Watch one run of a function."""
+        fired = len(self.adversity.fired)
+        with self.frame(function) as frame:
+            try:
+                yield
+            finally:
+                self._ended(frame, self.adversity.fired[fired:])
+
+    def _ended(self, frame: Frame, faults: list[tuple[str, bool]]) -> None:
+        died = any(dies for _, dies in faults)
+        for queue_id, position, attempt in frame.taken:
+            record = self.world.ledger.records.get(_key(queue_id, position))
+            state = record.recipients.get(position) if record else None
+            if state and state.attempt == attempt and state.outcome.result is Result.DELIVERED:
+                continue
+            self.excused[queue_id, position] += 1
+            died = died or self.world.now - frame.began_at > LEASE_S
+            self.demand(died, f"{queue_id}[{position}]: a 250 was forgotten, and nobody had died: {faults}")
+        if faults:
+            self.uncounted += frame.finals
+            self.publish_faults += 1
 
     @property
     def _slack_s(self) -> float:
         """How long ago a function that writes now may have looked at the clock: others let it wait."""
         return self.world.now - self._frames[-1].began_at if self._frames else 0.0
 
-    def _demand(self, holds: object, problem: str) -> None:
+    def demand(self, holds: object, problem: str) -> None:
+        """Keep the problem unless it holds."""
         if not holds:
             self.problems.append(problem)
 
     def _kept(self, queue_id: str, old: bytes | None, octets: bytes) -> None:
         self.writes += 1
-        self._demand(old is None, f"{queue_id}: kept twice")
+        self.demand(old is None, f"{queue_id}: kept twice")
         envelope, _ = decode_qf(octets)
+        self.named.update(part for part, _ in envelope.parts)
         began = self._frames[-1].began if self._frames else self.writes
         self.kept[queue_id] = envelope, self.writes, began
         self.kept_at[queue_id] = self.world.now
         if envelope.kind == "mail":
-            self.promises[queue_id] = self._submitting[-1]
+            promise = self.promises[queue_id] = self.submitting[-1]
+            for recipient in envelope.recipients:
+                is_held = self.orders.is_held(promise, recipient.forward_path)
+                is_as_ruled = is_held is None or is_held is bool(envelope.quarantine)
+                self.demand(is_as_ruled, f"{queue_id}: held: {is_held}, kept with {envelope.quarantine!r}")
+                self.checked["mails held by a rule"] += is_held is True
+        else:
+            self.demand(not envelope.quarantine, f"{queue_id}: a report is held")
 
     async def _sent(self, hop: Any, transaction: Transaction, deadline: float) -> dict[int, Outcome]:
         now = self.world.now
@@ -238,26 +279,29 @@ class Judge:
             at = f"{transaction.queue_id}[{position}] {path} at {now}"
             key = _key(transaction.queue_id, position)
             record, track = self.world.ledger.records.get(key), self._track(key)
-            if record is None or record.state is not State.CLAIMED:
+            token, attempt = self._frames[-1].claims.get(key, ("", 0))
+            if record is None or record.state is not State.CLAIMED or record.token != token:
                 # A worker that slept until its lease was over sends to the scripted host, which knows no deadline;
                 # adapters/smtp_client.py connects to nobody behind it.
-                self._demand(
+                self.demand(
                     now - self._frames[-1].began_at > LEASE_S,
                     f"{at}: sent though the job is {record.state if record else 'untried'}",
                 )
                 continue
+            is_free = key in self.let_go or not self.kept[transaction.queue_id][0].quarantine
+            self.demand(is_free, f"{at}: sent though a rule holds it")
             known = record.recipients.get(position)
-            self._demand(known is None or not known.is_final, f"{at}: sent again after {known}")
-            self._demand((position, record.attempts) not in track.said, f"{at}: sent twice in one attempt")
+            self.demand(known is None or not known.is_final, f"{at}: sent again after {known}")
+            self.demand((position, attempt) not in track.said, f"{at}: sent twice in one attempt")
             kind = self.kept[transaction.queue_id][0].kind
             is_listed = self.listed.get(path, self.writes) < self._frames[-1].began
-            self._demand(kind != "mail" or not is_listed, f"{at}: sent though suppressed")
+            self.demand(kind != "mail" or not is_listed, f"{at}: sent though suppressed")
             self._check_time(key, track, "sent")
             self.checked["sendings"] += 1
         outcomes = await self._send(hop, transaction, deadline)
         for position, outcome in outcomes.items():
             key = _key(transaction.queue_id, position)
-            attempt = self.world.ledger.records[key].attempts
+            _, attempt = self._frames[-1].claims[key]
             self._track(key).said[position, attempt] = outcome
             if outcome.result is Result.DELIVERED:
                 self._frames[-1].taken.append((transaction.queue_id, position, attempt))
@@ -278,7 +322,7 @@ class Judge:
         try:
             self._judge_write(key, old, new)
         except Exception as exc:
-            self._demand(False, f"the judge fell over {old} -> {new}: {exc!r}")
+            self.demand(False, f"the judge fell over {old} -> {new}: {exc!r}")
 
     def _judge_write(self, key: JobKey, old: JobRecord | None, new: JobRecord) -> None:
         self.writes += 1
@@ -286,19 +330,40 @@ class Judge:
         track = self._track(key)
         at = f"{key} at {self.world.now}: {old.state if old else None} -> {new.state}"
         planned = track.planned
+        frame = self._frames[-1] if self._frames else None
+        order = frame.order if frame else None
+        self.orders.wrote(order, key, old, new, at)
+        if order is not None and order.verb in {"release", "requeue"}:
+            self.let_go.add(key)
+        if order is not None and order.verb == "cancel":
+            self.cancelled.add(key)
+        if frame is not None and frame.function == QueueName.DELIVERY:
+            self._check_claim(frame, old, new, at)
         self._check_recipients(track, old, new, at)
         self._check_owed(track, old, new, at)
         self._check_state(key, track, old, new, at)
         self._check_warning(key, track, old, new, at, planned)
 
+    def _check_claim(self, frame: Frame, old: JobRecord | None, new: JobRecord, at: str) -> None:
+        """A worker writes what it has claimed, for as long as it has it."""
+        if new.state is State.CLAIMED and (old is None or old.token != new.token):
+            frame.claims[new.key] = new.token, new.attempts
+        elif old is not None and old.state is State.CLAIMED:
+            is_ours = frame.claims.get(new.key, ("", 0))[0] == old.token
+            self.demand(is_ours, f"{at}: another worker has it")
+        else:
+            # Of an earlier message (domain/queue.py), which no history lasts for.
+            self.demand(False, f"{at}: no worker has it")
+
     def _check_recipients(self, track: Track, old: JobRecord | None, new: JobRecord, at: str) -> None:
         before = old.recipients if old else {}
         if before is new.recipients:
             return
-        tells = self.kept[new.key.queue_id][0].tells
+        envelope = self.kept[new.key.queue_id][0]
+        tells, told_as = envelope.tells, envelope.df_id
         for n, state in before.items():
             if state.is_final and new.recipients.get(n) != state:
-                self._demand(False, f"{at}: {n} was final, and is {new.recipients.get(n)}")
+                self.demand(False, f"{at}: {n} was final, and is {new.recipients.get(n)}")
         for n, state in new.recipients.items():
             if before.get(n) == state:
                 continue
@@ -311,14 +376,14 @@ class Judge:
             known = before.get(n)
             if known and known.attempt == state.attempt and known.outcome.command != PACED and tells:
                 # Given up on the heels of its last attempt: whoever hears of that need not hear of the delay.
-                self.overtaken[new.key.queue_id, "DeliveryDelay", state.forward_path] += 1
+                self.overtaken[told_as, "DeliveryDelay", state.forward_path] += 1
             if state.outcome.command != PACED and tells:
                 kind = {Result.DELIVERED: "Delivery", Result.FAILED: "Bounce"}.get(
                     state.outcome.result, "DeliveryDelay"
                 )
-                self.events[new.key.queue_id, kind, state.forward_path] += 1
-        if not before and new.recipients and tells and not new.key.chunk:
-            self.events[new.key.queue_id, "Send", ""] += 1
+                self.events[told_as, kind, state.forward_path] += 1
+        if not before and new.recipients and tells and not new.key.chunk and not envelope.body_id:
+            self.events[told_as, "Send", ""] += 1
 
     def _check_outcome(self, track: Track, new: JobRecord, n: int, state: RecipientState, at: str) -> None:
         """An outcome is what the host said in that attempt, or our own word where none was asked."""
@@ -327,21 +392,23 @@ class Judge:
         now = self.world.now
         if outcome.command == "EXPIRED":
             is_old = now >= self._returned_at(track, new) - _EARLY_S
-            self._demand(is_old, f"{at}: {n} returned before its time")
+            self.demand(is_old, f"{at}: {n} returned before its time")
             is_taken = said is not None and said.result is Result.DELIVERED
             is_forgotten = self.excused[new.key.queue_id, n] > 0
-            self._demand(not is_taken or is_forgotten, f"{at}: {n} returned after {said}")
+            self.demand(not is_taken or is_forgotten, f"{at}: {n} returned after {said}")
             return
         if said is not None:
             is_said = (outcome.result, outcome.status, outcome.code) == (said.result, said.status, said.code)
-            self._demand(is_said, f"{at}: {n} is {outcome}, the host said {said}")
+            self.demand(is_said, f"{at}: {n} is {outcome}, the host said {said}")
             return
         if outcome.result is Result.DELIVERED:
-            self._demand(False, f"{at}: {n} delivered, and nobody took it")
+            self.demand(False, f"{at}: {n} delivered, and nobody took it")
         elif outcome.result is Result.FAILED and outcome.command != "SUPPRESSION":
             is_from_hold = now >= new.queued_at + schedule.LIFETIME_S - _EARLY_S
-            is_from_hold = is_from_hold or (new.key.queue_id in self.cancelled and "operator" in outcome.text.lower())
-            self._demand(is_from_hold, f"{at}: {n} failed, and nobody had refused it: {outcome}")
+            is_from_hold = is_from_hold or (new.key in self.cancelled and "operator" in outcome.text.lower())
+            self.demand(is_from_hold, f"{at}: {n} failed, and nobody had refused it: {outcome}")
+        elif outcome.is_reply:
+            self.demand(False, f"{at}: {n} deferred with words that nobody said: {outcome}")
 
     def _check_owed(self, track: Track, old: JobRecord | None, new: JobRecord, at: str) -> None:
         before = old.owed if old else ()
@@ -354,8 +421,8 @@ class Judge:
                     self.publish_faults += 1
                     track.owed[notice] = 0
                     continue
-                self._demand(notice not in track.owed, f"{at}: owes {notice} again")
-                self._demand(
+                self.demand(notice not in track.owed, f"{at}: owes {notice} again")
+                self.demand(
                     notice.kind not in {NoticeKind.EXPIRED, NoticeKind.SENT}
                     or all(other.kind is not notice.kind for other in track.owed),
                     f"{at}: owes a second {notice.kind}",
@@ -369,45 +436,49 @@ class Judge:
         was = old.state if old else None
         now = self.world.now
         if old is not None and old.is_closed:
-            self._demand(was is new.state, f"{at}: was over")
+            self.demand(was is new.state, f"{at}: was over")
             return
         if new.state is State.CLAIMED and (old is None or old.token != new.token):
-            self._demand(was in {None, State.READY}, f"{at}: claimed")
-            self._demand(new.attempts == (old.attempts if old else 0) + 1, f"{at}: attempt {new.attempts}")
+            self.demand(was in {None, State.READY}, f"{at}: claimed")
+            self.demand(new.attempts == (old.attempts if old else 0) + 1, f"{at}: attempt {new.attempts}")
             self._check_time(key, track, "claimed")
-        event = new.log[-1].event if new.log and new.log[-1].at >= now - self._slack_s else ""
+        event = self._event(new)
         is_let_go = new.is_closed or event in {"release", "requeue"}
-        self._demand(not old or not old.quarantine or new.quarantine or is_let_go, f"{at}: no longer held")
-        self._demand(
+        self.demand(not old or not old.quarantine or new.quarantine or is_let_go, f"{at}: no longer held")
+        self.demand(
             not new.quarantine or new.is_closed or new.state in {State.CLAIMED, State.HELD},
             f"{at}: goes on, though it is to be held",
         )
-        self._demand(new.state not in _WAITING or new.due_at > 0, f"{at}: waits, and nobody will look")
+        self.demand(new.state not in _WAITING or new.due_at > 0, f"{at}: waits, and nobody will look")
         if new.state is State.DONE:
             count = len(self.kept[key.queue_id][0].chunk(key.chunk))
             finals = sum(state.is_final for state in new.recipients.values())
-            self._demand(finals == count, f"{at}: done with {finals} of {count} recipients")
+            self.demand(finals == count, f"{at}: done with {finals} of {count} recipients")
         if new.state is State.REMOVED:
-            self._demand(key.queue_id in self.removed, f"{at}: nobody removed it")
+            self.demand(event == "removal", f"{at}: nobody removed it")
         if new.state is State.HELD and was is not State.HELD:
+            is_asked = event in {"hold", "cancel"} or (old is not None and bool(old.quarantine))
+            is_by_rule = bool(self.kept[key.queue_id][0].quarantine) and key not in self.let_go
+            self.demand(is_asked or is_by_rule, f"{at}: held, and nobody wants it")
             if old is None:
                 track.held_s = max(0.0, self.kept[key.queue_id][0].release_at - new.queued_at)
             track.held_at, track.faults, track.due_at = new.held_at, 0, None
-            self._demand(0 <= now - new.held_at <= self._slack_s, f"{at}: held since {new.held_at}")
-            until = new.held_at if new.cancelled else new.queued_at + schedule.LIFETIME_S
-            self._demand(new.due_at == until, f"{at}: held until {new.due_at}")
+            self.demand(0 <= now - new.held_at <= self._slack_s, f"{at}: held since {new.held_at}")
+            until = self._held_until(key, new)
+            is_until = 0 <= new.due_at - until <= self._slack_s
+            self.demand(is_until, f"{at}: held until {new.due_at}, not {until}")
         if was is State.HELD and new.state is not State.HELD:
             self._let_go(key, track, now)
-            is_told = new.state is State.REMOVED or event in {"release", "requeue"}
+            is_told = event == "removal" or event in {"release", "requeue"}
             is_old = now >= new.queued_at + schedule.LIFETIME_S or (old is not None and bool(old.cancelled))
-            self._demand(is_told or (is_old and new.state is State.DONE), f"{at}: left its hold unasked")
+            self.demand(is_told or (is_old and new.state is State.DONE), f"{at}: left its hold unasked")
         if event == "requeue" and new.state is State.READY and (old is None or old.log != new.log):
             # As if it came now.
             track.held_s, track.faults, track.due_at, track.is_warned = now - new.queued_at, 0, None, False
-            self._demand(now >= self.kept[key.queue_id][0].release_at, f"{at}: requeued before its release")
+            self.demand(now >= self.kept[key.queue_id][0].release_at, f"{at}: requeued before its release")
         elif event == "flush" and new.state is State.READY and old is not None and old.log != new.log:
             track.due_at = None
-            self._demand(now >= self.kept[key.queue_id][0].release_at, f"{at}: flushed before its release")
+            self.demand(now >= self.kept[key.queue_id][0].release_at, f"{at}: flushed before its release")
         elif new.state is State.DEFERRED and (was is not State.DEFERRED or old is None or old.due_at != new.due_at):
             self._check_plan(key, track, old, new, at)
         elif new.state is State.READY and was is State.DEFERRED:
@@ -416,9 +487,27 @@ class Judge:
             # It waits for its turn at a host (services/pacing.py).
             track.due_at = None
 
+    def _event(self, new: JobRecord) -> str:
+        """Say what a write is: an operator's act by who makes it, else what the history says last."""
+        order = self._frames[-1].order if self._frames else None
+        if order is not None:
+            return EVENTS.get(order.verb, "")
+        said = new.log[-1] if new.log else None
+        is_now = said is not None and said.at >= self.world.now - self._slack_s
+        return said.event if said and is_now and said.event not in _OPERATORS else ""
+
+    def _held_until(self, key: JobKey, new: JobRecord) -> float:
+        """Say when a job that is held from now on is looked at: at the sweep, its deadline, or its end."""
+        until = new.held_at if new.cancelled else new.queued_at + schedule.LIFETIME_S
+        deadline = self.kept[key.queue_id][0].deliver_by
+        # Of an attempt that broke off before anything was read the record does not know the deadline.
+        if deadline and not deadline.returns and new.deliver_by_at and not (new.told_by or new.cancelled):
+            until = min(until, max(new.held_at, deadline.at))
+        return until
+
     def _let_go(self, key: JobKey, track: Track, now: float) -> None:
         """Time in hold does not count; what is released before the instant that its sender named waits for that."""
-        promise, queued_at = self.promises.get(key.queue_id), self.kept[key.queue_id][0].queued_at
+        promise, queued_at = self.promises.get(key.queue_id), self.queued_at(key.queue_id)
         release_at = max(promise.release_at if promise else 0.0, queued_at + track.held_s)
         if release_at > now:
             track.held_s = release_at - queued_at
@@ -427,17 +516,17 @@ class Judge:
 
     def _returned_at(self, track: Track, record: JobRecord) -> float:
         """Say when the queue's time is over, by what the judge knows of holds and later releases."""
+        born_at = record.queued_at + track.held_s
+        return min(born_at + self._life_s(track, record), record.queued_at + schedule.LIFETIME_S)
+
+    def _life_s(self, track: Track, record: JobRecord) -> float:
+        """Say how long a job lives from where its times count, its spool's time aside."""
         envelope = self.kept[record.key.queue_id][0]
-        bound_s = envelope.max_delivery_s
-        plan = self._plan_for(record)
-        ends = [
-            record.queued_at + track.held_s + min(plan.return_s, bound_s or plan.return_s),
-            record.queued_at + schedule.LIFETIME_S,
-        ]
+        life_s = min(self._plan_for(record).return_s, envelope.max_delivery_s or float("inf"))
         deadline = envelope.deliver_by
         if deadline is not None and deadline.returns:
-            ends.append(max(deadline.at, record.queued_at + track.held_s))
-        return min(ends)
+            life_s = min(life_s, max(0.0, deadline.at - record.queued_at - track.held_s))
+        return life_s
 
     def _plan_for(self, record: JobRecord) -> Plan:
         """Give the plan of the message's priority, as far as an attempt can have read it."""
@@ -447,13 +536,16 @@ class Judge:
     def _check_plan(self, key: JobKey, track: Track, old: JobRecord | None, new: JobRecord, at: str) -> None:
         """A job was put off: until when the schedule says."""
         now = self.world.now
-        event = new.log[-1].event if new.log and new.log[-1].at >= now - self._slack_s else ""
+        event = self._event(new)
         envelope = self.kept[key.queue_id][0]
         if event == "scheduled":
             track.held_s = max(0.0, envelope.release_at - new.queued_at)
             self._plan(track, envelope.release_at, new, f"{at}: to be released later")
             return
         if event == "release" and (old is None or old.state is State.HELD):
+            if old is None:
+                # A rule would have held it, and nobody has tried it.
+                track.held_s = max(0.0, envelope.release_at - new.queued_at)
             self._plan(
                 track,
                 max(now, (new.queued_at + track.held_s if old else now), envelope.release_at),
@@ -464,10 +556,9 @@ class Judge:
         if envelope.release_at and (envelope.max_delivery_s or not new.recipients):
             track.held_s = max(track.held_s, envelope.release_at - new.queued_at)
         counted_from = new.queued_at + track.held_s
-        self._demand(abs(counted_from - new.counted_from) < _EARLY_S, f"{at}: counts from {new.counted_from}")
+        self.demand(abs(counted_from - new.counted_from) < _EARLY_S, f"{at}: counts from {new.counted_from}")
         returned_at = self._returned_at(track, new)
-        self._demand(now - self._slack_s < returned_at, f"{at}: put off though its time was over at {returned_at}")
-        plan = schedule.bounded(self.plan, new)
+        self.demand(now - self._slack_s < returned_at, f"{at}: put off though its time was over at {returned_at}")
         if old is not None and old.state is State.READY and old.tries_at and track.due_at is not None:
             # It was looked at for its sender's sake alone.
             self._plan(track, max(now, old.tries_at), new, f"{at}: after a word", words=True)
@@ -481,15 +572,14 @@ class Judge:
                 self._plan(track, max(now, min(*turns, returned_at)), new, at, words=True)
                 return
             asked = [s.at + 420 if "7 minutes" in s.outcome.text and s.outcome.code else None for s in waiting]
-            due_at = schedule.next_attempt_of_several_at(
-                counted_from, now, new.attempts - new.paced, plan, JITTER, asked_at=asked
-            )
+            tried = new.attempts - new.paced
+            due_at = times.next_at(self._plan_for(new), counted_from, self._life_s(track, new), now, tried, asked)
             due_at = max(due_at, min(*(s.outcome.not_before for s in waiting), returned_at))
             track.faults = 0
             self.checked["waits"] += 1
         else:
             track.faults += 1
-            due_at = min(schedule.after_fault_at(now, track.faults, plan, JITTER), returned_at)
+            due_at = min(now + times.after_fault_s(self.plan, track.faults), returned_at)
             self.checked["waits after a fault"] += 1
         self._plan(track, max(now, min(due_at, new.queued_at + schedule.LIFETIME_S)), new, at, words=True)
 
@@ -497,13 +587,13 @@ class Judge:
         tries_at = new.tries_at or new.due_at
         track.due_at, track.looked_at, track.planned = tries_at, new.due_at, self.writes
         is_due = abs(due_at - tries_at) < self._slack_s + _EARLY_S
-        self._demand(is_due, f"{at}: tried at {tries_at}, the schedule says {due_at}")
+        self.demand(is_due, f"{at}: tried at {tries_at}, the schedule says {due_at}")
         pending = [word for word in self._words(track, new) if words and word < tries_at - _EARLY_S]
         # Which of them are over by now depends on when the function looked at the clock.
         looks = {min((word for word in pending if word > now), default=tries_at) for now in (
             self.world.now, self.world.now - self._slack_s)}  # fmt: skip
         is_exact = any(abs(new.due_at - look) < _EARLY_S for look in looks)
-        self._demand(is_exact, f"{at}: looked at at {new.due_at}, its sender is told at {pending}")
+        self.demand(is_exact, f"{at}: looked at at {new.due_at}, its sender is told at {pending}")
 
     def _words(self, track: Track, new: JobRecord) -> list[float]:
         """Give when its sender is to be told that it is late: of the delay, of its deadline."""
@@ -523,10 +613,10 @@ class Judge:
         if track.due_at is None:
             return
         early_s = (track.looked_at if what == "woken" and track.looked_at else track.due_at) - now
-        self._demand(early_s < _EARLY_S, f"{key}: {what} {early_s} s too early")
+        self.demand(early_s < _EARLY_S, f"{key}: {what} {early_s} s too early")
         if self.calm_at is not None and track.planned > self.calm and what == "claimed":
             late_s = now - max(track.due_at, self.calm_at)
-            self._demand(late_s <= _MINUTE_S, f"{key}: {what} {late_s} s too late")
+            self.demand(late_s <= _MINUTE_S, f"{key}: {what} {late_s} s too late")
             self.checked["attempts in time"] += 1
 
     def _check_warning(
@@ -554,7 +644,7 @@ class Judge:
             over_at = deadline.at
         is_late = not track.is_warned and now >= late_at
         is_over = not track.is_told_by and now >= over_at
-        self._demand(not told or is_late or is_over, f"{at}: warned, and it is not the time")
+        self.demand(not told or is_late or is_over, f"{at}: warned, and it is not the time")
         if not (is_late or is_over):
             return
         promise = self.promises.get(key.queue_id)
@@ -567,17 +657,17 @@ class Judge:
         has_had_to = (not track.is_warned and now - self._slack_s >= late_at) or (
             over_at <= now - self._slack_s and is_over
         )
-        event = new.log[-1].event if new.log else ""
+        event = self._event(new)
         if decided and has_had_to and event not in {"scheduled", "release", "flush", "requeue"}:
             owes = any(notice.kind is NoticeKind.DELAYED and notice.attempt == new.delay_told for notice in new.owed)
-            self._demand(owes is wanted, f"{at}: late, wanted: {wanted}, owed: {owes}")
+            self.demand(owes is wanted, f"{at}: late, wanted: {wanted}, owed: {owes}")
         if told or (decided and (new.warned or new.told_by)):
             track.is_warned, track.is_told_by = True, track.is_told_by or is_over
         if told:
             if self.calm_at is not None and planned > self.calm:
                 word_at = min(at for at, is_due in ((late_at, is_late), (over_at, is_over)) if is_due)
                 late_s = now - max(word_at, self.calm_at)
-                self._demand(late_s <= _MINUTE_S, f"{at}: told {late_s} s too late")
+                self.demand(late_s <= _MINUTE_S, f"{at}: told {late_s} s too late")
                 self.checked["warnings in time"] += 1
             track.warnings.append((told[0], self.writes, tuple(still_open)))
             self.checked["warnings"] += 1
@@ -591,24 +681,27 @@ class Judge:
         wanted: Counter[tuple[str, str, str]] = Counter()
         accepted = Counter((queue_id, path) for queue_id, path, _, _ in self.world.transport.accepted)
         for queue_id, (envelope, _, _) in self.kept.items():
-            if envelope.kind in {"mail", *_REPORTS} and queue_id not in self.unsent:
+            if not self._is_message(envelope):
+                is_untouched = all(key.queue_id != queue_id for key in self.world.ledger.records)
+                self.demand(is_untouched, f"{queue_id} was never named by its submission, and was tried")
+            elif queue_id not in self.unsent:
                 self._judge_message(queue_id, envelope, accepted, wanted)
         for key in sorted({*told, *wanted}):
-            self._demand(told[key] == wanted[key], f"{key}: told {told[key]} times, wanted {wanted[key]} times")
+            self.demand(told[key] == wanted[key], f"{key}: told {told[key]} times, wanted {wanted[key]} times")
         self._judge_delays(delays)
         self._judge_events()
         counted = sum(tally.attempts for tally in self.world.counters.tallies.values())
         bounds = self.finals - self.uncounted, self.finals
-        self._demand(bounds[0] <= counted <= bounds[1], f"statistics say {counted} of {bounds}")
+        self.demand(bounds[0] <= counted <= bounds[1], f"statistics say {counted} of {bounds}")
         self.checked["reports"] += sum(told.values())
         self.assert_well()
 
     def _demand_nothing_left(self) -> None:
         for name, items in self.world.queues.items.items():
-            self._demand(not items, f"left in {name}: {items}")
+            self.demand(not items, f"left in {name}: {items}")
         for key, record in self.world.ledger.records.items():
-            self._demand(not record.owed, f"{key} still owes {record.owed}")
-            self._demand(record.is_closed, f"{key} is {record.state}")
+            self.demand(not record.owed, f"{key} still owes {record.owed}")
+            self.demand(record.is_closed, f"{key} is {record.state}")
 
     def _judge_message(
         self,
@@ -619,9 +712,10 @@ class Judge:
     ) -> None:
         promise = self.promises.get(queue_id)
         is_owed_to_somebody = promise.is_promised if promise else True
-        if promise is not None:
-            paths = {recipient.forward_path for recipient in envelope.recipients}
-            self._demand(paths == set(promise.notify), f"{queue_id}: to {paths}, asked for {set(promise.notify)}")
+        if promise is not None and not envelope.body_id:
+            whole = [envelope, *(self.kept[part][0] for part, _ in envelope.parts)]
+            paths = sorted(recipient.forward_path for it in whole for recipient in it.recipients)
+            self.demand(paths == sorted(promise.notify), f"{queue_id}: to {paths}, asked for {list(promise.notify)}")
         for position, recipient in enumerate(envelope.recipients):
             path = recipient.forward_path
             record = self.world.ledger.records.get(_key(queue_id, position))
@@ -630,16 +724,16 @@ class Judge:
             state = record.recipients.get(position) if record else None
             is_final = state is not None and state.is_final
             is_removed = record is not None and record.state is State.REMOVED
-            self._demand(is_final or is_removed, f"{queue_id} {path}: no final outcome")
+            self.demand(is_final or is_removed, f"{queue_id} {path}: no final outcome")
             is_delivered = is_final and state is not None and state.outcome.result is Result.DELIVERED
             copies, excused = accepted[queue_id, path], self.excused[queue_id, position]
-            self._demand(copies == is_delivered + excused, f"{queue_id} {path}: {copies} copies, {excused} excused")
+            self.demand(copies == is_delivered + excused, f"{queue_id} {path}: {copies} copies, {excused} excused")
             if is_final and state is not None:
                 notify = promise.notify[path] if promise else ()
                 told = self._wanted_report(envelope, path, notify, state.outcome)
                 wanted.update([told] if told else [])
                 if says_no_such_address(state.outcome):
-                    self._demand(path in self.world.suppression.items, f"{path} does not exist, and is not listed")
+                    self.demand(path in self.world.suppression.items, f"{path} does not exist, and is not listed")
 
     def _wanted_report(
         self, envelope: Envelope, path: str, notify: tuple[str, ...], outcome: Outcome
@@ -659,11 +753,11 @@ class Judge:
             if envelope.kind not in _REPORTS:
                 continue
             (recipient,) = envelope.recipients
-            self._demand(envelope.reverse_path == "", f"{queue_id}: a report from {envelope.reverse_path}")
+            self.demand(envelope.reverse_path == "", f"{queue_id}: a report from {envelope.reverse_path}")
             # What is returned behind the machine's part may be a report itself.
             octets = _MACHINE_PART.findall(self.world.spool.bodies[envelope.df_id])[0]
             groups = _GROUP.findall(octets)
-            self._demand(groups and len(groups) == len(_ANY_GROUP.findall(octets)), f"{queue_id}: {octets!r}")
+            self.demand(groups and len(groups) == len(_ANY_GROUP.findall(octets)), f"{queue_id}: {octets!r}")
             is_unsent = JobKey(queue_id) not in self.world.ledger.records
             if is_unsent and all(action == b"delayed" for _, action in groups):
                 # Kept, and when it was to be sent all had come to their end: nobody needs it.
@@ -688,7 +782,7 @@ class Judge:
                 for n, recipient in enumerate(envelope.recipients):
                     ended = self._track(_key(queue_id, n)).ended.get(n)
                     if recipient.forward_path == path and ended is not None:
-                        self._demand(ended >= decided, f"{report_id}: tells {to} that {path} is late, who is final")
+                        self.demand(ended >= decided, f"{report_id}: tells {to} that {path} is late, who is final")
 
     def _judge_delays(self, told: Counter[tuple[str, str]]) -> None:
         least: Counter[tuple[str, str]] = Counter()
@@ -715,7 +809,7 @@ class Judge:
         for key in sorted({*told, *most}):
             times = told[key]
             is_told = least[key] <= times <= most[key]
-            self._demand(is_told, f"{key}: told of a delay {times} times, not {least[key]} to {most[key]}")
+            self.demand(is_told, f"{key}: told of a delay {times} times, not {least[key]} to {most[key]}")
 
     def _judge_events(self) -> None:
         told: Counter[tuple[str, str, str]] = Counter()
@@ -730,7 +824,7 @@ class Judge:
             times, wanted = told[key], self.events[key]
             least = wanted - self.overtaken[key]
             is_told = times >= least and wanted > 0 and (times <= wanted or self.publish_faults > 0)
-            self._demand(is_told, f"event {key}: published {times} times, {wanted} wanted")
+            self.demand(is_told, f"event {key}: published {times} times, {wanted} wanted")
         self.checked["events"] += sum(self.events.values())
 
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +202,7 @@ def test_everything_is_kept_over_a_restart(tmp_path: Path, clock: Clock) -> None
         (held,) = data.queues.receive(QueueName.DELIVERY, 1)
         assert held.job is not None
         claimed = data.ledger.claim(held.job, token="t", lease_until=clock.now + 300)
-        data.ledger.watch(claimed, clock.now + 305)
+        data.ledger.save(replace(claimed, due_at=clock.now + 305))
         data.identities.put(Identity("a.example", True, "t", 1.0))
         data.tables.replace("aliases", {"a": "b"}, 1.0)
         data.secrets.put("credentials/K", "s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,9 +12,12 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.events import events_backends
 
+from paravion.adapters import cloudwatch_destination
+from paravion.adapters.event_batches import SPLITS
 from paravion.adapters.event_destinations import AllEventDestinations
 from paravion.adapters.memory import MemoryResolver, MemorySecrets
 from paravion.adapters.webhook_events import WebhookEvents
@@ -21,13 +25,14 @@ from paravion.domain.allowed_destinations import AllowedDestinations, parse_dest
 from paravion.domain.configuration_set import EventDestination
 from paravion.domain.ses_event import as_event, as_notification
 from paravion.domain.target import AllowedTargets
-from paravion.domain.told import TYPES, Told
+from paravion.domain.told import TYPES, UNDELIVERABLE, Told
 from paravion.domain.webhook import encode_secrets
 from tests.support.certificates import client_context, server_context
 from tests.support.webhook_server import CUT, HANG, WebhookServer, running, verify
 from tests.unit.domain.test_ses_event import CASES, ORIGIN
 
 EVENTS = [CASES["send"], CASES["delivery"], CASES["bounce"]]
+NOW = EVENTS[0].at + 60
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
 ARNS = (
@@ -52,6 +57,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[AllEventDestinations]:
             ORIGIN,
             lambda service, region: boto3.client(service, region_name=region or REGION),
             lambda: pytest.fail("no webhook is asked"),
+            lambda: NOW,
         )
 
 
@@ -165,6 +171,111 @@ def test_nothing_of_aws_without_leave() -> None:
         parse_destination_arn("arn:aws:sqs:us-east-1:123456789012:x")
 
 
+# What a call is refused for
+
+
+class Refusing:
+    """A client of AWS's that refuses each call with a bad entry in it as a whole, and says which calls it had."""
+
+    def __init__(self, bad: set[int], code: str = "ValidationException", http: int = 400) -> None:
+        self.bad, self.code, self.http = bad, code, http
+        self.calls: list[list[int]] = []
+        self.taken: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        def call(**given: Any) -> dict[str, Any]:
+            entries = next(value for value in given.values() if isinstance(value, list))
+            found = [re.search(r"may-(\d+)-", json.dumps(entry, default=str)) for entry in entries]
+            numbers = [int(match[1]) for match in found if match]
+            assert len(numbers) == len(entries)
+            self.calls.append(numbers)
+            if self.bad.intersection(numbers):
+                answer = {
+                    "Error": {"Code": self.code, "Message": "no"},
+                    "ResponseMetadata": {"HTTPStatusCode": self.http},
+                }
+                raise ClientError(answer, name)  # type: ignore[arg-type]
+            self.taken += numbers
+            return {}
+
+        return call
+
+
+_DIMENSIONS = [{"DimensionName": "n", "DimensionValueSource": "MESSAGE_TAG", "DefaultDimensionValue": "none"}]
+TARGETS = {
+    "SnsDestination": {"TopicArn": ARNS[0].replace("*", "x")},
+    "EventBridgeDestination": {"EventBusArn": ARNS[1]},
+    "KinesisFirehoseDestination": {"DeliveryStreamArn": ARNS[2], "IamRoleArn": "r"},
+    "CloudWatchDestination": {"DimensionConfigurations": _DIMENSIONS},
+}
+
+
+def _numbered(count: int, **changes: Any) -> list[Any]:
+    mail = CASES["send"].mail
+    return [
+        replace(CASES["send"], mail={**mail, "tags": {**mail["tags"], "n": [f"may-{n}-"]}}, **changes)
+        for n in range(count)
+    ]
+
+
+def _publish(client: Refusing, kind: str, events: list[Any]) -> list[str]:
+    allowed = AllowedDestinations(ARNS, "paravion/SES")
+    adapter = AllEventDestinations(allowed, ORIGIN, lambda *_: client, lambda: pytest.fail("no webhook"), lambda: NOW)
+    return adapter.publish(_told(kind, TARGETS[kind]), events)
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+def test_entry_that_is_refused_spoils_no_other(kind: str) -> None:
+    """It alone is told of; the others are taken once, in their order."""
+    client = Refusing({7, 13})
+    problems = _publish(client, kind, _numbered(20))
+    assert [n for n, problem in enumerate(problems) if problem] == [7, 13]
+    assert problems[7] == "ValidationException: no"
+    assert client.taken == [n for n in range(20) if n not in {7, 13}]
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+@pytest.mark.parametrize("code", ["ThrottlingException", "AccessDenied", "NotFound", "InternalFailure"])
+def test_refusal_of_the_destination_is_not_asked_again_by_halves(kind: str, code: str) -> None:
+    """Each part would be refused the same way."""
+    client = Refusing({0}, code)
+    assert all(_publish(client, kind, _numbered(10)))
+    assert len(client.calls) == 1
+
+
+def test_halving_has_an_end() -> None:
+    """However many are bad; what is too large for its size alone is found too."""
+    client = Refusing(set(range(100)), "AnyCode", 413)
+    assert all(_publish(client, "CloudWatchDestination", _numbered(100)))
+    assert len(client.calls) <= 1 + 2 * SPLITS
+
+
+def test_metrics_out_of_time_are_not_asked_for() -> None:
+    """Two weeks back: never; two hours ahead: later; those between are counted."""
+    client = Refusing(set())
+    ages = (0, 13 * 86_400, 14 * 86_400, 60 * 86_400, -7000, -7300)
+    events = [_numbered(n + 1, at=NOW - age)[n] for n, age in enumerate(ages)]
+    problems = _publish(client, "CloudWatchDestination", events)
+    assert client.taken == [0, 1, 4]
+    assert [problem.startswith(UNDELIVERABLE) for problem in problems] == [False, False, True, True, False, False]
+    assert "two hours ahead" in problems[5]
+
+
+def test_metrics_with_long_dimensions_keep_within_a_call() -> None:
+    """1 MB; and a value is printable ASCII, DEL too."""
+    client = Refusing(set())
+    names = [f"d{n}" for n in range(10)]
+    target = {"DimensionConfigurations": [{**_DIMENSIONS[0], "DimensionName": name} for name in ["n", *names]]}
+    tags = {name: ["\x7f\xe9" + "x" * 2000] for name in names}
+    events = [replace(event, mail={**event.mail, "tags": {**event.mail["tags"], **tags}}) for event in _numbered(100)]
+    told = _told("CloudWatchDestination", target)
+    assert not any(cloudwatch_destination.send(client, told, events, "ns", NOW))
+    assert [len(call) for call in client.calls] == [28, 28, 28, 16]
+    (value,) = {d["Value"] for d in cloudwatch_destination._metric(events[0], target["DimensionConfigurations"])["Dimensions"][1:]}  # fmt: skip
+    assert value.startswith("\\u007f\\u00e9xxx")
+    assert len(value) == 1024
+
+
 # Webhooks
 
 
@@ -178,7 +289,7 @@ def _post(
             allowed, MemoryResolver, store, time.time, ORIGIN, within_s=within_s, context=client_context()
         )
         destinations = AllEventDestinations(
-            AllowedDestinations(webhooks=allowed), ORIGIN, lambda *_: pytest.fail("no AWS"), lambda: client
+            AllowedDestinations(webhooks=allowed), ORIGIN, lambda *_: pytest.fail("no AWS"), lambda: client, time.time
         )
         told = _told("Webhook", {"Url": f"https://127.0.0.1:{server.port}/told?x=1", "Form": form})
         return destinations.publish(told, events), server

@@ -21,7 +21,16 @@ def memory_of(way: str) -> int:
     return int(found[1]) << 20
 
 
-@pytest.mark.parametrize("way", ["validate-signed-parts-lf", "validate-8-bit-alias", "validate-contact-list"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        "validate-signed-parts-lf",
+        "validate-8-bit-alias",
+        "validate-contact-list",
+        "validate-contact-list-quoted",
+        "validate-contact-list-base64",
+    ],
+)
 def test_validate_holds_pieces_of_an_upload(way: str) -> None:
     """By the real door, handler and botocore: checked, hashed, signed and kept, by way of a file."""
     above, whole = peaks(way, LARGE)

@@ -54,8 +54,9 @@ def main() -> None:
     tracking.connect(on_tracking)
     for name in ("bounce", "complaint", "delivery", "send"):
 
-        def on_event(mail_obj: Any, name: str = name, **_: Any) -> None:
-            heard.append({"type": name, "message_id": mail_obj["messageId"]})
+        def on_event(mail_obj: Any, name: str = name, **told: Any) -> None:
+            members = sorted(told[f"{name}_obj"])
+            heard.append({"type": name, "message_id": mail_obj["messageId"], "members": members})
 
         getattr(signals, f"{name}_received").connect(on_event, weak=False)
     views = {

@@ -36,8 +36,21 @@ LIST_HEADER = (
     b'From: me@example.org\r\nContent-Type: multipart/mixed; boundary="b"\r\n\r\n'
     b"--b\r\n\r\nLeave: {{amazonSESUnsubscribeUrl}}\r\n--b\r\nContent-Type: image/png\r\n\r\n"
 )
-LINES = {"c": b"x" * 70 + b"\r\n", "l": b"x" * 71 + b"\n", "e": b"\xe4" * 70 + b"\r\n", "p": b"x" * 70 + b"\r\n"}
-"""CRLF, LF, 8-bit, and an attachment behind a text with a link."""
+LEAVE = b"Leave: {{amazonSESUnsubscribeUrl}}\r\n"
+TEXT = b"From: me@example.org\r\nContent-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: "
+BEGINS = {
+    "p": LIST_HEADER,
+    "t": TEXT + b"8bit\r\n\r\n" + LEAVE,
+    "q": TEXT + b"quoted-printable\r\n\r\n" + LEAVE,
+    "b": TEXT + b"base64\r\n\r\n" + base64.b64encode(LEAVE + b" " * (-len(LEAVE) % 3)) + b"\r\n",
+}
+"""What content begins with that has a link in it; all others with HEADER."""
+
+LINES = {
+    "c": b"x" * 70 + b"\r\n", "l": b"x" * 71 + b"\n", "e": b"\xe4" * 70 + b"\r\n", "p": b"x" * 70 + b"\r\n",
+    "t": b"x" * 70 + b"\r\n", "q": b"=C3=A4" * 10 + b"=\r\n", "b": b"eHh4" * 19 + b"\r\n",
+}  # fmt: skip
+"""CRLF, LF, 8-bit, an attachment behind a text with a link; and one text with a link, plain and in both encodings."""
 
 
 def upload_id(line: str, octets: str, *, top: bool, number: int = 0) -> str:
@@ -51,6 +64,9 @@ VALIDATES: dict[str, tuple[str, int, dict[str, Any]]] = {
     "validate-signed-parts-lf": ("l", 5, {"key": "dkim"}),
     "validate-8-bit-alias": ("e", 1, {"recipient": "team@local.example", "key": "dkim"}),
     "validate-contact-list": ("p", 1, {"list": "news"}),
+    "validate-contact-list-text": ("t", 1, {"list": "news"}),
+    "validate-contact-list-quoted": ("q", 1, {"list": "news"}),
+    "validate-contact-list-base64": ("b", 1, {"list": "news"}),
 }
 DELIVERS = {
     # line ends of the bodies, what the hosts are (tests/support/memory.py)
@@ -95,7 +111,7 @@ def be_s3(octets: int) -> None:
             name = self.path.rpartition("/")[2].partition("?")[0]
             size = octets if name[1] == "l" else SMALL_OCTETS
             self._answer(size)
-            begin = LIST_HEADER if name[0] == "p" else HEADER if name[2] == "h" else b""
+            begin = BEGINS.get(name[0], HEADER if name[2] == "h" else b"")
             self.wfile.write(begin)
             line, left = LINES[name[0]], size - len(begin)
             piece = line * 5000

@@ -85,7 +85,7 @@ Mail that is merely of no use later has a configuration set with [MaxDeliverySec
 
 Of several ends the first counts: the priority's return, the configuration set's MaxDeliverySeconds, the deadline with by-mode R.
 Time in hold and the wait for a release do not count towards the first two; a deadline is an instant, and stays.
-A mail in hold is neither returned nor told of at its deadline, but when it is released.
+At the deadline of a mail in hold its sender is told with by-mode N, as he asked, though not that it is held, nor why; with by-mode R it is returned when it is released.
 Mail that would be released (FUTURERELEASE, `send_at`) only at or after its deadline is refused.
 What a mailing list makes of a mail has no deadline.
 """

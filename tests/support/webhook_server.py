@@ -6,7 +6,8 @@ A webhook receiver as docs/targets.md tells a user to write one; and one that mi
     async with WebhookServer(context, script=[b"HTTP/1.1 500 x\r\n\r\n"]) as server:
         ... server.port, server.requests
 
-Each request takes the next action of the script, then the server answers 200:
+Each request takes the next action of the script, then `mood` is the action, which is the answer 200 until it is set to
+another; one that hangs by it is cut off when it changes:
 
     octets      this answer, and the end of the connection
     CUT         the connection ends without an answer
@@ -21,6 +22,7 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
+import socket
 import ssl
 import threading
 from collections.abc import Iterator, Sequence
@@ -47,6 +49,7 @@ class Act(Enum):
 
 
 CUT, HANG, STALL = Act
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,15 @@ class WebhookServer:
     script: Sequence[Any] = ()
     host: str = "127.0.0.1"
     keep_bodies: bool = True
+    mood: Any = OK
+    bound: socket.socket | None = None  # where to listen: until then whoever asks there is refused
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
 
     async def __aenter__(self) -> Self:
         self._left = list(self.script)
-        self._server = await asyncio.start_server(self._serve, self.host, 0, ssl=self.context)
+        place: dict[str, Any] = {"sock": self.bound} if self.bound else {"host": self.host, "port": 0}
+        self._server = await asyncio.start_server(self._serve, ssl=self.context, **place)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -98,7 +104,7 @@ class WebhookServer:
         line, *fields = head.removesuffix("\r\n\r\n").split("\r\n")
         headers = {name.lower(): value for name, _, value in (item.partition(": ") for item in fields)}
         method, path, _ = line.split(" ")
-        action = self._left.pop(0) if self._left else b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+        action = self._left.pop(0) if self._left else self.mood
         if action is STALL:
             await asyncio.sleep(60)
         if isinstance(action, Early):
@@ -118,6 +124,10 @@ class WebhookServer:
             if self.keep_bodies:
                 pieces.append(piece)
         self.requests.append(Request(method, path, headers, b"".join(pieces), octets))
+        while action is HANG and self.mood is HANG:
+            await asyncio.sleep(0.05)
+            if self.mood is not HANG:
+                return
         if action is CUT:
             return
         if action is HANG:

@@ -365,20 +365,28 @@ class World:
         except Exception:  # the schedule comes again in a minute
             return 0
 
+    def work(self) -> bool:
+        """Let every function work on one batch, and the sweep if none had any; False when there is nothing to do."""
+        names = (QueueName.DELIVERY, QueueName.RETRY, QueueName.BOUNCE, QueueName.EVENT)
+        busy = [self.invoke(name) for name in names]
+        return any(busy) or bool(self.sweep())
+
+    def next_at(self) -> float | None:
+        """Say when there is something to do again, None for never."""
+        # What is due already waits for the next minute's sweep: the last one died.
+        due = [max(r.due_at, self.now + 60) for r in self.ledger.records.values() if r.due_at]
+        seen = self.queues.next_visible_at()
+        return min([*due, *([seen] if seen is not None else [])], default=None)
+
     def run(self, until: float = START + 30 * 86_400, rounds: int = 3000) -> None:
         """Go on until nothing is left to do, moving the clock to whatever comes next."""
         for _ in range(rounds):
-            names = (QueueName.DELIVERY, QueueName.RETRY, QueueName.BOUNCE, QueueName.EVENT)
-            busy = [self.invoke(name) for name in names]
-            if any(busy) or self.sweep():
+            if self.work():
                 continue
-            # What is due already waits for the next minute's sweep: the last one died.
-            due = [max(r.due_at, self.now + 60) for r in self.ledger.records.values() if r.due_at]
-            seen = self.queues.next_visible_at()
-            upcoming = [*due, *([seen] if seen is not None else [])]
-            if not upcoming or min(upcoming) > until:
+            upcoming = self.next_at()
+            if upcoming is None or upcoming > until:
                 return
-            self.now = min(upcoming)
+            self.now = upcoming
         raise AssertionError(f"the world does not come to rest: {self.ledger.records}")
 
     def accepted_by(self, forward_path: str) -> list[bytes]:

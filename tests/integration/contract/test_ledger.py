@@ -211,19 +211,6 @@ def test_record_that_cannot_be_read_does_not_come_back_at_once(
     assert [record.key for record in ledger.waiting(1000) if record.key.queue_id == queue_id] == [other]
 
 
-def test_watch_sets_a_net_under_a_running_lease_only(ledger: Any, queue_id: str) -> None:
-    """Its worker's save still fits, and takes the net away."""
-    held = ledger.claim(_job(queue_id), token="a", lease_until=T0 + 60)
-    ledger.watch(held, T0 + 65)
-    watched = ledger.load(held.key)
-    assert (watched.due_at, watched.version) == (T0 + 65, held.version)
-    ledger.watch(replace(held, token="b"), T0 + 1)
-    assert ledger.load(held.key).due_at == T0 + 65
-    done = ledger.save(replace(held, state=State.DONE, token=""))
-    assert ledger.load(held.key) == done
-    assert ledger.due(shard_of(queue_id, DUE_SHARDS), T0 + 100, 10) == []
-
-
 def test_scan_reads_every_record_once(ledger: Any, queue_id: str) -> None:
     """Page by page, from the end of one or from the middle of it, whatever else the store holds."""
     keys = {JobKey(queue_id, chunk) for chunk in (0, 1, 2, 10)}

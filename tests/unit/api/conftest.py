@@ -91,6 +91,7 @@ class World:
             max_24_hour_send=-1.0,
             max_send_rate=-1.0,
             simulator_domain="",
+            outgoing_ip="",
             max_expansion_count=100_000,
             hostname="local.example",
             public_url="https://api.example",

@@ -14,12 +14,13 @@ from paravion.domain.envelope import Recipient, encode_qf
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import Job, JobKey, claimed, with_outcomes
 from paravion.domain.simulator import answered
+from paravion.domain.suppression import Reason, Suppressed, not_sent
 from paravion.domain.target import AllowedTargets
 from paravion.ports import QueueName
 from paravion.services import replay
 from tests.unit.api.conftest import ACCESS_KEY
 from tests.unit.api.test_native import asked
-from tests.unit.domain.test_ses_event import ENVELOPE, HEADER, QUEUE_ID
+from tests.unit.domain.test_ses_event import ENVELOPE, HEADER, ORIGIN, QUEUE_ID
 
 SET = "/v1/configuration-sets/ConfigSet"
 JANE, MARY = "jane@example.com", "mary@example.com"
@@ -120,6 +121,16 @@ def test_complaint_is_told_and_suppresses(operator):
     assert set(operator.suppression.items) == {JANE}
 
 
+def test_complaint_is_counted_where_statistics_are_kept(operator):
+    """Its mail's tenant's; a report of not-spam is none."""
+    for has_statistics, kind, complaints in ((False, "abuse", []), (True, "not-spam", []), (True, "abuse", [1])):
+        operator.has_statistics = has_statistics
+        given = {"address": JANE, "kind": kind}
+        assert asked(operator, "POST", f"/v1/messages/{QUEUE_ID}/complaint", given)[0] == 200
+        points = operator.counters.points("", 0.0, operator.clock() + 1)
+        assert [point.tally.complaints for point in points] == complaints
+
+
 @pytest.mark.parametrize(
     ("path", "given", "code"),
     [
@@ -204,6 +215,16 @@ def test_span_that_is_none_is_refused(operator, given):
     assert asked(operator, "POST", "/v1/events/replay", given)[0] == 400
 
 
+def test_replay_tells_the_same_content_as_publishing_did(operator):
+    """Of the outgoing address too: the key by which a receiver knows an event again follows from it."""
+    operator.settings.outgoing_ip = ORIGIN.outgoing_ip
+    _add(operator)
+    assert asked(operator, "POST", f"/v1/messages/{QUEUE_ID}/events", {})[1]["events"] == 3
+    (item,) = [event_item.decode(item.body) for item in operator.queues.items[QueueName.EVENT]]
+    delivery = next(event for event in item.events if event.type == "DELIVERY")
+    assert delivery.mail["tags"]["ses:outgoing-ip"] == [ORIGIN.outgoing_ip]
+
+
 def test_message_insights_by_ses_api(operator):
     """Per recipient what became of it, as SES tells it."""
     answer = operator.client("sesv2").get_message_insights(MessageId=QUEUE_ID)
@@ -216,6 +237,21 @@ def test_message_insights_by_ses_api(operator):
     assert told[MARY][1]["Details"]["Bounce"] == {
         "BounceType": "PERMANENT", "BounceSubType": "General", "DiagnosticCode": "smtp; 550 5.1.1 user unknown",
     }  # fmt: skip
+
+
+def test_insights_tell_of_suppressed_recipients_as_the_events_do(operator):
+    """A complaint without a report has a subtype and no kind."""
+    record = operator.ledger.load(JobKey(QUEUE_ID))
+    listed = {
+        n: (path, not_sent(Suppressed(path, reason, 1.0, "operator")))
+        for n, (path, reason) in enumerate(((JANE, Reason.COMPLAINT), (MARY, Reason.BOUNCE)))
+    }
+    record = replace(record, recipients={}, log=())
+    operator.ledger.save(with_outcomes(record, listed, now=1_800_000_005.0, notify={}, last=True))
+    answer = operator.client("sesv2").get_message_insights(MessageId=QUEUE_ID)
+    told = {item["Destination"]: item["Events"][1]["Details"] for item in answer["Insights"]}
+    assert told[JANE] == {"Complaint": {"ComplaintSubType": "OnAccountSuppressionList"}}
+    assert told[MARY]["Bounce"]["BounceSubType"] == "OnAccountSuppressionList"
 
 
 def test_insights_of_mail_that_nobody_tried_and_of_a_simulated_complaint(operator):

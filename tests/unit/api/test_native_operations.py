@@ -151,6 +151,13 @@ def test_parked_items_are_listed_given_back_and_dropped(operator):
     assert asked(operator, "DELETE", f"/v1/parked/{rubbish}")[0] == 404
     for fields in ({}, {"all": True, "ids": ["x"]}, {"ids": "x"}, {"ids": [1]}, {"all": True, "limit": 0}):
         assert post(operator, "/v1/parked/redrive", fields)[0] == 400
+    code, answer = asked(operator, "DELETE", "/v1/parked", query=f"queue_id={'p' * 26}")
+    assert code == 404
+    operator.queues.send(QueueName.PARKED, [job])
+    code, answer = asked(operator, "DELETE", "/v1/parked", query=f"queue_id={QUEUE_ID}&reason=junk")
+    assert (code, [item["what"] for item in answer["dropped"]]) == (200, ["job"])
+    for query in ("", "queue_id=", "queue_id=a&queue_id=b", "queue_id=a&all=true"):
+        assert asked(operator, "DELETE", "/v1/parked", query=query)[0] == 400
 
 
 def test_new_mail_is_held_by_rules(operator):

@@ -48,6 +48,9 @@ def test_the_list_names_routes_that_there_are() -> None:
     assert len(ROUTES) > 20
 
 
+QUERIES = {("DELETE", "/v1/suppression"): "address=a@x.example", ("DELETE", "/v1/parked"): "queue_id=q"}
+
+
 @pytest.mark.parametrize(("method", "template"), ROUTES)
 def test_other_routes_are_an_operators(world, method: str, template: str) -> None:
     """Whoever adds a route decides whose it is."""
@@ -61,6 +64,6 @@ def test_other_routes_are_an_operators(world, method: str, template: str) -> Non
     body = next((body for word, body in BODIES.items() if word in template), None)
     if "tables" in template and method == "PUT":
         body = TABLE if "{kind}" in template else {"tables": [{"kind": "aliases", **TABLE}]}
-    query = "address=a@x.example" if (method, template) == ("DELETE", "/v1/suppression") else ""
+    query = QUERIES.get((method, template), "")
     code, answer = asked(world, method, path, b"" if body is None else body, query=query)
     assert (code, answer["error"]["key"]) == (403, ACCESS_DENIED.key), answer

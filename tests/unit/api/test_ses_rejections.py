@@ -98,3 +98,18 @@ def test_trap_instant_that_no_calendar_has_is_refused(value):
     """Of whatever kind: what can't be written later must not come in."""
     with pytest.raises(ShapeError, match="no timestamp"):
         from_text(value, SimpleNamespace(type_name="timestamp"), "when")
+
+
+@pytest.mark.parametrize("name", ["a.exe", "A.Scr. ", "=?utf-8?q?a=2Evbs?="])
+def test_raw_mail_with_a_file_that_ses_does_not_send_is_refused(served, told, name):
+    """By both versions, as an attachment of the simple form is; nothing is kept."""
+    raw = b"From: a@example.org\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Disposition: attachment;\n"
+    raw += f'\tfilename="{name}"\n\nx\n--b--\n'.encode()
+    for send in (
+        lambda: told[0].send_email(**MAIL, Content={"Raw": {"Data": raw}}),
+        lambda: served.client("ses").send_raw_email(Destinations=["b@example.org"], RawMessage={"Data": raw}),
+    ):
+        with pytest.raises(ClientError, match="are not sent") as caught:
+            send()
+        assert caught.value.response["Error"]["Code"] in {"MessageRejected", "BadRequestException"}
+    assert served.spool.envelopes == {}

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from paravion.cli import main
+from tests.unit.cli.fake_api import error
 
 HOOK = {"Name": "hook", "Enabled": True, "MatchingEventTypes": ["SEND", "BOUNCE"], "Webhook": {"Url": "https://h/x"}}
 METRICS = {"Name": "cw", "MatchingEventTypes": ["SEND"], "CloudWatchDestination": {}}
@@ -53,6 +54,30 @@ def test_command_asks_and_prints(api, capsys, words, asked, body, answer, printe
     assert (request.method, request.path) == asked
     assert body is None or json.loads(request.body) == body
     assert capsys.readouterr().out == printed
+
+
+_NO_SET = (404, "no_such_configuration_set", 554, "5.5.4", "Configuration set does not exist", "<news>")
+
+
+def test_set_that_is_not_there_is_made_if_that_is_asked_for(api, capsys):
+    """By SES's own operation, after the API said that there is none."""
+    api.script += [error(*_NO_SET), (200, {}), (201, {"destination": HOOK, "secrets": ["whsec_x"]})]
+    assert main.main(["events", "add", "--new-set", "news", "hook", "https://h/x"]) == 0
+    assert [request.path for request in api.requests] == [
+        f"{SET}/webhooks", "/v2/email/configuration-sets", f"{SET}/webhooks",
+    ]  # fmt: skip
+    assert api.requests[1].fields == {"ConfigurationSetName": "news"}
+    assert capsys.readouterr().out == "whsec_x\n"
+
+
+def test_set_that_is_not_there_is_told_and_how_to_make_it(api, capsys):
+    """A name is easily misspelt, so that nothing is made unasked; what else is refused is told as ever."""
+    api.script += [error(*_NO_SET), error(400, "bad_request", 501, "5.5.4", "Request is malformed", "https")]
+    assert main.main(["events", "add", "news", "hook", "https://h/x"]) == 65
+    assert "--new-set" in capsys.readouterr().err
+    assert main.main(["events", "add", "--new-set", "news", "hook", "http://h/x"]) == 65
+    assert "--new-set" not in capsys.readouterr().err
+    assert len(api.requests) == 2
 
 
 def test_span_is_replayed_page_by_page(api, capsys):

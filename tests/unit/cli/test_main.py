@@ -296,6 +296,9 @@ def test_show_knows_ids(api, capsys):
 def test_show_prints_what_it_gets():
     """Missing fields are blanks, not tracebacks."""
     assert list(show.render({}))
+    removal = {"at": "2026-01-02T03:04:05Z", "text": "by AKIA: a\x1btypo"}
+    lines = list(show.render({"recipients": [{"forward_path": "b@y", "state": "removed", "removal": removal}]}))
+    assert lines[3:5] == ["  to     b@y  removed", "         2026-01-02T03:04:05Z  by AKIA: a?typo"]
 
 
 def test_a_credential_is_made_and_stored():

@@ -13,6 +13,7 @@ ITEM = {
     "sent_at": "2026-11-22T09:00:00.000Z",
 }  # fmt: skip
 RUBBISH = {**ITEM, "id": "i2", "what": "unknown", "queue_id": None, "last_at": None, "last_text": "rubbish"}
+EVENTS = {**ITEM, "id": "i3", "what": "events", "chunk": None, "last_at": None, "last_text": "1 events for d: 500"}
 OPERATION = {
     "id": "o1", "operation": "flush", "what": {"recipient": "a.example"}, "reason": "up", "by": "AKIA", "changed": 3,
     "at": "2026-11-22T10:00:00.000Z", "finished": False,
@@ -21,14 +22,19 @@ OPERATION = {
 
 def test_list_tells_what_each_is(api, capsys):
     """Nothing that steers a terminal."""
-    api.script.append((200, {"items": [ITEM, RUBBISH], "is_whole": False}))
+    items = [ITEM, RUBBISH, EVENTS, {**EVENTS, "queue_id": None}]
+    api.script.append((200, {"items": items, "is_whole": False}))
     assert main.main(["parked"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "i1  2026-11-22 09:00:00  job q1/0, tried",
         "    (2026-11-22 10:00:00 fault The att?empt)",
         "i2  2026-11-22 09:00:00  unknown",
         "    (rubbish)",
-        "2 parked or more",
+        "i3  2026-11-22 09:00:00  events of q1",
+        "    (1 events for d: 500)",
+        "i3  2026-11-22 09:00:00  events",
+        "    (1 events for d: 500)",
+        "4 parked or more",
     ]
     api.script.append((200, {"items": [], "is_whole": True}))
     assert main.main(["parked", "list"]) == 0
@@ -71,6 +77,16 @@ def test_drop_does_the_others_where_one_is_refused(api, capsys):
     captured = capsys.readouterr()
     assert captured.out == "i2: dropped\n"
     assert "no such item" in captured.err
+
+
+def test_drop_of_a_message_tells_what_it_dropped(api, capsys):
+    """And of nothing is refused before anything is asked."""
+    api.script.append((200, {"dropped": [ITEM, EVENTS]}))
+    assert main.main(["parked", "drop", "--message", "q1", "--reason", "junk"]) == 0
+    assert [(r.method, r.path) for r in api.requests] == [("DELETE", "/v1/parked?queue_id=q1&reason=junk")]
+    assert capsys.readouterr().out == "i1: dropped\ni3: dropped\n"
+    assert main.main(["parked", "drop"]) == 64
+    assert len(api.requests) == 1
 
 
 def test_operations_are_told_with_who_and_why(api, capsys):

@@ -204,6 +204,7 @@ WAITED = {
     "delivered": (["delivered"], 0),
     "deferred first": (["deferred", "delivered"], 0),
     "failed": (["failed"], 69),
+    "removed": (["deferred", "removed"], 69),
     "never": (["deferred"] * 50, 75),
 }
 

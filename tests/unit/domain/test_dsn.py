@@ -12,16 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paravion.domain import dsn_text
+from paravion.domain import dsn_text, status
 from paravion.domain.dsn import build_dsn, language_of
 from paravion.domain.envelope import Recipient
-from paravion.domain.outcome import Result
+from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import EVENTS, NoticeKind, RecipientState
 from paravion.domain.report_words import LANGUAGES, words_of
+from paravion.domain.verdict import our_outcome
 from tests.unit.golden.reports import (
     BOB,
     BODY,
     DAY,
+    FULL,
     GREYLISTED,
     HEADER,
     NO_ANSWER,
@@ -29,6 +31,7 @@ from tests.unit.golden.reports import (
     QUEUED_AT,
     REPORTS,
     TAKEN,
+    given_up,
     report,
 )
 
@@ -86,7 +89,8 @@ def test_header_says_that_a_program_wrote_it(name):
     assert message["To"] == REPORTS[name].to
     assert message["Auto-Submitted"] == "auto-replied"
     assert message["Message-ID"] == f"<{'b' * 26}@mail.paravion.example>"
-    assert message["In-Reply-To"] == message["References"] == "<20261122085958.4711@sender.example>"
+    cause = None if name == "lost" else "<20261122085958.4711@sender.example>"
+    assert message["In-Reply-To"] == message["References"] == cause
     assert message["Precedence"] is None
     assert ONE.from_ == "MAILER-DAEMON@mail.paravion.example"
 
@@ -472,6 +476,34 @@ def test_report_about_a_report_is_written_for_the_postmaster():
     assert "What you can do" not in text
 
 
+@pytest.mark.parametrize(
+    ("last", "reason"),
+    [
+        (replace(FULL, result=Result.DEFERRED, status="4.2.2", code=452), "the recipient's mailbox was full"),
+        (GREYLISTED, "the recipient's mail system wanted us to wait before it takes mail from you"),
+        (NO_ANSWER, "the recipient's mail system could not be reached"),
+        (our_outcome(status.TLS_FAILED, "", "STARTTLS"), "no secure connection to the recipient's mail system could"),
+        (our_outcome(status.ATTEMPT_BROKE_OFF, "", "LOCAL"), "a fault of our own stood in the way"),
+        (our_outcome(status.DNS_TEMPFAIL, "", "DNS"), "we could not find out which mail system serves the part"),
+    ],
+    ids=lambda value: value.status if isinstance(value, Outcome) else "",
+)
+def test_expiry_tells_what_stood_in_the_way_at_last(last, reason):
+    """Its own status says that it expired (5.4.7); the reason is the last attempt's, as in the warning before."""
+    expired = with_outcome(given_up(last), kind=NoticeKind.EXPIRED)
+    assert f"When we last tried, {reason}" in words(expired)
+    assert b"\r\nStatus: 5.4.7\r\n" in build_dsn(expired)[1]
+    assert f"When we last tried, {reason}" in words(with_outcome(last, kind=NoticeKind.DELAYED))
+
+
+def test_expiry_of_what_nobody_tried_tells_of_no_attempt():
+    """Its deadline was over before a host was asked."""
+    expired = with_outcome(Outcome(Result.FAILED, "5.4.7", text=status.EXPIRED.text, command="EXPIRED"),
+                           kind=NoticeKind.EXPIRED)  # fmt: skip
+    assert "When we last tried" not in words(expired)
+    assert "Send your mail again later" in words(expired)
+
+
 def test_lines_of_the_text_are_short():
     """RFC 5322 2.1.1: lines of at most 78 characters, where words permit."""
     assert [line for name in REPORTS for line in told(REPORTS[name]).split("\n") if len(line) > 78] == []
@@ -545,7 +577,9 @@ def test_language_is_complete(language):
                 assert sorted(re.findall(r"\{[^}]*\}", text)) == sorted(re.findall(r"\{[^}]*\}", model)), key
                 assert language == "en" or text != model or key in SAME, key
                 assert text == text.strip()
-    assert len(own.FAILED_SUPPRESSED) == 2
+    for name in ("FAILED_SUPPRESSED", "FAILED_UNSUBSCRIBED", "FAILED_HELD"):
+        assert len(getattr(own, name)) == 2
+        assert language == "en" or getattr(own, name)[0] != getattr(english, name)[0]
     assert [len(own.PHRASES[key].split()) for key in ("weekdays", "months")] == [7, 12]
 
 

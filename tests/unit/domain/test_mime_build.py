@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import binascii
 import email
 import email.policy
+import re
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from paravion.domain import mime_build
 from paravion.domain.mime_build import Attachment, SimpleMail, TextPart, build_simple, multipart, text_entity
 from paravion.domain.status import Rejected
 
@@ -376,3 +379,17 @@ def test_multipart_adds_no_line_to_a_part():
     entity = multipart("mixed", (text_entity("a"), text_entity("b\n")), seed="s")
     message = email.message_from_bytes(b"".join((*entity.fields, b"\r\n", *entity.pieces)))
     assert [part.get_payload(decode=True) for part in message.get_payload()] == [b"a", b"b\r\n"]
+
+
+@given(
+    st.lists(st.sampled_from([b"x", b"\xc3", b" ", b"=", b"\n", b"\r", b"."]), min_size=1, max_size=300).map(b"".join)
+)
+@settings(max_examples=100, deadline=None)
+def test_long_line_in_quoted_printable_stays_within_76_octets(line):
+    """Whatever stands where its parts meet; a CR or LF by itself is no line end (RFC 2045 6.7)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mime_build, "QUOTED_OCTETS", 74)
+        encoded = mime_build.quoted_line(line)
+    assert binascii.a2b_qp(encoded) == line
+    assert max(map(len, encoded.split(b"\r\n"))) <= 76
+    assert not re.search(rb"(?<!\r)\n|\r(?!\n)", encoded)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from paravion.domain.ses_event import (
     send_event,
     subscription_event,
 )
-from paravion.domain.suppression import STAGE
+from paravion.domain.suppression import STAGE, Reason, Suppressed, not_sent, withheld_for
 from paravion.domain.told import NOTIFIED, Told
 from paravion.domain.webhook_event import body_of
 
@@ -60,7 +61,8 @@ MAIL = mail_of(ENVELOPE, HEADER, 0, {})
 OK = Outcome(Result.DELIVERED, "2.6.0", 250, "Message received", "DOT", "mx.example.com", "192.0.2.7")
 MISSING = Outcome(Result.FAILED, "5.1.1", 550, "user unknown", "RCPT", "mx.example.com", "192.0.2.7")
 BUSY = Outcome(Result.DEFERRED, "4.2.2", 452, "mailbox full", "RCPT", "mx.example.com", "192.0.2.7")
-LISTED = Outcome(Result.FAILED, "5.1.1", text="Not sent: the address is on the suppression list", command=STAGE)
+LISTED = not_sent(Suppressed("jane@example.com", Reason.BOUNCE, START - 86_400, "bounce"))
+COMPLAINED = not_sent(Suppressed("jane@example.com", Reason.COMPLAINT, START - 86_400, "complaint"))
 SILENT = Outcome(Result.DEFERRED, "4.4.1", text="Host does not answer", command="CONNECT", mx_host="mx.example.com")
 
 
@@ -88,6 +90,7 @@ CASES = {
     "bounce_suppressed": _events(LISTED)[0],
     "delivery_delay": _events(BUSY)[0],
     "complaint": complaint_event(MAIL, ORIGIN, START + 9, ["jane@example.com"], kind="abuse", user_agent="AnyLoop/1"),
+    "complaint_suppressed": _events(COMPLAINED, COMPLAINED)[0],
     "complaint_without_report": complaint_event(MAIL, ORIGIN, START + 9, ["jane@example.com"]),
     "reject": reject_event(MAIL, ORIGIN, START + 1),
     "rendering_failure": rendering_failure_event(
@@ -126,6 +129,38 @@ def test_recipients_of_one_fate_share_an_event() -> None:
     assert len(ids) == 2
 
 
+def test_suppressed_for_a_complaint_is_told_as_one() -> None:
+    """SES's complaintSubType; one for a bounce beside it is a bounce, and what an older text says of neither is too."""
+    complaint, bounce = _events(COMPLAINED, LISTED)
+    assert (complaint.type, complaint.detail["complaintSubType"]) == ("COMPLAINT", "OnAccountSuppressionList")
+    assert complaint.detail["complainedRecipients"] == [{"emailAddress": "jane@example.com"}]
+    assert [item["emailAddress"] for item in bounce.detail["bouncedRecipients"]] == ["mary@example.com"]
+    assert complaint.detail["feedbackId"] != bounce.detail["feedbackId"]
+    for text in ("", "Not sent: the address is on the suppression list", "x: COMPLAINT, since", COMPLAINED.text[:-30]):
+        outcome = replace(COMPLAINED, text=text)
+        assert withheld_for(outcome) is None
+        assert _events(outcome)[0].type == "BOUNCE"
+    said = replace(MISSING, text=COMPLAINED.text)
+    assert (withheld_for(said), LISTED.command) == (None, STAGE)
+
+
+def test_diagnostic_code_has_a_type_if_a_host_said_it() -> None:
+    """As SES's: "smtp; 550 5.1.1 user unknown", and "Amazon SES did not send the message to this address because..."."""
+    silent = replace(SILENT, result=Result.FAILED, status="5.4.7", command="EXPIRED")
+    busy = replace(BUSY, result=Result.FAILED, status="5.4.7", text="4.2.2 mailbox full", command="EXPIRED")
+    for outcome, diagnostic in (
+        (MISSING, "smtp; 550 5.1.1 user unknown"),
+        (BUSY, "smtp; 452 4.2.2 mailbox full"),
+        (busy, "smtp; 452 4.2.2 mailbox full"),
+        (SILENT, "Host does not answer"),
+        (silent, "Host does not answer"),
+        (LISTED, "Not sent: the address is on the suppression list: BOUNCE, since 2027-01-14"),
+    ):
+        (event,) = _events(outcome)
+        (item,) = event.detail.get("bouncedRecipients") or event.detail["delayedRecipients"]
+        assert item["diagnosticCode"] == diagnostic
+
+
 def test_other_attempts_are_not_told_again() -> None:
     """What an earlier attempt decided was told then."""
     record = _record(OK)
@@ -134,8 +169,8 @@ def test_other_attempts_are_not_told_again() -> None:
 
 DELAYS = [
     ("mx RCPT: 451 4.7.1 greylisted", "General", "smtp; 451 4.7.1 greylisted"),
-    ("mx CONNECT: 4.4.1 Host does not answer", "TransientCommunicationFailure", "smtp; Host does not answer"),
-    ("4.3.0 The attempt broke off on our side", "InternalFailure", "smtp; The attempt broke off on our side"),
+    ("mx CONNECT: 4.4.1 Host does not answer", "TransientCommunicationFailure", "Host does not answer"),
+    ("4.3.0 The attempt broke off on our side", "InternalFailure", "The attempt broke off on our side"),
 ]
 
 
@@ -294,3 +329,23 @@ def test_webhook_gets_the_event_or_what_a_topic_would_post() -> None:
     assert json.loads(notification["Message"]) == as_event(CASES["bounce"])
     assert notification["Type"] == fields["x-amz-sns-message-type"] == "Notification"
     assert notification["MessageId"] == fields["x-amz-sns-message-id"]
+
+
+@pytest.mark.parametrize("form", ["event", "sns"])
+def test_each_destination_has_a_key_of_its_own_for_an_event(form: str) -> None:
+    """Two webhooks at one host may share a store of keys: the same event is another request for each of them."""
+    hook = EventDestination("x", True, frozenset(), "Webhook", {"Url": "https://h/", "Form": form})
+    told = Told("set/ConfigSet/x", "", hook)
+    cases = [
+        (told, CASES["bounce"]),
+        (replace(told, key="set/ConfigSet/y"), CASES["bounce"]),
+        (replace(told, tenant="acme"), CASES["bounce"]),
+        (told, CASES["delivery"]),
+        (told, replace(CASES["bounce"], detail={**CASES["bounce"].detail, "feedbackId": "another"})),
+    ]
+    keys = [body_of(to, event, ORIGIN)[1]["Idempotency-Key"] for to, event in cases]
+    assert len(set(keys)) == len(cases)
+    assert all(re.fullmatch('"[0-9a-f]{64}"', key) for key in keys)
+    if form == "sns":
+        ids = {body_of(to, event, ORIGIN)[1]["x-amz-sns-message-id"] for to, event in cases}
+        assert len(ids) == len(cases)

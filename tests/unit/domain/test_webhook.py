@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from email.message import Message
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from paravion.domain.http1 import encode_request
 from paravion.domain.webhook import BodySigner, decode_secrets, encode_secrets, request_fields
 from tests.support.webhook_server import verify
+
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 def _fields(**changes: object) -> dict[str, str]:
@@ -30,6 +41,27 @@ def test_signature_is_verified_with_either_secret() -> None:
     assert not verify("new", headers, body + b"!", now=1_800_000_010)
     assert not verify("new", {**headers, "paravion-timestamp": "1800000001"}, body, now=1_800_000_010)
     assert not verify("new", headers, body, now=1_800_000_000 + 301)
+
+
+@pytest.mark.parametrize("page", ["events.md", "targets.md"])
+def test_code_of_the_documentation_verifies(page: str) -> None:
+    """As it stands there, with fields that know no case and with names in lower case."""
+    found = re.search(r"```python\n(def verify\(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+    assert found
+    clock = SimpleNamespace(time=lambda: 1_800_000_010.0)
+    names: dict[str, Any] = {"hashlib": hashlib, "hmac": hmac, "time": clock, "Mapping": Mapping}
+    exec(found[1], names)
+    signer = BodySigner(("new", "old"), 1_800_000_000)
+    signer.update(b"body")
+    headers = Message()
+    headers["Paravion-Timestamp"], headers["Paravion-Signature"] = "1800000000", signer.value()
+    given = headers if page == "events.md" else {name.lower(): value for name, value in headers.items()}
+    assert names["verify"]("new", given, b"body")
+    assert names["verify"]("old", given, b"body")
+    assert not names["verify"]("other", given, b"body")
+    assert not names["verify"]("new", given, b"other")
+    clock.time = lambda: 1_800_000_000 + 301.0
+    assert not names["verify"]("new", given, b"body")
 
 
 def test_known_signature() -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pathlib
 from dataclasses import replace
 
+from paravion.domain import status
 from paravion.domain.dsn import Report, build_dsn
 from paravion.domain.envelope import DeliverBy, Envelope, Recipient
-from paravion.domain.outcome import Outcome, Result
-from paravion.domain.queue import NoticeKind, RecipientState
+from paravion.domain.outcome import HOLD, Outcome, Result
+from paravion.domain.queue import JobKey, JobRecord, NoticeKind, RecipientState, State, expiry
+from paravion.domain.status import Status
+from paravion.domain.suppression import STAGE
 from paravion.domain.target_verdict import taken
 
 QUEUED_AT = 1_795_338_000.0  # Sun, 22 Nov 2026 09:00:00 +0000
@@ -56,6 +59,27 @@ NO_ANSWER = outcome(
 TAKEN = outcome(Result.DELIVERED, "2.0.0", 250, "Ok: queued as 4XyZ", command="DOT")
 
 ARRIVED = outcome(Result.DELIVERED, "2.0.0", 0, "", command="LOCAL", mx_host="", address="", tls="")
+
+HOSTILE = outcome(
+    Result.FAILED,
+    "5.7.1",
+    554,
+    "<script>alert(1)</script> <a href='https://evil.example/'>log in</a> & so on\n\n"
+    "Content-Type: text/html\n\x1b[2J\x07\u202egnp.exe\u2066 \u200b=?utf-8?q?=0D=0AX:_y?=\x00 --=_b" + " more" * 150,
+    mx_host="mx\u202e.evil.example",
+)
+
+
+def ours(row: Status, text: str = "", command: str = "LOCAL") -> Outcome:
+    """Give a failure that was decided here."""
+    return Outcome(Result.FAILED, row.enhanced, text=text or row.text, command=command)
+
+
+def given_up(last: Outcome) -> Outcome:
+    """Give what an expiry makes of the last attempt's outcome."""
+    state = RecipientState("", last, QUEUED_AT, 1)
+    return expiry(JobRecord(JobKey("a" * 26), QUEUED_AT, State.TRIED, recipients={0: state}), 0)
+
 
 BOB = Recipient("bob@example.org", orcpt="rfc822;bob@example.org")
 FRED = Recipient("fred@mail.corp.example", ("FAILURE", "DELAY"), orcpt="rfc822;sales+2Bnorth@corp.example")
@@ -110,8 +134,8 @@ REPORTS = {
     ),
     "expired": report(
         NoticeKind.EXPIRED,
-        (BOB, replace(NO_ANSWER, result=Result.FAILED, status="5.4.1", command="EXPIRED")),
-        (FRED, replace(FULL, status="5.2.2", code=452, text="4.2.2 Mailbox full", command="EXPIRED")),
+        (BOB, given_up(NO_ANSWER)),
+        (FRED, given_up(replace(FULL, result=Result.DEFERRED, status="4.2.2", code=452))),
         now=QUEUED_AT + 5 * DAY + 60,
         recipients=3,
     ),
@@ -180,10 +204,59 @@ REPORTS = {
     ),
     "spanish": report(
         NoticeKind.EXPIRED,
-        (BOB, replace(NO_ANSWER, result=Result.FAILED, status="5.4.1", command="EXPIRED")),
+        (BOB, given_up(NO_ANSWER)),
         now=QUEUED_AT + 5 * DAY + 60,
         recipients=1,
         language="es",
+    ),
+    "hostile": report(
+        NoticeKind.FAILED,
+        (Recipient("bob@example.org", origin='"<b>x</b> &amp;"@b\u202e.example'), HOSTILE),
+        now=QUEUED_AT + 5,
+        recipients=1,
+        original_header=HEADER.replace(b"and the quarterly", "\u202e=?utf-8?b?4oCuDQpYOiB5?= <i>".encode()),
+        original_body=None,
+    ),
+    "cancelled": report(
+        NoticeKind.FAILED,
+        (BOB, ours(status.CANCELLED, "Cancelled by an operator: the price list in it was last year's", HOLD)),
+        now=QUEUED_AT + 60,
+        recipients=1,
+    ),
+    "refused_here": report(
+        NoticeKind.FAILED,
+        (BOB, ours(status.SUPPRESSED, command=STAGE)),
+        (DORA, ours(status.UNSUBSCRIBED, "Not sent: the contact has unsubscribed: list news")),
+        (EVE, ours(status.HELD_TOO_LONG, command=HOLD)),
+        now=QUEUED_AT + 14 * DAY,
+        recipients=3,
+        original_body=None,
+    ),
+    "lost": report(
+        NoticeKind.FAILED,
+        (BOB, ours(status.CONTENT_LOST)),
+        now=QUEUED_AT + 5 * DAY,
+        recipients=1,
+        original_header=b"",
+        original_body=None,
+    ),
+    "held": report(
+        NoticeKind.DELAYED,
+        (BOB, replace(ours(status.HELD_HERE, command=HOLD), result=Result.DEFERRED)),
+        now=QUEUED_AT + 600,
+        recipients=1,
+        original_body=None,
+        return_at=QUEUED_AT + 14 * DAY,
+    ),
+    "crowd": report(
+        NoticeKind.FAILED,
+        *(
+            (Recipient(f"user{n}@example.org"), replace(NO_USER if n % 3 else FULL, text=f"<user{n}@example.org>: no"))
+            for n in range(50)
+        ),
+        now=QUEUED_AT + 5,
+        recipients=900,
+        original_body=None,
     ),
     "relayed": report(NoticeKind.RELAYED, (BOB, TAKEN), now=QUEUED_AT + 3, recipients=1, original_body=None),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -38,6 +39,12 @@ TEMPORARY_AND_PERMANENT = {
     "spanish": (set(), {b"bob@example.org"}),
     "smtputf8_to_ascii": (set(), set()),
     "smtputf8": (set(), set()),  # flufl.bounce knows type rfc822 alone
+    "hostile": (set(), {b"bob@example.org"}),
+    "cancelled": (set(), {b"bob@example.org"}),
+    "refused_here": (set(), {b"bob@example.org", b"dora@exampel.com", b"eve@example.net"}),
+    "lost": (set(), {b"bob@example.org"}),
+    "held": ({b"bob@example.org"}, set()),
+    "crowd": (set(), {f"user{n}@example.org".encode() for n in range(50)}),
     "listed": (set(), set()),
     "relayed": (set(), set()),
     "deadline": (set(), set()),
@@ -73,6 +80,27 @@ def test_flufl_bounce_classifies(name):
     assert TEMPORARY_AND_PERMANENT[name] == bounce.all_failures(message)
 
 
+def test_hostile_words_open_nothing():
+    """A host's reply, an address and a subject with markup, controls, bidi, encoded words and delimiters: all text."""
+    message = email.message_from_bytes((HERE / "hostile.eml").read_bytes(), policy=email.policy.default)
+    words, status, original = message.iter_parts()
+    plain, html = (part.get_content() for part in words.iter_parts())
+    assert (status.get_content_type(), original.get_content_type()) == (
+        "message/delivery-status",
+        "text/rfc822-headers",
+    )
+    assert "X" not in message
+    for text in (plain, html, str(message["Subject"])):
+        assert text.replace("\r\n", "").isprintable()
+    assert "<script>alert(1)</script> <a" in plain
+    assert "\\x{1B}[2J\\x{7}\\x{202E}gnp.exe\\x{2066} \\x{200B}=?utf-8?q?=0D=0AX:_y?=\\x{0} --=_b" in " ".join(
+        plain.split()
+    )
+    assert not re.search(r"<(script|a|i|b|img)\b", html)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert [field["Status"] for field in status.get_payload() if "Status" in field] == ["5.7.1"]
+
+
 SISIMAI = """
 use Sisimai;
 for my $file (@ARGV) {
@@ -83,7 +111,7 @@ for my $file (@ARGV) {
 }
 """
 ACTIONS = {
-    "delayed": "delayed 4", "french": "delayed 4", "relayed": "relayed 2", "deadline": "relayed 2", "listed": "delivered 2",
+    "delayed": "delayed 4", "held": "delayed 4", "french": "delayed 4", "relayed": "relayed 2", "deadline": "relayed 2", "listed": "delivered 2",
     "expanded": "expanded 2", "delivered": "delivered 2",
 }  # fmt: skip
 

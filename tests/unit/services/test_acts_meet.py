@@ -12,7 +12,7 @@ from paravion.domain.envelope import DeliverBy, decode_qf
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import JobKey, State
 from paravion.domain.selection import Selection, parse
-from paravion.domain.status import ACCESS_DENIED, BAD_REQUEST, CANCELLED, NOT_FOUND, Rejected
+from paravion.domain.status import ACCESS_DENIED, BAD_REQUEST, CANCELLED, Rejected
 from paravion.ports import QueueName
 from paravion.services import cancel, flush, hold, operations
 from paravion.services.cancel import Cancel
@@ -251,15 +251,14 @@ def test_mail_that_waits_for_its_instant_is_shown_with_its_sender() -> None:
     assert bulk(world, hold.Hold("x", OPERATOR, deps_of(world)), parse("a.example"))["changed"] == 1
 
 
-def test_submission_of_which_a_part_is_gone_is_refused_as_a_whole() -> None:
-    """Whoever is told that there is no such message finds nothing of it changed."""
+def test_part_that_is_gone_and_that_nobody_has_tried_is_left_out() -> None:
+    """The others are held; of what neither the spool nor the ledger knows there is nothing to hold, nor to tell."""
     world = World(local_domains="local.example")
     world.load("access", "To:b@b.example QUARANTINE:odd\n")
     queue_id = world.submit("a@a.example", "b@b.example").queue_id
     first = decode_qf(world.spool.get_envelope(queue_id))[0]
     ((part_id, _),) = first.parts
     del world.spool.envelopes[part_id]
-    with pytest.raises(Rejected) as caught:
-        hold.hold(queue_id, "x", OPERATOR, deps_of(world))
-    assert caught.value.status is NOT_FOUND
-    assert world.ledger.records == {}
+    told = hold.hold(queue_id, "x", OPERATOR, deps_of(world))
+    assert [(job["queue_id"], job["state"]) for job in told["jobs"]] == [(queue_id, "held")]
+    assert [record.key.queue_id for record in world.ledger.records.values()] == [queue_id]

@@ -235,6 +235,25 @@ def test_own_mail_is_taken_back_untried() -> None:
         assert [(answer["changed"], answer["jobs"][0]["state"]) for answer in told] == [(1, "removed"), (0, "removed")]
         world.run()
         assert (sent(world), world.kinds()) == ([], ["mail"])
+        shown = admin.show_message(queue_id, OTHER, deps_of(world))
+        (recipient,) = shown["recipients"]
+        removal = {"at": shown["timeline"][-1]["at"], "text": "by AKIATEST: typo"}
+        assert (shown["state"], recipient["state"], recipient["removal"]) == ("removed", "removed", removal)
+        assert shown["timeline"][-1]["text"] == removal["text"]
+
+
+def test_removed_recipient_says_so_to_whom_it_may() -> None:
+    """Who got it got it, and who failed failed; the others are removed, tried or not: by whom is for operators."""
+    world = World({"a@a.example": [OK], "b@a.example": [BUSY] * 9, "c@a.example": [GONE]})
+    queue_id = world.submit("a@a.example", "b@a.example", "c@a.example").queue_id
+    settle(world)
+    hold.remove(queue_id, OPERATOR, deps_of(world), reason="spam")
+    at = world.now
+    for principal, text in ((OPERATOR, "by AKIAOP: spam"), (OTHER, "")):
+        shown = admin.show_message(queue_id, principal, deps_of(world))["recipients"]
+        assert [one["state"] for one in shown] == ["delivered", "removed", "failed"]
+        assert [one["removal"] for one in shown] == [None, {"at": at, "text": text}, None]
+        assert shown[1]["text"] == BUSY.text
 
 
 @pytest.mark.parametrize("how", ["tried", "held", "by rule", "being tried", "done", "another's", "unknown"])

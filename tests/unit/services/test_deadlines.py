@@ -10,6 +10,7 @@ import pytest
 from paravion.domain.envelope import DeliverBy, Recipient, decode_qf
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import State, held, released
+from paravion.domain.schedule import LIFETIME_S
 from paravion.domain.status import BAD_REQUEST, EXPIRED, Rejected
 from paravion.ports import QueueName
 from tests.support.world import PLAN, START, Saboteur, World
@@ -147,19 +148,49 @@ def test_sent_later_than_it_must_be_there_is_refused() -> None:
     assert attempts_at(world, receipt.queue_id) == [5000, 5315, 5900]
 
 
-def test_in_hold_nothing_is_said_or_returned() -> None:
-    """The deadline passes all the same, and counts when the mail is released."""
-    for returns, expected in ((True, "failed"), (False, "delayed")):
-        world = World({YOU: [BUSY] * 2 + [TAKEN]})
-        receipt = world.submit(YOU, sender=SENDER, deliver_by=DeliverBy(START + 400, returns=returns))
-        world.run(until=START + 1)
-        record = world.ledger.save(held(job(world, receipt.queue_id), "why", now=world.now, by="op"))
-        world.run(until=START + 9000)
-        assert told(world) == []
-        world.now = START + 9000
-        world.ledger.save(released(record, now=world.now, by="op"))
-        world.run()
-        assert [action for action, _ in told(world)] == [expected]
+def test_in_hold_nothing_is_returned() -> None:
+    """By-mode R: the deadline passes all the same, and counts when the mail is released."""
+    world = World({YOU: [BUSY] * 2 + [TAKEN]})
+    receipt = world.submit(YOU, sender=SENDER, deliver_by=DeliverBy(START + 400, returns=True))
+    world.run(until=START + 1)
+    record = world.ledger.save(held(job(world, receipt.queue_id), "why", now=world.now, by="op"))
+    world.run(until=START + 9000)
+    assert told(world) == []
+    world.now = START + 9000
+    world.ledger.save(released(record, now=world.now, by="op"))
+    world.run()
+    assert [action for action, _ in told(world)] == ["failed"]
+
+
+@pytest.mark.parametrize("how", ["tried", "by rule", "late", "lost"])
+def test_in_hold_the_sender_is_told_in_time(how: str) -> None:
+    """By-mode N: once, at the deadline or when a hold begins behind it; not why, and not again at the release."""
+    world = World({YOU: [BUSY, TAKEN]}, local_domains="local.example")
+    if how == "by rule":
+        world.load("access", f"From:{SENDER} QUARANTINE:looks like spam\n")
+    receipt = world.submit(YOU, sender=SENDER, deliver_by=DeliverBy(START + 400))
+    world.run(until=START + 1)
+    if how != "by rule":
+        at = START + 500 if how == "late" else world.now
+        world.ledger.save(held(job(world, receipt.queue_id), "looks like spam", now=at, by="op"))
+        world.now = at
+    if how == "lost":
+        del world.spool.envelopes[receipt.queue_id]
+    world.run(until=START + 9000)
+    record = job(world, receipt.queue_id)
+    assert (record.state, record.due_at, record.owed) == (State.HELD, START + LIFETIME_S, ())
+    assert told(world) == [("delayed", "4.3.2")]
+    (report,) = world.accepted_by(SENDER)
+    text = report.decode().replace("\r\n", " ")
+    assert "We will keep trying until Friday 29 January 2027" in text
+    assert "spam" not in text
+    assert ("It still waits in our own mail system." in text) is (how == "by rule")
+    if how == "lost":
+        return
+    world.now = START + 9000
+    world.ledger.save(released(record, now=world.now, by="op"))
+    world.run()
+    assert ([action for action, _ in told(world)], len(world.accepted_by(YOU))) == (["delayed"], 1)
 
 
 def test_a_queue_that_stood_still_sends_nothing_late() -> None:

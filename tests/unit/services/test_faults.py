@@ -12,6 +12,7 @@ from paravion.domain.next_hop import MxHost, NextHop
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import (
     ALL_SHARDS,
+    LOST_AFTER_S,
     DueJob,
     Job,
     JobKey,
@@ -77,7 +78,7 @@ def test_two_workers_with_one_job_at_once_send_it_once() -> None:
 
 
 def test_rival_of_a_running_lease_waits_for_its_end() -> None:
-    """A copy that meets a live lease gives the job a safety net, and does not disturb its worker."""
+    """A copy that meets a live lease comes again after it, and does not disturb its worker."""
     world = World()
     receipt = world.submit("you@a.example")
     job = Job(JobKey(receipt.queue_id), START)
@@ -85,12 +86,45 @@ def test_rival_of_a_running_lease_waits_for_its_end() -> None:
     world.invoke(QueueName.DELIVERY)
     world.invoke(QueueName.DELIVERY)
     world.invoke(QueueName.RETRY)
-    record = world.ledger.load(job.key)
-    assert record is not None
-    assert (record.version, record.token, record.due_at) == (held.version, "other", START + 95)
-    # The other worker died: the sweep finds the job after its lease and it is delivered.
+    assert world.ledger.load(job.key) == held
+    assert world.queues.next_visible_at() == START + 95
+    # The other worker died: its job is found after its lease, and delivered.
     world.run()
     assert world.states(receipt.queue_id) == {"you@a.example": "delivered"}
+
+
+def test_deferred_job_whose_item_is_gone_is_found_again() -> None:
+    """Its worker had an item that was no longer in the queue when the attempt ended: the sweep brings it to `retry`."""
+    taken = Outcome(Result.DELIVERED, "2.0.0", 250, "Ok", "DOT", "mx")
+    world = World({"you@a.example": [Outcome(Result.DEFERRED, "4.2.0", 451, "busy", "RCPT", "mx"), taken]})
+    receipt = world.submit("you@a.example")
+    items = world.queues.receive(QueueName.DELIVERY)
+    asyncio.run(deliver(items, world.for_deliver, 60.0))
+    world.queues.delete(QueueName.DELIVERY, [item.receipt for item in items])
+    (record,) = world.ledger.load_message(receipt.queue_id)
+    assert (record.state, record.due_at) == (State.TRIED, START + LOST_AFTER_S)
+    world.run()
+    assert world.states(receipt.queue_id) == {"you@a.example": "delivered"}
+
+
+def test_item_given_twice_does_not_leave_its_deferred_job_to_nobody() -> None:
+    """The rival takes the one item that there is to `retry`; the worker then defers, and has none to bring there."""
+    world = World()
+    receipt = world.submit("you@a.example")
+    job = Job(JobKey(receipt.queue_id), START)
+    held = world.ledger.claim(job, token="other", lease_until=START + 90)
+    world.invoke(QueueName.DELIVERY)
+    world.invoke(QueueName.DELIVERY)
+    world.invoke(QueueName.RETRY)
+    busy = Outcome(Result.DEFERRED, "4.2.0", 451, "busy, come back", "RCPT", "mx")
+    tried = with_outcomes(
+        replace(held, recipient_count=1), {0: ("you@a.example", busy)}, now=world.now, notify={}, last=True
+    )
+    world.ledger.save(tried)
+    world.run()
+    assert world.states(receipt.queue_id) == {"you@a.example": "delivered"}
+    (record,) = world.ledger.load_message(receipt.queue_id)
+    assert record.attempts == 2
 
 
 @pytest.mark.parametrize("queue", [QueueName.DELIVERY, QueueName.RETRY, QueueName.BOUNCE])
@@ -106,16 +140,15 @@ def test_poison_body_is_parked_with_a_fault_logged(queue: str) -> None:
     assert "Fault" in [event for event, _ in world.event_log.records]
 
 
-def test_missing_envelope_is_retried_then_parked() -> None:
-    """A qf that is gone defers (it might come back), and is parked once somebody would have to be told."""
+def test_missing_envelope_is_retried_then_ended_with_a_record() -> None:
+    """A qf that is gone defers (it might come back); then, with nobody known to be told, the log alone has it."""
     world = World()
     receipt = world.submit("you@a.example")
     del world.spool.envelopes[receipt.queue_id]
-    world.queues.visibility_s = 360.0
-    world.run(until=START + 3 * 86_400)
-    # One by its own item, one by the look for what might be lost; then there is peace for days.
-    parked = [item.body for item in world.queues.items[QueueName.PARKED]]
-    assert parked == [Job(JobKey(receipt.queue_id), START)] * 2
+    world.run()
+    assert world.queues.items[QueueName.PARKED] == []
+    assert world.states(receipt.queue_id) == {"unknown": "failed"}
+    assert [event for event, _ in world.event_log.records][-2:] == ["Expiration", "DoubleBounceDropped"]
     assert world.accepted_by("you@a.example") == []
 
 

@@ -20,7 +20,7 @@ from paravion.services.authenticate import Principal
 from paravion.services.commit import CommitDeps
 from paravion.services.flush import Flush
 from paravion.services.select import act_on_selection
-from tests.support.world import START, Crash, Saboteur, World
+from tests.support.world import PLAN, START, Crash, Saboteur, World
 
 BUSY = Outcome(Result.DEFERRED, "4.2.0", 451, "busy, come back", "RCPT", "mx.a")
 OK = Outcome(Result.DELIVERED, "2.0.0", 250, "Ok", "DOT", "mx.a")
@@ -37,7 +37,10 @@ def deps_of(world: World, saboteur: Saboteur | None = None):
         spool=spool, ledger=wrap("admin:ledger", world.ledger), hosts=world.hosts,
         records=wrap("admin:records", world.operations),  # type: ignore[attr-defined]
         to_commit=CommitDeps(spool, queues, lambda calls: [call() for call in calls]),
-        settings=SimpleNamespace(sweep_grace_s=900.0), new_token=lambda: f"{world.now}",
+        settings=SimpleNamespace(
+            sweep_grace_s=900.0, max_24_hour_send=-1.0, max_send_rate=-1.0, simulator_domain="",
+            queue_return_s=PLAN.return_s, queue_return_by_priority={},
+        ), counters=wrap("admin:counters", world.counters), new_token=lambda: f"{world.now}",
         event_log=world.event_log, clock=lambda: world.now,
     )  # fmt: skip
 

@@ -6,12 +6,15 @@ import re
 
 import pytest
 
-from paravion.domain import envelope
+from paravion.domain import envelope, queue
 from paravion.domain.envelope import Recipient
 from paravion.domain.outcome import Outcome, Result
+from paravion.domain.queue import Job, JobKey
+from paravion.domain.schedule import LIFETIME_S
 from paravion.ports import QueueName
-from paravion.services import joined_report
-from tests.support.world import Saboteur, World
+from paravion.services import cancel, hold, joined_report
+from tests.support.world import START, Saboteur, World
+from tests.unit.services.test_flush import OPERATOR, deps_of
 
 MISSING = Outcome(Result.FAILED, "5.1.1", 550, "no such user", "RCPT", "mx")
 BUSY = Outcome(Result.DEFERRED, "4.2.0", 451, "busy, come back", "RCPT", "mx")
@@ -120,3 +123,74 @@ def test_program_gets_no_warning_unless_it_asked():
     ]
     assert subjects == [b"Delayed, still trying", b"Not delivered"]
     assert told(world, "list-bounces@example.org") == [["b@b.example"], ["a@a.example"]]
+
+
+def cancelled(saboteur=None):
+    """Cancel a message whose four jobs were tried once, twice, three times and not at all; run to the end."""
+    world = World({name: [BUSY] * 9 for name in NAMES})
+    queue_id = world.submit(*NAMES).queue_id
+    for last in range(3, 0, -1):
+        world.invoke(QueueName.DELIVERY, limit=last)
+        world.queues.items[QueueName.DELIVERY].clear()
+        world.invoke(QueueName.RETRY)
+        for chunk in range(last - 1):
+            record = world.ledger.load(JobKey(queue_id, chunk))
+            world.ledger.save(queue.flushed(record, look_at=world.now + 900, now=world.now, by="op"))
+            world.queues.send(QueueName.DELIVERY, [Job(record.key, record.queued_at)])
+    attempts = [record.attempts if record else 0 for record in map(world.ledger.load, keys(queue_id))]
+    assert attempts == [3, 2, 1, 0]
+    cancel.cancel(queue_id, OPERATOR, deps_of(world))
+    # Counted from here: the crash is one of those who return it and tell.
+    if saboteur is not None:
+        vars(world.saboteur).update(at=saboteur.at + len(world.saboteur.calls), after=saboteur.after)
+    before = len(world.saboteur.calls)
+    world.run()
+    # Not the instant of RFC 1047, which is the deliverer's, nor the sweep's many looks.
+    calls = enumerate(world.saboteur.calls[before:])
+    return world, [n for n, name in calls if name.startswith(("retry:", "bounce:")) and not name.endswith(".due")]
+
+
+def keys(queue_id):
+    return [JobKey(queue_id, chunk) for chunk in range(len(NAMES))]
+
+
+def test_cancelled_jobs_are_told_together_whatever_their_attempts():
+    """One report for a message whose jobs have been tried three, two, one and no times."""
+    world, _ = cancelled()
+    assert told(world) == [sorted(NAMES)]
+
+
+def test_cancelled_job_that_is_being_tried_joins_the_others():
+    """Its attempt ends after the others were returned, and the next sweep finds it: one report all the same."""
+    world = World({name: [BUSY] * 9 for name in NAMES})
+    queue_id = world.submit(*NAMES).queue_id
+    world.invoke(QueueName.DELIVERY, limit=3)
+    world.queues.items[QueueName.DELIVERY].clear()
+    busy = world.ledger.claim(Job(JobKey(queue_id, 3), START), token="t", lease_until=START + 600)
+    cancel.cancel(queue_id, OPERATOR, deps_of(world))
+    world.run(until=START + 50)
+    assert told(world) == []
+    busy = world.ledger.load(busy.key)
+    outcomes = {3: (NAMES[3], BUSY)}
+    world.ledger.save(queue.with_outcomes(busy, outcomes, now=world.now, notify={}, last=True))
+    world.run()
+    assert told(world) == [sorted(NAMES)]
+
+
+def test_what_nobody_released_is_returned_together():
+    """The hold's end after 14 days: as after a cancel, with other words; and one that failed before stays apart."""
+    world = World({NAMES[0]: [MISSING], NAMES[1]: [BUSY] * 9})
+    queue_id = world.submit(*NAMES).queue_id
+    world.invoke(QueueName.DELIVERY, limit=2)
+    hold.hold(queue_id, "looks odd", OPERATOR, deps_of(world))
+    world.run()
+    assert world.now >= START + LIFETIME_S
+    assert told(world) == [[NAMES[0]], sorted(NAMES[1:])]
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_crash_while_returning_tells_of_each_once(after):
+    """A crash at every call of those who return what is cancelled, and who tell: nobody twice, nobody forgotten."""
+    for at in cancelled()[1]:
+        world, _ = cancelled(Saboteur(at=at, after=after))
+        assert sorted(name for report in told(world) for name in report) == sorted(NAMES), at

@@ -104,6 +104,27 @@ def test_what_is_given_back_is_done_and_the_unknown_stays() -> None:
     assert ("redrive", "by AKIAOP: mended") in [(entry.event, entry.text) for entry in log]
 
 
+def test_events_that_are_given_back_are_parked_again_once_and_stay() -> None:
+    """The destination is still dead: one more span of tries, then nothing moves until the next redrive."""
+    world = World()
+    topic = {"TopicArn": "arn:aws:sns:us-east-1:123456789012:events"}
+    one = {"Name": "one", "Enabled": True, "MatchingEventTypes": ["DELIVERY"], "SnsDestination": topic}
+    world.records.put("configuration-set", "news", {"EventDestinations": [one]})
+    world.destinations.script["set/news/one"] = ["still dead"]
+    world.submit("a@a.example", configuration_set="news")
+    world.run()
+    for _ in range(2):
+        before = world.now
+        assert parked.redrive((), "", 100, OPERATOR, _deps(world))["redriven"] == 1
+        assert world.queues.items[QueueName.PARKED] == []
+        world.run()
+        (item,) = parked.list_parked(10, OPERATOR, _deps(world))["items"]
+        assert item["last_text"].endswith("still dead")
+        assert 86_400 <= world.now - before < 90_000
+        assert world.queues.items[QueueName.EVENT] == []
+        world.now += 120  # the look hides it
+
+
 def test_one_item_or_message_is_given_back_alone() -> None:
     """The others stay."""
     world, queue_id = _stuck()
@@ -114,6 +135,37 @@ def test_one_item_or_message_is_given_back_alone() -> None:
     assert parked.redrive([items[1]["id"]], "", 100, OPERATOR, deps)["redriven"] == 1
     assert parked.redrive([items[2]["id"]], "", 100, OPERATOR, deps)["left"] == 1
     assert len(parked.list_parked(10, OPERATOR, deps)["items"]) == 2
+
+
+def test_what_the_list_names_can_be_selected() -> None:
+    """By the message that it shows, for a job as for events: given back, and dropped."""
+    world, queue_id = _stuck()
+    deps = _deps(world)
+    assert parked.redrive((), "m1", 100, OPERATOR, deps)["redriven"] == 1
+    (item,) = world.queues.items[QueueName.EVENT]
+    world.queues.items[QueueName.EVENT].clear()
+    world.queues.park([item.body, event_item.encode(EVENTS)])
+    told = [(item["what"], item["queue_id"]) for item in parked.list_parked(10, OPERATOR, deps)["items"]]
+    assert told.count(("events", "m1")) == 2
+    told = parked.drop_message("m1", OPERATOR, deps, reason="junk")["dropped"]
+    assert [(item["what"], item["queue_id"]) for item in told] == [("events", "m1")] * 2
+    assert parked.drop_message(queue_id, OPERATOR, deps)["dropped"][0]["what"] == "job"
+    left = parked.list_parked(10, OPERATOR, deps)["items"]
+    assert [item["what"] for item in left] == ["job", "unknown"]
+    for item in left:
+        if item["queue_id"] is None:
+            with pytest.raises(Rejected):
+                parked.drop_message("None", OPERATOR, deps)
+
+
+def test_events_of_no_known_message_are_listed_without_one() -> None:
+    """They go by their item's id."""
+    world = World()
+    world.queues.park([event_item.encode(event_item.EventItem((SesEvent("SEND", 1.0, {}, {}),)))])
+    deps = _deps(world)
+    (item,) = parked.list_parked(10, OPERATOR, deps)["items"]
+    assert (item["what"], item["queue_id"]) == ("events", None)
+    assert parked.redrive([item["id"]], "", 100, OPERATOR, deps)["redriven"] == 1
 
 
 def test_dropped_item_is_gone_and_stands_in_the_record() -> None:
@@ -141,6 +193,8 @@ def test_refusals_change_nothing_and_hide_nothing() -> None:
         (lambda: parked.redrive(["none"], "", 10, OPERATOR, deps), NOT_FOUND),
         (lambda: parked.redrive((), "a" * 26, 10, OPERATOR, deps), NOT_FOUND),
         (lambda: parked.drop("none", OPERATOR, deps), NOT_FOUND),
+        (lambda: parked.drop_message("a" * 26, OPERATOR, deps), NOT_FOUND),
+        (lambda: parked.drop_message("m1", OTHER, deps), ACCESS_DENIED),
         (lambda: parked.list_parked(1, OPERATOR, SimpleNamespace(new_parked=None)), BAD_REQUEST),
     ]
     for call, status in calls:

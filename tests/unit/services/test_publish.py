@@ -7,9 +7,14 @@ from typing import Any
 
 import pytest
 
+from paravion.domain.event_item import decode
+from paravion.domain.event_schedule import Rests
 from paravion.domain.outcome import Outcome, Result
+from paravion.domain.suppression import Reason, Suppressed
+from paravion.domain.told import UNDELIVERABLE
 from paravion.errors import LedgerUnavailable, QueueUnavailable, SpoolUnavailable
 from paravion.ports import QueueName
+from paravion.services.publish import publish
 from tests.support.world import START, Saboteur, World
 
 OK = Outcome(Result.DELIVERED, "2.0.0", 250, "Ok", "DOT", "mx", "192.0.2.7")
@@ -176,6 +181,26 @@ def test_only_types_that_somebody_wants_are_owed() -> None:
     assert _told(world) == [("Bounce", ["missing@c.example"])]
 
 
+@pytest.mark.parametrize(
+    ("types", "expected"),
+    [
+        (["BOUNCE", "COMPLAINT"], [("Bounce", ["gone@a.example"]), ("Complaint", ["angry@a.example"])]),
+        (["COMPLAINT"], [("Complaint", ["angry@a.example"])]),
+        (["BOUNCE"], [("Bounce", ["gone@a.example"])]),
+        (["DELIVERY"], []),
+    ],
+)
+def test_suppressed_recipients_are_told_by_what_they_are_listed_for(types: list[str], expected: list[Any]) -> None:
+    """To who wants that, and to nobody else."""
+    world = _with_set(World(), types)
+    for path, reason in (("gone@a.example", Reason.BOUNCE), ("angry@a.example", Reason.COMPLAINT)):
+        world.suppression.put(Suppressed(path, reason, START - 86_400, "operator"))
+    world.submit("gone@a.example", "angry@a.example", configuration_set="news")
+    world.run()
+    assert sorted(_told(world)) == expected
+    assert len(world.accepted_by("me@example.org")) == 1
+
+
 def test_dead_destination_holds_back_no_other_and_is_parked_in_the_end() -> None:
     """The one hears at once; the other is tried for a day, and its events then lie where an operator looks."""
     world = _with_set(World(), ["DELIVERY"], "dead", "good")
@@ -192,6 +217,76 @@ def test_dead_destination_holds_back_no_other_and_is_parked_in_the_end() -> None
     assert world.event_log.records[-1][0] == "EventNotTaken"
     assert world.event_log.records[-1][1]["parked"]
     assert len(world.destinations.asked) < 120
+
+
+def test_destination_that_failed_is_let_alone_for_a_moment() -> None:
+    """Within a warm function, longer each time; then it is asked again, with no try counted for the rest."""
+    world = _with_set(World(), ["DELIVERY"], "dead", "good")
+    world.destinations.script["set/news/dead"] = ["503", "503", "", "503", ""]
+    warm = world.for_publish
+
+    def told(path: str) -> list[str]:
+        world.submit(path, configuration_set="news")
+        world.invoke(QueueName.DELIVERY)
+        world.destinations.asked.clear()
+        items = world.queues.receive(QueueName.EVENT, 10)
+        world.queues.delete(QueueName.EVENT, [item.receipt for item in items])
+        assert publish(items, warm) == []
+        return sorted(world.destinations.asked)
+
+    assert told("a@a.example") == ["set/news/dead", "set/news/good"]
+    assert told("b@a.example") == ["set/news/good"]
+    assert [fields["tries"] for event, fields in world.event_log.records if event == "EventNotTaken"] == [1, 0]
+    world.now += 6  # longer than the first rest, shorter than the wait of what is tried again
+    assert told("c@a.example") == ["set/news/dead", "set/news/good"]
+    world.now += 6
+    assert told("d@a.example") == ["set/news/good"]
+    world.now += 6
+    assert told("e@a.example") == ["set/news/dead", "set/news/good"]
+    assert told("f@a.example") == ["set/news/dead", "set/news/good"]
+    world.now += 6  # it had answered: its rest is a first one
+    assert told("g@a.example") == ["set/news/dead", "set/news/good"]
+    world.run()
+    assert sorted(_told(world, "set/news/dead")) == [("Delivery", [f"{name}@a.example"]) for name in "abcdefg"]
+
+
+def test_what_will_never_be_taken_is_parked_at_once() -> None:
+    """Its destination is well, and is asked for the next mail; who looks sees why."""
+    world = _with_set(World(), ["DELIVERY"])
+    world.destinations.script["set/news/one"] = [UNDELIVERABLE + "too old", ""]
+    world.submit("a@a.example", configuration_set="news")
+    world.invoke(QueueName.DELIVERY)
+    items = world.queues.receive(QueueName.EVENT, 10)
+    assert publish(items, world.for_publish) == []
+    world.queues.delete(QueueName.EVENT, [item.receipt for item in items])
+    (parked,) = world.queues.items[QueueName.PARKED]
+    assert "undeliverable: too old" in str(parked.body)
+    world.submit("b@a.example", configuration_set="news")
+    world.invoke(QueueName.DELIVERY)
+    assert publish(world.queues.receive(QueueName.EVENT, 10), world.for_publish) == []
+    assert _told(world) == [("Delivery", ["b@a.example"])]
+
+
+def test_what_was_never_asked_for_waits_ever_longer_and_tells_why() -> None:
+    """What finds its destination let alone each time: no try is counted, and it is parked with what the others heard."""
+    world = _with_set(World())
+    world.submit("a@a.example", configuration_set="news")
+    world.invoke(QueueName.DELIVERY)
+    rests = Rests()
+    waits = []
+    while not world.queues.items.get(QueueName.PARKED):
+        rests.failed("\0set/news/one", world.now, "503 Down", (900.0,))
+        items = world.queues.receive(QueueName.EVENT, 10)
+        assert publish(items, replace(world.for_publish, rests=rests, jitter=lambda: 0.0)) == []
+        world.queues.delete(QueueName.EVENT, [item.receipt for item in items])
+        if (seen := world.queues.next_visible_at()) is not None:
+            waits.append(seen - world.now)
+            world.now = seen
+    assert waits[:8] == [30, 60, 120, 240, 480, 900, 900, 900]
+    assert world.destinations.asked == []
+    (parked,) = world.queues.items[QueueName.PARKED]
+    assert (left := decode(parked.body)) is not None
+    assert (left.problem, left.tries) == ("503 Down", 0)
 
 
 def test_destination_that_is_back_gets_what_it_missed() -> None:

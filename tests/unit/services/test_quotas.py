@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from paravion.domain.account import KIND, NAME
 from paravion.domain.outcome import Outcome, Result
+from paravion.domain.queue import JobKey, State
 from paravion.domain.statistics import Tally
 from paravion.domain.status import QUOTA_EXCEEDED, RATE_EXCEEDED, Rejected
 from paravion.domain.suppression import Reason, Suppressed
 from paravion.domain.tenant import record_kind
 from paravion.errors import LedgerUnavailable, SpoolUnavailable
+from paravion.services import cancel, hold
 from tests.support.world import START, Crash, Saboteur, World
+from tests.unit.services.test_flush import OPERATOR, OTHER, deps_of
 
 MISSING = Outcome(Result.FAILED, "5.1.1", 550, "no such user", "RCPT", "mx")
 BUSY = Outcome(Result.DEFERRED, "4.2.0", 451, "busy, come back", "RCPT", "mx")
@@ -146,3 +151,38 @@ def test_statistics_count_each_recipient_once_at_its_end():
     reports = len(world.accepted_by("me@example.org"))
     assert totals == {"": Tally(3 + reports, 2), "red": Tally(1)}
     assert [point.tally for point in world.counters.points("red", START - 900, START + 900)] == [Tally(1)]
+
+
+def test_what_its_sender_takes_back_untried_counts_no_more():
+    """Each address that he named once, simulated ones not; doing it again gives nothing more, nor does an operator."""
+    world = World(max_24_hour_send="9", local_domains="local.example")
+    world.load("aliases", "all: x@b.example, y@b.example, z@c.example\nowner-all: boss@b.example\n")
+    to = ("you@a.example", "all@local.example", "success@simulator.amazonses.com")
+    deps = deps_of(world)
+    deps.settings.max_24_hour_send = 9.0
+    for act, left in ((cancel.withdraw, 0), (hold.remove, 2)):
+        queue_id = world.submit(*to, principal=OTHER.access_key, release_at=START + 600).queue_id
+        assert world.counters.sent("", START) == 2
+        for _ in range(2):
+            act(queue_id, OTHER if act is cancel.withdraw else OPERATOR, deps)
+            assert world.counters.sent("", START) == left
+
+
+@pytest.mark.parametrize("error", [LedgerUnavailable, Crash])
+def test_what_can_not_be_given_back_stays_counted(error):
+    """The mail is taken back all the same."""
+    world = World(max_24_hour_send="9")
+    queue_id = world.submit("you@a.example", principal=OTHER.access_key).queue_id
+    saboteur = Saboteur(error=error)
+    deps = deps_of(world, saboteur)
+    deps.settings.max_24_hour_send = 9.0
+    deps.counters = Saboteur(at=0, error=error).wrap("counters", world.counters)
+    with suppress(Crash):
+        cancel.withdraw(queue_id, OTHER, deps)
+    assert world.ledger.load(JobKey(queue_id)).state is State.REMOVED
+    assert world.counters.sent("", START) == 1
+    world.now += 26 * 3600
+    deps.counters = None  # not asked: it counts no more
+    later = world.submit("you@a.example", principal=OTHER.access_key, release_at=world.now + 90_000).queue_id
+    world.now += 25 * 3600 + 1
+    cancel.withdraw(later, OTHER, deps)

@@ -328,17 +328,6 @@ class Ledger(Protocol):
         """
         ...
 
-    def watch(self, record: JobRecord, due_at: float) -> None:
-        """
-        Give a claimed job a due time as a safety net, without disturbing its worker.
-
-        Does nothing when the lease is no longer `record.token`'s. Leaves the version alone.
-
-        Raises:
-            LedgerUnavailable
-        """
-        ...
-
     def due(self, shard: int, now: float, limit: int, after: DueJob | None = None) -> list[DueJob]:
         """
         Give up to `limit` jobs of a shard whose due time is past, oldest first, from behind `after` on.
@@ -1043,8 +1032,9 @@ class EventDestinations(Protocol):
         seconds for one that does not answer at all. What the operator's settings do not allow is not asked.
 
         Returns:
-            For each event why it was not taken, in words for the operator; "" if it was. Never raises for anything
-            that the destination or the network does.
+            For each event why it was not taken, in words for the operator; "" if it was; with
+            domain.told.UNDELIVERABLE in front if it never will be. One that is refused keeps no other back. Never
+            raises for anything that the destination or the network does.
         """
         ...
 

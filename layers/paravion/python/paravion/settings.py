@@ -88,6 +88,13 @@ def _intervals(text: str) -> tuple[float, ...]:
     return values
 
 
+def _queue_delays(text: str) -> tuple[float, ...]:
+    values = _intervals(text)
+    if values[-1] > _MAX_DELAY_S:
+        raise ValueError(f"a queue keeps nothing back for longer than {_MAX_DELAY_S:g} seconds")
+    return values
+
+
 def _choice(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in choices:
@@ -100,6 +107,9 @@ def _choice(*choices: str) -> Callable[[str], str]:
 def _text(text: str) -> str:
     return text
 
+
+_MAX_DELAY_S: Final = 900.0
+"""As ports.MAX_DELAY_S."""
 
 _NAME_OCTETS: Final = 253
 """Longest host name as text; RFC 1035 2.3.4 counts 255 on the wire."""
@@ -245,7 +255,13 @@ SETTINGS: Final = (
         "What becomes of mail whose From DMARC would not find aligned.",
     ),
     Setting("alias_target_arns", _arns, "", "", "Functions, topics and queues that aliases may name: ARNs."),
-    Setting("webhook_hosts", _webhook_hosts, "", "", "Hosts of webhooks that aliases may name: host or host:port."),
+    Setting(
+        "webhook_hosts",
+        _webhook_hosts,
+        "",
+        "",
+        "Hosts of webhooks that aliases and events may name: host or host:port.",
+    ),
     Setting(
         "webhook_private_hosts",
         _webhook_hosts,
@@ -262,6 +278,13 @@ SETTINGS: Final = (
     ),
     Setting("event_metric_namespace", _text, "", "", "CloudWatch namespace of events' metrics; empty: there are none."),
     Setting("event_retry_s", _seconds(0, 1_209_600), "86400", "seconds", "An event is tried at a destination so long."),
+    Setting(
+        "event_retry_intervals_s",
+        _queue_delays,
+        "30,60,120,240,480,900",
+        "seconds",
+        "Waits between the tries of an event; the last repeats.",
+    ),
     Setting("account_id", _account_id, "000000000000", "", "The account that ARNs and events tell: 12 digits."),
     Setting("outgoing_ip", _text, "", "", "The address that hosts see of us, for events to tell; empty: not told."),
     Setting("simulator_domain", _domain_or_none, "", "", "Domain of the mailbox simulator, beside Amazon's."),
@@ -559,6 +582,7 @@ class PublishSettings:
     queue_return_by_priority: Mapping[str, Span]
     connect_timeout_s: float
     event_retry_s: float
+    event_retry_intervals_s: tuple[float, ...]
     event_destination_arns: tuple[str, ...]
     event_metric_namespace: str
     webhook_hosts: tuple[str, ...]
@@ -581,6 +605,7 @@ class AdminSettings:
     identity_check: str
     credential_region: str
     account_id: str
+    outgoing_ip: str
     public_url: str
     max_24_hour_send: float
     max_send_rate: float
@@ -601,6 +626,7 @@ class AdminSettings:
     event_metric_namespace: str
     queue_return_s: float
     queue_return_by_priority: Mapping[str, Span]
+    simulator_domain: str
     suppression_expiry_s: float
     suppression_reasons: tuple[Reason, ...]
     sweep_grace_s: float

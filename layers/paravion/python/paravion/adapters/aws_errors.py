@@ -8,7 +8,7 @@ that it knows.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -16,6 +16,7 @@ from botocore.exceptions import (
     ConnectionClosedError,
     HTTPClientError,
     NoCredentialsError,
+    ParamValidationError,
     ReadTimeoutError,
 )
 from botocore.exceptions import ConnectionError as NotConnected
@@ -71,11 +72,37 @@ def was_refused_as(exc: Exception, codes: frozenset[str]) -> bool:
     return isinstance(exc, ClientError) and error_code(exc) in codes
 
 
-def answer_of(call: Callable[[], Any]) -> tuple[Mapping[str, Any], str]:
-    """Make a call; give its answer, or {} and in words for the operator why there is none."""
+_ABOUT_CONTENT: Final = frozenset(
+    {
+        "BatchRequestTooLong",
+        "InvalidArgumentException",
+        "InvalidFormat",
+        "InvalidParameter",
+        "InvalidParameterCombination",
+        "InvalidParameterValue",
+        "MissingParameter",
+        "RequestEntityTooLarge",
+        "SerializationException",
+        "ValidationError",
+        "ValidationException",
+    }
+)
+_TOO_LARGE: Final = 413
+
+
+def answer_of(call: Callable[[], Any]) -> tuple[Mapping[str, Any], str, bool]:
+    """
+    Make a call of several entries.
+
+    Returns:
+        Its answer; or {}, why there is none in words for the operator, and whether the call was refused for what was
+        in it, so that a part of it may be taken. A code that is not known speaks of the destination or of us.
+    """
     try:
-        return call() or {}, ""
+        return call() or {}, "", False
     except ClientError as exc:
-        return {}, f"{error_code(exc)}: {exc.response.get('Error', {}).get('Message')}"[:300]
+        http = int(exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        problem = f"{error_code(exc)}: {exc.response.get('Error', {}).get('Message')}"[:300]
+        return {}, problem, http == _TOO_LARGE or error_code(exc) in _ABOUT_CONTENT
     except BotoCoreError as exc:
-        return {}, type(exc).__name__
+        return {}, type(exc).__name__, isinstance(exc, ParamValidationError)

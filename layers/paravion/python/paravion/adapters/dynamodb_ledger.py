@@ -112,21 +112,6 @@ class DynamoLedger:
             raise
         return new
 
-    def watch(self, record: JobRecord, due_at: float) -> None:
-        """See ports.Ledger."""
-        self._update(
-            record.key,
-            "SET due_shard = :shard, due_at = :due",
-            "job_state = :claimed AND #token = :token",
-            {
-                ":claimed": {"S": State.CLAIMED},
-                ":token": {"S": record.token},
-                ":shard": _shard(record.key),
-                ":due": _number(due_at),
-            },
-            names={"#token": "token"},
-        )
-
     def due(self, shard: int, now: float, limit: int, after: DueJob | None = None) -> list[DueJob]:
         """See ports.Ledger."""
         start: dict[str, Any] = {}

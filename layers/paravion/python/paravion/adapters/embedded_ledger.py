@@ -104,17 +104,6 @@ class EmbeddedLedger:
 
         return self._database.write(work, LedgerUnavailable)
 
-    def watch(self, record: JobRecord, due_at: float) -> None:
-        """See ports.Ledger."""
-
-        def work(connection: sqlite3.Connection) -> None:
-            connection.execute(
-                "UPDATE job SET due_at = ? WHERE queue_id = ? AND chunk = ? AND state = ? AND token = ?",
-                (due_at, record.key.queue_id, record.key.chunk, State.CLAIMED.value, record.token),
-            )
-
-        self._database.write(work, LedgerUnavailable)
-
     def due(self, shard: int, now: float, limit: int, after: DueJob | None = None) -> list[DueJob]:
         """See ports.Ledger."""
         behind = (after.due_at, after.key.queue_id, after.key.chunk) if after else (0.0, "", -1)

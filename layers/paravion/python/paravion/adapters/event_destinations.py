@@ -31,6 +31,7 @@ class AllEventDestinations:
     Args:
         new_client: Service and region to a client; region "" for our own.
         new_webhooks: Gives what sends to webhooks.
+        clock: Seconds since the epoch.
     """
 
     def __init__(
@@ -39,11 +40,13 @@ class AllEventDestinations:
         origin: Origin,
         new_client: Callable[[str, str], Any],
         new_webhooks: Callable[[], WebhookEvents],
+        clock: Callable[[], float],
     ) -> None:
         self._allowed = allowed
         self._origin = origin
         self._new_client = new_client
         self._new_webhooks = new_webhooks
+        self._clock = clock
         self._clients: dict[tuple[str, str], Any] = {}
         self._webhooks: WebhookEvents | None = None
 
@@ -61,7 +64,7 @@ class AllEventDestinations:
             from paravion.adapters import cloudwatch_destination
 
             return cloudwatch_destination.send(
-                self._client("cloudwatch", ""), told, events, self._allowed.metric_namespace
+                self._client("cloudwatch", ""), told, events, self._allowed.metric_namespace, self._clock()
             )
         texts = [json.dumps(form_of(told, event), separators=(",", ":")) for event in events]
         service, adapter = _adapter(kind)

@@ -44,7 +44,7 @@ def send(client: Any, told: Told, events: Sequence[SesEvent], texts: Sequence[st
         found = enumerate(answer.get("Entries", []))
         return {n: f"{item['ErrorCode']}: {item.get('ErrorMessage')}" for n, item in found if item.get("ErrorCode")}
 
-    return in_batches(texts, call, failures)
+    return in_batches([len(text) for text in texts], call, failures)
 
 
 def _entry(bus: str, event: SesEvent, text: str, origin: Origin) -> dict[str, Any]:

@@ -32,4 +32,4 @@ def send(
         found = enumerate(answer.get("RequestResponses", []))
         return {n: f"{item['ErrorCode']}: {item.get('ErrorMessage')}" for n, item in found if item.get("ErrorCode")}
 
-    return in_batches(texts, call, failures)
+    return in_batches([len(text) for text in texts], call, failures)

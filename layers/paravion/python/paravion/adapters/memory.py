@@ -301,13 +301,6 @@ class MemoryLedger:
             self.records[record.key] = new = record.changed(version=record.version + 1)
             return new
 
-    def watch(self, record: JobRecord, due_at: float) -> None:
-        """See ports.Ledger."""
-        with self._lock:
-            stored = self.records.get(record.key)
-            if stored and stored.state is State.CLAIMED and stored.token == record.token:
-                self.records[record.key] = replace(stored, due_at=due_at)
-
     def due(self, shard: int, now: float, limit: int, after: DueJob | None = None) -> list[DueJob]:
         """See ports.Ledger."""
         with self._lock:

@@ -34,4 +34,4 @@ def send(
     def failures(answer: Mapping[str, Any]) -> dict[int, str]:
         return {int(item["Id"]): f"{item.get('Code')}: {item.get('Message')}" for item in answer.get("Failed", [])}
 
-    return in_batches(texts, call, failures)
+    return in_batches([len(text) for text in texts], call, failures)

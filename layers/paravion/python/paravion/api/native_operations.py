@@ -224,6 +224,20 @@ def drop_parked(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:
     return json_answer(HTTPStatus.OK, timestamped(told))
 
 
+@ADMIN_DOOR.route("DELETE", "/v1/parked")
+def drop_parked_message(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
+    """Drop all parked items of one message. Raises Rejected, Unavailable."""
+    from paravion.services import parked
+
+    parameters = call.request.parameters()
+    refuse_unknown(parameters, frozenset({"queue_id", "reason"}), "query parameter")
+    (queue_id,) = parameters.get("queue_id", [""])[:1]
+    if not queue_id or len(parameters["queue_id"]) > 1:
+        raise Rejected(BAD_REQUEST, "give one queue_id, or name an item")
+    told = parked.drop_message(queue_id, call.principal, call.deps, reason=" ".join(parameters.get("reason", [])))
+    return json_answer(HTTPStatus.OK, timestamped(told))
+
+
 def _limit(given: dict[str, Any], default: int, most: int) -> int:
     limit = given.get("limit", default)
     if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= most:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paravion.api.ses_faults import bad_request
 from paravion.domain.address import parse_mailboxes, shown
+from paravion.domain.attachment_names import file_names
 from paravion.domain.envelope import Recipient
 from paravion.domain.mime_build import Attachment, SimpleMail, TextPart, build_simple
 from paravion.domain.simulator import has_test_virus
@@ -210,6 +211,18 @@ def send(outgoing: Outgoing, content: bytes, call: Call[ValidateDeps]) -> Receip
     return call.send(submission)
 
 
+def send_raw(outgoing: Outgoing, content: bytes, call: Call[ValidateDeps]) -> Receipt:
+    """
+    Submit what its caller has made himself, if its files are of types that SES sends.
+
+    Raises:
+        Rejected, Unavailable: As services/validate.py; bad_message: a type that is not sent.
+    """
+    for name in file_names(content):
+        _check_file(name)
+    return send(outgoing, content, call)
+
+
 def client_literal(address: str) -> str:
     """Give an IP address as an address literal (RFC 5321 4.1.3), "" for none."""
     if not address:
@@ -229,9 +242,7 @@ def _text(part: Mapping[str, str] | None) -> TextPart | None:
 
 def _attachment(item: Mapping[str, Any]) -> Attachment:
     name: str = item["FileName"]
-    extension = name.rpartition(".")[2].strip(" .").lower() if "." in name else ""
-    if extension in _BLOCKED:
-        raise Rejected(BAD_MESSAGE, f"Attachments: {shown(name)}: files of type .{extension} are not sent")
+    _check_file(name)
     return Attachment(
         file_name=name,
         content=item["RawContent"],
@@ -241,3 +252,12 @@ def _attachment(item: Mapping[str, Any]) -> Attachment:
         description=item.get("ContentDescription", ""),
         transfer_encoding=item.get("ContentTransferEncoding", ""),
     )
+
+
+def _check_file(name: str) -> None:
+    # Programs drop what stands behind, and open the file.
+    _, dot, extension = name.rstrip(" .").rpartition(".")
+    if dot and extension.strip().lower() in _BLOCKED:
+        raise Rejected(
+            BAD_MESSAGE, f"Attachments: {shown(name)}: files of type .{extension.strip().lower()} are not sent"
+        )

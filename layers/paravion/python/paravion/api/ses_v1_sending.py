@@ -16,6 +16,7 @@ from paravion.api.ses_sending import (
     destination,
     recipients_of,
     send,
+    send_raw,
     simple_content,
     tags_of,
 )
@@ -61,7 +62,7 @@ def send_raw_email(given: dict[str, Any], call: Call[ValidateDeps]) -> dict[str,
     """Send a message as it is. Raises SesFault, Rejected, Unavailable."""
     recipients = recipients_of(given.get("Destinations", ()), "Destinations")
     outgoing = _outgoing(given, recipients, given.get("Tags", ()))
-    return {"MessageId": send(outgoing, given["RawMessage"]["Data"], call).queue_id}
+    return {"MessageId": send_raw(outgoing, given["RawMessage"]["Data"], call).queue_id}
 
 
 @SES_V1.operation("SendTemplatedEmail")

@@ -50,5 +50,9 @@ def _event(event: SesEvent, about: Mapping[str, Any]) -> dict[str, Any]:
         }
         told["Details"] = {"Bounce": {name: value for name, value in bounce.items() if value}}
     if event.type == "COMPLAINT":
-        told["Details"] = {"Complaint": {"ComplaintFeedbackType": event.detail["complaintFeedbackType"]}}
+        complaint = {
+            "ComplaintSubType": event.detail["complaintSubType"],
+            "ComplaintFeedbackType": event.detail.get("complaintFeedbackType"),
+        }
+        told["Details"] = {"Complaint": {name: value for name, value in complaint.items() if value}}
     return told

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paravion.api.ses_faults import bad_request, refuse_unsupported
 from paravion.api.ses_model import SES_V2
-from paravion.api.ses_sending import Outgoing, address_of, destination, send, simple_content, tags_of
+from paravion.api.ses_sending import Outgoing, address_of, destination, send, send_raw, simple_content, tags_of
 from paravion.api.ses_templated import (
     Entry,
     Result,
@@ -48,7 +48,7 @@ def send_email(given: dict[str, Any], call: Call[ValidateDeps]) -> dict[str, Any
     if "Raw" in content:
         if given.get("ReplyToAddresses"):
             raise bad_request("ReplyToAddresses is not supported with Raw content: put a Reply-To field into it.")
-        receipt = send(outgoing, content["Raw"]["Data"], call)
+        receipt = send_raw(outgoing, content["Raw"]["Data"], call)
     elif "Simple" in content:
         octets = simple_content(given, content["Simple"], from_=_from(given, "Simple"), call=call)
         receipt = send(outgoing, octets, call)

@@ -7,10 +7,11 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from paravion.cli.client import EX_OK, EX_USAGE, Client
+from paravion.cli.client import EX_OK, EX_USAGE, ApiError, Client
 from paravion.cli.config import load
 from paravion.cli.mailq import plain
 from paravion.domain.http1 import quote
+from paravion.domain.status import NO_SUCH_CONFIGURATION_SET
 
 if TYPE_CHECKING:
     import argparse
@@ -30,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add.add_argument("name", help="the destination's")
     add.add_argument("url", help="https://…, its host allowed by the setting webhook_hosts")
     add.add_argument("--types", default="", help="event types, with commas; default: all")
+    add.add_argument("--new-set", action="store_true", help="make the configuration set if there is none")
     add.add_argument("--form", choices=("event", "sns"), default="event", help="what is posted; default: event")
     add.set_defaults(run=_add)
     remove = actions.add_parser("remove", help="tell a webhook nothing more")
@@ -59,7 +61,18 @@ def _list(arguments: argparse.Namespace) -> int:
 def _add(arguments: argparse.Namespace) -> int:
     types = [part.strip().upper() for part in arguments.types.split(",") if part.strip()]
     body = {"name": arguments.name, "url": arguments.url, "form": arguments.form, "event_types": types}
-    made = _client().post(f"/v1/configuration-sets/{quote(arguments.set)}/webhooks", body)
+    client, path = _client(), f"/v1/configuration-sets/{quote(arguments.set)}/webhooks"
+    try:
+        made = client.post(path, body)
+    except ApiError as exc:
+        if exc.key != NO_SUCH_CONFIGURATION_SET.key:
+            raise
+        if not arguments.new_set:
+            print(f"paravion: {plain(exc.text)} Is the name right? --new-set makes it.", file=sys.stderr)
+            return exc.exit
+        # SES's own operation makes sets: who may not call it makes none here.
+        client.post("/v2/email/configuration-sets", {"ConfigurationSetName": arguments.set})
+        made = client.post(path, body)
     for secret in made["secrets"]:
         print(plain(secret))
     return EX_OK

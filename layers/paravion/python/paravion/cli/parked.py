@@ -31,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     redrive.add_argument("--reason", default="", help="why, for the record")
     redrive.set_defaults(run=_redrive)
     drop = actions.add_parser("drop", help="drop items for good; the messages stay as they are")
-    drop.add_argument("item", nargs="+", metavar="ITEM")
+    drop.add_argument("item", nargs="*", metavar="ITEM")
+    drop.add_argument("--message", default="", metavar="ID", help="those of this message")
     drop.add_argument("--reason", default="", help="why, for the record")
     drop.set_defaults(run=_drop)
 
@@ -45,6 +46,8 @@ def render(items: list[Mapping[str, Any]], *, is_whole: bool) -> Iterator[str]:
         what = plain(item["what"])
         if item["what"] == "job":
             what = f"job {plain(item['queue_id'])}/{plain(item['chunk'])}, {plain(item['state'])}"
+        elif item["what"] == "events" and item["queue_id"]:
+            what = f"events of {plain(item['queue_id'])}"
         yield f"{plain(item['id'])}  {_time(item['sent_at'])}  {what}"
         if item["last_text"]:
             yield f"    ({_time(item['last_at'])} {plain(item['last_text'])})".replace("( ", "(")
@@ -81,9 +84,16 @@ def _redrive(arguments: argparse.Namespace) -> int:
 
 def _drop(arguments: argparse.Namespace) -> int:
     """Go through all; what one of them is refused for is told, and the others are done."""
+    if not arguments.item and not arguments.message:
+        print("paravion: name items, or --message", file=sys.stderr)
+        return EX_USAGE
     client = _client()
     exit_code = EX_OK
     query = {"reason": arguments.reason} if arguments.reason else {}
+    if arguments.message:
+        answer = client.delete("/v1/parked", {"queue_id": arguments.message, **query})
+        for told in answer["dropped"]:
+            print(f"{plain(told['id'])}: dropped")
     for item in arguments.item:
         try:
             client.delete(f"/v1/parked/{quote(item)}", query)

@@ -18,6 +18,8 @@ def render(message: Mapping[str, Any]) -> Iterator[str]:
         f"  came   {plain(message.get('queued_at'))}, by {plain(message.get('door'))}, "
         f"{plain(message.get('octets'))} octets, kind {plain(message.get('kind'))}"
     )
+    if message.get("is_lost"):
+        yield "  lost   its envelope is gone from the spool: this is what the ledger knows"
     if message.get("due_at"):
         yield f"  due    {plain(message.get('due_at'))}"
     if message.get("priority", "normal") != "normal":
@@ -69,6 +71,9 @@ def _tls(recipient: Mapping[str, Any]) -> list[str]:
 
 def _recipient(recipient: Mapping[str, Any]) -> Iterator[str]:
     yield f"  to     {plain(recipient.get('forward_path'))}  {plain(recipient.get('state'))}"
+    if recipient.get("removal"):
+        removal = recipient["removal"]
+        yield f"         {plain(removal.get('at'))}  {plain(removal.get('text'))}".rstrip()
     # The text may carry the code and the enhanced status already, as a remote host's reply does.
     code, status, text = (plain(recipient.get(name) or "") for name in ("code", "status", "text"))
     if code and not text.startswith(code):

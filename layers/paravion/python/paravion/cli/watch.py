@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 10.0
-_ENDED = ("delivered", "failed")
+_ENDED = ("delivered", "failed", "removed")
 
 
 def wait(

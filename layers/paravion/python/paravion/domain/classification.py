@@ -11,13 +11,12 @@ RFC: 3463, 5248. SES: "Contents of SES event data", bounce and delivery delay ob
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain import known_replies
 from paravion.domain.known_replies import Cause
-from paravion.domain.outcome import HANDED_OVER, PACED, Result
+from paravion.domain.outcome import GIVEN_UP, HANDED_OVER, HOLD, PACED, Result
 from paravion.domain.status import HOST_DEAD
 from paravion.domain.suppression import STAGE as SUPPRESSION
 
@@ -70,11 +69,9 @@ NAMES: Final[dict[Cause, Names]] = {
 }  # fmt: skip
 """Every cause's names."""
 
-_EXPIRED: Final = "EXPIRED"
-_OUR_STAGES: Final = frozenset({"LOCAL", ""})
+_OUR_STAGES: Final = frozenset({"LOCAL", HOLD, ""})
 _HELD_BACK: Final = frozenset({"4.4.5", "4.3.2"})  # our own rate_limited and system_busy
 _GARBAGE: Final = ("Malformed reply: ", "Unexpected reply: ")
-_LEADING_STATUS: Final = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3}) ")
 
 
 def cause_of(outcome: Outcome) -> Cause | None:
@@ -83,11 +80,7 @@ def cause_of(outcome: Outcome) -> Cause | None:
         return None
     if not outcome.is_reply:
         return _cause_without_reply(outcome)
-    text, enhanced = outcome.text, outcome.status
-    if outcome.command == _EXPIRED:
-        # The last reply went into the text, its status first (services/retry.py).
-        match = _LEADING_STATUS.match(text)
-        enhanced, text = (match[1], text[match.end() :]) if match else ("", text)
+    enhanced, text = outcome.last_said
     return (
         known_replies.cause_of_text(enhanced, text)
         or known_replies.cause_of_status(enhanced)
@@ -103,7 +96,7 @@ def bounce_type(outcome: Outcome) -> tuple[str, str]:
     Who was given up after days was never refused for good: Transient, whatever the last reply was.
     """
     bounce = NAMES[cause_of(outcome) or Cause.UNKNOWN].bounce
-    return _TRANSIENT if outcome.command == _EXPIRED and bounce[0] != "Transient" else bounce
+    return _TRANSIENT if outcome.command == GIVEN_UP and bounce[0] != "Transient" else bounce
 
 
 def delay_type(outcome: Outcome) -> str:
@@ -158,6 +151,6 @@ def _cause_without_reply(outcome: Outcome) -> Cause:
         # A host that is known dead was not asked again; why not, its silence said.
         is_silent = outcome.status == HOST_DEAD.enhanced
         return Cause.NO_ANSWER if is_silent else by_status if by_status is Cause.MESSAGE_TOO_BIG else Cause.LOCAL
-    if outcome.result is Result.FAILED and outcome.command != _EXPIRED:
+    if outcome.result is Result.FAILED and outcome.command != GIVEN_UP:
         return by_status or Cause.LOCAL
-    return Cause.PROTOCOL_ERROR if outcome.text.startswith(_GARBAGE) else Cause.NO_ANSWER
+    return Cause.PROTOCOL_ERROR if outcome.last_said[1].startswith(_GARBAGE) else Cause.NO_ANSWER

@@ -213,7 +213,9 @@ def _recipient_fields(report: Report, recipient: Recipient, state: RecipientStat
 def _diagnostic(outcome: Outcome) -> str:
     """Give a Diagnostic-Code value: type smtp only for what a remote host really said (RFC 3464 2.3.6)."""
     if not outcome.is_reply:
-        return f"x-paravion; {_ascii(outcome.text)}" if outcome.text else ""
+        # Without a status of its own: programs would take that for the final one.
+        text = outcome.last_said[1]
+        return f"x-paravion; {_ascii(text)}" if text else ""
     return f"smtp; {_ascii(dsn_text.reply_line(outcome))}"
 
 

@@ -22,10 +22,10 @@ from paravion.domain import known_replies, suppression
 from paravion.domain.address import xtext_decode
 from paravion.domain.headers import format_date, split_header
 from paravion.domain.known_replies import Cause
-from paravion.domain.outcome import Outcome, Result
+from paravion.domain.outcome import GIVEN_UP, HOLD, Outcome, Result
 from paravion.domain.queue import ARRIVALS, NoticeKind
 from paravion.domain.report_words import words_of
-from paravion.domain.status import Rejected
+from paravion.domain.status import CANCELLED, HELD_TOO_LONG, UNSUBSCRIBED, Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -158,21 +158,42 @@ def _by_reason(report: Report, words: Words) -> dict[tuple[str, ...], list[tuple
 def _reason(kind: NoticeKind, outcome: Outcome, words: Words) -> tuple[str, ...]:
     """Give the sentences that explain one outcome; none where there is nothing to explain."""
     phrases = words.PHRASES
-    detail = outcome.status.partition(".")[2]
-    if kind is NoticeKind.FAILED and outcome.command == suppression.STAGE:
-        reason, advice = words.FAILED_SUPPRESSED
-        return phrases["why"].format(reason=reason), phrases["advice"].format(advice=advice)
     if kind is NoticeKind.FAILED:
-        tables = (words.FAILED,) if outcome.is_reply else (words.FAILED_HERE, words.FAILED)
-        reason, advice = _look_up(_meant(outcome) or detail, *tables)
-        return phrases["why"].format(reason=reason), phrases["advice"].format(advice=advice)
+        (reason, advice), said = _failure(outcome, words), _operators_reason(outcome)
+        sentences = (phrases["why"].format(reason=reason), phrases["advice"].format(advice=advice))
+        return (sentences[0], phrases["their_reason"].format(reason=said), sentences[1]) if said else sentences
     if kind in {NoticeKind.RELAYED, NoticeKind.DELIVERED, *ARRIVALS} or is_stale(kind, outcome):
         return ()
-    tables_later = (words.LATER,) if outcome.is_reply else (words.LATER_HERE, words.LATER)
-    sentence = phrases["last_try"].format(reason=_look_up(detail, *tables_later))
+    if outcome.command == HOLD:
+        return (phrases["waits_here"],)
+    # An expiry's own status says that it expired: why, the last attempt's does.
+    status = outcome.last_said[0]
+    tables = (words.LATER,) if outcome.is_reply else (words.LATER_HERE, words.LATER)
+    reason = _look_up(status.partition(".")[2], *tables)
+    last = (phrases["last_try"].format(reason=reason),) if status else ()
     if kind is NoticeKind.EXPIRED:
-        return sentence, phrases["advice"].format(advice=phrases["advice.expired"])
-    return (sentence,)
+        return *last, phrases["advice"].format(advice=phrases["advice.expired"])
+    return last
+
+
+def _failure(outcome: Outcome, words: Words) -> tuple[str, str]:
+    """Give why something failed for good, and what to do."""
+    if outcome.command == suppression.STAGE:
+        return words.FAILED_SUPPRESSED
+    if outcome.command == "LOCAL" and outcome.text.startswith(UNSUBSCRIBED.text):
+        return words.FAILED_UNSUBSCRIBED
+    if outcome.command == HOLD and outcome.status == HELD_TOO_LONG.enhanced:
+        return words.FAILED_HELD
+    tables = (words.FAILED,) if outcome.is_reply else (words.FAILED_HERE, words.FAILED)
+    reason, advice = _look_up(_meant(outcome) or outcome.status.partition(".")[2], *tables)
+    return reason, advice
+
+
+def _operators_reason(outcome: Outcome) -> str:
+    """Give what an operator who cancelled it wants its sender to read (services/cancel.py), in his own language."""
+    opening = f"{CANCELLED.text}: "
+    is_his = outcome.command == HOLD and outcome.text.startswith(opening)
+    return _one_line(outcome.text.removeprefix(opening), _TEXT_CHARACTERS) if is_his else ""
 
 
 _MEANT: Final = {
@@ -259,7 +280,7 @@ def _outcome_in_full(outcome: Outcome, phrases: Mapping[str, str]) -> tuple[str,
     host = f"{outcome.mx_host} [{outcome.address}]" if outcome.address else outcome.mx_host
     if outcome.is_reply:
         # An expiry replaces the command that the last reply answered.
-        known = outcome.command and outcome.command != "EXPIRED"
+        known = outcome.command and outcome.command != GIVEN_UP
         intro, text = "details.reply" if known else "details.reply.plain", reply_line(outcome)
     else:
         intro, text = "details.fault.host" if host else "details.fault", outcome.text

@@ -34,8 +34,11 @@ if TYPE_CHECKING:
 _LINE_OCTETS: Final = 998
 """RFC 5322 2.1.1: longest line, without its CRLF."""
 
-_ENCODED_LINE: Final = 76
+ENCODED_LINE: Final = 76
 """RFC 2045 6.7 and 6.8: longest line of quoted-printable and base64."""
+
+QUOTED_OCTETS: Final = 1 << 16
+"""A longer line is encoded in parts of so many octets."""
 
 _CUSTOM_HEADERS: Final = 15
 _CUSTOM_NAME: Final = re.compile(r"[!-9;-@A-~]{1,126}")
@@ -370,14 +373,39 @@ def _fits_lines(octets: bytes) -> bool:
 
 
 def quoted_printable(octets: bytes) -> bytes:
-    """Encode text with CRLF line ends; binascii's own soft breaks end in a bare LF where it saw no CRLF."""
-    return b"\r\n".join(binascii.b2a_qp(line).replace(b"=\n", b"=\r\n") for line in octets.split(b"\r\n"))
+    """Encode text with CRLF line ends; a CR or LF by itself is no line end, and is encoded."""
+    return b"\r\n".join(quoted_line(line) for line in octets.split(b"\r\n"))
+
+
+def quoted_line(line: bytes) -> bytes:
+    """Encode a line without its line end, a long one in parts: it may come in pieces (domain/text_stream.py)."""
+    if len(line) <= QUOTED_OCTETS:
+        return _quoted(line)
+    parts = [line[at : at + QUOTED_OCTETS] for at in range(0, len(line), QUOTED_OCTETS)]
+    return b"".join((*map(quoted_part, parts[:-1]), _quoted(parts[-1])))
+
+
+def quoted_part(part: bytes) -> bytes:
+    """Encode QUOTED_OCTETS of a line that goes on behind them: a soft break follows, within the longest line."""
+    encoded = _quoted(part)
+    last = encoded[encoded.rfind(b"\n") + 1 :]
+    if len(last) < ENCODED_LINE:
+        return encoded + b"=\r\n"
+    # Three octets stay for the break behind them; none is cut in its `=XX`.
+    at = len(encoded) - 3
+    at -= next((back for back in (1, 2) if encoded[at - back : at - back + 1] == b"="), 0)
+    return encoded[:at] + b"=\r\n" + encoded[at:] + b"=\r\n"
+
+
+def _quoted(text: bytes) -> bytes:
+    # binascii's own soft breaks end in a bare LF where it saw no CRLF.
+    return binascii.b2a_qp(text, istext=False).replace(b"=\n", b"=\r\n")
 
 
 def base64_lines(octets: bytes) -> bytes:
     """Encode in lines of 76 characters, without a line end after the last."""
     line = binascii.b2a_base64(octets, newline=False)
-    return b"\r\n".join(line[at : at + _ENCODED_LINE] for at in range(0, len(line), _ENCODED_LINE))
+    return b"\r\n".join(line[at : at + ENCODED_LINE] for at in range(0, len(line), ENCODED_LINE))
 
 
 def _codec(where: str, charset: str) -> None:

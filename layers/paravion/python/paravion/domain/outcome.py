@@ -6,6 +6,7 @@ RFC: 5321 4.2 (reply), 3463 (enhanced status), 3464 2.3 (the fields that a DSN t
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -17,6 +18,16 @@ PACED: Final = "PACED"
 
 HANDED_OVER: Final = "TARGET"
 """The command of an outcome at a target (domain/target.py): mail that it took is delivered, and not passed on."""
+
+
+HOLD: Final = "HOLD"
+"""The command of a failure that ended a hold (an operator cancelled it, or nobody released it), or of a wait in it."""
+
+
+GIVEN_UP: Final = "EXPIRED"
+"""The command of a failure because the time was up: what the last attempt ran into stands in its text."""
+
+_LEADING_STATUS: Final = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3}) ")
 
 
 class Result(StrEnum):
@@ -39,7 +50,7 @@ class Outcome:
         text: The reply's text, lines joined by LF, without codes; or what happened in our words.
             Printable characters only; the adapter escapes anything else. At most 1,000 characters.
         command: The command or stage that it answers: CONNECT, EHLO, STARTTLS, MAIL, RCPT, DATA, DOT,
-            DNS, LOCAL, SUPPRESSION, TARGET …
+            DNS, LOCAL, HOLD, SUPPRESSION, TARGET …
         mx_host: Name of the host that answered or was tried, "" if none.
         address: Its IP address, "" if none.
         relayed_dsn: The next hop took over the duty of RFC 3461 success reports (it offered DSN).
@@ -61,6 +72,14 @@ class Outcome:
     tls_facts: TlsFacts = NO_FACTS
     not_before: float = 0.0
     is_traced: bool = False
+
+    @property
+    def last_said(self) -> tuple[str, str]:
+        """Status and text of the last attempt; an expiry has taken both into its text (queue.expiry)."""
+        if self.command != GIVEN_UP:
+            return self.status, self.text
+        match = _LEADING_STATUS.match(self.text)
+        return (match[1], self.text[match.end() :]) if match else ("", self.text)
 
     @property
     def is_reply(self) -> bool:

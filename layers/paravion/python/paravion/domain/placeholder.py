@@ -11,20 +11,24 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections import deque
+from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
+from paravion.domain import text_stream
 from paravion.domain.headers import MAX_LINE, Field, make_field, split_header
 from paravion.domain.mime_build import base64_lines, quoted_printable
 from paravion.domain.mime_read import COMMENT, SEALED, TYPE, cut, delimiter, parameter
 from paravion.domain.status import Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from paravion.domain.message import LargeBody
 
-Edit = tuple[int, int, bytes]
-"""From this octet to before that one: what stands there instead."""
+Edit = tuple[int, int, "Iterable[bytes]"]
+"""From this octet to before that one: what stands there instead, in pieces that are made when they are asked for."""
 
 _HELD_OCTETS: Final = 1 << 20
 _MAX_DEPTH: Final = 20
@@ -54,7 +58,8 @@ def edits_of(
     """
     Do as `filled_in`, of a body that is not in memory: what must change of it, and what it becomes.
 
-    At a time it holds one part of up to a mebibyte, or one text of any size.
+    At a time it holds one part of up to a mebibyte, and of a larger text some pieces; one in UTF-16 or UTF-32, in which
+    ASCII is other octets, as a whole.
 
     Returns:
         The fields, and the edits in their order.
@@ -103,10 +108,12 @@ def _entity_at(
     if not kind:
         return fields, []
     start, end = span
-    if kind == "text" or end - start <= _HELD_OCTETS:
+    if end - start <= _HELD_OCTETS or (kind == "text" and detail.startswith(_WIDE)):
         octets = body.read(start, end)
         changed, filled = _entity(fields, octets, boundaries, depth, wanted)
-        return changed, [] if filled == octets else [(start, end, filled)]
+        return changed, [] if filled == octets else [(start, end, (filled,))]
+    if kind == "text":
+        return _text_at(fields, body, span, boundaries, wanted)
     edits: list[Edit] = []
     for part in _parts_at(detail, body, span) if detail else ():
         edits += _part_at(body, part, (*boundaries, detail), depth, wanted)
@@ -124,7 +131,7 @@ def _part_at(
         octets = body.read(start, end)
     if len(octets) == end - start:
         filled = _part(octets, boundaries, depth, wanted)
-        return [] if filled == octets else [(start, end, filled)]
+        return [] if filled == octets else [(start, end, (filled,))]
     try:
         fields = split_header(head)
     except Rejected:
@@ -133,7 +140,8 @@ def _part_at(
     changed, edits = _entity_at(fields, body, (body_start, end), boundaries, depth + 1, wanted)
     if not edits:
         return []
-    return [(start, body_start, b"".join(field.raw + b"\r\n" for field in changed) + empty_line), *edits]
+    head = b"".join(field.raw + b"\r\n" for field in changed) + empty_line
+    return [(start, body_start, (head,)), *edits]
 
 
 def _parts_at(name: bytes, body: LargeBody, span: tuple[int, int]) -> Iterator[tuple[int, int]]:
@@ -243,6 +251,63 @@ def _text(
         if not any(quoted.startswith(b"--" + name) or b"\r\n--" + name in quoted for name in boundaries):
             return _labelled(fields, "quoted-printable"), quoted
     return _labelled(fields, "base64"), base64_lines(filled) + end
+
+
+@dataclass(frozen=True, slots=True)
+class _Filled:
+    """A large text with its placeholders filled in, anew each time that it is gone through."""
+
+    body: LargeBody
+    span: tuple[int, int]
+    encoding: bytes
+    wanted: _Wanted
+
+    def __iter__(self) -> Iterator[bytes]:
+        placeholder, value, times = self.wanted
+        pieces = text_stream.decoded(self.body, self.span, self.encoding)
+        return text_stream.replaced(pieces, placeholder.encode("ascii"), value.encode("ascii"), times)
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """The same, encoded, and with what ends it."""
+
+    text: Iterable[bytes]
+    encode: Callable[[Iterable[bytes]], Iterator[bytes]]
+    end: bytes = b""
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self.encode(self.text)
+        if self.end:
+            yield self.end
+
+
+def _text_at(
+    fields: list[Field], body: LargeBody, span: tuple[int, int], boundaries: tuple[bytes, ...], wanted: _Wanted
+) -> tuple[list[Field], list[Edit]]:
+    """As `_text`, of the octets of a span; each question goes through them once."""
+    encoding = COMMENT.sub(b"", _one(fields, _ENCODING)).strip().lower()
+    if encoding not in _PLAIN | {b"quoted-printable", b"base64"}:
+        return fields, []
+    try:
+        if not text_stream.holds(text_stream.decoded(body, span, encoding), wanted[0].encode("ascii")):
+            return fields, []
+        filled = _Filled(body, span, encoding, wanted)
+        if encoding in _PLAIN and text_stream.longest_line(filled) <= MAX_LINE:
+            return fields, [(*span, filled)]
+        if encoding != b"base64":
+            quoted = _Encoded(filled, text_stream.quoted)
+            # In front of the first line is one, as behind all others.
+            lines = chain((b"\r\n",), quoted)
+            if not boundaries or not text_stream.holds(lines, *(b"\r\n--" + name for name in boundaries)):
+                return _labelled(fields, "quoted-printable"), [(*span, quoted)]
+        else:
+            # Whether all of it can be read is known at its end.
+            deque(text_stream.decoded(body, span, encoding), maxlen=0)
+    except (ValueError, binascii.Error):
+        return fields, []
+    end = b"" if boundaries else b"\r\n"  # a part has given its own to the delimiter
+    return _labelled(fields, "base64"), [(*span, _Encoded(filled, text_stream.based, end))]
 
 
 def _decoded(body: bytes, encoding: bytes) -> bytes:

@@ -37,12 +37,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain.ids import shard_of
-from paravion.domain.outcome import HANDED_OVER, PACED, Outcome, Result
+from paravion.domain.outcome import GIVEN_UP, HANDED_OVER, PACED, Outcome, Result
 from paravion.domain.schedule import LIFETIME_S
 from paravion.domain.simulator import COMMAND as SIMULATED
 from paravion.domain.simulator import replies
 from paravion.domain.status import ATTEMPT_BROKE_OFF, EXPIRED
-from paravion.domain.suppression import says_no_such_address
+from paravion.domain.suppression import Reason, says_no_such_address, withheld_for
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -114,6 +114,10 @@ EVENTS: Final = frozenset({NoticeKind.SENT, NoticeKind.EVENT})
 
 ARRIVALS: Final = frozenset({NoticeKind.LISTED, NoticeKind.EXPANDED})
 """Reports of named addresses that the message arrived at here, lists and aliases: no position of the job's."""
+
+
+REMOVAL: Final = "removal"
+"""The event of a job that was removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,9 +420,9 @@ def with_outcomes(
     )
 
 
-def stopped(record: JobRecord, *, now: float) -> JobRecord:
+def stopped(record: JobRecord, why: str, *, now: float) -> JobRecord:
     """Put down a claimed job whose attempt our own fault stopped before anything was sent."""
-    record = with_event(record, "fault", now=now, text=ATTEMPT_BROKE_OFF.text)
+    record = with_event(record, "fault", now=now, text=why)
     return record.changed(state=State.TRIED, token="", lease_until=0.0, due_at=_looked_at(record, now))
 
 
@@ -486,11 +490,22 @@ def held(record: JobRecord, reason: str, *, now: float, by: str = "") -> JobReco
         state=State.HELD,
         token="",
         lease_until=0.0,
-        # Found again by then, so that no mail vanishes with its spool; what is cancelled, by the next sweep.
-        due_at=now if record.cancelled else record.queued_at + LIFETIME_S,
+        # What is cancelled is found by the next sweep.
+        due_at=now if record.cancelled else hold_ends_at(record, now),
         faults=0,
         held_at=record.held_at or now,
     )
+
+
+def hold_ends_at(record: JobRecord, now: float) -> float:
+    """
+    Say when a held job is looked at again: when its deadline is over, if its sender wants to be told then, else when
+    its time in the spool is, so that no mail vanishes with that.
+    """
+    end = record.queued_at + LIFETIME_S
+    if not record.deliver_by_at or record.returns_by or record.told_by:
+        return end
+    return min(end, max(now, record.deliver_by_at))
 
 
 def scheduled(record: JobRecord, release_at: float, *, now: float) -> JobRecord:
@@ -569,6 +584,11 @@ def requeued(record: JobRecord, *, look_at: float, now: float, by: str, reason: 
     )
 
 
+def is_to_be_returned(record: JobRecord, now: float) -> bool:
+    """Say whether a held job is returned by the next sweep: it is cancelled, or its time in the spool is over."""
+    return bool(record.cancelled) or now >= record.queued_at + LIFETIME_S
+
+
 def cancelled(record: JobRecord, text: str, *, now: float, by: str, reason: str = "") -> JobRecord:
     """
     Have an open job returned to its sender: held until the next sweep gives it up, or its attempt ends.
@@ -585,9 +605,20 @@ def said_by(by: str, reason: str) -> str:
     return f"by {by}: {reason}" if reason else f"by {by}"
 
 
+def is_said_by(text: str, by: str) -> bool:
+    """Say whether a line in the history is of a credential's own act."""
+    said = said_by(by, "")
+    return text == said or text.startswith(f"{said}: ")
+
+
+def removal_of(record: JobRecord) -> LogEntry | None:
+    """Give the line of the history that says who removed a job, why and when."""
+    return next((entry for entry in reversed(record.log) if entry.event == REMOVAL), None)
+
+
 def removed(record: JobRecord, *, now: float, by: str, reason: str = "") -> JobRecord:
     """Take an open job that no worker has out of the queue for good; nobody is told."""
-    record = with_event(record, "removal", now=now, text=said_by(by, reason))
+    record = with_event(record, REMOVAL, now=now, text=said_by(by, reason))
     due_at = _looked_at(record, now) if record.owes_report else 0.0
     return replace(record, state=State.REMOVED, due_at=due_at, quarantine="", held_at=0.0)
 
@@ -689,9 +720,9 @@ def expiry(record: JobRecord, position: int) -> Outcome:
     """Give what an expiry tells of one recipient: the last reply says why he could not be delivered to in time."""
     state = record.recipients.get(position)
     last = state.outcome if state else Outcome(Result.DEFERRED, "", text=EXPIRED.text)
-    # The reply's own enhanced status goes into its text: what the host said is not rewritten.
-    text = f"{last.status} {last.text}" if last.is_reply else last.text
-    return replace(last, result=Result.FAILED, status=EXPIRED.enhanced, text=text, command="EXPIRED")
+    # Its own enhanced status goes into its text: what a host said is not rewritten, and says why in the report.
+    text = f"{last.status} {last.text}".strip()
+    return replace(last, result=Result.FAILED, status=EXPIRED.enhanced, text=text, command=GIVEN_UP)
 
 
 def arrivals_of(envelope: Envelope, chunk: int) -> tuple[NoticeKind, ...]:
@@ -765,7 +796,7 @@ def _is_member(state: RecipientState, notice: Notice) -> bool:
     return (
         state.outcome.result is wanted
         and state.attempt == notice.attempt
-        and (state.outcome.command == "EXPIRED") is (notice.kind is NoticeKind.EXPIRED)
+        and (state.outcome.command == GIVEN_UP) is (notice.kind is NoticeKind.EXPIRED)
         and not state.outcome.relayed_dsn
     )
 
@@ -799,6 +830,8 @@ def _is_told(outcome: Outcome, tells: Collection[str]) -> bool:
     """Say whether somebody hears of an outcome; of one that waits for its turn there is nothing to say."""
     if outcome.command == PACED:
         return False
+    if withheld_for(outcome) is Reason.COMPLAINT:
+        return "COMPLAINT" in tells
     may_complain = outcome.command == SIMULATED and outcome.result is Result.DELIVERED
     return _TOLD_AS[outcome.result] in tells or (may_complain and "COMPLAINT" in tells)
 

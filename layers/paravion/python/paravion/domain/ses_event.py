@@ -6,7 +6,8 @@ What became of a mail in SES's own JSON: the events of configuration sets, and t
     Send                the mail is taken, and on its way                   no
     Delivery            a host has it, with the host's answer               yes
     Bounce              it failed for good, or was given up                 yes
-    Complaint           its recipient complained of it                      yes
+    Complaint           its recipient complained of it, or is not sent to   yes
+                        since he complained of another
     DeliveryDelay       an attempt failed for now                           no
     Reject              it is not sent for what is in it                    no
     Rendering Failure   its template could not be rendered                  no
@@ -37,6 +38,7 @@ from paravion.domain.dsn_text import reply_line
 from paravion.domain.headers import split_header
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.status import Rejected
+from paravion.domain.suppression import Reason, withheld_for
 from paravion.domain.told import TYPES
 
 if TYPE_CHECKING:
@@ -66,6 +68,9 @@ _MEMBERS: Final = {
     "RENDERING_FAILURE": "failure",
     "SUBSCRIPTION": "subscription",
 }
+
+_LISTED: Final = "OnAccountSuppressionList"
+"""The complaintSubType of a recipient that is listed for one, and so not sent to; as a bounce's says it of others."""
 
 _REASON: Final = "Bad content"
 """The only one that SES knows for a Reject."""
@@ -283,6 +288,8 @@ def _alike(state: RecipientState, *, is_hidden: bool) -> tuple[Any, ...]:
     if outcome.result is Result.DELIVERED:
         complains = simulator.complains(state.forward_path, outcome)
         return "DELIVERY", "" if is_hidden else _smtp_response(outcome), address, complains
+    if withheld_for(outcome) is Reason.COMPLAINT:
+        return ("COMPLAINT",)
     if outcome.result is Result.FAILED:
         return "BOUNCE", *_bounce_type(state), address
     return "DELIVERY_DELAY", delay_type(outcome)
@@ -316,6 +323,15 @@ def _event(
         yield SesEvent(type_, at, told, detail, remote_ip)
         if simulator.complains(state.forward_path, outcome):
             yield complaint_event(mail, origin, at, paths, kind="abuse", user_agent=simulator.USER_AGENT)
+        return
+    if type_ == "COMPLAINT":
+        detail = {
+            "complainedRecipients": [{"emailAddress": path} for path in paths],
+            "timestamp": iso(at),
+            "feedbackId": f"{mail.message_id}-{first:06d}",
+            "complaintSubType": _LISTED,
+        }
+        yield SesEvent(type_, at, told, detail)
         return
     if type_ == "BOUNCE":
         bounce, sub = _bounce_type(state)
@@ -395,8 +411,9 @@ def _recipients(
 
 
 def _diagnostic(outcome: Outcome) -> str:
-    text = reply_line(outcome) if outcome.is_reply else outcome.text
-    return f"smtp; {text}"[:_DIAGNOSTIC_CHARACTERS] if text else ""
+    """Give what a host said as SES does; what none said is without a type, as SES's word on its suppression list."""
+    text = f"smtp; {reply_line(outcome)}" if outcome.is_reply else outcome.text
+    return text[:_DIAGNOSTIC_CHARACTERS]
 
 
 def _smtp_response(outcome: Outcome) -> str:

@@ -162,6 +162,9 @@ REQUIRETLS_NOT_OFFERED: Final = _row("requiretls_not_offered", 550, "7.30", 422,
                                      "Next hop does not promise secure connections onward")  # fmt: skip
 HELD_TOO_LONG: Final = _row("held_too_long", 550, "7.1", 422, "MessageRejected", 69,
                             "Held back here and not released in time")  # fmt: skip
+CONTENT_LOST: Final = _row(
+    "content_lost", 554, "3.0", 422, "MessageRejected", 69, "Lost here: it is gone from the spool"
+)
 CANCELLED: Final = _row("cancelled", 550, "7.0", 422, "MessageRejected", 69, "Cancelled by an operator")
 WRONG_STATE: Final = _row("wrong_state", 554, "5.0", 409, "ConflictException", 65,
                           "Not possible as things stand")  # fmt: skip
@@ -187,6 +190,7 @@ CONNECTION_LOST: Final = _row("connection_lost", 451, "4.2", 504, "ServiceUnavai
                               "Connection lost")  # fmt: skip
 ATTEMPT_BROKE_OFF: Final = _row("attempt_broke_off", 451, "3.0", 503, "ServiceUnavailableException", 75,
                                 "The attempt broke off on our side")  # fmt: skip
+HELD_HERE: Final = _row("held_here", 451, "3.2", 503, "ServiceUnavailableException", 75, "Waits here to be sent")
 TLS_FAILED: Final = _row("tls_failed", 454, "7.0", 503, "ServiceUnavailableException", 75, "TLS is not available")
 TLS_NOT_OFFERED: Final = _row("tls_not_offered", 454, "7.4", 503, "ServiceUnavailableException", 75,
                               "TLS is required, but was not offered")  # fmt: skip

@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 STAGE: Final = "SUPPRESSION"
-"""`Outcome.command` of a recipient that was not sent to; events tell it as OnAccountSuppressionList."""
+"""`Outcome.command` of a recipient that was not sent to; events tell it as OnAccountSuppressionList, by its reason."""
+
+_LISTED_FOR: Final = f"{SUPPRESSED.text}: "
 
 REPLY_CHARACTERS: Final = 500
 """What an entry keeps of the reply that made it."""
@@ -211,8 +213,16 @@ def complained(path: str, *, queue_id: str, at: float, expiry_s: float) -> Suppr
 def not_sent(entry: Suppressed) -> Outcome:
     """Give the outcome of a recipient that is not sent to because of an entry."""
     day = datetime.fromtimestamp(entry.updated_at, UTC).strftime("%Y-%m-%d")
-    text = f"{SUPPRESSED.text}: {entry.reason}, since {day}"
+    text = f"{_LISTED_FOR}{entry.reason}, since {day}"
     return Outcome(Result.FAILED, SUPPRESSED.enhanced, text=text, command=STAGE)
+
+
+def withheld_for(outcome: Outcome) -> Reason | None:
+    """Give for which reason a recipient was not sent to, as `not_sent` wrote it; None: for none of ours."""
+    if outcome.command != STAGE or not outcome.text.startswith(_LISTED_FOR):
+        return None
+    word = outcome.text.removeprefix(_LISTED_FOR).partition(",")[0]
+    return Reason(word) if word in Reason.__members__ else None
 
 
 def read_reasons(words: Iterable[str]) -> tuple[Reason, ...]:

@@ -34,6 +34,10 @@ NOTIFIED: Final = ("BOUNCE", "COMPLAINT", "DELIVERY")
 """Types that the older form has."""
 
 
+UNDELIVERABLE: Final = "undeliverable: "
+"""Begins the problem of an event that its destination will never take; what follows says why not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """

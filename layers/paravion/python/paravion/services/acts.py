@@ -139,7 +139,7 @@ def act_on_message(queue_id: str, act: Act, principal: Principal, deps: AdminDep
     """
     # All are read before the first is changed: what can't be done is refused without having been half done.
     messages = list(_messages(queue_id, deps))
-    done = [acted for envelope in messages for acted in _on_jobs(envelope, act, deps)]
+    done = [acted for message_id, envelope in messages for acted in _on_jobs(message_id, envelope, act, deps)]
     changed = [acted.record for acted in done if acted.is_changed and acted.record is not None]
     if changed:
         # Before what follows, which may break off: the records have it already.
@@ -209,10 +209,10 @@ def queues_of(deps: AdminDeps) -> Queues:
     return deps.to_commit.queues
 
 
-def _on_jobs(envelope: Envelope, act: Act, deps: AdminDeps) -> Iterator[Acted]:
-    records = {record.key.chunk: record for record in deps.ledger.load_message(envelope.queue_id)}
-    for chunk in range(envelope.chunk_count):
-        yield change_job(JobKey(envelope.queue_id, chunk), records.get(chunk), act, envelope, deps)
+def _on_jobs(queue_id: str, envelope: Envelope | None, act: Act, deps: AdminDeps) -> Iterator[Acted]:
+    records = {record.key.chunk: record for record in deps.ledger.load_message(queue_id)}
+    for chunk in range(envelope.chunk_count) if envelope is not None else sorted(records):
+        yield change_job(JobKey(queue_id, chunk), records.get(chunk), act, envelope, deps)
 
 
 def _untried(key: JobKey, envelope: Envelope | None) -> JobRecord | None:
@@ -230,21 +230,29 @@ def _untried(key: JobKey, envelope: Envelope | None) -> JobRecord | None:
     return queue.with_times_of(record, envelope)
 
 
-def _messages(queue_id: str, deps: AdminDeps) -> Iterator[Envelope]:
-    """The message, and those that came of the same submission if it is the first of them."""
+def _messages(queue_id: str, deps: AdminDeps) -> Iterator[tuple[str, Envelope | None]]:
+    """
+    The message, and those that came of the same submission if it is the first of them; by id.
+
+    None in place of an envelope that is gone from the spool: of that message the jobs that the ledger knows must do.
+    """
+    if not ids.is_queue_id(queue_id):
+        raise Rejected(NOT_FOUND, "no such message")
     first = _envelope(queue_id, deps)
-    if first.body_id:
+    if first is None and not deps.ledger.load_message(queue_id):
+        raise Rejected(NOT_FOUND, "no such message")
+    if first is not None and first.body_id:
         # Its own qf may be of an earlier try than the commit: its jobs are dated by the first message's.
-        first = replace(first, queued_at=_envelope(first.body_id, deps).queued_at)
-    yield first
-    for part_id, _ in first.parts:
-        yield replace(_envelope(part_id, deps), queued_at=first.queued_at)
+        dated = _envelope(first.body_id, deps)
+        first = replace(first, queued_at=dated.queued_at) if dated is not None else None
+    yield queue_id, first
+    for part_id, _ in first.parts if first is not None else ():
+        part = _envelope(part_id, deps)
+        yield part_id, replace(part, queued_at=first.queued_at) if part is not None and first is not None else None
 
 
-def _envelope(queue_id: str, deps: AdminDeps) -> Envelope:
+def _envelope(queue_id: str, deps: AdminDeps) -> Envelope | None:
     try:
-        if ids.is_queue_id(queue_id):
-            return decode_qf(deps.spool.get_envelope(queue_id))[0]
-    except SpoolMissing as exc:
-        raise Rejected(NOT_FOUND, "no such message") from exc
-    raise Rejected(NOT_FOUND, "no such message")
+        return decode_qf(deps.spool.get_envelope(queue_id))[0]
+    except SpoolMissing:
+        return None

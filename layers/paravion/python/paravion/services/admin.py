@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from paravion.domain import ids, queue
+from paravion.domain import ids, lost, queue
 from paravion.domain.address import parse_path, plain_path, shown
 from paravion.domain.classification import cause_of
 from paravion.domain.envelope import decode_qf
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from paravion.domain.envelope import Envelope, Recipient
     from paravion.domain.next_hop import NextHop
     from paravion.domain.outcome import Outcome
-    from paravion.domain.queue import JobRecord, RecipientState
+    from paravion.domain.queue import JobRecord, LogEntry, RecipientState
     from paravion.ports import (
         Counters,
         EventLog,
@@ -122,9 +122,17 @@ def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[s
         Rejected: not_found: none of that id, or somebody else's.
         Unavailable
     """
-    envelope, header = find_envelope(queue_id, principal, deps)
-    records = deps.ledger.load_message(queue_id)
+    is_lost = False
+    try:
+        envelope, header = find_envelope(queue_id, principal, deps)
+        records = deps.ledger.load_message(queue_id)
+    except Rejected:
+        records = deps.ledger.load_message(queue_id) if principal.is_operator and ids.is_queue_id(queue_id) else []
+        if not records:
+            raise
+        envelope, header, is_lost = lost.envelope_of(records), b"", True
     states = {position: state for record in records for position, state in record.recipients.items()}
+    removals = _removals(envelope, records)
     waiting = [record for record in records if record.state in {State.DEFERRED, State.READY}]
     due = [at for at in map(queue.comes_at, waiting) if at]
     deadline = envelope.deliver_by
@@ -136,10 +144,12 @@ def show_message(queue_id: str, principal: Principal, deps: AdminDeps) -> dict[s
         "door": envelope.door,
         "queued_at": envelope.queued_at,
         # The empty line between header and body counts with them.
-        "octets": len(header) + 2 + envelope.body_octets,
+        "octets": 0 if is_lost else len(header) + 2 + envelope.body_octets,
+        "is_lost": is_lost,
         "recipients": [
             # What an alias hands mail to is the operator's affair.
             _recipient(recipient, states.get(position), principal)
+            | _removal(removals.get(position), states.get(position), principal)
             | ({"target": recipient.target} if recipient.target and principal.is_operator else {})
             for position, recipient in enumerate(envelope.recipients)
         ],
@@ -487,6 +497,22 @@ def _recipient(recipient: Recipient, state: RecipientState | None, principal: Pr
     }
 
 
+def _removals(envelope: Envelope, records: Iterable[JobRecord]) -> dict[int, LogEntry]:
+    """Give the line of the history that ended them, by position, of those whose job was removed."""
+    removed = [record for record in records if record.state is State.REMOVED]
+    lines = {record.key.chunk: queue.removal_of(record) for record in removed}
+    return {position: line for chunk, line in lines.items() if line for position in envelope.chunk(chunk)}
+
+
+def _removal(line: LogEntry | None, state: RecipientState | None, principal: Principal) -> dict[str, Any]:
+    """Tell what ended a recipient whom no attempt did: by whom is an operator's business, unless he did it himself."""
+    if line is None or (state is not None and state.is_final):
+        return {"removal": None}
+    is_his = queue.is_said_by(line.text, principal.access_key)
+    told = line.text if principal.is_operator or is_his else ""
+    return {"state": State.REMOVED.value, "removal": {"at": line.at, "text": told}}
+
+
 def _timeline(envelope: Envelope, records: Iterable[JobRecord], principal: Principal) -> list[dict[str, Any]]:
     lines: list[tuple[float, str, int, tuple[int, ...], str, str]] = [(envelope.queued_at, QUEUED, 0, (), "", "")]
     lines += [
@@ -503,7 +529,9 @@ def _timeline(envelope: Envelope, records: Iterable[JobRecord], principal: Princ
             "attempt": attempt,
             "recipients": list(dict.fromkeys(paths[position] for position in positions if position < len(paths))),
             "text": text
-            if principal.is_operator or not (event in _OPERATORS or masked.intersection(positions))
+            if principal.is_operator
+            or (event in _OPERATORS and queue.is_said_by(text, principal.access_key))
+            or not (event in _OPERATORS or masked.intersection(positions))
             else "",
             "transcript": transcript or None,
         }

@@ -15,6 +15,7 @@ from paravion.domain.auto_reply import build_reply
 from paravion.domain.envelope import Envelope, Recipient, decode_qf
 from paravion.domain.ids import queue_id_from
 from paravion.domain.simulator import replies
+from paravion.errors import SpoolMissing
 from paravion.services.commit import commit
 
 if TYPE_CHECKING:
@@ -27,9 +28,12 @@ def reply(record: JobRecord, notice: Notice, deps: BounceDeps) -> None:
     Send what a `reply` notice is about.
 
     Raises:
-        Unavailable, SpoolMissing: Doing it again is safe.
+        Unavailable: Doing it again is safe.
     """
-    envelope, header = decode_qf(deps.to_commit.spool.get_envelope(record.key.queue_id))
+    try:
+        envelope, header = decode_qf(deps.to_commit.spool.get_envelope(record.key.queue_id))
+    except SpoolMissing:
+        return  # nobody knows any more whom to
     if not envelope.reverse_path or envelope.kind != "mail":
         return
     for position, state in sorted(record.recipients.items()):

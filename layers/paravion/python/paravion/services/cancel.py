@@ -13,6 +13,8 @@ The sender is told what the operator says, as of any failure: 5.7.0, in one repo
 operator who does not want to tell anybody removes it (services/hold.py), and a sender who takes his own back is not
 told what he knows.
 
+What a sender takes back counts no more towards his quota of 24 hours: nobody got it. What an operator cancels does.
+
 To cancel is one conditional write for each job: it is held with a wish in its record, and the next sweep hands it to
 `retry`, which owes the report with the same write that ends the job. Until then a release, hold or requeue takes the
 wish back.
@@ -25,13 +27,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from paravion.domain import queue
+from paravion.domain.envelope import decode_qf
 from paravion.domain.queue import OPEN_SHARDS, JobRecord, State
 from paravion.domain.status import ACCESS_DENIED, CANCELLED, WRONG_STATE, Rejected
+from paravion.errors import SpoolMissing, Unavailable
 from paravion.services.acts import SendsNothing, act_on_message, check_reason
 from paravion.services.admin import find_envelope
 from paravion.services.authenticate import require_operator
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from paravion.domain.envelope import Envelope
     from paravion.services.admin import AdminDeps
     from paravion.services.authenticate import Principal
@@ -62,7 +68,7 @@ class Withdraw(SendsNothing):
     """The act; of whoever submitted the message."""
 
     verb = "withdraw"
-    event = "removal"
+    event = queue.REMOVAL
     ends = True
     shards = ()
 
@@ -117,4 +123,29 @@ def withdraw(queue_id: str, principal: Principal, deps: AdminDeps, *, reason: st
         raise Rejected(WRONG_STATE, "an operator has to decide about it")
     if not told["changed"] and states != {State.REMOVED}:
         raise Rejected(WRONG_STATE, "it has been tried already: only an operator can cancel it now")
+    if told["changed"]:
+        # crash here = counted for a day, and not sent
+        _uncount(envelope, told["jobs"], deps)
     return told
+
+
+def _uncount(first: Envelope, jobs: Iterable[Mapping[str, Any]], deps: AdminDeps) -> None:
+    """Give back what was counted of the jobs that this very call removed: each address that the sender named once."""
+    from paravion.services import quotas  # seldom needed
+
+    if not quotas.is_counted(first.tenant, first.queued_at, deps):
+        return
+    envelopes = {first.queue_id: first}
+    gone: set[str] = set()
+    kept: set[str] = set()
+    for job in jobs:
+        queue_id = job["queue_id"]
+        if queue_id not in envelopes:
+            try:
+                envelopes[queue_id] = decode_qf(deps.spool.get_envelope(queue_id))[0]
+            except (Unavailable, SpoolMissing) as exc:
+                deps.event_log.emit("Fault", {"stage": "quota", "error": repr(exc)})
+                return
+        named = {one.origin or one.forward_path for one in envelopes[queue_id].chunk(job["chunk"]).values()}
+        (kept if "left" in job else gone).update(named)
+    quotas.give_back(first.tenant, gone - kept, first.queued_at, deps)

@@ -35,7 +35,7 @@ from paravion.domain.envelope import decode_qf
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import State
 from paravion.domain.refusal import Refusal
-from paravion.domain.status import ATTEMPT_BROKE_OFF, DNS_TEMPFAIL
+from paravion.domain.status import ATTEMPT_BROKE_OFF, CONTENT_LOST, DNS_TEMPFAIL
 from paravion.domain.transcript import Book, book_key
 from paravion.domain.verdict import our_outcome
 from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing, Unavailable
@@ -349,6 +349,7 @@ class _Attempt:
         """Held from its submission on. crash here = broke off: `retry` sends it back, and it is held then."""
         reason = envelope.quarantine
         count = len(envelope.chunk(self.job.key.chunk))
+        record = queue.with_times_of(record, envelope)
         record = replace(record, recipient_count=count, reverse_path=envelope.reverse_path)
         record = replace(record, state=State.READY, attempts=record.attempts - 1)
         now = self.deps.clock()
@@ -380,7 +381,8 @@ class _Attempt:
         fields = {"stage": "deliver", "queue_id": self.job.key.queue_id, "chunk": self.job.key.chunk}
         self.deps.event_log.emit("Fault", {**fields, "error": repr(exc)})
         now = self.deps.clock()
-        record = queue.stopped(record, now=now)
+        row = CONTENT_LOST if isinstance(exc, SpoolMissing) else ATTEMPT_BROKE_OFF
+        record = queue.stopped(record, row.text, now=now)
         if record.quarantine:
             record = queue.held(record, record.quarantine, now=now)
         await self.deps.in_thread(self.deps.ledger.save, record)

@@ -83,7 +83,7 @@ class Remove(SendsNothing):
     """The act; an operator's."""
 
     verb = "remove"
-    event = "removal"
+    event = queue.REMOVAL
     ends = True
     shards = OPEN_SHARDS
 

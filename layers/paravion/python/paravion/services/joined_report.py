@@ -23,8 +23,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from paravion.domain import queue
 from paravion.domain.envelope import Envelope, decode_qf, encode_qf
 from paravion.domain.ids import queue_id_from
+from paravion.domain.outcome import HOLD, Result
 from paravion.domain.queue import Job, JobKey, Notice, NoticeKind, State
 from paravion.errors import LedgerUnavailable, SpoolMissing
 from paravion.ports import QueueName
@@ -44,6 +46,9 @@ GROUP_JOBS: Final = 10
 WAIT_S: Final = 60.0
 """How long the first failure waits for jobs that are still being tried; from the attempt's end."""
 
+RETURN_WAIT_S: Final = 120.0
+"""The same, of what was cancelled: a job that was being tried then is seen by the next minute's sweep."""
+
 STEP_S: Final = 10.0
 """After how long it looks again."""
 
@@ -51,7 +56,11 @@ _MOST: Final = 10 * GROUP_JOBS
 """Reports of a group that share their names but for the number: one for each job, and again for what is owed anew."""
 
 _ONCE: Final = frozenset({NoticeKind.EXPIRED, NoticeKind.DELAYED})
-"""What jobs owe at the same time, whatever the number of the attempt; delays again at a deadline and when requeued."""
+"""
+What jobs owe at the same time, whatever the number of the attempt; delays again at a deadline and when requeued.
+
+So do those that a hold's end returned (`_is_returned`).
+"""
 
 
 def tell_joined(record: JobRecord, about: Subject, deps: BounceDeps) -> bool:
@@ -71,7 +80,8 @@ def tell_joined(record: JobRecord, about: Subject, deps: BounceDeps) -> bool:
         found = _look(queue_id_from(f"joined\0{name}".encode()), deps)
         if found is None:
             owed, under_way = _owed(record, about, told, deps)
-            wait_s = max(state.at for _, state in owed[mine]) + WAIT_S - deps.clock()
+            patience_s = RETURN_WAIT_S if _is_returned(owed[mine]) else WAIT_S
+            wait_s = max(state.at for _, state in owed[mine]) + patience_s - deps.clock()
             if under_way and wait_s > 0:
                 deps.to_commit.queues.send(
                     QueueName.BOUNCE, [Job(record.key, record.queued_at)], delay_s=min(wait_s, STEP_S)
@@ -92,9 +102,15 @@ def tell_joined(record: JobRecord, about: Subject, deps: BounceDeps) -> bool:
 def _name(record: JobRecord, about: Subject, number: int) -> str:
     """Name the `number`th report of a group: what may be told together has the same names."""
     kind = about.notice.kind
-    attempt = 0 if kind in _ONCE else about.notice.attempt
+    is_once = kind in _ONCE or _is_returned(members_of(record, about.notice, about.envelope))
+    attempt = 0 if is_once else about.notice.attempt
     group = record.key.chunk // GROUP_JOBS
     return f"{about.kind}\0{record.key.queue_id}\0{group}\0{kind}\0{attempt}\0{number}"
+
+
+def _is_returned(members: Members) -> bool:
+    """Say whether a hold's end failed them, all with one notice: whatever attempts each job had made before."""
+    return any(state.outcome.command == HOLD and state.outcome.result is Result.FAILED for _, state in members)
 
 
 def _look(kept_id: str, deps: BounceDeps) -> tuple[Envelope, bytes] | None:
@@ -112,19 +128,27 @@ def _owed(
     chunks = range(first, min(first + GROUP_JOBS, about.envelope.chunk_count))
     keys = [JobKey(record.key.queue_id, chunk) for chunk in chunks if chunk != record.key.chunk]
     siblings = deps.to_commit.in_parallel([partial(deps.ledger.load, key) for key in keys])
-    owed = {(record.key.chunk, about.notice.attempt): members_of(record, about.notice, about.envelope)}
+    mine = members_of(record, about.notice, about.envelope)
+    owed = {(record.key.chunk, about.notice.attempt): mine}
+    is_returned, is_once = _is_returned(mine), about.notice.kind in _ONCE
+    now = deps.clock()
     under_way = False
     for sibling in siblings:
         if sibling is None or sibling.state in {State.CLAIMED, State.READY}:
+            under_way = True
+        elif sibling.state is State.TRIED and is_once:
+            # `retry` is about to say of it what it said of this one.
+            under_way = True
+        elif sibling.state is State.HELD and is_returned and queue.is_to_be_returned(sibling, now):
             under_way = True
         if sibling is None:
             continue
         for notice in sibling.owed:
             ends = not (sibling.state is State.CLAIMED and notice.attempt == sibling.attempts)
-            same = notice == about.notice or (notice.kind is about.notice.kind and notice.kind in _ONCE)
+            is_kind = notice.kind is about.notice.kind and (notice == about.notice or is_once or is_returned)
             job = (sibling.key.chunk, notice.attempt)
-            members = members_of(sibling, notice, about.envelope) if ends and same and job not in told else ()
-            if members:
+            members = members_of(sibling, notice, about.envelope) if ends and is_kind and job not in told else ()
+            if members and _is_returned(members) is is_returned:
                 owed[job] = members
     return owed, under_way
 

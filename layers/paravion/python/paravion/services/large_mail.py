@@ -56,9 +56,10 @@ def read_pieces(
         def edited(edits: Iterable[Edit]) -> LargeBody:
             """Write the body anew: what is sent is written once, from start to end."""
             new, at = drafts.enter_context(spool.draft_body()), 0
-            for start, end, octets in edits:
+            for start, end, filled in edits:
                 _copy(draft, at, start, new)
-                new.write(octets)
+                for octets in filled:
+                    new.write(octets)
                 at = end
             _copy(draft, at, len(draft), new)
             return new

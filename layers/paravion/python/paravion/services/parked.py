@@ -100,7 +100,7 @@ def redrive(
 
     Args:
         ids: Of these items; none: of all.
-        queue_id: Of this message's alone; "": of every message's.
+        queue_id: Of this message's alone, its job or its events, as `list_parked` names it; "": of every message's.
         limit: Most of them, 1 to MAX_ITEMS; of named ones the first MAX_ITEMS of the queue are looked through.
 
     Returns:
@@ -154,24 +154,49 @@ def drop(item_id: str, principal: Principal, deps: AdminDeps, *, reason: str = "
         Rejected: access_denied, bad_request; not_found: not among the first MAX_ITEMS of the queue.
         Unavailable: Doing it again is safe.
     """
+    (told,) = _drop([item_id], "", principal, deps, reason)
+    return told
+
+
+def drop_message(queue_id: str, principal: Principal, deps: AdminDeps, *, reason: str = "") -> dict[str, Any]:
+    """
+    Drop all items of one message for good, its job's and its events; each is in the record by itself.
+
+    Returns:
+        dropped: As `drop` tells each.
+
+    Raises:
+        Rejected, Unavailable: As `drop`.
+    """
+    return {"dropped": _drop([], queue_id, principal, deps, reason)}
+
+
+def _drop(
+    ids: Collection[str], queue_id: str, principal: Principal, deps: AdminDeps, reason: str
+) -> list[dict[str, Any]]:
     act = _Given("drop", reason, principal, deps)
     parked = _parked(deps)
     items = parked.look(MAX_ITEMS)
-    found = [item for item in items if item.item_id == item_id]
+    found = [item for item in items if _is_meant(item, ids, queue_id)]
+    gone: list[ParkedItem] = []
+    done: list[dict[str, Any]] = []
     try:
         if not found:
             raise Rejected(NOT_FOUND, "no such item in the parked queue")
-        told = _fields(found[0], deps)
-        told["body"] = _printable(found[0].body, _BODY_CHARACTERS)
-        operation = operations.begin(act.verb, told, act.reason, principal, deps)
-        if found[0].job is not None:
-            _enter(found[0].job.key, act, deps)
-        parked.drop(found)
+        for item in found:
+            told = _fields(item, deps)
+            told["body"] = _printable(item.body, _BODY_CHARACTERS)
+            operation = operations.begin(act.verb, told, act.reason, principal, deps)
+            if item.job is not None:
+                _enter(item.job.key, act, deps)
+            parked.drop([item])
+            gone.append(item)
+            operations.add(operation, {"changed": 1}, deps, finished=True)
+            log(act, principal, deps, id=operation, item=item.item_id, body=told["body"])
+            done.append({**told, "operation": operation})
     finally:
-        parked.put_back([item for item in items if item.item_id != item_id])
-    operations.add(operation, {"changed": 1}, deps, finished=True)
-    log(act, principal, deps, id=operation, item=item_id, body=told["body"])
-    return {**told, "operation": operation}
+        parked.put_back([item for item in items if item not in gone])
+    return done
 
 
 def _enter(key: JobKey, act: _Given, deps: AdminDeps) -> None:
@@ -205,10 +230,9 @@ def _fields(item: ParkedItem, deps: AdminDeps) -> dict[str, Any]:
     events = event_item.decode(item.body)
     if events is None:
         return {**fields, "last_text": _printable(item.body, 200)}
-    of = [str(name) for event in events.events if (name := event.mail.get("messageId"))]
     told = f"{len(events.events)} events for {events.destination or 'all destinations'}: {events.problem}"
     return {
-        **fields, "what": "events", "queue_id": of[0] if of else None, "attempts": events.tries,
+        **fields, "what": "events", "queue_id": _message_of(item) or None, "attempts": events.tries,
         "last_text": _printable(told, 300),
     }  # fmt: skip
 
@@ -224,7 +248,15 @@ def _where(item: ParkedItem) -> list[str] | None:
 def _is_meant(item: ParkedItem, ids: Collection[str], queue_id: str) -> bool:
     if ids and item.item_id not in ids:
         return False
-    return not queue_id or (item.job is not None and item.job.key.queue_id == queue_id)
+    return not queue_id or queue_id == _message_of(item)
+
+
+def _message_of(item: ParkedItem) -> str:
+    """Give the message that an item is about, "" for none: one job's, and events are put into items job by job too."""
+    if item.job is not None:
+        return item.job.key.queue_id
+    events = event_item.decode(item.body)
+    return next((str(name) for event in events.events if (name := event.mail.get("messageId"))), "") if events else ""
 
 
 def _parked(deps: AdminDeps) -> Parked:

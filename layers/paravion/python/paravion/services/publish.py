@@ -11,8 +11,9 @@ What the event queue holds:
 
 All items of a batch go together: each destination is asked once for what it can take at once, and all destinations
 at the same time. What one did not take goes back into the queue as an item of its own, with a wait, until
-`event_retry_s` is over; then it is parked, where an operator looks. One that failed is let alone for a moment
-(domain/event_schedule.py). So a destination that is slow or dead keeps neither others nor mail waiting.
+`event_retry_s` is over; then it is parked, where an operator looks. What it will never take is parked at once. One
+that failed is let alone for a moment (domain/event_schedule.py). So a destination that is slow or dead keeps neither
+others nor mail waiting.
 
 At least once: a job owes its events until each is taken or queued again; a crash in between repeats them, with the
 same content. A mail's events are in order of time in each request; who must have them in order goes by their
@@ -30,10 +31,11 @@ from typing import TYPE_CHECKING, Any, Final
 from paravion.domain import event_item, queue
 from paravion.domain.envelope import decode_qf
 from paravion.domain.event_item import EventItem
-from paravion.domain.event_schedule import Rests, wait_s
+from paravion.domain.event_schedule import INTERVALS_S, Rests, tries_within, wait_s
 from paravion.domain.queue import NoticeKind, State
 from paravion.domain.schedule import given_up_at
 from paravion.domain.ses_event import events_of, hidden_behind, mail_of
+from paravion.domain.told import UNDELIVERABLE
 from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing
 from paravion.ports import QueueName
 from paravion.services.event_destinations import told_of
@@ -47,7 +49,6 @@ if TYPE_CHECKING:
     from paravion.ports import EventDestinations, EventLog, Ledger, Queues, Records, Spool
 
 _CONFLICTS: Final = 10
-_RESTS: Final = "let alone: it failed a moment ago"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class PublishDeps:
         return_s: How long the queue keeps trying: what a delay's expiration time tells.
         return_by_priority: The same, of priorities that have a time of their own.
         retry_s: How long a destination is tried.
+        intervals_s: The waits between the tries; the last repeats.
         in_parallel: See services/commit.py.
         clock: Seconds since the epoch.
         jitter: Uniform draws in [0, 1).
@@ -77,6 +79,7 @@ class PublishDeps:
     in_parallel: Callable[[Sequence[Callable[[], Any]]], list[Any]]
     clock: Callable[[], float]
     jitter: Callable[[], float]
+    intervals_s: Sequence[float] = INTERVALS_S
     rests: Rests = field(default_factory=Rests)
     return_by_priority: Mapping[str, float] = field(default_factory=dict)
 
@@ -93,11 +96,18 @@ class _Work:
 
 @dataclass(slots=True)
 class _Parcel:
-    """What one destination is to get out of the batch."""
+    """
+    What one destination is to get out of the batch.
+
+    Attributes:
+        problems: Of each part, why it was not taken; "" if it was.
+        let_alone: It was not asked, for it failed a moment ago.
+    """
 
     told: Told
     parts: list[tuple[_Work, SesEvent]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    let_alone: bool = False
 
 
 def publish(items: Sequence[Received], deps: PublishDeps) -> list[str]:
@@ -217,17 +227,18 @@ def _send(parcel: _Parcel, deps: PublishDeps) -> None:
     key = f"{parcel.told.tenant}\0{parcel.told.key}"
     if not parcel.parts:
         return
-    if deps.rests.rests(key, deps.clock()):
-        parcel.problems = [_RESTS] * len(parcel.parts)
+    if problem := deps.rests.rests(key, deps.clock()):
+        parcel.let_alone = True
+        parcel.problems = [problem] * len(parcel.parts)
         return
     try:
         parcel.problems = deps.destinations.publish(parcel.told, [event for _, event in parcel.parts])
     except Exception as exc:  # noqa: BLE001 (law 7: our own faults are tried again)
         parcel.problems = [f"on our side: {exc!r}"[:300]] * len(parcel.parts)
-    if all(parcel.problems):
-        deps.rests.failed(key, deps.clock())
-    else:
+    if "" in parcel.problems:
         deps.rests.answered(key)
+    elif said := [problem for problem in parcel.problems if not problem.startswith(UNDELIVERABLE)]:
+        deps.rests.failed(key, deps.clock(), said[0], deps.intervals_s)
 
 
 def _send_again(parcel: _Parcel, deps: PublishDeps) -> set[int]:
@@ -243,28 +254,31 @@ def _send_again(parcel: _Parcel, deps: PublishDeps) -> set[int]:
     for (number, problem), events in left.items():
         work = works[number]
         since = work.events.since or now
-        tries = work.events.tries + (problem != _RESTS)
+        tries = work.events.tries + (not parcel.let_alone)
         again = replace(
             work.events,
             events=tuple(events),
             destination=parcel.told.key,
             since=since,
             tries=tries,
-            problem=work.events.problem if problem == _RESTS else problem,
+            problem=work.events.problem or problem if parcel.let_alone else problem,
         )
-        over = now - since >= deps.retry_s
+        over = now - since >= deps.retry_s or problem.startswith(UNDELIVERABLE)
         fields = {"destination": parcel.told.key, "tenant": parcel.told.tenant, "events": len(events)}
         try:
             texts = [event_item.encode(part) for part in event_item.cut(again)]
             if over:
                 deps.queues.park(texts)
             else:
-                deps.queues.send_texts(QueueName.EVENT, texts, delay_s=wait_s(max(1, tries), deps.jitter()))
+                # Also what finds the destination let alone each time comes ever more seldom.
+                turn = max(tries, tries_within(now - since, deps.intervals_s)) if parcel.let_alone else tries
+                delay_s = wait_s(turn, deps.jitter(), deps.intervals_s)
+                deps.queues.send_texts(QueueName.EVENT, texts, delay_s=delay_s)
         except Exception as exc:  # noqa: BLE001 (the item comes again)
             _fault(work.item, exc, deps)
             lost.add(number)
             continue
-        told = {**fields, "tries": tries, "problem": problem, "parked": over}
+        told = {**fields, "tries": tries, "problem": again.problem, "let_alone": parcel.let_alone, "parked": over}
         deps.event_log.emit("EventNotTaken", told)
     return lost
 

@@ -6,6 +6,8 @@ as they are named, suppressed ones too and members of aliases not; the mailbox s
 tenant without limits nothing is asked and nothing counted. When the counters are away mail goes on, uncounted: a
 limit is no reason to stop it.
 
+What was not kept is given back, and so is what its sender takes back untried (services/cancel.py).
+
 Next: services/validate.py.
 SES: "Managing your sending quotas"; the words are SES's.
 """
@@ -16,18 +18,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from paravion.domain.quota import Limit, Quota, Want
+from paravion.domain.quota import HOURS, Limit, Quota, Want
 from paravion.domain.simulator import is_simulated
 from paravion.domain.status import QUOTA_EXCEEDED, RATE_EXCEEDED, Rejected
-from paravion.errors import LedgerUnavailable
+from paravion.errors import LedgerUnavailable, Misconfigured
 from paravion.services.configuration import find_account
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from paravion.domain.envelope import Recipient
     from paravion.domain.quota import Short
     from paravion.domain.submission import Submission
+    from paravion.services.admin import AdminDeps
     from paravion.services.validate import ValidateDeps
 
 _REFUSALS: Final = {
@@ -58,7 +61,7 @@ def charged(submission: Submission, recipients: Sequence[Recipient], deps: Valid
     if quota.is_unlimited:
         yield charge
         return
-    real = sum(not is_simulated(recipient.forward_path, own.simulator_domain) for recipient in recipients)
+    real = _real((recipient.forward_path for recipient in recipients), own.simulator_domain)
     now = deps.clock()
     short: Short | None = None
     day = real
@@ -80,7 +83,36 @@ def charged(submission: Submission, recipients: Sequence[Recipient], deps: Valid
         _give_back(submission.tenant, day, now, deps)
 
 
-def _give_back(tenant: str, count: int, taken_at: float, deps: ValidateDeps) -> None:
+def is_counted(tenant: str, taken_at: float, deps: AdminDeps) -> bool:
+    """Say whether what a tenant sent at some time may count towards its quota now; one read. Never raises."""
+    own = deps.settings
+    if deps.clock() - taken_at > (HOURS + 1) * 3600:
+        return False
+    try:
+        found = find_account(deps.records, tenant).quota(Quota(own.max_24_hour_send, own.max_send_rate))
+    except (LedgerUnavailable, Misconfigured) as exc:
+        deps.event_log.emit("Fault", {"stage": "quota", "error": repr(exc)})
+        return False
+    return not found.is_unlimited
+
+
+def give_back(tenant: str, addresses: Collection[str], taken_at: float, deps: AdminDeps) -> None:
+    """
+    Take back what was counted for addresses whose mail their sender took back himself; best effort, one write.
+
+    Args:
+        addresses: As he named them.
+        taken_at: When they were counted; `is_counted` says that they were.
+    """
+    _give_back(tenant, _real(addresses, deps.settings.simulator_domain), taken_at, deps)
+
+
+def _real(addresses: Iterable[str], simulator_domain: str) -> int:
+    """Count the addresses that are not simulated: SES counts none of these."""
+    return sum(not is_simulated(address, simulator_domain) for address in addresses)
+
+
+def _give_back(tenant: str, count: int, taken_at: float, deps: AdminDeps | ValidateDeps) -> None:
     if not count:
         return
     try:

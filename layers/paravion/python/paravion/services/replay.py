@@ -192,7 +192,7 @@ def _events(record: JobRecord, envelope: Envelope, header: bytes, identity: str,
 def origin_of(deps: AdminDeps) -> Origin:
     """Give who we are, for events."""
     own = deps.settings
-    return Origin(own.hostname, own.credential_region, own.account_id)
+    return Origin(own.hostname, own.credential_region, own.account_id, own.outgoing_ip)
 
 
 def with_identity(mail: Mail, tenant: str, deps: AdminDeps) -> Mail:

@@ -14,14 +14,14 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from paravion.domain import queue
+from paravion.domain import lost, queue
 from paravion.domain.dsn import Report, build_dsn, language_of
 from paravion.domain.envelope import Arrivals, Envelope, Recipient, decode_qf
 from paravion.domain.ids import queue_id_from
-from paravion.domain.outcome import Outcome, Result
-from paravion.domain.queue import NoticeKind, RecipientState
-from paravion.domain.schedule import given_up_at
-from paravion.domain.status import ATTEMPT_BROKE_OFF, Rejected
+from paravion.domain.outcome import HOLD, Outcome, Result
+from paravion.domain.queue import NoticeKind, RecipientState, State
+from paravion.domain.schedule import LIFETIME_S, given_up_at
+from paravion.domain.status import ATTEMPT_BROKE_OFF, HELD_HERE, Rejected
 from paravion.errors import LedgerUnavailable, SpoolMissing
 from paravion.services.commit import commit, enqueue
 from paravion.services.signing import hash_to_sign, signed
@@ -74,9 +74,12 @@ def subject_of(record: JobRecord, notice: Notice, deps: BounceDeps) -> tuple[Sub
     Read what a notice is about, and give those of the job that it speaks of.
 
     Raises:
-        Unavailable, SpoolMissing
+        Unavailable
     """
-    envelope, header = decode_qf(deps.to_commit.spool.get_envelope(record.key.queue_id))
+    try:
+        envelope, header = decode_qf(deps.to_commit.spool.get_envelope(record.key.queue_id))
+    except SpoolMissing:
+        return _of_lost(record, notice, deps)
     found = members_of(record, notice, envelope)
     if notice.kind in queue.ARRIVALS and envelope.arrivals:
         # The list's members are nobody's business: the report speaks of a message to those that were named.
@@ -86,6 +89,15 @@ def subject_of(record: JobRecord, notice: Notice, deps: BounceDeps) -> tuple[Sub
     else:
         to, kind = _addressee(envelope, notice, deps.postmaster)
     return Subject(notice, envelope, header, to, kind), found
+
+
+def _of_lost(record: JobRecord, notice: Notice, deps: BounceDeps) -> tuple[Subject, Members]:
+    """Give the same of a message whose envelope is gone: of this job alone, for nobody knows the others."""
+    envelope = lost.envelope_of([record])
+    found = () if notice.kind in queue.ARRIVALS else members_of(record, notice, envelope)
+    envelope = replace(envelope, recipients=tuple(recipient for recipient, _ in found))
+    to, kind = _addressee(envelope, notice, deps.postmaster)
+    return Subject(notice, envelope, b"", to, kind), found
 
 
 def members_of(record: JobRecord, notice: Notice, envelope: Envelope) -> Members:
@@ -111,11 +123,17 @@ def members_of(record: JobRecord, notice: Notice, envelope: Envelope) -> Members
 
 
 def _untried(record: JobRecord, envelope: Envelope, notify: Mapping[int, tuple[str, ...]]) -> dict[int, RecipientState]:
-    """Those are late too of whom no attempt has said anything, for each broke off on our side or none was made."""
-    fault = Outcome(Result.DEFERRED, ATTEMPT_BROKE_OFF.enhanced, text=ATTEMPT_BROKE_OFF.text, command="LOCAL")
+    """
+    Those are late too of whom no attempt has said anything, for each broke off on our side or none was made.
+
+    Why mail is held is not for its sender.
+    """
+    is_held = record.state is State.HELD
+    row = HELD_HERE if is_held else ATTEMPT_BROKE_OFF
+    waits = Outcome(Result.DEFERRED, row.enhanced, text=row.text, command=HOLD if is_held else "LOCAL")
     at = record.log[-1].at if record.log else record.queued_at
     return {
-        n: RecipientState(recipient.forward_path, fault, at, record.attempts)
+        n: RecipientState(recipient.forward_path, waits, at, record.attempts)
         for n, recipient in envelope.chunk(record.key.chunk).items()
         if n not in record.recipients and queue.wants_delay_notice(notify[n])
     }
@@ -182,6 +200,8 @@ def build(report_id: str, about: Subject, members: Members, return_at: float, de
 
 def return_at(record: JobRecord, deps: BounceDeps) -> float:
     """Say when what is still delayed will be given up, seconds since the epoch."""
+    if record.state is State.HELD:
+        return record.queued_at + LIFETIME_S
     return given_up_at(record, deps.return_s, deps.return_by_priority)
 
 

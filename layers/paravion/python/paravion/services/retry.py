@@ -19,7 +19,9 @@ and reads in the ledger what happened. `sweep` runs every minute and sends back 
     ready, its next attempt to come     the mail is late, or DELIVERBY   its sender is told; tried as planned
                                         (by-mode N) just over
     held                                waits for an operator            nothing; returned at LIFETIME_S
+    held, its deadline over             DELIVERBY, by-mode N             its sender is told; held
     held, cancelled                     an operator ends it              returned
+    any, the envelope gone              the spool lost it, or somebody   as ever, in case it comes back; then failed
     any of these, quarantine asked for  an operator held it meanwhile    held
     done, reports owed                  the bounce queue missed it       sent there again
     done, removed                       over                             nothing
@@ -39,12 +41,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from paravion.domain import queue, schedule
+from paravion.domain import lost, queue, schedule
 from paravion.domain.classification import asked_wait_s, record_fields
 from paravion.domain.envelope import decode_qf
-from paravion.domain.outcome import Outcome, Result
+from paravion.domain.outcome import GIVEN_UP, HOLD, Outcome, Result
 from paravion.domain.queue import ALL_SHARDS, Job, JobRecord, Notice, NoticeKind, State
-from paravion.domain.status import ATTEMPT_BROKE_OFF, CANCELLED, HELD_TOO_LONG
+from paravion.domain.status import ATTEMPT_BROKE_OFF, CANCELLED, CONTENT_LOST, HELD_TOO_LONG
 from paravion.errors import ClaimLost, LedgerUnavailable, RecordUnreadable, SpoolMissing
 from paravion.ports import MAX_DELAY_S, QueueName
 from paravion.services.batch import work_through
@@ -54,7 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from paravion.domain.envelope import Envelope
-    from paravion.domain.queue import DueJob, Received, RecipientState
+    from paravion.domain.queue import DueJob, JobKey, Received, RecipientState
     from paravion.domain.schedule import Plan
     from paravion.ports import Counters, EventLog, Ledger, Queues, Spool
 
@@ -252,7 +254,10 @@ def _decide(job: Job, deps: RetryDeps, tallies: Tallies) -> None:
         record = deps.ledger.load(job.key)
         now = deps.clock()
         if record is not None and record.state is State.CLAIMED and record.lease_until > now:
-            deps.ledger.watch(record, record.lease_until + _LEASE_MARGIN_S)
+            # By an item of its own, not by a due time, which the worker's last write would take away: SQS may give one
+            # item twice, and his is gone then with ours.
+            wait_s = record.lease_until + _LEASE_MARGIN_S - now
+            deps.queues.send(QueueName.RETRY, [job], delay_s=min(wait_s, MAX_DELAY_S))
             return
         ended: list[tuple[str, list[Outcome]]] = []
         new = _next(record, job, now, deps, ended)
@@ -290,7 +295,7 @@ def _next(
         # Nobody has to look at what is closed again, but for a report.
         is_needless = record.is_closed and record.due_at and not record.owes_report
         return queue.without_net(record) if is_needless else None
-    if not record.recipients and record.state is not State.HELD and (envelope := _envelope(job, deps)) is not None:
+    if not record.recipients and record.state is not State.HELD and (envelope := _envelope(job.key, deps)) is not None:
         # No attempt has written down what the envelope says of its times: none was made, or each broke off.
         record = queue.with_times_of(record, envelope).changed(
             recipient_count=len(envelope.chunk(job.key.chunk)), reverse_path=envelope.reverse_path
@@ -302,7 +307,7 @@ def _next(
     plan = schedule.bounded(deps.plan, record)
     is_old = now >= record.queued_at + schedule.LIFETIME_S
     if record.state is State.HELD:
-        return _returned_from_hold(record, now, deps, ended) if is_old or record.cancelled else None
+        return _in_hold(record, now, plan, deps, ended)
     if (is_old or schedule.is_expired(record.counted_from, now, plan)) and not record.quarantine:
         return _given_up(record, now, deps, ended)
     if record.state is State.CLAIMED:
@@ -313,10 +318,12 @@ def _next(
     return queue.watched(_told_of_delay(record, now, plan, deps), now, record.counted_from + plan.warn_s)
 
 
-def _envelope(job: Job, deps: RetryDeps) -> Envelope | None:
+def _envelope(key: JobKey, deps: RetryDeps) -> Envelope | None:
+    """Give a job's envelope; None if it is gone, or can't be read: it may be put back as long as the job waits."""
     try:
-        return decode_qf(deps.spool.get_envelope(job.key.queue_id))[0]
-    except SpoolMissing:
+        return decode_qf(deps.spool.get_envelope(key.queue_id))[0]
+    except (SpoolMissing, ValueError) as exc:
+        deps.event_log.emit("Fault", {"stage": "retry", "queue_id": key.queue_id, "error": repr(exc)})
         return None
 
 
@@ -368,7 +375,7 @@ def _told_of_delay(record: JobRecord, now: float, plan: Plan, deps: RetryDeps) -
     if not is_late and (record.warned or not schedule.is_warning_due(record.counted_from, now, plan)):
         return record
     record = replace(record, warned=True, told_by=record.told_by or is_late)
-    envelope, _ = decode_qf(deps.spool.get_envelope(record.key.queue_id))
+    envelope = _envelope(record.key, deps) or lost.envelope_of([record])
     waiting = record.open_positions(envelope.chunk(record.key.chunk))
     wanted = any(queue.wants_delay_notice(envelope.recipients[n].notify) for n in waiting)
     # The deadline's word is a report of its own, also where a warning is still to be told.
@@ -379,8 +386,22 @@ def _told_of_delay(record: JobRecord, now: float, plan: Plan, deps: RetryDeps) -
     return replace(record, owed=(*record.owed, Notice(NoticeKind.DELAYED, number)), delay_told=number)
 
 
+def _in_hold(
+    record: JobRecord, now: float, plan: Plan, deps: RetryDeps, ended: list[tuple[str, list[Outcome]]]
+) -> JobRecord | None:
+    """End a hold that is over; or owe its sender the word that he asked for (RFC 2852), but none of why it is held."""
+    if queue.is_to_be_returned(record, now):
+        return _returned_from_hold(record, now, deps, ended)
+    if not record.is_late(now):
+        return None
+    record = _told_of_delay(record, now, plan, deps)
+    return replace(record, due_at=queue.hold_ends_at(record, now))
+
+
 def _given_up(record: JobRecord, now: float, deps: RetryDeps, ended: list[tuple[str, list[Outcome]]]) -> JobRecord:
-    envelope, _ = decode_qf(deps.spool.get_envelope(record.key.queue_id))
+    envelope = _envelope(record.key, deps)
+    if envelope is None:
+        return _lost(record, CONTENT_LOST.text, now)
     chunk = envelope.chunk(record.key.chunk)
     outcomes = {n: (chunk[n].forward_path, queue.expiry(record, n)) for n in record.open_positions(chunk)}
     ended.append((envelope.tenant, [outcome for _, outcome in outcomes.values()]))
@@ -398,26 +419,44 @@ def _returned_from_hold(
 
     In the latter case he hears not a word of why it was held.
     """
-    envelope, _ = decode_qf(deps.spool.get_envelope(record.key.queue_id))
+    envelope = _envelope(record.key, deps)
+    if envelope is None:
+        return _lost(record, record.cancelled or CONTENT_LOST.text, now)
     chunk = envelope.chunk(record.key.chunk)
     row = CANCELLED if record.cancelled else HELD_TOO_LONG
-    failed = Outcome(Result.FAILED, row.enhanced, text=record.cancelled or row.text, command="LOCAL")
+    failed = Outcome(Result.FAILED, row.enhanced, text=record.cancelled or row.text, command=HOLD)
     outcomes = {n: (chunk[n].forward_path, failed) for n in record.open_positions(chunk)}
     ended.append((envelope.tenant, [failed] * len(outcomes)))
-    # An attempt of its own: what earlier ones owed a report of stays as it was.
-    record = replace(
+    record = _in_an_attempt_of_its_own(record, envelope)
+    # Nothing has arrived anywhere; that it was taken is told before that it failed.
+    arrivals = tuple(kind for kind in queue.arrivals_of(envelope, record.key.chunk) if kind in queue.EVENTS)
+    return queue.with_outcomes(
+        record, outcomes, now=now, notify=_notify(envelope, record), last=True, arrivals=arrivals, tells=envelope.tells
+    )
+
+
+def _lost(record: JobRecord, text: str, now: float) -> JobRecord:
+    """End a job whose envelope is gone by what the ledger knows; whose it was, and so whom to count it for, is gone."""
+    envelope = lost.envelope_of([record])
+    row = CANCELLED if text == record.cancelled else CONTENT_LOST
+    command = HOLD if row is CANCELLED else "LOCAL"
+    failed = Outcome(Result.FAILED, row.enhanced, text=text, command=command)
+    chunk = envelope.chunk(record.key.chunk)
+    outcomes = {n: (chunk[n].forward_path, failed) for n in record.open_positions(chunk)}
+    record = _in_an_attempt_of_its_own(record, envelope)
+    return queue.with_outcomes(record, outcomes, now=now, notify={}, last=True)
+
+
+def _in_an_attempt_of_its_own(record: JobRecord, envelope: Envelope) -> JobRecord:
+    """Give a record that ends without an attempt: what earlier ones owed a report of stays as it was."""
+    return replace(
         record,
         attempts=record.attempts + 1,
         quarantine="",
         cancelled="",
         held_at=0.0,
-        recipient_count=len(chunk),
+        recipient_count=len(envelope.chunk(record.key.chunk)),
         reverse_path=envelope.reverse_path,
-    )
-    # Nothing has arrived anywhere; that it was taken is told before that it failed.
-    arrivals = tuple(kind for kind in queue.arrivals_of(envelope, record.key.chunk) if kind in queue.EVENTS)
-    return queue.with_outcomes(
-        record, outcomes, now=now, notify=_notify(envelope, record), last=True, arrivals=arrivals, tells=envelope.tells
     )
 
 
@@ -437,7 +476,8 @@ def _log(record: JobRecord, now: float, deps: RetryDeps) -> None:
         return
     for state in record.recipients.values():
         told = {"recipient": state.forward_path, "text": state.outcome.text, **record_fields(state.outcome)}
-        if state.attempt == record.attempts and state.outcome.text.startswith(CANCELLED.text):
-            deps.event_log.emit("AdminBounce", {**fields, **told})
-        elif state.outcome.command == "EXPIRED" or state.outcome.text == HELD_TOO_LONG.text:
+        if state.outcome.command == GIVEN_UP or state.outcome.text == CONTENT_LOST.text:
             deps.event_log.emit("Expiration", {**fields, **told})
+        elif state.outcome.command == HOLD:
+            is_held_too_long = state.outcome.text == HELD_TOO_LONG.text
+            deps.event_log.emit("Expiration" if is_held_too_long else "AdminBounce", {**fields, **told})

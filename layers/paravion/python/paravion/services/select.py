@@ -27,6 +27,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from paravion.domain import lost
 from paravion.domain.envelope import decode_qf
 from paravion.domain.queue import DueJob, JobKey
 from paravion.domain.status import BAD_REQUEST, Rejected
@@ -183,7 +184,7 @@ def _meant(record: JobRecord, selection: Selection, deps: AdminDeps) -> list[boo
     try:
         envelope = _envelope(record.key.queue_id, deps)
     except SpoolMissing:
-        return []
+        envelope = lost.envelope_of([record])
     chunk = envelope.chunk(record.key.chunk)
     hosts = {n: state.outcome.mx_host for n, state in known.items()}
     waiting = [(chunk[n].forward_path, hosts.get(n, "")) for n in record.open_positions(chunk)]

@@ -7,6 +7,8 @@ A language's module has the same names with the same keys and placeholders, and 
     FAILED            why a mail failed for good, and what to do, by `subject.detail`, else `subject`, else ""
     FAILED_HERE       likewise, first choice when no remote host's reply decided
     FAILED_SUPPRESSED the same, for an address on the suppression list (domain/suppression.py)
+    FAILED_UNSUBSCRIBED the same, for who has unsubscribed from a contact list
+    FAILED_HELD       the same, for what nobody released from its hold
     LATER             what stood in the way at the last attempt; completes the phrase `last_try`
     LATER_HERE        likewise, first choice when no remote host's reply decided
 
@@ -35,6 +37,8 @@ class Words(Protocol):
     FAILED: Mapping[str, tuple[str, str]]
     FAILED_HERE: Mapping[str, tuple[str, str]]
     FAILED_SUPPRESSED: tuple[str, str]
+    FAILED_UNSUBSCRIBED: tuple[str, str]
+    FAILED_HELD: tuple[str, str]
     LATER: Mapping[str, str]
     LATER_HERE: Mapping[str, str]
 

@@ -49,6 +49,8 @@ PHRASES: Final = {
     "passed_on": "{address} (weitergeleitet an {final})",
     "why": "Grund: {reason}",
     "advice": "Was Sie tun können: {advice}",
+    "waits_here": "Sie wartet noch in unserem eigenen Mailsystem.",
+    "their_reason": "Als Grund steht dabei: {reason}",
     "last_try": "Beim letzten Versuch: {reason}.",
     "advice.expired": "Senden Sie Ihre E-Mail später noch einmal, oder fragen Sie den Empfänger auf anderem Weg, "
     "zum Beispiel am Telefon, ob etwas nicht in Ordnung ist.",
@@ -210,6 +212,7 @@ FAILED_HERE: Final = {
         "Sie war rechtzeitig zuzustellen oder zurückzugeben, und das System des Empfängers sagt das nicht zu.",
         "Senden Sie sie noch einmal ohne die Bedingung, dass sie bis zu einer bestimmten Zeit zuzustellen ist.",
     ),
+    "3.0": ("Unser Mailsystem hat sie verloren. Das tut uns leid.", "Senden Sie sie noch einmal."),
     "7.0": ("Jemand, der unser Mailsystem betreut, hat sie angehalten.", _SHOW),
     "7": ("Eine Regel unseres eigenen Mailsystems erlaubt es nicht, an diese Adresse zu senden.", _SHOW),
     "": ("Unser Mailsystem konnte sie nicht senden.", _SHOW),
@@ -222,6 +225,13 @@ FAILED_SUPPRESSED: Final = (
     ),
     "Wenn die Adresse richtig ist, bitten Sie die Betreuer Ihrer E-Mail, sie von der Sperrliste zu nehmen.",
 )
+
+FAILED_UNSUBSCRIBED: Final = (
+    "Der Empfänger hat sich von diesem Verteiler abgemeldet; darum hat unser Mailsystem sie nicht gesendet.",
+    "Sie müssen nichts tun. Bitte achten Sie den Wunsch.",
+)
+
+FAILED_HELD: Final = ("Unser Mailsystem hat sie zurückgehalten, und niemand hat sie rechtzeitig freigegeben.", _SHOW)
 
 LATER: Final = {
     "2": "Das Postfach des Empfängers konnte sie nicht aufnehmen",

@@ -49,6 +49,8 @@ PHRASES: Final = {
     "passed_on": "{address} (forwarded to {final})",
     "why": "Why: {reason}",
     "advice": "What you can do: {advice}",
+    "waits_here": "It still waits in our own mail system.",
+    "their_reason": "Their reason: {reason}",
     "last_try": "When we last tried, {reason}.",
     "advice.expired": "Send your mail again later, or ask the recipient in another way, for example by phone, "
     "whether there is a problem.",
@@ -176,6 +178,10 @@ FAILED_HERE: Final = {
         "it was to be delivered in time or returned, and the recipient's mail system does not promise to do so.",
         "Send it again without the condition that it must be delivered by a certain time.",
     ),
+    "3.0": (
+        "our mail system has lost it. We are sorry.",
+        "Send it again.",
+    ),
     "7.0": ("somebody who looks after our mail system stopped it.", _SHOW),
     "7": ("a rule of our own mail system does not allow to send to this address.", _SHOW),
     "": ("our mail system could not send it.", _SHOW),
@@ -187,6 +193,15 @@ FAILED_SUPPRESSED: Final = (
     "If the address is right, ask the people who look after your mail to take it off the suppression list.",
 )
 """The same, for an address on the suppression list (domain/suppression.py)."""
+
+FAILED_UNSUBSCRIBED: Final = (
+    "the recipient has unsubscribed from this mailing list, so our mail system did not send it.",
+    "You need do nothing. Please respect the wish.",
+)
+"""The same, for who has unsubscribed from a contact list (services/list_management.py)."""
+
+FAILED_HELD: Final = ("our mail system held it back, and nobody let it go in time.", _SHOW)
+"""The same, for what nobody released from its hold; why it was held is not for its sender."""
 
 LATER: Final = {
     "2": "the recipient's mailbox could not take it",

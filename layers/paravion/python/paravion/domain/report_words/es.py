@@ -49,6 +49,8 @@ PHRASES: Final = {
     "passed_on": "{address} (reenviado a {final})",
     "why": "Por qué: {reason}",
     "advice": "Qué puede hacer: {advice}",
+    "waits_here": "Todavía espera en nuestro propio sistema de correo.",
+    "their_reason": "El motivo indicado: {reason}",
     "last_try": "En el último intento, {reason}.",
     "advice.expired": "Envíe su mensaje de nuevo más tarde, o pregunte al destinatario por otro medio, por ejemplo por "
     "teléfono, si hay algún problema.",
@@ -204,6 +206,7 @@ FAILED_HERE: Final = {
         "debía entregarse a tiempo o devolverse, y el sistema del destinatario no se compromete a ello.",
         "Envíelo de nuevo sin la condición de que se entregue antes de una hora determinada.",
     ),
+    "3.0": ("nuestro sistema de correo lo ha perdido. Lo sentimos.", "Envíelo de nuevo."),
     "7.0": ("una persona que se ocupa de nuestro sistema de correo lo ha detenido.", _SHOW),
     "7": ("una regla de nuestro propio sistema de correo no permite escribir a esta dirección.", _SHOW),
     "": ("nuestro sistema de correo no pudo enviarlo.", _SHOW),
@@ -219,6 +222,13 @@ FAILED_SUPPRESSED: Final = (
         "exclusión."
     ),
 )
+
+FAILED_UNSUBSCRIBED: Final = (
+    "el destinatario se ha dado de baja de esta lista, por lo que nuestro sistema de correo no lo envió.",
+    "No tiene que hacer nada. Por favor, respete su deseo.",
+)
+
+FAILED_HELD: Final = ("nuestro sistema de correo lo retuvo y nadie lo liberó a tiempo.", _SHOW)
 
 LATER: Final = {
     "2": "el buzón del destinatario no pudo recibirlo",

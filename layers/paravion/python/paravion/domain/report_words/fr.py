@@ -51,6 +51,8 @@ PHRASES: Final = {
     "passed_on": "{address} (transmis à {final})",
     "why": "Pourquoi\xa0: {reason}",
     "advice": "Ce que vous pouvez faire\xa0: {advice}",
+    "waits_here": "Il attend encore dans notre propre système de messagerie.",
+    "their_reason": "Le motif indiqué : {reason}",
     "last_try": "Lors du dernier essai, {reason}.",
     "advice.expired": "Renvoyez votre message plus tard, ou demandez au destinataire par un autre moyen, par exemple "
     "par téléphone, s'il y a un problème.",
@@ -204,6 +206,7 @@ FAILED_HERE: Final = {
         "il devait être remis à temps ou vous être renvoyé, et le système du destinataire ne s'y engage pas.",
         "Envoyez-le de nouveau sans la condition d'être remis avant une certaine heure.",
     ),
+    "3.0": ("notre système de messagerie l'a perdu. Nous en sommes désolés.", "Envoyez-le de nouveau."),
     "7.0": ("une personne qui s'occupe de notre messagerie l'a arrêté.", _SHOW),
     "7": ("une règle de notre propre système de messagerie ne permet pas d'écrire à cette adresse.", _SHOW),
     "": ("notre système de messagerie n'a pas pu l'envoyer.", _SHOW),
@@ -219,6 +222,13 @@ FAILED_SUPPRESSED: Final = (
         "d'exclusion."
     ),
 )
+
+FAILED_UNSUBSCRIBED: Final = (
+    "le destinataire s'est désabonné de cette liste ; notre système de messagerie ne l'a donc pas envoyé.",
+    "Vous n'avez rien à faire. Merci de respecter ce choix.",
+)
+
+FAILED_HELD: Final = ("notre système de messagerie l'a retenu, et personne ne l'a libéré à temps.", _SHOW)
 
 LATER: Final = {
     "2": "la boîte du destinataire ne pouvait pas le recevoir",
