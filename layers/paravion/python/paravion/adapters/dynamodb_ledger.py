@@ -28,7 +28,6 @@ from typing import Any, Final
 
 from paravion.adapters.aws_errors import as_unavailable, lost_condition
 from paravion.adapters.job_text import RETENTION_S, UNREADABLE, decode_detail, encode_detail
-from paravion.domain.ids import shard_of
 from paravion.domain.queue import DUE_SHARDS, HELD_SHARDS, DueJob, Job, JobKey, JobRecord, State, due_shard
 from paravion.errors import ClaimLost, LedgerUnavailable, RecordUnreadable
 
@@ -241,10 +240,6 @@ def _key(key: JobKey) -> dict[str, Any]:
 
 def _job_key(item: dict[str, Any]) -> JobKey:
     return JobKey(item["pk"]["S"].removeprefix("job#"), int(item["sk"]["S"]))
-
-
-def _shard(key: JobKey) -> dict[str, str]:
-    return {"S": str(shard_of(key.queue_id, DUE_SHARDS))}
 
 
 def _number(value: float) -> dict[str, str]:
