@@ -18,7 +18,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 from infra.front_door import replies
 from paravion.domain import http1, status
@@ -36,6 +36,9 @@ _PARTS: Final = 90
 
 RETRY_WAITS_S: Final = (0.1, 1.0)
 _CONNECT_TIMEOUT_S: Final = 10.0
+LIMITS_TIMEOUT_S: Final = 5.0
+"""A client may wait for its answer meanwhile."""
+
 _IDLE_S: Final = 15.0
 """Below the idle time-outs of servers and gateways, so that a kept connection is seldom dead."""
 
@@ -62,11 +65,20 @@ class Answer:
         reply: The whole reply line; "" to go without one, where nobody can say what becomes of the message.
         queue_id: "" unless accepted.
         refused_credential: The API did not take the credential.
+        too_many_recipients: It takes fewer in one message.
     """
 
     reply: str
     queue_id: str = ""
     refused_credential: bool = False
+    too_many_recipients: bool = False
+
+
+class Limits(NamedTuple):
+    """What the API takes of one message."""
+
+    max_message_octets: int
+    max_recipients_count: int
 
 
 class MessageApi(Protocol):
@@ -75,9 +87,11 @@ class MessageApi(Protocol):
 
     Attributes:
         part_octets: A content of so much is put in parts of about that; 0: it is taken as a whole only.
+        submit_timeout_s: Of a submission, its last parts included; None: `submit` sees to that itself.
     """
 
     part_octets: int
+    submit_timeout_s: float | None
 
     async def close(self) -> None:
         """Let go of what is open."""
@@ -97,6 +111,10 @@ class MessageApi(Protocol):
 
     async def put_part(self, authorization: str, part: bytes) -> str | Answer:
         """Put a part of a large message; gives the upload's id or the reply; never raises but for cancellation."""
+        ...
+
+    async def limits(self) -> Limits | None:
+        """Ask what is taken; None: that can't be said now, or whoever opens the door knows it. Never raises."""
         ...
 
     def forget(self, upload_ids: Sequence[str]) -> None:
@@ -132,6 +150,7 @@ class Api:
         self._places = asyncio.Semaphore(settings.max_api_connections_count)
         self._idle: deque[tuple[asyncio.StreamReader, asyncio.StreamWriter, float]] = deque()
         self.part_octets = max(PART_OCTETS, settings.max_message_octets // _PARTS)
+        self.submit_timeout_s: float | None = settings.submit_timeout_s
         self._ssl: ssl.SSLContext | None = None
         self._closed = False
 
@@ -152,6 +171,20 @@ class Api:
             return False
         # A 4xx that is not of our API's form is a gateway's or a wrong URL: nothing about the credential.
         raise Away(f"HTTP {response.status}")
+
+    async def limits(self) -> Limits | None:
+        """See MessageApi."""
+        try:
+            async with asyncio.timeout(LIMITS_TIMEOUT_S):
+                # By a connection of its own: there may be none for minutes.
+                response = await self._attempt("GET", f"{self._target.path}/v1/health", {}, b"", self._target)
+        except (OSError, http1.BadResponse):  # TimeoutError is an OSError
+            return None
+        fields = _fields(response) if _is_success(response) else {}
+        octets, recipients = fields.get("max_message_octets"), fields.get("max_recipients_count")
+        if type(octets) is not int or type(recipients) is not int or octets < 1 or recipients < 1:
+            return None
+        return Limits(octets, recipients)
 
     async def put_part(self, authorization: str, part: bytes) -> str | Answer:
         """See MessageApi."""
@@ -353,9 +386,8 @@ def _refusal(response: http1.ResponseParser) -> Answer:
         key, code, detail, text = error
         permanent = str(code).startswith("5")
         if permanent == (is_client_fault and response.status not in _TRANSIENT):
-            return Answer(replies.reply(code, detail, text), refused_credential=key in AUTH_KEYS)
-    if response.status == status.MESSAGE_TOO_BIG.http:
-        return Answer(replies.of_status(status.MESSAGE_TOO_BIG))
+            too_many = key == status.TOO_MANY_RECIPIENTS.key
+            return Answer(replies.reply(code, detail, text), "", key in AUTH_KEYS, too_many)
     if response.status == status.RATE_LIMITED.http:
         return Answer(replies.of_status(status.RATE_LIMITED))
     return Answer(replies.of_status(status.INTERNAL, f"HTTP {response.status} from the API"))

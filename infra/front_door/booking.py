@@ -1,4 +1,4 @@
-"""The memory that all contents under way may take together. Pure."""
+"""The memory that all envelopes and contents under way may take together. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Space:
         self._max_octets = max_octets
 
     def open(self) -> Booking:
-        """Begin a content."""
+        """Begin a session."""
         return Booking(self)
 
     def grow(self, octets: int) -> bool:

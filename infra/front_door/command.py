@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 from infra.front_door.server import FrontDoor
 from infra.front_door.settings import FrontDoorSettings
 from paravion.cli.client import EX_CONFIG, EX_OK, EX_UNAVAILABLE
+from paravion.domain.http1 import Target
 from paravion.domain.ses_smtp_password import smtp_password
 from paravion.settings import BY_NAME
 
@@ -41,7 +42,7 @@ _LIMITS: Final = {
     "max-connections-per-credential": ("max_connections_per_credential_count", "connections of one credential"),
     "max-transactions": ("max_transactions_count", "messages of one connection"),
     "max-recipients": ("max_recipients_count", "recipients of one message"),
-    "max-buffered-octets": ("max_buffered_octets", "contents in memory at once"),
+    "max-buffered-octets": ("max_buffered_octets", "envelopes and contents in memory at once"),
 }
 """Option to field of the settings, whose variable is called alike, and what it limits."""
 
@@ -95,11 +96,14 @@ def run(arguments: argparse.Namespace) -> int:
     """
     try:
         settings = _settings(arguments, os.environ)
+        target = Target(settings.api_url)
     except ValueError as exc:
         print(f"smtpd: {exc}", file=sys.stderr)  # noqa: T201 (a command's answer)
         return EX_CONFIG
     if (files := _allow_files(settings)) is not None:
         print(f"smtpd: only {files} files may be open: fewer connections than --max-connections", file=sys.stderr)  # noqa: T201 (as above)
+    if not target.secure and not _is_loopback(target.host):
+        print(f"smtpd: passwords go in clear to {settings.api_url}", file=sys.stderr)  # noqa: T201 (as above)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         asyncio.run(_serve(settings))
@@ -173,6 +177,7 @@ def _settings(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Fron
     limits = {field: getattr(arguments, name.replace("-", "_")) for name, (field, _) in _LIMITS.items()}
     if low := [name for name, (field, _) in _LIMITS.items() if limits[field] < 1]:
         raise ValueError(f"--{low[0]} must be 1 or more")
+    BY_NAME["max_recipients_count"].parse(str(limits["max_recipients_count"]))  # as the API is bounded
     if arguments.smtp_bare_lf not in {"refuse", "normalise"}:
         raise ValueError("PARAVION_SMTP_BARE_LF must be refuse or normalise")
     access_key, secret_key = environ.get("PARAVION_ACCESS_KEY", ""), environ.get("PARAVION_SECRET_KEY", "")
@@ -180,7 +185,7 @@ def _settings(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Fron
         raise ValueError("trusted networks need PARAVION_ACCESS_KEY and PARAVION_SECRET_KEY")
     region = _setting("credential_region", environ)
     return FrontDoorSettings(
-        api_url=arguments.api if "://" in arguments.api else f"http://{arguments.api}",
+        api_url=_api_url(arguments.api),
         host=host,
         port=port,
         tls_host=tls_host,
@@ -198,6 +203,22 @@ def _settings(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Fron
         bare_lf=arguments.smtp_bare_lf,
         **limits,
     )
+
+
+def _api_url(text: str) -> str:
+    """Give the base URL; every client's password goes there, in clear only where that is written out or stays here."""
+    if "://" in text:
+        return text
+    if not _is_loopback(Target(f"http://{text}").host):
+        raise ValueError(f"--api {text} sends passwords there: write https://{text} (http:// sends them in clear)")
+    return f"http://{text}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _max_message_octets(text: str) -> int:

@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PATH: Final = re.compile(r'<(?:@[^:<>"]*:)?((?:"(?:[^"\\]|\\.)*"|[^"<>])*)>(?:[ ]+(.*))?', re.DOTALL)
-_POSTMASTER: Final = "postmaster"
-_PARAMETER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~]+))?")
+_PARAMETER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~\x80-\U0010ffff]+))?")
+_WORD: Final = re.compile(r"[^ \t]+")
+_UTF8: Final = ("AUTH", "ORCPT")
+"""Whose values may be UTF-8 once SMTPUTF8 is said: RFC 6531 3.4, 6533 3. All others have a grammar of their own."""
+
 _CHUNK: Final = re.compile(r"([0-9]{1,20})(?: +(LAST))?", re.ASCII | re.IGNORECASE)
 _INTERVAL: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 _INSTANT: Final = re.compile(
@@ -35,6 +38,7 @@ _INSTANT: Final = re.compile(
 _BY: Final = re.compile(r"([+-]?[0-9]{1,9});([NR])(T)?", re.ASCII | re.IGNORECASE)
 _DIGITS: Final = 20  # RFC 1870 3: size-value is 1 to 20 digits
 _BODY_TYPES: Final = ("7BIT", "8BITMIME")
+_POSTMASTER: Final = "postmaster"
 _RETS: Final = ("FULL", "HDRS")
 
 
@@ -133,7 +137,7 @@ def parse_rcpt(argument: str, *, hostname: str, smtputf8: bool, extended: bool) 
     Raises:
         Refusal
     """
-    path, parameters = _parse(argument, "TO:", extended=extended)
+    path, parameters = _parse(argument, "TO:", extended=extended, smtputf8=smtputf8)
     options: dict[str, Any] = {}
     for name, value in parameters:
         if name == "NOTIFY":
@@ -142,7 +146,7 @@ def parse_rcpt(argument: str, *, hostname: str, smtputf8: bool, extended: bool) 
             except ValueError as exc:
                 raise Refusal(replies.bad_parameter(str(exc))) from None
         elif name == "ORCPT":
-            options["orcpt"] = _checked(address.check_orcpt, name, value)
+            options["orcpt"] = _checked(_orcpt, name, value)
         else:
             raise Refusal(replies.unknown_parameter(name))
     if path.lower() == _POSTMASTER:
@@ -167,7 +171,7 @@ def parse_bdat(argument: str) -> tuple[int, bool]:
     return int(match[1]), bool(match[2])
 
 
-def _parse(argument: str, keyword: str, *, extended: bool) -> tuple[str, list[tuple[str, str]]]:
+def _parse(argument: str, keyword: str, *, extended: bool, smtputf8: bool = False) -> tuple[str, list[tuple[str, str]]]:
     row = status.SENDER_SYNTAX if keyword == "FROM:" else status.RECIPIENT_SYNTAX
     if argument[: len(keyword)].upper() != keyword:
         raise Refusal(replies.bad_parameter(f"Syntax: {keyword}<address>"))
@@ -177,12 +181,18 @@ def _parse(argument: str, keyword: str, *, extended: bool) -> tuple[str, list[tu
     path, rest = match[1], match[2] or ""
     if rest.strip() and not extended:
         raise Refusal(replies.bad_parameter("Parameters are for clients that said EHLO"))
-    return path, list(_parameters(rest))
+    parameters = list(_parameters(rest))
+    if not rest.isascii():
+        may_be_utf8 = _UTF8 if smtputf8 or ("SMTPUTF8", "") in parameters else ()
+        for name, value in parameters:
+            if not value.isascii() and name not in may_be_utf8:
+                raise Refusal(replies.bad_parameter(f"{name} must be ASCII"))
+    return path, parameters
 
 
 def _parameters(rest: str) -> Iterator[tuple[str, str]]:
     seen: set[str] = set()
-    for word in rest.split():
+    for word in _WORD.findall(rest):
         match = _PARAMETER.fullmatch(word)
         if match is None:
             raise Refusal(replies.bad_parameter(f"Bad parameter: {word}"))
@@ -203,8 +213,9 @@ def _release(name: str, value: str, now: float) -> str:
         if not _INSTANT.fullmatch(value):
             raise Refusal(replies.bad_parameter("HOLDUNTIL must be as 2026-01-02T03:04:05Z"))
         try:
-            at = datetime.fromisoformat(value.upper()).timestamp()
-        except ValueError:
+            # What is before the epoch is as past as that; in UTC it may lie before the first year.
+            at = max(0.0, datetime.fromisoformat(value.upper()).timestamp())
+        except (ValueError, OverflowError):
             raise Refusal(replies.bad_parameter("HOLDUNTIL: there is no such instant")) from None
     if at > now + MAX_RELEASE_S:
         raise Refusal(replies.bad_parameter(f"{name}: at most {MAX_RELEASE_S:.0f} s ahead"))
@@ -249,6 +260,10 @@ def _checked(check: Any, name: str, value: str) -> str:
         return str(check(value))
     except ValueError as exc:
         raise Refusal(replies.bad_parameter(str(exc))) from None
+
+
+def _orcpt(value: str) -> str:
+    return address.check_orcpt(address.to_ascii_orcpt(value))
 
 
 def _address(path: str, row: status.Status, *, smtputf8: bool) -> str:

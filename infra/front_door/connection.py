@@ -23,7 +23,7 @@ from infra.front_door import replies
 from infra.front_door.api import Answer, Away
 from infra.front_door.effects import Check, Client, StartTls, Submit, Verdict, Waits
 from infra.front_door.parts import Parts
-from infra.front_door.proxy_protocol import BadHeader, ProxyHeader
+from infra.front_door.proxy_protocol import BadHeader, ProxyHeader, plain_address
 from infra.front_door.session import Session
 from paravion.domain import status
 
@@ -43,6 +43,9 @@ _PACE_OCTETS_PER_S: Final = 1000.0
 _PACE_GRACE_S: Final = 600.0
 HANDSHAKE_TIMEOUT_S: Final = 30
 """asyncio's own 60 s is long for somebody who has not even said what he wants."""
+
+_LAST_WORD_S: Final = 2.0
+"""For a client to read that the door stops; what it waited for, a password's check, is given up then."""
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -66,6 +69,8 @@ class Connection(asyncio.BufferedProtocol):
         self._is_admitted = False
         self._counted_user = ""
         self._is_lost = False
+        self._is_submitting = False
+        self._is_shaking_hands = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._parts: Parts | None = None
         self._is_paused = False
@@ -81,7 +86,7 @@ class Connection(asyncio.BufferedProtocol):
         """Admit a client, or say 421 and close."""
         self._plain = self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
-        address = _plain_address(peer[0]) if isinstance(peer, tuple) else ""
+        address = plain_address(peer[0]) if isinstance(peer, tuple) else ""
         if self._house.is_proxy(address):
             self._address = address
             self._header = ProxyHeader()
@@ -144,6 +149,16 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self.abort()
 
+    def drop_unfinished(self) -> None:
+        """The door waits no longer for what the client has to say; for a complete message's answer it does."""
+        if self._is_submitting:
+            return
+        if self._is_shaking_hands:  # nothing can be said in clear, nor by TLS yet
+            self.abort()
+        else:
+            self._say_last(replies.STOPPING)
+            self._loop.call_later(_LAST_WORD_S, self.abort)
+
     def abort(self) -> None:
         """Cut the connection."""
         for task in self._tasks:
@@ -163,7 +178,7 @@ class Connection(asyncio.BufferedProtocol):
             self.abort()
             return
         self._header = None
-        self._begin(self._address if header.address is None else _plain_address(header.address))
+        self._begin(self._address if header.address is None else plain_address(header.address))
 
     def _begin(self, address: str) -> None:
         assert self._transport is not None  # noqa: S101 (there is one since connection_made)
@@ -353,6 +368,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _do(self, effect: Effect) -> None:
         if isinstance(effect, Submit):
+            self._is_submitting = True
             self._start(self._submit(effect))
         elif isinstance(effect, Check):
             self._start(self._check(effect))
@@ -375,6 +391,7 @@ class Connection(asyncio.BufferedProtocol):
         # From here on nothing is read in clear: what follows is the handshake's, or it fails.
         self._plain.pause_reading()
         self._deadline = None  # the handshake has its own
+        self._is_shaking_hands = True
         self._start(self._secure(self._plain))
 
     async def _secure(self, plain: asyncio.Transport) -> None:
@@ -393,6 +410,7 @@ class Connection(asyncio.BufferedProtocol):
         if transport is None:
             return
         self._transport = transport
+        self._is_shaking_hands = False
         self._is_paused = False
         if self._session is None:
             self._greet()
@@ -454,11 +472,17 @@ class Connection(asyncio.BufferedProtocol):
             answer = await api.submit(submit.authorization, fields, submit.content.take(), key)
         else:
             answer = await parts.submit(submit.content.take(), fields, key)
+        if answer.too_many_recipients and await self._house.learn_limits():
+            session.heed(self._house.settings)
+            if len(transaction.recipients) > self._house.settings.max_recipients_count:
+                # The whole set would never be taken: from now on what is too many hears so at RCPT, and may come later.
+                answer = Answer(replies.LEARNT_TOO_MANY)
         answer = _as_told(answer, is_own=submit.is_own)
         self._log(submit, answer, begun)
         if not answer.reply and self._transport is not None:
             self._transport.abort()
             return
+        self._is_submitting = False
         session.submitted(answer.reply)
         self._pump()
 
@@ -508,10 +532,3 @@ class Connection(asyncio.BufferedProtocol):
 def _as_told(answer: Answer, *, is_own: bool) -> Answer:
     """Give what the client hears: where it is the door's own credential that is bad, nothing that the client did."""
     return answer if is_own or not answer.refused_credential else Answer(replies.of_status(status.MISCONFIGURED))
-
-
-def _plain_address(text: str) -> str:
-    """Give an address without scope, and an IPv4 client of a dual-stack socket as IPv4."""
-    address = ipaddress.ip_address(text.partition("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address)

@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from infra.front_door import replies
 from infra.front_door.api import Answer
+from paravion.domain import status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,6 +70,14 @@ class Parts:
 
     async def submit(self, rest: bytes, fields: Mapping[str, Any], key: str) -> Answer:
         """Put what is left and submit the message; never raises but for cancellation."""
+        try:
+            # The client waits for all of it together.
+            async with asyncio.timeout(self._api.submit_timeout_s):
+                return await self._submit(rest, fields, key)
+        except TimeoutError:
+            return Answer(replies.of_status(status.NO_ANSWER, "the API takes too long"))
+
+    async def _submit(self, rest: bytes, fields: Mapping[str, Any], key: str) -> Answer:
         if self._task is not None:
             await self._task
         if rest and self._fault is None:

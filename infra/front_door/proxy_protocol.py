@@ -29,6 +29,11 @@ class BadHeader(Exception):
     """Not a header of this protocol."""
 
 
+def may_begin(octets: bytes) -> bool:
+    """Say whether a stream that begins with these octets may begin with a header; sure once there are 12."""
+    return any(octets[: len(begin)] == begin[: len(octets)] for begin in (_SIGNATURE, b"PROXY "))
+
+
 class ProxyHeader:
     """
     One header as it comes in.
@@ -43,6 +48,11 @@ class ProxyHeader:
         self.address: str | None = None
         self._octets = b""
 
+    @property
+    def has_begun(self) -> bool:
+        """Some of it was fed."""
+        return self._octets != b""
+
     def feed(self, octets: bytes) -> bool:
         """
         Take at most `wants` octets; True once the header is complete.
@@ -51,11 +61,9 @@ class ProxyHeader:
             BadHeader
         """
         self._octets += octets
-        if self._octets.startswith(_SIGNATURE[: len(self._octets)]):
-            return self._feed_binary()
-        if self._octets.startswith(b"PROXY "[: len(self._octets)]):
-            return self._feed_text()
-        raise BadHeader("neither a text nor a binary header")
+        if not may_begin(self._octets):
+            raise BadHeader("neither a text nor a binary header")
+        return self._feed_binary() if self._octets[:1] == _SIGNATURE[:1] else self._feed_text()
 
     def _feed_text(self) -> bool:
         if not self._octets.endswith(b"\r\n"):
@@ -94,3 +102,10 @@ class ProxyHeader:
                 raise BadHeader("binary header without its addresses")
             self.address = str(ipaddress.ip_address(self._octets[_FIXED : _FIXED + octets]))
         return True
+
+
+def plain_address(text: str) -> str:
+    """Give an address without scope, and an IPv4 client of a dual-stack socket as IPv4."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)

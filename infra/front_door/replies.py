@@ -75,6 +75,7 @@ AUTH_THROTTLED: Final = reply(454, "7.0", "Too many failed authentications from 
 AUTH_CROWDED: Final = reply(454, "7.0", "Too many concurrent connections with this credential")
 AUTH_AWAY: Final = reply(454, "7.0", "Temporary authentication failure")
 TOO_MANY_RECIPIENTS: Final = reply(452, "5.3", "Too many recipients in this transaction")
+LEARNT_TOO_MANY: Final = reply(452, "5.3", "Too many recipients in this transaction: fewer are taken at once")
 BUSY: Final = reply(451, "3.2", "Not accepting mail now, try again later")
 NO_SPACE: Final = reply(452, "3.1", "Not enough room for this message now")
 

@@ -11,6 +11,7 @@ import ipaddress
 import secrets
 import time
 from asyncio import sslproto
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
+LIMITS_KNOWN_S: Final = 600.0
+LIMITS_UNKNOWN_S: Final = 30.0
+"""The API is away, or is older than its word about limits."""
+
 _TLS_READ_OCTETS: Final = 1 << 15
 """Two records of TLS."""
 
@@ -44,6 +49,7 @@ class House:
     What all sessions of one front door share. Used from one event loop only.
 
     Attributes:
+        settings: With the API's limits where they are narrower.
         draining: No further transaction begins.
         closed_to_mail: See FrontDoor.
         buffer: Into which every connection reads; what is in it is taken before the next one reads.
@@ -58,6 +64,7 @@ class House:
         closed_to_mail: Callable[[], str] = lambda: "",
     ) -> None:
         self.settings = settings
+        self._own_settings = settings
         self.tls = tls
         self.api = api
         self.closed_to_mail = closed_to_mail
@@ -69,7 +76,7 @@ class House:
         self.draining = False
         self.connections: set[Connection] = set()
         self._trusted = basic(*settings.credential) if settings.credential is not None else None
-        self._by_address: dict[str, int] = {}
+        self._by_source: dict[str, int] = {}
         self._by_user: dict[str, int] = {}
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self.empty = asyncio.Event()
@@ -85,17 +92,18 @@ class House:
         return f"smtp-{secrets.token_hex(16)}"
 
     def admit(self, connection: Connection, address: str) -> str:
-        """Count a connection in; gives the reply with which to send it away, or ""."""
+        """Count a connection in, of IPv6 to its /64; gives the reply with which to send it away, or ""."""
         if self.draining:
             return replies.STOPPING
-        count = self._by_address.get(address, 0)
+        source = source_of(address)
+        count = self._by_source.get(source, 0)
         if (
             len(self.connections) >= self.settings.max_connections_count
             or count >= self.settings.max_connections_per_address_count
         ):
             return replies.TOO_MANY_CONNECTIONS
         self.connections.add(connection)
-        self._by_address[address] = count + 1
+        self._by_source[source] = count + 1
         self.empty.clear()
         return ""
 
@@ -104,13 +112,23 @@ class House:
         if connection not in self.connections:
             return
         self.connections.discard(connection)
-        count = self._by_address[address] - 1
+        source = source_of(address)
+        count = self._by_source[source] - 1
         if count:
-            self._by_address[address] = count
+            self._by_source[source] = count
         else:
-            del self._by_address[address]
+            del self._by_source[source]
         if not self.connections:
             self.empty.set()
+
+    async def is_empty_within(self, seconds: float) -> bool:
+        """Wait until nobody is here any more; False: somebody still is."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.empty.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def join(self, user: str) -> bool:
         """Count a connection among a credential's; False: it has too many."""
@@ -137,6 +155,25 @@ class House:
         if turn is None:
             turn = self._turns[source] = asyncio.Semaphore(FREE_FAILURES)
         return turn
+
+    async def learn_limits(self) -> bool:
+        """Go by what the API takes, where that is less than we were told; False: it does not say."""
+        limits = await self.api.limits()
+        if limits is None:
+            return False
+        own = self._own_settings
+        self.settings = replace(
+            own,
+            max_message_octets=min(own.max_message_octets, limits.max_message_octets),
+            max_recipients_count=min(own.max_recipients_count, limits.max_recipients_count),
+        )
+        return True
+
+    async def follow_limits(self) -> None:
+        """Learn them again and again, until cancelled: whoever changes them there need not start us anew."""
+        while True:
+            is_known = await self.learn_limits()
+            await asyncio.sleep(LIMITS_KNOWN_S if is_known else LIMITS_UNKNOWN_S)
 
     def is_proxy(self, address: str) -> bool:
         """Say whether a peer speaks for others, by the PROXY protocol."""
@@ -171,6 +208,7 @@ class FrontDoor:
         self._closed_to_mail = closed_to_mail
         self._servers: list[asyncio.Server] = []
         self._health: asyncio.Server | None = None
+        self._following: asyncio.Task[None] | None = None
         self._house: House | None = None
 
     async def start(self) -> None:
@@ -195,29 +233,36 @@ class FrontDoor:
         except OSError:
             await self.stop()
             raise
+        self._following = house.loop.create_task(house.follow_limits())
 
     async def stop(self) -> None:
         """
-        Close the listeners, let transactions under way end for up to `drain_s`, then cut what is left.
+        Close the listeners, let transactions under way end, then cut what is left.
 
-        A client whose content was complete hears the API's answer; one between two commands hears 421.
+        A client between two commands hears 421 at once, one that has not ended its content within `unfinished_s` then.
+        One whose content is complete hears the API's answer, unless that takes longer than `drain_s`: whoever heard
+        nothing sends the message again, though the API may have it.
         """
         for server in self._servers:
             server.close()
         self._servers.clear()
+        if self._following is not None:
+            self._following.cancel()
+            self._following = None
         house = self._house
         if house is None:
             return
         house.draining = True
         for connection in tuple(house.connections):
             connection.drain()
-        try:
-            async with asyncio.timeout(self._settings.drain_s):
-                await house.empty.wait()
-        except TimeoutError:
+        unfinished_s = min(self._settings.unfinished_s, self._settings.drain_s)
+        if not await house.is_empty_within(unfinished_s):
             for connection in tuple(house.connections):
-                connection.abort()
-            await asyncio.sleep(0)
+                connection.drop_unfinished()
+            if not await house.is_empty_within(self._settings.drain_s - unfinished_s):
+                for connection in tuple(house.connections):
+                    connection.abort()
+                await asyncio.sleep(0)
         if self._health is not None:
             # To the last: who asks is told that we are stopping.
             self._health.close()

@@ -17,6 +17,7 @@ RFC: 5321, 2920 (PIPELINING), 3207 (STARTTLS), 4954 (AUTH), 3461 (DSN), 3030 (CH
 from __future__ import annotations
 
 import base64
+import math
 import re
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -55,6 +56,9 @@ _ENDLESS_OCTETS: Final = 1 << 20
 A content of so many times the largest message, and so much, has no end: the client is cut off. So is one that sent as
 much in several contents, or in chunks behind a refusal, of which none was any good: it may connect again.
 """
+
+_ENTRY_OCTETS: Final = 512
+"""What a recipient, or MAIL, costs beside its own characters: Python's objects around them, and JSON's."""
 
 _CLOSING: Final = str(status.SYSTEM_BUSY.smtp)
 
@@ -118,6 +122,7 @@ class Session(Machine):
         self._transactions_count = 0
         self._refused_octets = 0
         self._lent_octets = 0
+        self._envelope_octets = 0
         self._auth_failures_count = 0
         self._transaction: Transaction | None = None
         self._forget_client()
@@ -143,6 +148,7 @@ class Session(Machine):
         self._transaction = None
         self.content = None
         self._lent_octets = 0
+        self._envelope_octets = 0
         self._booking.close()
 
     # -- what connection.py calls
@@ -152,6 +158,10 @@ class Session(Machine):
         super().abandon()
         if not self._is_busy:
             self._drop_transaction()
+
+    def heed(self, settings: FrontDoorSettings) -> None:
+        """Go by other limits from the next command on."""
+        self._settings = settings
 
     def let_go(self) -> None:
         """Nobody works for it any more, however that ended: give its room back."""
@@ -284,7 +294,7 @@ class Session(Machine):
             "CHUNKING",
             "DSN",
             "DELIVERBY",
-            f"FUTURERELEASE {MAX_RELEASE_S:.0f} {instant(self._clock() + MAX_RELEASE_S)}",
+            f"FUTURERELEASE {MAX_RELEASE_S:.0f} {instant(math.floor(self._clock() + MAX_RELEASE_S))}",
             f"LIMITS MAILMAX={self._settings.max_transactions_count} RCPTMAX={self._settings.max_recipients_count}",
             *(("REQUIRETLS",) if self.is_secure else ()),
             "SMTPUTF8",
@@ -424,16 +434,31 @@ class Session(Machine):
         elif self._transactions_count >= self._settings.max_transactions_count:
             self._end(replies.TOO_MANY_TRANSACTIONS)
         else:
-            limit, now = self._settings.max_message_octets, self._clock()
-            try:
-                self._transaction = parse_mail(
-                    argument, max_message_octets=limit, extended=self._is_extended, now=now, secure=self.is_secure
-                )
-            except Refusal as exc:
-                self._refuse(exc.reply)
-            else:
-                self._transactions_count += 1
-                self._say(replies.SENDER_OK)
+            self._open_transaction(argument)
+
+    def _open_transaction(self, argument: str) -> None:
+        limit, now = self._settings.max_message_octets, self._clock()
+        try:
+            transaction = parse_mail(
+                argument, max_message_octets=limit, extended=self._is_extended, now=now, secure=self.is_secure
+            )
+        except Refusal as exc:
+            self._refuse(exc.reply)
+            return
+        if self._book_entry(argument):
+            self._transaction = transaction
+            self._transactions_count += 1
+            self._say(replies.SENDER_OK)
+        elif not self._is_junk():
+            self._say(replies.NO_SPACE)
+
+    def _book_entry(self, argument: str) -> bool:
+        """Book what a command adds to the envelope; False: there is no room for it."""
+        grown = self._envelope_octets + _ENTRY_OCTETS + len(argument)
+        if not self._booking.covers(grown):
+            return False
+        self._envelope_octets = grown
+        return True
 
     def _rcpt(self, argument: str) -> None:
         """RFC 5321 4.1.1.3."""
@@ -445,11 +470,7 @@ class Session(Machine):
             self._refuse(replies.CONTENT_BEGUN)
             return
         if len(transaction.recipients) >= self._settings.max_recipients_count:
-            transaction.refused_count += 1
-            if transaction.refused_count > _REFUSED_RECIPIENTS * self._settings.max_recipients_count:
-                self._end(replies.TOO_MANY_ERRORS)
-            else:
-                self._say(replies.TOO_MANY_RECIPIENTS)
+            self._put_off(transaction, replies.TOO_MANY_RECIPIENTS)
             return
         try:
             recipient = parse_rcpt(
@@ -461,9 +482,20 @@ class Session(Machine):
         except Refusal as exc:
             transaction.refused_count += 1
             self._refuse(exc.reply)
+            return
+        if not self._book_entry(argument):
+            self._put_off(transaction, replies.NO_SPACE)
+            return
+        transaction.recipients.append(recipient)
+        self._say(replies.RECIPIENT_OK)
+
+    def _put_off(self, transaction: Transaction, reply: str) -> None:
+        """Refuse a recipient for now, which is no error of the client's, but not for ever."""
+        transaction.refused_count += 1
+        if transaction.refused_count > _REFUSED_RECIPIENTS * self._settings.max_recipients_count:
+            self._end(replies.TOO_MANY_ERRORS)
         else:
-            transaction.recipients.append(recipient)
-            self._say(replies.RECIPIENT_OK)
+            self._say(reply)
 
     def _sequence_fault(self, transaction: Transaction | None) -> str:
         """Say why no content can come now, or ""."""
@@ -519,7 +551,8 @@ class Session(Machine):
         return self._refused_octets > self._endless_octets
 
     def _book(self, content: Content) -> None:
-        if not content.is_dropped and not self._booking.covers(content.held_octets + self._lent_octets):
+        held = content.held_octets + self._lent_octets + self._envelope_octets
+        if not content.is_dropped and not self._booking.covers(held):
             content.refuse(replies.NO_SPACE)
 
     def _bdat(self, argument: str) -> None:

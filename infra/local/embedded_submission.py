@@ -80,6 +80,7 @@ class DirectApi:
         self._keep_part = keep_part
         self._take_back = withdraw
         self.part_octets = PART_OCTETS if keep_part is not None else 0
+        self.submit_timeout_s: float | None = None
         self._under_way = 0
         self._known: dict[str, tuple[str | None, Principal]] = {}
 
@@ -118,6 +119,9 @@ class DirectApi:
             self._log("Fault", "", fault, exc)
             return _refusal(fault)
         return upload_id
+
+    async def limits(self) -> None:
+        """See MessageApi: the door is opened with ours."""
 
     def forget(self, upload_ids: Sequence[str]) -> None:
         """See MessageApi: a client that breaks off, again and again, must not fill the disk."""

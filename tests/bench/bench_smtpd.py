@@ -50,7 +50,11 @@ class NoApi:
         """See MessageApi."""
         return True
 
+    async def limits(self) -> None:
+        """See MessageApi."""
+
     part_octets = 0
+    submit_timeout_s = None
 
     def forget(self, upload_ids: Any) -> None: ...
 

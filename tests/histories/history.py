@@ -87,6 +87,7 @@ REPLIES: Final = {
     "taken": Outcome(Result.DELIVERED, "2.0.0", 250, "Ok", "DOT", "mx"),
     "busy": Outcome(Result.DEFERRED, "4.2.0", 451, "busy, come back", "RCPT", "mx"),
     "grey": Outcome(Result.DEFERRED, "4.7.1", 451, "greylisted, try again in 7 minutes", "RCPT", "mx"),
+    "limited": Outcome(Result.DEFERRED, "4.7.0", 451, "rate limited, try again in 3 hours", "RCPT", "mx"),
     "cut off": Outcome(Result.DEFERRED, "4.4.2", 0, "connection lost", "DOT", "mx"),
     "unknown": Outcome(Result.FAILED, "5.1.1", 550, "no such user", "RCPT", "mx"),
     "refused": Outcome(Result.FAILED, "5.7.1", 554, "not here", "DOT", "mx"),

@@ -8,7 +8,8 @@ record what it owes:
 
     at every write      what is final stays; what is over stays over; nothing is owed a second time; a job is claimed
                         once; a due time, a warning and a return are when domain/schedule.py says; hold stops the clock
-    at every sending    the job is claimed, the recipient is open, he is asked once in an attempt, and not too early
+    at every sending    the job is claimed, the recipient is open, he is asked once in an attempt, and not too early:
+                        neither the job, nor he before the instant that his host named
     when a function     a 250 stands in the record, unless a death lay between (RFC 1047: exactly those may double)
       ends
     at the end          all is final; hosts took what is delivered, once; reports, double bounces, events, statistics and
@@ -23,7 +24,7 @@ import math
 import re
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain import envelope as envelopes
@@ -51,10 +52,14 @@ LEASE_S: Final = 60.0 + LEASE_MARGIN_S
 """What a worker that is frozen for longer knows counts no more."""
 
 _EARLY_S: Final = 1e-3
+_NAMED_S: Final = {"7 minutes": 420, "3 hours": 10_800}
+"""The waits that hosts name, as in history.py's replies."""
+
 _GROUP: Final = re.compile(rb"^Final-Recipient: *rfc822; *(\S+?)\r?\nAction: *(\w+)", re.MULTILINE)
 _MACHINE_PART: Final = re.compile(rb"^Content-Type: message/delivery-status.*?^--", re.MULTILINE | re.DOTALL)
 _ANY_GROUP: Final = re.compile(rb"^Final-Recipient:", re.MULTILINE)
 _REPORTS: Final = frozenset({"dsn", "double-bounce"})
+_ONCE: Final = (frozenset({NoticeKind.EXPIRED, NoticeKind.RETURNED}), frozenset({NoticeKind.SENT}))
 _OPERATORS: Final = frozenset(EVENTS.values())
 _WAITING: Final = frozenset({State.DEFERRED, State.READY, State.HELD})
 
@@ -92,6 +97,7 @@ class Track:
         ended: When (in writes) a recipient became final.
         is_warned, is_told_by: Its sender was told of the delay, and of the deadline, or need not be.
         warnings: Each with the write that owed it, and the positions that were open then.
+        asks_all: An operator wants it tried, and it has not been: whatever hosts asked for.
     """
 
     due_at: float | None = None
@@ -106,6 +112,7 @@ class Track:
     is_warned: bool = False
     is_told_by: bool = False
     warnings: list[tuple[queue.Notice, int, tuple[int, ...]]] = field(default_factory=list)
+    asks_all: bool = False
 
 
 @dataclass
@@ -293,6 +300,10 @@ class Judge:
             known = record.recipients.get(position)
             self.demand(known is None or not known.is_final, f"{at}: sent again after {known}")
             self.demand((position, attempt) not in track.said, f"{at}: sent twice in one attempt")
+            asked_at = _asked_at(known) if known else None
+            if asked_at is not None and not track.asks_all and now < self._last_at(record) - _EARLY_S:
+                self.demand(asked_at - now < _EARLY_S, f"{at}: asked {asked_at - now} s before his host wants it")
+                self.checked["waits that hosts named"] += 1
             kind = self.kept[transaction.queue_id][0].kind
             is_listed = self.listed.get(path, self.writes) < self._frames[-1].began
             self.demand(kind != "mail" or not is_listed, f"{at}: sent though suppressed")
@@ -422,11 +433,12 @@ class Judge:
                     track.owed[notice] = 0
                     continue
                 self.demand(notice not in track.owed, f"{at}: owes {notice} again")
-                self.demand(
-                    notice.kind not in {NoticeKind.EXPIRED, NoticeKind.SENT}
-                    or all(other.kind is not notice.kind for other in track.owed),
-                    f"{at}: owes a second {notice.kind}",
-                )
+                kinds = next((kinds for kinds in _ONCE if notice.kind in kinds), frozenset[NoticeKind]())
+                self.demand(all(other.kind not in kinds for other in track.owed), f"{at}: owes a second {notice.kind}")
+                refused = replace(notice, kind=NoticeKind.FAILED)
+                is_torn = notice.kind is NoticeKind.EXPIRED and refused in new.owed
+                is_torn = is_torn and old is not None and old.state in {State.TRIED, State.CLAIMED}
+                self.demand(not is_torn, f"{at}: two reports of one attempt")
                 track.owed[notice] = 0
         for notice in before:
             if notice not in new.owed:
@@ -443,6 +455,7 @@ class Judge:
             self.demand(new.attempts == (old.attempts if old else 0) + 1, f"{at}: attempt {new.attempts}")
             self._check_time(key, track, "claimed")
         event = self._event(new)
+        self._check_left_out(track, old, new, event, at)
         is_let_go = new.is_closed or event in {"release", "requeue"}
         self.demand(not old or not old.quarantine or new.quarantine or is_let_go, f"{at}: no longer held")
         self.demand(
@@ -473,8 +486,10 @@ class Judge:
             is_old = now >= new.queued_at + schedule.LIFETIME_S or (old is not None and bool(old.cancelled))
             self.demand(is_told or (is_old and new.state is State.DONE), f"{at}: left its hold unasked")
         if event == "requeue" and new.state is State.READY and (old is None or old.log != new.log):
-            # As if it came now.
-            track.held_s, track.faults, track.due_at, track.is_warned = now - new.queued_at, 0, None, False
+            # As if it came when it was said, which may be a moment before it is written.
+            said_at = new.log[-1].at
+            self.demand(0 <= now - said_at <= self._slack_s, f"{at}: requeued at {said_at}")
+            track.held_s, track.faults, track.due_at, track.is_warned = said_at - new.queued_at, 0, None, False
             self.demand(now >= self.kept[key.queue_id][0].release_at, f"{at}: requeued before its release")
         elif event == "flush" and new.state is State.READY and old is not None and old.log != new.log:
             track.due_at = None
@@ -486,6 +501,29 @@ class Judge:
         elif new.state is State.READY and was is not State.READY:
             # It waits for its turn at a host (services/pacing.py).
             track.due_at = None
+
+    def _check_left_out(self, track: Track, old: JobRecord | None, new: JobRecord, event: str, at: str) -> None:
+        """An attempt is of everybody, but for those whose hosts asked to be left alone; an operator's is of all."""
+        if event in {"flush", "requeue"} and (old is None or old.log != new.log):
+            track.asks_all = True
+        has_ended = old is not None and old.state is State.CLAIMED and not new.token
+        if not has_ended or event in {"fault", "broke_off", "expired", "requeue"}:
+            return
+        began_at = self._frames[-1].began_at if self._frames else self.world.now
+        for n, state in new.recipients.items():
+            if state.is_final or state.attempt == new.attempts:
+                continue
+            asked_at = _asked_at(state)
+            is_early = asked_at is not None and began_at < asked_at and not track.asks_all
+            self.demand(is_early and began_at < self._last_at(new), f"{at}: {n} was not asked, since {asked_at}")
+            self.checked["left out"] += 1
+        track.asks_all = False
+
+    def _last_at(self, record: JobRecord) -> float:
+        """Say from when on an attempt is of everybody, since it may be the last."""
+        plan = schedule.bounded(self.plan, record)
+        end = min(record.counted_from + plan.return_s, record.queued_at + schedule.LIFETIME_S)
+        return min(schedule.last_attempt_from(record.counted_from, plan), end)
 
     def _event(self, new: JobRecord) -> str:
         """Say what a write is: an operator's act by who makes it, else what the history says last."""
@@ -513,6 +551,7 @@ class Judge:
             track.held_s = release_at - queued_at
         else:
             track.held_s = min(track.held_s + now - track.held_at, now - queued_at)
+            track.asks_all = True
 
     def _returned_at(self, track: Track, record: JobRecord) -> float:
         """Say when the queue's time is over, by what the judge knows of holds and later releases."""
@@ -571,7 +610,7 @@ class Judge:
                 track.faults = 0
                 self._plan(track, max(now, min(*turns, returned_at)), new, at, words=True)
                 return
-            asked = [s.at + 420 if "7 minutes" in s.outcome.text and s.outcome.code else None for s in waiting]
+            asked = [_asked_at(state) for state in waiting]
             tried = new.attempts - new.paced
             due_at = times.next_at(self._plan_for(new), counted_from, self._life_s(track, new), now, tried, asked)
             due_at = max(due_at, min(*(s.outcome.not_before for s in waiting), returned_at))
@@ -579,7 +618,13 @@ class Judge:
             self.checked["waits"] += 1
         else:
             track.faults += 1
-            due_at = min(now + times.after_fault_s(self.plan, track.faults), returned_at)
+            due_at = now + times.after_fault_s(self.plan, track.faults)
+            named = [at for state in waiting if (at := _asked_at(state)) is not None]
+            is_all_tried = len(new.recipients) == len(envelope.chunk(key.chunk))
+            if is_all_tried and named and len(named) == len(waiting) and not track.asks_all:
+                # There is nobody to ask before.
+                due_at = max(due_at, min(min(named) + schedule.ASKED_MARGIN_S, self._last_at(new)))
+            due_at = min(due_at, returned_at)
             self.checked["waits after a fault"] += 1
         self._plan(track, max(now, min(due_at, new.queued_at + schedule.LIFETIME_S)), new, at, words=True)
 
@@ -826,6 +871,12 @@ class Judge:
             is_told = times >= least and wanted > 0 and (times <= wanted or self.publish_faults > 0)
             self.demand(is_told, f"event {key}: published {times} times, {wanted} wanted")
         self.checked["events"] += sum(self.events.values())
+
+
+def _asked_at(state: RecipientState) -> float | None:
+    """Give the instant that a deferred recipient's host named, None for none."""
+    waits = [wait_s for words, wait_s in _NAMED_S.items() if words in state.outcome.text]
+    return state.at + waits[0] if waits and state.outcome.code and not state.is_final else None
 
 
 def _key(queue_id: str, position: int) -> JobKey:

@@ -240,6 +240,9 @@ def test_auth_needs_tls_unless_loopback_may_do_without(api):
 
 AUTH_ABUSE = {
     "cancelled": (["AUTH PLAIN", "*"], "501 5.7.0"),
+    "LOGIN cancelled": (["AUTH LOGIN", "*"], "501 5.7.0"),
+    "LOGIN cancelled later": (["AUTH LOGIN", base64.b64encode(USER.encode()).decode(), "*"], "501 5.7.0"),
+    "LOGIN with its user cancelled": (["AUTH LOGIN " + base64.b64encode(USER.encode()).decode(), "*"], "501 5.7.0"),
     "bad base64": (["AUTH PLAIN ===="], "501 5.5.2"),
     "empty response": (["AUTH PLAIN ="], "501 5.5.2"),
     "bad base64 later": (["AUTH LOGIN", "!"], "501 5.5.2"),
@@ -261,6 +264,70 @@ def test_auth_abuse_is_refused_and_the_session_goes_on(api, lines, reply):
         answers = [client.say(line) for line in lines]
         assert answers[-1].startswith(reply + " ")
         assert client.say("NOOP").startswith("250 2.0.0")
+
+
+PLAIN = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()
+
+
+def test_auth_comes_once_and_before_mail(api):
+    """RFC 4954 4: 503 inside a transaction and after a success; EHLO and RSET keep who it is."""
+    with opened(api, trusted_networks=(), auth_cleartext_loopback=True) as running, Client(running) as client:
+        client.say("EHLO c")
+        assert client.say(f"AUTH PLAIN {PLAIN}").startswith("235 ")
+        for mechanism in (f"PLAIN {PLAIN}", "PLAIN", "LOGIN", "CRAM-MD5"):
+            assert client.say(f"AUTH {mechanism}").startswith("503 5.5.1 Authenticated already")
+        assert client.say("RSET").startswith("250 ")
+        assert client.say("EHLO d").startswith("250-")
+        assert client.say("AUTH PLAIN").startswith("503 5.5.1 Authenticated already")
+        assert client.deliver().startswith("250 2.0.0 ")
+    assert basic(USER, PASSWORD) == api.submissions[0].headers["Authorization"]
+    with opened(api, auth_cleartext_loopback=True) as running, Client(running) as client:
+        client.begin()  # trusted: a transaction may come first
+        assert client.say(f"AUTH PLAIN {PLAIN}").startswith("503 5.5.1 AUTH is not allowed here")
+        client.say("RSET")
+        assert client.say(f"AUTH PLAIN {PLAIN}").startswith("235 ")
+
+
+def test_starttls_forgets_who_it_is(api):
+    """RFC 3207 4.2: what was said in clear is not known; AUTH may come again."""
+    with (
+        opened(api, trusted_networks=(), auth_cleartext_loopback=True) as running,
+        smtplib.SMTP(*running.door.address, timeout=10) as client,
+    ):
+        client.ehlo("c")
+        assert client.docmd("AUTH", f"PLAIN {PLAIN}")[0] == 235
+        client.starttls(context=unverified())
+        client.ehlo("c")
+        assert client.docmd("MAIL", "FROM:<a@x.example>")[0] == 530
+        assert client.docmd("AUTH", f"PLAIN {PLAIN}")[0] == 235
+        assert client.docmd("MAIL", "FROM:<a@x.example>")[0] == 250
+
+
+def test_log_tells_no_secrets(api, caplog):
+    """Neither of those that are good nor of those that are bad, nor in whatever form: of the client's or the door's."""
+    caplog.set_level("DEBUG")
+    secrets = ["guess", PASSWORD, base64.b64encode(PASSWORD.encode()).decode(), PLAIN, basic(USER, PASSWORD).split()[1]]
+    wrong = base64.b64encode(f"\0{USER}\0guess".encode()).decode()
+    with opened(api, auth_cleartext_loopback=True, credential=("AKIADOOR", "door")) as running:
+        with Client(running) as client:
+            client.say("EHLO c")
+            assert client.say(f"AUTH PLAIN {wrong}").startswith("535 ")
+            assert client.say("AUTH LOGIN").startswith("334 ")
+            client.say(base64.b64encode(USER.encode()).decode())
+            assert client.say(base64.b64encode(PASSWORD.encode()).decode()).startswith("235 ")
+            assert client.deliver().startswith("250 2.0.0 ")
+            client.begin()
+        with Client(running) as client:
+            client.say("EHLO c")
+            client.say(f"AUTH PLAIN {PLAIN}")
+            api.script.append(error(422, "no_such_user", 550, "5.1.1"))
+            assert client.deliver().startswith("550 ")
+        with Client(running) as client:
+            assert client.deliver().startswith("250 2.0.0 ")
+    texts = [record.getMessage() for record in caplog.records]
+    assert {"AuthFailure", "Reception", "Rejection", "Abandonment"} == {line["event"] for line in _lines(caplog)}
+    for secret in (*secrets, wrong, basic(USER, "guess").split()[1], basic("AKIADOOR", "door").split()[1]):
+        assert not [text for text in texts if secret in text]
 
 
 def test_ehlo_names_what_works(api):
@@ -384,7 +451,11 @@ OUTCOMES = {
     "500 of our own": (error(500, "internal", 451, "4.3.0", "Internal error"), "451 4.3.0 Internal error"),
     "403 of a gateway": ((403, {"message": "Forbidden"}), "451 4.3.0 "),
     "404 of a wrong URL": ((404, b"<html>"), "451 4.3.0 "),
-    "413 of a gateway": ((413, {"message": "Too Long"}), "552 5.3.4 "),
+    "too big for the API": (
+        error(413, "message_too_big", 552, "5.3.4", "Message too big"),
+        "552 5.3.4 Message too big",
+    ),
+    "413 of a gateway": ((413, {"message": "Too Long"}), "451 4.3.0 Internal error: HTTP 413 from the API"),
     "permanent text under 503": (error(503, "x", 550, "5.0.0"), "451 4.3.0 "),
     "transient text under 422": (error(422, "x", 451, "4.0.0"), "451 4.3.0 "),
     "line ends in the text": (error(422, "x", 550, "5.0.0", "a\r\n250 ok"), "550 5.0.0 a??250 ok"),
@@ -566,6 +637,17 @@ def test_smtputf8_reaches_the_api(api):
     assert (True, "ä@x.example", ["ö@y.example"]) == (fields["smtputf8"], fields["reverse_path"], fields["recipients"])
 
 
+def test_postmaster_of_the_door(api):
+    """RFC 5321 4.1.1.3: `<Postmaster>` needs no domain."""
+    with opened(api) as running, Client(running) as client:
+        client.begin()
+        assert client.say("RCPT TO:<Postmaster>").startswith("250 2.1.5")
+        client.say("DATA")
+        client.send(HELLO + b".\r\n")
+        assert client.reply().startswith("250")
+    assert ["b@y.example", "Postmaster@door.example"] == api.submissions[0].fields["recipients"]
+
+
 def test_recipients_beyond_the_limit_are_refused_for_now(api):
     """RFC 5321 4.5.3.1.10: 452; those before are served."""
     with opened(api, max_recipients_count=2) as running, Client(running) as client:
@@ -576,6 +658,68 @@ def test_recipients_beyond_the_limit_are_refused_for_now(api):
         client.send(HELLO + b".\r\n")
         assert client.reply().startswith("250")
     assert ["b@y.example", "c@y.example"] == api.submissions[0].fields["recipients"]
+
+
+TOO_MANY = error(422, "too_many_recipients", 550, "5.5.3", "Too many recipients")
+
+
+def limits_of(running):
+    """What a new connection is told: SIZE and RCPTMAX."""
+    with Client(running) as client:
+        words = client.say("EHLO c").replace("=", " ").split()
+        return int(words[words.index("250-SIZE") + 1]), int(words[words.index("RCPTMAX") + 1])
+
+
+@pytest.mark.parametrize(
+    ("health", "told"),
+    [
+        ({"max_message_octets": 5000, "max_recipients_count": 2}, (5000, 2)),
+        ({"max_message_octets": 99_999, "max_recipients_count": 500}, (9000, 7)),
+        ({"max_message_octets": "1", "max_recipients_count": True}, (9000, 7)),
+        ({"max_message_octets": 5000, "max_recipients_count": 0}, (9000, 7)),
+        ({"max_recipients_count": 2}, (9000, 7)),
+    ],
+)
+def test_what_the_api_takes_is_what_clients_are_told(api, health, told):
+    """RFC 9422, RFC 1870: asked for at start; the narrower limit holds, and what can't be read is none."""
+    api.health |= health
+    with opened(api, max_message_octets=9000, max_recipients_count=7) as running:
+        deadline = time.monotonic() + 10
+        while (not api.healths or told != limits_of(running)) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert (True, told) == (api.healths > 0, limits_of(running))
+        running.do(running.door._house.learn_limits())
+        assert told == limits_of(running)
+        api.health |= {"max_message_octets": 6000, "max_recipients_count": 3}
+        running.do(running.door._house.learn_limits())
+        assert (6000, 3) == limits_of(running)  # raised there, or lowered: the door need not start anew
+
+
+def test_recipients_beyond_a_limit_that_was_not_known_may_come_later(api):
+    """452 after the dot would be so for ever: from then on those beyond it hear so at RCPT, in this session too."""
+    with opened(api) as running, Client(running) as client:
+        api.health |= {"max_message_octets": 9000, "max_recipients_count": 5}
+        api.script.append(TOO_MANY)
+        answers = []
+        for _ in range(2):
+            client.say("EHLO c")
+            client.say("MAIL FROM:<a@x.example>")
+            answers.append([client.say(f"RCPT TO:<b{number}@y.example>")[:9] for number in range(7)])
+            client.say("DATA")
+            client.send(HELLO + b".\r\n")
+            answers.append(client.reply()[:9])
+        assert [["250 2.1.5"] * 7, "452 4.5.3", ["250 2.1.5"] * 5 + ["452 4.5.3"] * 2, "250 2.0.0"] == answers
+        assert limits_of(running) == (9000, 5)
+    assert [7, 5] == [len(submission.fields["recipients"]) for submission in api.submissions]
+
+
+@pytest.mark.parametrize("health", [{}, {"max_message_octets": 9000, "max_recipients_count": 5}])
+def test_too_many_recipients_of_an_alias_are_refused_for_good(api, health):
+    """However few come at once they expand to as many: the API's own word."""
+    api.health |= health
+    api.script.append(TOO_MANY)
+    with opened(api) as running, Client(running) as client:
+        assert "550 5.5.3 Too many recipients" == client.deliver()
 
 
 SEQUENCE = {
@@ -779,9 +923,60 @@ def test_stop_cuts_what_does_not_end(api):
         client.say("DATA")
         client.send(b"half")
         running.do(running.door.stop())
-        with contextlib.suppress(ConnectionError):
-            assert b"" == client.socket.recv(100)
+        assert client.reply().startswith("421 4.3.2")
+        assert b"" == client.socket.recv(100)
     assert [] == api.submissions
+
+
+def test_stop_waits_for_a_complete_messages_answer_longer_than_for_clients(api):
+    """Whoever hears nothing sends it again though the API may have it; who has not ended it is told to come again."""
+    token = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()
+    api.script.extend(["hang"] * 2)
+    settings = {"unfinished_s": 0.05, "drain_s": 15.0, "auth_cleartext_loopback": True}
+    with opened(api, **settings) as running, contextlib.ExitStack() as stack:
+        complete, half, gone, known, shaking = (stack.enter_context(Client(running)) for _ in range(5))
+        half.begin()
+        half.say("DATA")
+        half.send(b"half")
+        gone.begin()
+        gone.send(b"BDAT 9\r\nhalf")
+        shaking.say("STARTTLS")
+        complete.begin()
+        complete.say("DATA")
+        complete.send(HELLO + b".\r\n")
+        assert api.waiting.wait(10)
+        known.say("EHLO c")
+        known.send(f"AUTH PLAIN {token}\r\n".encode())
+        while len(api.requests) < 2:
+            time.sleep(0.001)
+        stopping = asyncio.run_coroutine_threadsafe(running.door.stop(), running.loop)
+        for client in (half, gone, known):
+            assert client.reply().startswith("421 4.3.2")
+            assert client.line() == ""
+        with contextlib.suppress(ConnectionError):
+            assert shaking.line() == ""  # not a word in clear
+        deadline = time.monotonic() + 10
+        while len(running.door._house.connections) > 1 and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert 1 == len(running.door._house.connections)  # nobody's password is waited for
+        assert not stopping.done()
+        api.released.set()
+        assert f"250 2.0.0 Ok {QUEUE_ID}" == complete.reply()
+        stopping.result(10)
+
+
+def test_stop_ends_though_the_api_hangs(api):
+    """The host would kill us; there is nothing true to say to that client."""
+    api.script.append("hang")
+    with opened(api, unfinished_s=0.05, drain_s=0.1) as running, Client(running) as client:
+        client.begin()
+        client.say("DATA")
+        client.send(HELLO + b".\r\n")
+        assert api.waiting.wait(10)
+        running.do(running.door.stop())
+        with contextlib.suppress(ConnectionError):
+            assert client.line() == ""
+    api.released.set()
 
 
 def test_one_log_line_for_each_transaction(api, caplog):

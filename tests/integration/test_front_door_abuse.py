@@ -147,6 +147,20 @@ def test_connections_of_one_credential_are_limited(api):  # noqa: F811
         assert third.say(f"AUTH PLAIN {token}").startswith("235")
 
 
+def test_a_client_that_never_reads_costs_bounded_memory(api):  # noqa: F811
+    """It is not read either: what it is told stays in the system's buffers and one of asyncio's."""
+    flood = b"EHLO c\r\n" + b"X\r\n" * (1 << 20)
+    with opened(api, max_errors_count=1 << 30) as running, Client(running) as client:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.socket.settimeout(0.5)
+        sent = 0
+        with pytest.raises(TimeoutError):
+            while sent < len(flood) * 8:
+                sent += client.socket.send(flood[:65536])
+        (connection,) = running.door._house.connections
+        assert connection._transport.get_write_buffer_size() < 1 << 20
+
+
 def test_a_thousand_idle_connections_cost_little_and_hold_nobody_up(api):  # noqa: F811
     """One more than the limit is sent away; mail goes on beside them."""
     limits = {"max_connections_count": 1001, "max_connections_per_address_count": 2000}

@@ -26,6 +26,8 @@ _TEXT: Final = """\
 
 A mail that could not be delivered is tried again after waits that grow, its sender is warned once when it takes long, and it is returned when its time is up.
 Whatever a host says of its own wait counts more: who names a time ("greylisted, try again in 5 minutes") is asked then, not earlier, and for the first five attempts not later either.
+Of several recipients each is asked at his host's time, and the others by the schedule meanwhile; nobody within a minute.
+An operator who flushes, requeues or releases mail asks everybody at once, and so does the last attempt.
 The last attempt is made when the time is up.
 
 ## The times

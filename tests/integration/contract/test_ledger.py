@@ -71,7 +71,7 @@ def test_only_ready_jobs_are_claimed(ledger: Any, queue_id: str, state: State) -
 
 def test_ready_job_is_claimed_and_keeps_its_net(ledger: Any, queue_id: str) -> None:
     """A claim keeps what is known of the recipients, and leaves the index alone: that costs nothing."""
-    state = RecipientState("a@b.example", Outcome(Result.DEFERRED, "4.2.0", 451, "busy"), T0, 1)
+    state = RecipientState("a@b.example", Outcome(Result.DEFERRED, "4.2.0", 451, "busy"), T0, 1, tried_at=T0 - 60)
     record = JobRecord(JobKey(queue_id), T0, State.READY, due_at=T0 + 5, recipients={0: state}, attempts=3)
     ledger.save(record)
     claimed = ledger.claim(_job(queue_id), token="b", lease_until=T0 + 60)

@@ -22,6 +22,7 @@ from tests.support.dkim_keys import fixed_private_key
 BASIC = "Basic " + base64.b64encode(f"AKIATEST:{smtp_password('test-secret', 'us-east-1')}".encode()).decode()
 CONTENT = b"From: a@example.org\r\n\r\n\xff\r\n"
 BASE64 = base64.b64encode(CONTENT).decode()
+LONGEST_CLIENT = "a" * 255 + f" ([IPv6:{':'.join(['2001'] * 8)}])"
 
 
 def asked(world, method, path, body=b"", *, query="", is_text=False, **headers):
@@ -52,7 +53,7 @@ def test_json_form_with_everything(world, is_text):
             "reverse_path": "a@example.org",
             "recipients": ["b@example.org", {"forward_path": "c@example.org", "notify": ["SUCCESS", "FAILURE"], "orcpt": "rfc822;c@example.org"}],
             "content": BASE64, "recipients_from_header": True, "body_type": "8BITMIME", "smtputf8": True, "ret": "HDRS",
-            "envid": "e1", "tags": {"k": "v"}, "door": "smtp", "client": "host.example.org [192.0.2.9]", "configuration_set": "", "tls": "require",
+            "envid": "e1", "tags": {"k": "v"}, "door": "smtp", "client": LONGEST_CLIENT, "configuration_set": "", "tls": "require",
         },
         is_text=is_text, idempotency_key="key 1",
     )  # fmt: skip
@@ -65,7 +66,7 @@ def test_json_form_with_everything(world, is_text):
     fields = ("reverse_path", "content", "recipients_from_header", "body_type", "smtputf8", "ret", "envid", "tags", "door",
               "client", "idempotency_key", "principal", "restamp", "tls_required")  # fmt: skip
     assert tuple(getattr(submission, f) for f in fields) == ("a@example.org", CONTENT, True, "8BITMIME", True, "HDRS", "e1", (("k", "v"),), "smtp",
-            "host.example.org [192.0.2.9]", "key 1", "AKIATEST", False, True)  # fmt: skip
+            LONGEST_CLIENT, "key 1", "AKIATEST", False, True)  # fmt: skip
 
 
 def test_json_form_with_little(world):
@@ -129,6 +130,7 @@ BAD = {
     "bad ret": ({**GOOD, "ret": "ALL"}, "ret must be one of"),
     "bad envid": ({**GOOD, "envid": "a b"}, "envid"),
     "CRLF in the client": ({**GOOD, "client": "a\r\nb"}, "client"),
+    "endless client": ({**GOOD, "client": LONGEST_CLIENT + "a"}, "client must be up to 304"),
     "send_at without zone": ({**GOOD, "send_at": "2026-01-02T03:04:05"}, "send_at must be an instant"),
     "send_at that is none": ({**GOOD, "send_at": "2026-02-30T03:04:05Z"}, "send_at: there is no such instant"),
     "send_at of a wrong type": ({**GOOD, "send_at": 1}, "send_at must be an instant"),
@@ -240,7 +242,12 @@ def test_message_in_parts(world):
 
 @pytest.mark.parametrize(
     ("text", "at"),
-    [("2026-01-02T03:04:05Z", 1767323045.0), ("2026-01-02t04:04:05.5+01:00", 1767323045.5), ("", 0.0)],
+    [
+        ("2026-01-02T03:04:05Z", 1767323045.0),
+        ("2026-01-02t04:04:05.5+01:00", 1767323045.5),
+        ("", 0.0),
+        ("0001-01-01T00:00:00+14:00", 0.0),
+    ],
 )
 def test_send_at_is_the_release(world, text, at):
     """RFC 3339, in any zone."""
@@ -280,6 +287,9 @@ def test_health_needs_no_credential(world):
     """A load balancer has none."""
     code, answer = asked(world, "GET", "/v1/health", authorization="")
     assert (code, answer["status"]) == (200, "ok")
+    settings = world.admin_deps.settings
+    limits = (settings.max_message_octets, settings.max_recipients_count)
+    assert (answer["max_message_octets"], answer["max_recipients_count"]) == limits
 
 
 def test_own_credential(world):

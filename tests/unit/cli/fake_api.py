@@ -41,6 +41,8 @@ class FakeApi:
         self.script = deque()
         self.requests = []
         self.uploads = {}
+        self.health = {"status": "ok"}
+        self.healths = 0
         self.base = "http://127.0.0.1"
         self.flushes = deque()  # answers to an operator's flushes; none: the credential is no operator's
         self.authorizations = None  # None: every one is good
@@ -85,6 +87,10 @@ class FakeApi:
         return [request for request in self.requests if request.path == "/v1/messages"]
 
     def handle(self, handler, request):
+        if request.path == "/v1/health":  # doors ask for it by themselves, now and then
+            self.healths += 1
+            self.answer(handler, 200, self.health)
+            return
         self.requests.append(request)
         if request.path.startswith("/put/"):
             self.uploads[request.path.removeprefix("/put/")] = request.body

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from paravion.domain import known_replies, status
 from paravion.domain.classification import NAMES, bounce_type, cause_of, delay_type, record_fields
-from paravion.domain.known_replies import Cause, list_named, wait_s
+from paravion.domain.known_replies import Cause, list_named
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.reply import Reply, ReplyParser
 from paravion.domain.suppression import says_no_such_address
@@ -43,27 +43,6 @@ def test_collection_is_large_and_has_every_cause_of_a_reply():
     """No cause stands in the code that no real host gives."""
     assert len(REPLIES) >= 150
     assert {row[4] for row in REPLIES} == {c.value for c in Cause} - {"no_answer", "local", "suppressed"}
-
-
-WAITS = {
-    "Greylisted, please try again in 300 seconds": 300,
-    "Greylisting in action, please come back in 00:05:00": 300,
-    "Greylisted for 5 minutes": 300,
-    "please retry in 2 minutes": 120,
-    "try again in about 1 hour": 3600,
-    "wait 90 s": 90,
-    "Please try again later": None,
-    "exceeded 50 hops": None,
-    "in 5000000 minutes": None,
-    "blocked for 3 days": None,
-    "accept mail in 0 seconds": None,
-}
-
-
-@pytest.mark.parametrize("text", WAITS)
-def test_wait_that_a_reply_names(text):
-    """In seconds; none above a day, none without a unit."""
-    assert WAITS[text] == wait_s(text)
 
 
 LISTS = {
@@ -188,4 +167,3 @@ def test_long_hostile_text_is_read_in_no_time():
     for piece in ("message ", "mailbox is ", "listed ", "too many ", "in 1", "rate quota ", "a." * 3, "client "):
         known_replies.cause_of_text("5.1.1", piece * (1000 // len(piece)))
         known_replies.list_named(piece * (1000 // len(piece)))
-        known_replies.wait_s(piece * (1000 // len(piece)))

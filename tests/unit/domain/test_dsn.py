@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from paravion.domain import dsn_text, status
 from paravion.domain.dsn import build_dsn, language_of
 from paravion.domain.envelope import Recipient
+from paravion.domain.headers import format_date
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import EVENTS, NoticeKind, RecipientState
 from paravion.domain.report_words import LANGUAGES, words_of
@@ -273,9 +274,14 @@ def test_report_without_addressee_or_members_is_a_bug(change):
         build_dsn(replace(ONE, **change))
 
 
-def test_expiry_names_no_last_attempt():
+@pytest.mark.parametrize("name", ["expired", "returned"])
+def test_expiry_names_its_last_attempt(name):
     """RFC 3464 2.3.7: the ledger's instant of an expiry is not that of an attempt; the text says what it is."""
-    assert "Last-Attempt-Date" not in blocks(parsed(REPORTS["expired"]))[1]
+    report = REPORTS[name]
+    dates = [block["Last-Attempt-Date"] for block in blocks(parsed(report))[1:]]
+    assert dates == [format_date(state.tried_at or state.at) for _, state in report.members]
+    untried = replace(report, members=tuple((r, replace(s, tried_at=0.0, attempt=0)) for r, s in report.members))
+    assert all("Last-Attempt-Date" not in block for block in blocks(parsed(untried))[1:])
     assert "given up on Fri, 27 Nov 2026 09:00:58 +0000" in words(REPORTS["expired"])
 
 

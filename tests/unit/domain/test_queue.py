@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from paravion.domain import queue
 from paravion.domain.outcome import Outcome, Result
-from paravion.domain.queue import LOG_ENTRIES, Job, JobKey, JobRecord, LogEntry, Notice, NoticeKind, State
+from paravion.domain.queue import (
+    LOG_ENTRIES,
+    Job,
+    JobKey,
+    JobRecord,
+    LogEntry,
+    Notice,
+    NoticeKind,
+    RecipientState,
+    State,
+)
 
 KEY = JobKey("q" * 26)
 OK = Outcome(Result.DELIVERED, "2.0.0", 250, "Ok", "DOT", "mx")
@@ -104,13 +114,88 @@ def test_suppression_list_hears_of_unknown_addresses_whatever_the_sender_wants()
     assert sorted(queue.members(over, failed, {0: ("NEVER",)})) == [1, 2]
 
 
-def test_expiry_is_told_apart_from_failures_of_the_same_attempt() -> None:
-    """Who failed at once and who was given up get different reports."""
-    record = _with(_claimed(), {0: GONE, 1: BUSY})
-    told = {1: ("r1@a.example", replace(BUSY, result=Result.FAILED, status="5.4.7", command="EXPIRED"))}
-    over = queue.expired(record, now=99.0, outcomes=told, notify={})
+GIVEN_UP = replace(BUSY, result=Result.FAILED, status="5.4.7", command="EXPIRED")
+FAILED, EXPIRED, RETURNED, SUPPRESS = (
+    Notice(kind, 1) for kind in (NoticeKind.FAILED, NoticeKind.EXPIRED, NoticeKind.RETURNED, NoticeKind.SUPPRESS)
+)
+ENDS = {
+    "given up on the attempt's heels": (State.TRIED, {}, {RETURNED: [0, 1], SUPPRESS: [0]}),
+    "the attempt broke off": (State.CLAIMED, {}, {RETURNED: [0, 1], SUPPRESS: [0]}),
+    "later: of the first it may be told already": (State.DEFERRED, {}, {FAILED: [0], EXPIRED: [1], SUPPRESS: [0]}),
+    "the same, sent back and lost": (State.READY, {}, {FAILED: [0], EXPIRED: [1], SUPPRESS: [0]}),
+    "nobody wants to hear of the second": (State.TRIED, {1: ("NEVER",)}, {FAILED: [0], SUPPRESS: [0]}),
+    "nobody wants to hear of the first": (State.TRIED, {0: ("NEVER",)}, {EXPIRED: [1], SUPPRESS: [0]}),
+}
+
+
+@pytest.mark.parametrize("key", ENDS)
+def test_refused_and_given_up_in_the_end_share_a_notice(key: str) -> None:
+    """Unless somebody can have told of the first before the second was given up; each is told of once."""
+    state, notify, expected = ENDS[key]
+    wishes = {f"r{n}": wish for n, wish in notify.items()}
+    record = replace(_with(_claimed(), {0: GONE, 1: BUSY}, **wishes), state=state)
+    over = queue.expired(record, now=99.0, outcomes={1: ("r1@a.example", GIVEN_UP)}, notify=notify)
     assert over.state is State.DONE
-    assert [sorted(queue.members(over, notice, {})) for notice in over.owed] == [[0], [0], [1]]
+    assert {notice: sorted(queue.members(over, notice, notify)) for notice in over.owed} == expected
+    assert all(queue.can_tell(over, notice) for notice in over.owed)
+
+
+TELLABLE = {
+    "under way": (State.CLAIMED, FAILED, False),
+    "under way, of an earlier one": (State.CLAIMED, replace(FAILED, attempt=0), True),
+    "not decided about the others": (State.TRIED, FAILED, False),
+    "of an earlier one": (State.TRIED, replace(FAILED, attempt=0), True),
+    "a success": (State.TRIED, replace(FAILED, kind=NoticeKind.RELAYED), True),
+    "a delay": (State.TRIED, replace(FAILED, kind=NoticeKind.DELAYED), True),
+    "decided": (State.DEFERRED, FAILED, True),
+    "held": (State.HELD, FAILED, True),
+    "done": (State.DONE, FAILED, True),
+    "removed": (State.REMOVED, FAILED, True),
+}
+
+
+@pytest.mark.parametrize("key", TELLABLE)
+def test_a_notice_is_told_when_it_is_known_of_whom(key: str) -> None:
+    """What comes of the others is decided by who moves a tried job on."""
+    state, notice, can_tell = TELLABLE[key]
+    assert queue.can_tell(replace(_claimed(), state=state), notice) is can_tell
+
+
+def _refused_at(at: float, *, given_up: bool = False, **values: object) -> JobRecord:
+    """A job whose first recipient was refused at that time, after its first attempt."""
+    states = {0: RecipientState("r0@a.example", GONE, at, 1), 1: RecipientState("r1@a.example", OK, 2.0, 1)}
+    states |= {1: RecipientState("r1@a.example", GIVEN_UP, at, 1)} if given_up else {}
+    fields = {"state": State.DONE, "recipients": states, "last_at": 50.0, **values}
+    return replace(_claimed(), **fields)  # type: ignore[arg-type]
+
+
+OF_THE_END = {
+    "refused in the last attempt": (_refused_at(50.0), FAILED, True),
+    "refused before it": (_refused_at(49.0), FAILED, False),
+    "never planned": (_refused_at(50.0, last_at=0.0), FAILED, False),
+    "others still wait": (_refused_at(50.0, state=State.DEFERRED), FAILED, False),
+    "others failed later": (_refused_at(50.0, attempts=2), FAILED, False),
+    "told before the others were given up": (_refused_at(50.0, given_up=True), FAILED, False),
+    "given up": (_refused_at(0.0), EXPIRED, True),
+    "both": (_refused_at(0.0), RETURNED, True),
+    "a success": (_refused_at(50.0), replace(FAILED, kind=NoticeKind.RELAYED), False),
+}
+
+
+@pytest.mark.parametrize("key", OF_THE_END)
+def test_what_tells_of_the_end(key: str) -> None:
+    """The jobs of a message share a report of it."""
+    record, notice, is_it = OF_THE_END[key]
+    assert queue.is_of_the_end(record, notice) is is_it
+
+
+def test_an_expiry_remembers_the_last_attempt() -> None:
+    """RFC 3464 2.3.7: it is entered later than that. Who was never tried has none."""
+    record = _with(_claimed(3), {0: BUSY})
+    told = {n: (f"r{n}@a.example", GIVEN_UP) for n in range(3)}
+    over = queue.expired(record, now=99.0, outcomes=told, notify={})
+    assert [state.at for state in over.recipients.values()] == [99.0] * 3
+    assert [state.tried_at for state in over.recipients.values()] == [record.recipients[0].at, 0.0, 0.0]
 
 
 @pytest.mark.parametrize(

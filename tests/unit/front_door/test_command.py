@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra.front_door import command
-from paravion.cli.client import EX_CONFIG, EX_UNAVAILABLE
+from paravion.cli.client import EX_CONFIG, EX_OK, EX_UNAVAILABLE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,28 @@ def test_options_beat_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.proxy_networks == (ipaddress.ip_network("10.0.0.0/24"), ipaddress.ip_network("2001:db8::/64"))
 
 
+APIS = {
+    "https://api.example/base": "https://api.example/base",
+    "http://api.example": "http://api.example",
+    "127.0.0.1:8025": "http://127.0.0.1:8025",
+    "[::1]:8025": "http://[::1]:8025",
+    "localhost:8025": "http://localhost:8025",
+}
+
+
+@pytest.mark.parametrize(("given", "url"), APIS.items(), ids=APIS)
+def test_api_without_a_scheme_is_on_this_machine(given: str, url: str) -> None:
+    """Elsewhere passwords go by TLS, or by http where that is written out."""
+    assert _settings("--api", given).api_url == url
+
+
 BAD = {
+    "an API elsewhere without a scheme": (["--api", "api.example:8025"], {}),
+    "an API by its address without a scheme": (["--api", "192.0.2.7"], {}),
+    "an API that seems to be here": (["--api", "localhost.example:8025"], {}),
+    "an API of no kind": (["--api", "ftp://api.example"], {}),
+    "too many recipients": (["--max-recipients", "1001"], {}),
+    "too large a message": (["--max-message-octets", "99999999999"], {}),
     "health": (["--health", "8080"], {}),
     "networks": (["--proxy-networks", "10.0.0.1/24"], {}),
     "a limit of nothing": (["--max-recipients", "0"], {}),
@@ -56,6 +77,23 @@ def test_bad_configuration_ends_with_78(
         monkeypatch.setenv(name, value)
     assert command.main(["--api", "https://api.example", *words]) == EX_CONFIG
     assert capsys.readouterr().err.startswith("smtpd: ")
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://api.example", "smtpd: passwords go in clear to http://api.example\n"),
+        ("http://127.0.0.1:9", ""),
+        ("https://api.example", ""),
+    ],
+)
+def test_passwords_in_clear_are_told_of(
+    url: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who wrote http:// gets it, but not without a word."""
+    monkeypatch.setattr(command.asyncio, "run", lambda work: work.close())
+    assert command.main(["--api", url]) == EX_OK
+    assert capsys.readouterr().err == told
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,8 @@ BAD_MAIL = {
     "envid empty": ("FROM:<a@x.example> ENVID", "501 5.5.4"),
     "envid too long": ("FROM:<a@x.example> ENVID=" + "a" * 101, "501 5.5.4"),
     "smtputf8 with value": ("FROM:<a@x.example> SMTPUTF8=1", "501 5.5.4"),
+    "size of UTF-8": ("FROM:<a@x.example> SMTPUTF8 SIZE=\u0663", "501 5.5.4"),
+    "auth of UTF-8 without SMTPUTF8": ("FROM:<a@x.example> AUTH=\u00fc@x.example", "501 5.5.4"),
     "utf-8 without SMTPUTF8": ("FROM:<ä@x.example>", "553 5.6.7"),
 }
 
@@ -98,6 +100,10 @@ RCPT = {
     "plain": ("TO:<b@y.example>", "b@y.example"),
     "postmaster at a domain": ("TO:<Postmaster@y.example>", "Postmaster@y.example"),
     "our postmaster": ("TO:<Postmaster>", "Postmaster@door.example"),
+    "our postmaster in small letters": (
+        "TO:<postmaster> NOTIFY=NEVER",
+        {"forward_path": "postmaster@door.example", "notify": ("NEVER",)},
+    ),
     "notify": (
         "TO:<b@y.example> NOTIFY=delay,success",
         {"forward_path": "b@y.example", "notify": ("SUCCESS", "DELAY")},
@@ -116,13 +122,42 @@ def test_rcpt_is_read(argument, recipient):
     assert recipient == parse_rcpt(argument, hostname="door.example", smtputf8=False, extended=True)
 
 
+def test_orcpt_may_be_utf8_once_smtputf8_is_said():
+    """RFC 6533 3: unitext, which goes on in its ASCII form; without SMTPUTF8 it is a bad parameter."""
+    argument = "TO:<\u00fc@y.example> ORCPT=utf-8;\u00fc\u4f8b@\U0001f600.example NOTIFY=NEVER"
+    assert {
+        "forward_path": "\u00fc@y.example", "orcpt": r"utf-8;\x{FC}\x{4F8B}@\x{1F600}.example", "notify": ("NEVER",),
+    } == parse_rcpt(argument, hostname="door.example", smtputf8=True, extended=True)  # fmt: skip
+    assert r"utf-8;\x{FC}@y.example" == parse_rcpt(
+        r"TO:<b@y.example> ORCPT=utf-8;\x{FC}@y.example", hostname="d.example", smtputf8=False, extended=True
+    )["orcpt"]  # fmt: skip
+    with pytest.raises(Refusal) as refusal:
+        parse_rcpt("TO:<b@y.example> ORCPT=utf-8;\u00fc@y.example", hostname="d.example", smtputf8=False, extended=True)
+    assert refusal.value.reply == "501 5.5.4 ORCPT must be ASCII"
+
+
+@pytest.mark.parametrize("parameters", ["SMTPUTF8 AUTH=\u00fc@x.example", "AUTH=\u00fc@x.example smtputf8"])
+def test_auth_of_mail_may_be_utf8(parameters):
+    """RFC 6531 3.4: in whatever order; it says nothing to us (RFC 4954 5)."""
+    found = parse_mail(f"FROM:<a@x.example> {parameters}", max_message_octets=100, extended=True)
+    assert {"smtputf8": True} == found.options
+
+
 BAD_RCPT = {
     "null": ("TO:<>", "501 5.1.3"),
-    "no domain": ("TO:<bob>", "501 5.1.3"),
+    "no domain": ("TO:<webmaster>", "501 5.1.3"),
+    "postmaster with an empty domain": ("TO:<postmaster@>", "501 5.1.3"),
+    "postmaster without brackets": ("TO:postmaster", "501 5.1.3"),
     "never with another": ("TO:<b@y.example> NOTIFY=NEVER,DELAY", "501 5.5.4"),
     "notify unknown": ("TO:<b@y.example> NOTIFY=OFTEN", "501 5.5.4"),
     "orcpt without type": ("TO:<b@y.example> ORCPT=b@y.example", "501 5.5.4"),
     "parameter of MAIL": ("TO:<b@y.example> SIZE=1", "555 5.5.4"),
+    "orcpt of UTF-8 and another type": ("TO:<b@y.example> ORCPT=rfc822;\u00fc@y.example", "501 5.5.4"),
+    "orcpt of UTF-8 and no type": ("TO:<b@y.example> ORCPT=\u00fc@y.example", "501 5.5.4"),
+    "orcpt that hides a control character": ("TO:<b@y.example> ORCPT=utf-8;\u0085@y.example", "501 5.5.4"),
+    "orcpt that grows too long": ("TO:<b@y.example> ORCPT=utf-8;" + "\u00fc" * 100 + "@y.example", "501 5.5.4"),
+    "notify of UTF-8": ("TO:<b@y.example> NOTIFY=N\u00c9VER", "501 5.5.4"),
+    "a space of UTF-8": ("TO:<b@y.example> NOTIFY=NEVER\u3000ORCPT=rfc822;b", "501 5.5.4"),
     "control character": ("TO:<b\x01@y.example>", "501 5.1.3"),
 }
 
@@ -130,9 +165,10 @@ BAD_RCPT = {
 @pytest.mark.parametrize(("argument", "reply"), BAD_RCPT.values(), ids=BAD_RCPT)
 def test_bad_rcpt_is_refused_by_what_is_wrong(argument, reply):
     """As for MAIL."""
-    with pytest.raises(Refusal) as refusal:
-        parse_rcpt(argument, hostname="door.example", smtputf8=False, extended=True)
-    assert refusal.value.reply.startswith(reply + " ")
+    for smtputf8 in (False, True):
+        with pytest.raises(Refusal) as refusal:
+            parse_rcpt(argument, hostname="door.example", smtputf8=smtputf8, extended=True)
+        assert refusal.value.reply.startswith(reply + " ")
 
 
 def test_parameters_are_for_ehlo():

@@ -100,9 +100,17 @@ class Door:
         self.connection.connection_made(self.transport)
 
     def hear(self, octets):
-        buffer = self.connection.get_buffer(-1)
-        buffer[: len(octets)] = octets
-        self.connection.buffer_updated(len(octets))
+        self.take_for(self.connection, octets)
+
+    @staticmethod
+    def take_for(connection, octets):
+        """Give octets as asyncio does: no more at once than there is room for."""
+        while octets:
+            buffer = connection.get_buffer(-1)
+            count = min(len(buffer), len(octets))
+            buffer[:count] = octets[:count]
+            connection.buffer_updated(count)
+            octets = octets[count:]
 
 
 ENVELOPE = b"EHLO c\r\nMAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\n"
@@ -158,6 +166,35 @@ def test_balancer_that_never_ends_its_header_is_cut():
     assert not door.house.connections
 
 
+def names(address):
+    """Give a text header that names a client."""
+    return f"PROXY TCP{6 if ':' in address else 4} {address} 2001:db8:ffff::1 1 25\r\n".encode()
+
+
+CROWDS = {
+    "one /64": ("2001:db8::1", "2001:db8::2", False),
+    "two /64": ("2001:db8::1", "2001:db8:0:1::1", True),
+    "IPv4": ("192.0.2.1", "192.0.2.2", True),
+    "a v4-mapped address": ("::ffff:192.0.2.1", "192.0.2.1", False),
+}
+
+
+@pytest.mark.parametrize(("first", "second", "is_let_in"), CROWDS.values(), ids=CROWDS)
+def test_connections_of_one_source_are_counted_together(first, second, is_let_in):
+    """An IPv6 host has a /64 to itself: by as many addresses it is still one client; what is left is free again."""
+    door = Door(proxy_networks=(ipaddress.ip_network("192.0.2.7/32"),), max_connections_per_address_count=1)
+    door.hear(names(first))
+    other = Connection(door.house, tls_first=False)
+    transport = Transport()
+    other.connection_made(transport)
+    door.take_for(other, names(second))
+    assert transport.said.startswith(b"220 " if is_let_in else b"421 4.7.0 ")
+    door.connection.connection_lost(None)
+    other.connection_lost(None)
+    assert not door.house.connections
+    assert not door.house._by_source
+
+
 def test_a_slow_modem_is_no_attack():
     """1,000 octets a second are enough, for as long as it takes."""
     door = Door()
@@ -191,6 +228,17 @@ def test_a_client_that_does_not_read_is_not_read():
     door.connection.pause_writing()
     door.loop.move(301)
     assert door.transport.is_closed
+
+
+def test_what_came_meanwhile_does_not_make_us_read_on():
+    """Replies to whoever never reads them would take memory without end."""
+    door = Door()
+    door.connection.pause_writing()
+    for _ in range(3):
+        door.hear(b"NOOP\r\n")
+        assert door.transport.is_paused
+    door.connection.resume_writing()
+    assert not door.transport.is_paused
 
 
 def test_replies_of_a_group_leave_in_one_write():

@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+import tracemalloc
 
 import pytest
 
@@ -9,8 +10,11 @@ from infra.front_door.booking import Space
 from infra.front_door.effects import Check, Client, StartTls, Submit, Verdict, Waits
 from infra.front_door.session import Session
 from infra.front_door.settings import FrontDoorSettings
+from paravion.domain.address import MAX_CLIENT
+from paravion.domain.message import received_field
 
 NOW = 1_767_323_045.0  # 2026-01-02T03:04:05Z
+LONGEST = ":".join(["2001"] * 8)
 HELLO = b"Subject: hi\r\n\r\nhello\r\n"
 ENVELOPE = b"EHLO c\r\nMAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\n"
 SENT = b"250 2.0.0 Ok q"
@@ -163,12 +167,47 @@ def test_client_that_goes_at_any_octet_leaves_nothing(body, leave):
         assert (talk.space.booked_octets == 0) == (effect is None)
 
 
+def test_latest_instant_that_ehlo_names_is_taken():
+    """RFC 4865 3: to the second, whatever fraction of one it was, at once and a while later."""
+    now = [NOW + 0.3]
+    session = Session(FrontDoorSettings("http://api"), Client("", trusted="x"), Space(1 << 20), lambda: now[0])
+    session.receive(b"EHLO c\r\n")
+    (latest,) = [line.split()[-1] for line in session.take_output().split(b"\r\n") if b"FUTURERELEASE" in line]
+    for later in (0.0, 0.2, 5.0):
+        now[0] = NOW + 0.3 + later
+        session.receive(b"MAIL FROM:<> HOLDUNTIL=" + latest + b"\r\nRSET\r\n")
+        assert session.take_output().startswith(b"250 2.1.0 ")
+
+
+CLIENTS = {
+    "IPv4": (b"c.example", "192.0.2.7", "c.example ([192.0.2.7])"),
+    "IPv6": (b"c.example", "2001:db8::7", "c.example ([IPv6:2001:db8::7])"),
+    "the longest": (b"a" * 255, LONGEST, f"{'a' * 255} ([IPv6:{LONGEST}])"),
+    "too long a name": (b"a" * 256, "192.0.2.7", "[192.0.2.7]"),
+    "no name": (b"(c)", "2001:db8::7", "[IPv6:2001:db8::7]"),
+}
+
+
+@pytest.mark.parametrize(("helo", "address", "name"), CLIENTS.values(), ids=CLIENTS)
+def test_client_is_named_as_received_fields_have_it_and_as_the_api_takes_it(helo, address, name):
+    """RFC 5321 4.4, with a domain of up to 255 octets (4.5.3.1.2)."""
+    session = Session(FrontDoorSettings("http://api"), Client(address, trusted="x"), Space(9), lambda: NOW)
+    session.receive(b"EHLO " + helo + b"\r\n")
+    assert session.client_name == name
+    assert len(name) <= MAX_CLIENT
+    trace = received_field(client=name, hostname="h.example", protocol="ESMTP", queue_id="q", for_path=None, now=NOW)
+    assert f"from {name} by h.example".encode() in b" ".join(trace.split())
+
+
 RELEASES = {
     "for": ("HOLDFOR=60", "250", "2026-01-02T03:05:05Z"),
     "for the longest": ("HOLDFOR=864000", "250", "2026-01-12T03:04:05Z"),
     "until": ("HOLDUNTIL=2026-01-02T04:00:00Z", "250", "2026-01-02T04:00:00Z"),
     "until, elsewhere": ("HOLDUNTIL=2026-01-02T04:00:00.5+01:00", "250", "2026-01-02T03:00:01Z"),
     "until what is past": ("HOLDUNTIL=2020-01-02T04:00:00Z", "250", "2020-01-02T04:00:00Z"),
+    "until before the first year": ("HOLDUNTIL=0001-01-01T00:00:00+14:00", "250", "1970-01-01T00:00:00Z"),
+    "until after the last year": ("HOLDUNTIL=9999-12-31T23:59:59-14:00", "501", ""),
+    "until elsewhere than on earth": ("HOLDUNTIL=2026-01-02T04:00:00+99:00", "501", ""),
     "both": ("HOLDFOR=60 HOLDUNTIL=2026-01-02T04:00:00Z", "501", ""),
     "for nothing": ("HOLDFOR=0", "501", ""),
     "for too long": ("HOLDFOR=864001", "501", ""),
@@ -361,6 +400,61 @@ def test_bare_lf_may_be_normalised():
     assert "250 2.0.0" == talk.codes(ENVELOPE + b"DATA\r\na: b\r\n\nx\n.\n..y\r\nz\n.\r\nEHLO evil\r\n.\r\n")[-1]
     assert [b"a: b\r\n\r\nx\r\n\r\n.y\r\nz\r\n\r\nEHLO evil\r\n"] == [content for _, content in talk.submitted]
     assert "554 5.6.0" == talk.codes(ENVELOPE + b"DATA\r\na: b\r\n\r\nx\rz\r\n.\r\n")[-1]
+
+
+def filled(space, count):
+    """A session with so many recipients as long as they may be, and what it was told of them."""
+    session = Session(FrontDoorSettings("http://api"), Client("", trusted="x"), space, lambda: NOW)
+    session.receive(b"EHLO c\r\nMAIL FROM:<a@x.example>\r\n")
+    session.take_output()
+    for number in range(count):
+        session.receive(b"RCPT TO:<%d@y.example> NOTIFY=NEVER ORCPT=rfc822;%s\r\n" % (number, b"x" * 490))
+    return session, session.take_output()
+
+
+def test_envelopes_take_room():
+    """What they are booked for is no less than what Python takes for them."""
+    space = Space(1 << 30)
+    filled(space, 1)  # whatever is made once
+    tracemalloc.start()
+    session, _ = filled(space, 1000)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 900_000 < taken < space.booked_octets
+    session.let_go()
+
+
+def test_envelopes_are_bounded_together():
+    """452 to RCPT and to MAIL, no error of the client's; what is given up is room again."""
+    space = Space(100_000)
+    session, said = filled(space, 150)
+    assert 80 < said.count(b"250 2.1.5 ") < 100
+    assert said.count(b"452 4.3.1 ") == 150 - said.count(b"250 2.1.5 ")
+    assert not session.ended
+    other, said = filled(space, 1)
+    assert said.startswith(b"503 5.5.1 ")
+    other.receive(b"MAIL FROM:<a@x.example> ENVID=" + b"x" * 90 + b"\r\n")
+    assert other.take_output().startswith(b"452 4.3.1 ")
+    session.receive(b"DATA\r\n" + HELLO + b"x" * 90_000 + b"\r\n.\r\n")
+    session.submitted(session.take_effect().refusal)
+    assert b"452 4.3.1 " in session.take_output()
+    assert space.booked_octets == 0
+    other.receive(b"MAIL FROM:<a@x.example>\r\n")
+    assert other.take_output().startswith(b"250 2.1.0 ")
+
+
+def test_nobody_asks_for_room_for_ever():
+    """A connection must bring mail on."""
+    session = Session(FrontDoorSettings("http://api"), Client("", trusted="x"), Space(9), lambda: NOW)
+    session.receive(b"EHLO c\r\n" + b"MAIL FROM:<>\r\n" * 110)
+    assert session.take_output().count(b"452 4.3.1 ") == 99
+    assert session.ended
+    session = Session(
+        FrontDoorSettings("http://api", max_recipients_count=3), Client("", trusted="x"), Space(600), lambda: NOW
+    )
+    session.receive(b"EHLO c\r\nMAIL FROM:<>\r\n" + b"RCPT TO:<b@y.example>\r\n" * 40)
+    assert session.take_output().count(b"452 4.3.1 ") == 30
+    assert session.ended
 
 
 def test_room_is_given_back():

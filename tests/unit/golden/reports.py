@@ -111,7 +111,10 @@ def report(
         to="joerg@sender.example",
         kind=kind,
         envelope=envelope,
-        members=tuple((r, RecipientState(r.forward_path, o, now - 2, 1)) for r, o in members),
+        members=tuple(
+            (r, RecipientState(r.forward_path, o, now - 2, 1, tried_at=now - 65 if o.command == "EXPIRED" else 0.0))
+            for r, o in members
+        ),
         original_header=HEADER,
         original_body=BODY,
         return_at=QUEUED_AT + 5 * DAY,
@@ -138,6 +141,14 @@ REPORTS = {
         (FRED, given_up(replace(FULL, result=Result.DEFERRED, status="4.2.2", code=452))),
         now=QUEUED_AT + 5 * DAY + 60,
         recipients=3,
+    ),
+    "returned": report(
+        NoticeKind.RETURNED,
+        (BOB, given_up(NO_ANSWER)),
+        (FRED, FULL),
+        now=QUEUED_AT + 5 * DAY + 60,
+        recipients=3,
+        original_body=None,
     ),
     "delayed": report(
         NoticeKind.DELAYED, (BOB, GREYLISTED), now=QUEUED_AT + 4 * 3600, recipients=1, original_body=None

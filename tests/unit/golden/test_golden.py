@@ -29,6 +29,7 @@ TEMPORARY_AND_PERMANENT = {
         },
     ),
     "expired": (set(), {b"bob@example.org", b"sales+north@corp.example"}),
+    "returned": (set(), {b"bob@example.org", b"sales+north@corp.example"}),
     "delayed": ({b"bob@example.org"}, set()),
     "eight_bit": (set(), {b"bob@example.org"}),
     "huge": (set(), {b"bob@example.org"}),
@@ -131,7 +132,11 @@ def test_sisimai_classifies():
     run = subprocess.run(
         [perl, "-e", SISIMAI, *files], env={"PERL5LIB": str(library)}, capture_output=True, check=True, text=True
     )
-    found = set(run.stdout.replace("expired failed 4", "expired failed 5").splitlines())
+    found = set(
+        run.stdout.replace("expired failed 4", "expired failed 5")
+        .replace("returned failed 4", "returned failed 5")
+        .splitlines()
+    )
     assert found == {
         f"{name} {ACTIONS.get(name, 'failed 5')} {in_ascii(recipient.forward_path)}"
         for name, report in REPORTS.items()

@@ -9,7 +9,7 @@ import pytest
 from paravion.domain import envelope, queue
 from paravion.domain.envelope import Recipient
 from paravion.domain.outcome import Outcome, Result
-from paravion.domain.queue import Job, JobKey
+from paravion.domain.queue import Job, JobKey, NoticeKind
 from paravion.domain.schedule import LIFETIME_S
 from paravion.ports import QueueName
 from paravion.services import cancel, hold, joined_report
@@ -111,6 +111,63 @@ def test_delays_and_expiries_are_joined_too():
     _, reports = journey(script=always, names=NAMES[:2])
     assert [sorted(report) for report in reports].count(["a@a.example", "b@b.example"]) >= 1
     assert len([name for report in reports for name in report]) == 4
+
+
+END = {
+    "each his own job": (1, {NAMES[0]: [BUSY] * 500, NAMES[1]: [BUSY] * 345 + [MISSING]}),
+    "two and two": (2, {name: [BUSY] * 500 for name in (*NAMES[:2], NAMES[3])} | {NAMES[2]: [BUSY] * 345 + [MISSING]}),
+    "a job of refused beside one of given up": (
+        2,
+        {name: [BUSY] * 345 + [MISSING] for name in NAMES[:2]} | {name: [BUSY] * 500 for name in NAMES[2:]},
+    ),
+}
+
+
+@pytest.mark.parametrize("key", END)
+def test_who_is_refused_at_the_end_is_told_of_with_who_is_given_up(key, monkeypatch):
+    """The last attempt's refusals, and the expiries of the same minute, whatever job they are of: one report."""
+    size, script = END[key]
+    monkeypatch.setattr(envelope, "CHUNK_RECIPIENTS", size)
+    world, reports = journey(script=script, names=tuple(script))
+    (report,) = [content for content in world.accepted_by(SENDER) if b"Subject: Not delivered" in content]
+    assert sorted(reports[-1]) == sorted(script)
+    assert b"We kept trying for 5 days and have now given up.\n" in report.replace(b"\r\n", b"\n")
+    assert b"Why: this address does not exist." in report
+    assert len(reports) == 2  # the other is the warning
+
+
+@pytest.mark.parametrize("key", ["each his own job", "a job of refused beside one of given up"])
+def test_who_tells_of_all_settles_for_all(key, monkeypatch):
+    """What a sibling's job owed is off its record, whatever it is called there: it need not find out by itself."""
+    size, script = END[key]
+    monkeypatch.setattr(envelope, "CHUNK_RECIPIENTS", size)
+    world = World(script)
+    queue_id = world.submit(*script).queue_id
+    world.run(until=world.now + 431_999)
+    world.now += 86_400
+    while world.sweep() or world.invoke(QueueName.DELIVERY) or world.invoke(QueueName.RETRY):
+        pass
+    assert all(record.owed for record in world.ledger.load_message(queue_id))
+    world.invoke(QueueName.BOUNCE, limit=1)
+    owed = [notice.kind for record in world.ledger.load_message(queue_id) for notice in record.owed]
+    assert set(owed) <= {NoticeKind.SUPPRESS}
+
+
+def test_a_minute_is_how_long_the_first_waits():
+    """A job that is still being tried after that is told of later: 60 s, looked at each 10."""
+    world = World({**SCRIPT, "d@d.example": [OK]})
+    queue_id = world.submit(*NAMES).queue_id
+    world.invoke(QueueName.DELIVERY, limit=1)
+    first = next(record for record in world.ledger.load_message(queue_id) if record.owed)
+    began = world.now
+    for seconds in (10, 20, 30, 40, 50, 59.9):
+        world.invoke(QueueName.BOUNCE)
+        assert "dsn" not in world.kinds()
+        world.now = began + seconds
+    assert world.ledger.load(first.key).owed
+    world.now = began + 60
+    world.invoke(QueueName.BOUNCE)
+    assert "dsn" in world.kinds()
 
 
 def test_program_gets_no_warning_unless_it_asked():

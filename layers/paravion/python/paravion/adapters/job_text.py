@@ -21,7 +21,7 @@ qf, the ledger must know which recipients have it already.
 
 _SELDOM: Final = (
     *("quarantine", "released", "held_at", "held_s", "max_delivery_s", "cancelled", "delay_told"),
-    *("priority", "deliver_by_at", "returns_by", "told_by", "tries_at"),
+    *("priority", "deliver_by_at", "returns_by", "told_by", "tries_at", "asks_all", "last_at"),
 )
 """Of the record, and of its text only where they are set."""
 
@@ -100,7 +100,8 @@ def _state_fields(state: RecipientState) -> dict[str, Any]:
     facts = _set_fields(outcome.pop("tls_facts"))
     if facts:
         outcome["tls_facts"] = facts
-    return {"path": state.forward_path, "at": state.at, "attempt": state.attempt, "outcome": outcome}
+    tried = {"tried_at": state.tried_at} if state.tried_at else {}
+    return {"path": state.forward_path, "at": state.at, "attempt": state.attempt, "outcome": outcome, **tried}
 
 
 def _set_fields(value: Any) -> dict[str, Any]:
@@ -117,4 +118,5 @@ def _state(fields: dict[str, Any]) -> RecipientState:
         Outcome(**known),
         fields["at"],
         fields["attempt"],
+        fields.get("tried_at", 0.0),
     )

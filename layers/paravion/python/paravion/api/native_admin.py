@@ -29,8 +29,13 @@ _IDENTITIES_MAX: Final = 1000
 
 @ADMIN_DOOR.route("GET", "/v1/health", is_open=True)
 def health(call: Call[AdminDeps], labels: dict[str, str]) -> HttpAnswer:  # noqa: ARG001
-    """Say that we are there."""
-    return json_answer(HTTPStatus.OK, {"status": "ok", "version": __version__})
+    """Say that we are there, and to doors before us what they may let through."""
+    settings = call.deps.settings
+    limits = {
+        "max_message_octets": settings.max_message_octets,
+        "max_recipients_count": settings.max_recipients_count,
+    }
+    return json_answer(HTTPStatus.OK, {"status": "ok", "version": __version__, **limits})
 
 
 @ADMIN_DOOR.route("GET", "/v1/credentials/self", operations=())

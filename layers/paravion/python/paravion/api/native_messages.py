@@ -19,7 +19,7 @@ from paravion.api.http_event import json_answer
 from paravion.api.native import NativeDoor, read_json, refuse_unknown, timestamped
 from paravion.api.ses_sending import client_literal
 from paravion.domain import ids
-from paravion.domain.address import check_envid, check_orcpt, shown
+from paravion.domain.address import MAX_CLIENT, check_envid, check_orcpt, shown
 from paravion.domain.envelope import DEADLINE_MAX_S, DeliverBy, Recipient
 from paravion.domain.priority import ASKED
 from paravion.domain.status import BAD_REQUEST, MESSAGE_TOO_BIG, NOT_FOUND, QUEUED, Rejected
@@ -58,7 +58,7 @@ _PARTS: Final = 100
 
 _KEY: Final = re.compile(r"[ -~]{1,128}")
 _TAG: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
-_CLIENT: Final = re.compile(r"[ -~]{0,255}")
+_CLIENT: Final = re.compile(rf"[ -~]{{0,{MAX_CLIENT}}}")
 _SET_NAME: Final = re.compile(r"[A-Za-z0-9_-]{0,64}")
 # Printable ASCII without what would end a parameter on the wire (RFC 3461 4.2, 4.4).
 _WIRE_WORD: Final = re.compile(r"[!-~]{0,500}")
@@ -157,7 +157,7 @@ def _submission(form: _Form, key: str, call: Call[ValidateDeps]) -> Submission:
     reverse_path = values.get("reverse_path")
     if reverse_path is not None and not isinstance(reverse_path, str):
         raise Rejected(BAD_REQUEST, "reverse_path must be text")
-    client = _text(values, "client", _CLIENT, "up to 255 printable ASCII characters")
+    client = _text(values, "client", _CLIENT, f"up to {MAX_CLIENT} printable ASCII characters")
     tls = _choice(values, "tls", ("require", "requiretls"))
     return Submission(
         principal=call.principal.access_key,
@@ -177,7 +177,7 @@ def _submission(form: _Form, key: str, call: Call[ValidateDeps]) -> Submission:
         client=client or client_literal(call.request.client_address),
         protocol=_choice(values, "protocol", _PROTOCOLS),
         aliasing=_boolean(values, "aliasing", default=True),
-        release_at=_instant(values, "send_at"),
+        release_at=max(0.0, _instant(values, "send_at")),  # in UTC the first year may not have begun
         priority=_choice(values, "priority", ASKED),
         deliver_by=_deliver_by(values, call.deps.clock()),
         tls_required=bool(tls),

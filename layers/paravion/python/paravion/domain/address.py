@@ -28,6 +28,8 @@ MAX_LOCAL: Final = 64
 """Octets of a local part, RFC 5321 4.5.3.1.1."""
 
 MAX_DOMAIN: Final = 255
+MAX_CLIENT: Final = MAX_DOMAIN + len(" ([IPv6:])") + 39
+"""What a client calls itself and its address, as a Received field has them (RFC 5321 4.4)."""
 """Octets of a domain, RFC 5321 4.5.3.1.2."""
 
 MAX_LABEL: Final = 63
@@ -545,6 +547,29 @@ def check_orcpt(text: str) -> str:
     except ValueError as exc:
         raise ValueError(f"ORCPT: {exc}") from exc
     return text
+
+
+_NO_ASCII: Final = re.compile(r"[^\x00-\x7f]")
+
+
+def to_ascii_orcpt(text: str) -> str:
+    """
+    Give an ORCPT value that holds UTF-8 in its ASCII form, in which it is kept and sent on.
+
+    Args:
+        text: As on the wire: `utf-8;` and an address in RFC 6533's unitext; or in ASCII, which stays as it is.
+
+    Raises:
+        ValueError: What is wrong. RFC: 6533 3 (utf-8-addr-unitext, EmbeddedUnicodeChar).
+    """
+    if text.isascii():
+        return text
+    kind, _, _ = text.partition(";")
+    if kind.lower() != "utf-8":
+        raise ValueError(f"ORCPT '{shown(text)}': only an address of type utf-8 may hold UTF-8")
+    if bad := _NO_TEXT.search(text):
+        raise ValueError(f"ORCPT hides control character {shown(bad[0])}")
+    return _NO_ASCII.sub(lambda match: f"\\x{{{ord(match[0]):02X}}}", text)
 
 
 _NOTIFY: Final = ("SUCCESS", "FAILURE", "DELAY")

@@ -69,6 +69,7 @@ NAMES: Final[dict[Cause, Names]] = {
 }  # fmt: skip
 """Every cause's names."""
 
+_ASKS_TO_WAIT: Final = frozenset({Cause.GREYLISTING, Cause.RATE_LIMIT})
 _OUR_STAGES: Final = frozenset({"LOCAL", HOLD, ""})
 _HELD_BACK: Final = frozenset({"4.4.5", "4.3.2"})  # our own rate_limited and system_busy
 _GARBAGE: Final = ("Malformed reply: ", "Unexpected reply: ")
@@ -109,8 +110,11 @@ def delay_type(outcome: Outcome) -> str:
 
 def asked_wait_s(outcome: Outcome) -> int | None:
     """Give the wait in seconds that a host asked for when it deferred, None if it named none."""
-    is_asked = outcome.result is Result.DEFERRED and outcome.is_reply
-    return known_replies.wait_s(outcome.text) if is_asked else None
+    if outcome.result is not Result.DEFERRED or not outcome.is_reply:
+        return None
+    from paravion.domain.named_wait import named_wait_s  # most invocations see no deferral
+
+    return named_wait_s(outcome.text, is_asked_to_wait=cause_of(outcome) in _ASKS_TO_WAIT)
 
 
 def record_fields(outcome: Outcome) -> dict[str, Any]:

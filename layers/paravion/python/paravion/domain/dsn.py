@@ -37,6 +37,7 @@ _TEXT_OCTETS: Final = 500
 _ACTIONS: Final = {
     NoticeKind.FAILED: ("failed", 5),
     NoticeKind.EXPIRED: ("failed", 5),
+    NoticeKind.RETURNED: ("failed", 5),
     NoticeKind.DELAYED: ("delayed", 4),
     NoticeKind.RELAYED: ("relayed", 2),
     NoticeKind.DELIVERED: ("delivered", 2),
@@ -195,6 +196,9 @@ def _recipient_fields(report: Report, recipient: Recipient, state: RecipientStat
     action, class_ = _ACTIONS[report.kind]
     outcome = state.outcome
     stale = dsn_text.is_stale(report.kind, outcome)
+    # An expiry is entered when we give up, some time after the last attempt.
+    is_given_up = dsn_text.kind_of(report.kind, state) is NoticeKind.EXPIRED
+    tried_at = state.tried_at if is_given_up else state.at if state.attempt else 0.0
     match = None if stale else _STATUS.fullmatch(outcome.status)
     found = [
         ("Original-Recipient", _original_recipient(recipient.orcpt, utf8=report.is_international)),
@@ -203,8 +207,7 @@ def _recipient_fields(report: Report, recipient: Recipient, state: RecipientStat
         ("Status", f"{class_}.{match[1] if match else '0.0'}"),
         ("Remote-MTA", "" if stale or not outcome.mx_host else f"dns; {_ascii(outcome.mx_host)}"),
         ("Diagnostic-Code", "" if stale else _diagnostic(outcome)),
-        # An expiry is entered when we give up, some time after the last attempt.
-        ("Last-Attempt-Date", "" if report.kind is NoticeKind.EXPIRED or not state.attempt else format_date(state.at)),
+        ("Last-Attempt-Date", format_date(tried_at) if tried_at else ""),
         ("Will-Retry-Until", format_date(report.return_at) if report.kind is NoticeKind.DELAYED else ""),
     ]
     return [make_field(name, value, utf8=True) for name, value in found if value]

@@ -65,7 +65,8 @@ def explain(report: Report) -> tuple[str, tuple[Block, ...]]:
     """Give subject and text of the report, both possibly non-ASCII; all foreign text is harmless, on one line each."""
     words = words_of(report.language)
     phrases = words.PHRASES
-    topic = report.kind.value if report.envelope.kind == "mail" else "report"
+    kind = NoticeKind.FAILED if report.kind is NoticeKind.RETURNED else report.kind
+    topic = kind.value if report.envelope.kind == "mail" else "report"
     first = report.members[0][0]
     count = len(report.members)
     whom = _name(first)[0] if count == 1 else phrases["subject.many"].format(count=count)
@@ -75,7 +76,7 @@ def explain(report: Report) -> tuple[str, tuple[Block, ...]]:
     if report.kind is NoticeKind.DELAYED:
         tried = _duration(report.now - report.envelope.queued_at, phrases)
     blocks = [Block("text", (what.format(count=count, tried=tried),))]
-    for reason, members in _by_reason(report, words).items():
+    for reason, members in _by_reason(report, words, tried).items():
         blocks.append(Block("members", tuple(_listed(recipient, phrases) for recipient, _ in members)))
         blocks.extend(Block("text", (sentence,)) for sentence in reason)
     blocks += [Block("text", (text,)) for text in _afterwards(report, phrases)]
@@ -105,6 +106,13 @@ def _plain(block: Block) -> str:
         quoted = (_fill(line, indent="        ") for line in lines[3:])
         return "\n".join((lines[0], f"    {lines[1]}", _fill(lines[2], indent="    "), *quoted))
     return "\n".join(lines)
+
+
+def kind_of(kind: NoticeKind, state: RecipientState) -> NoticeKind:
+    """Give what a report of a kind tells of one member: one of a `returned` is refused, or given up."""
+    if kind is not NoticeKind.RETURNED:
+        return kind
+    return NoticeKind.EXPIRED if state.is_given_up else NoticeKind.FAILED
 
 
 def is_stale(kind: NoticeKind, outcome: Outcome) -> bool:
@@ -144,13 +152,17 @@ def original_fields(header: bytes) -> dict[bytes, str]:
     return found
 
 
-def _by_reason(report: Report, words: Words) -> dict[tuple[str, ...], list[tuple[Recipient, RecipientState]]]:
+def _by_reason(
+    report: Report, words: Words, tried: str
+) -> dict[tuple[str, ...], list[tuple[Recipient, RecipientState]]]:
     """Group the members by the sentences that explain them, in order of appearance."""
     groups: dict[tuple[str, ...], list[tuple[Recipient, RecipientState]]] = {}
     for recipient, state in report.members:
-        reason = _reason(report.kind, state.outcome, words)
+        reason = _reason(kind_of(report.kind, state), state.outcome, words)
         if report.envelope.kind != "mail":
             reason = reason[:1]  # the advice is a sender's, not a postmaster's
+        if report.kind is NoticeKind.RETURNED and state.is_given_up:
+            reason = (words.PHRASES["gave_up"].format(tried=tried), *reason)
         groups.setdefault(reason, []).append((recipient, state))
     return groups
 
@@ -267,7 +279,7 @@ def _details(report: Report, phrases: Mapping[str, str]) -> list[Block]:
     for recipient, state in report.members:
         if report.kind not in ARRIVALS and not is_stale(report.kind, state.outcome):
             date = format_date(state.at)
-            if report.kind is NoticeKind.EXPIRED:
+            if kind_of(report.kind, state) is NoticeKind.EXPIRED:
                 date = phrases["details.expired"].format(date=date)
             address = _one_line(recipient.forward_path, _TEXT_CHARACTERS)
             blocks.append(Block("member", (address, date, *_outcome_in_full(state.outcome, phrases))))

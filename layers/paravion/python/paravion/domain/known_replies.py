@@ -320,21 +320,12 @@ _LIST_NAMES: Final = (
     r"|invaluement|hostkarma|trend micro rbl\+?|uceprotect|senderscore|proofpoint"
 )
 _URL: Final = r"(?i)https?://[^\s<>()\[\]\"']+"
-_CLOCK: Final = r"(?:in|for|after)\s+(\d{1,2}):(\d{2}):(\d{2})\b"
-_SPAN: Final = (
-    r"(?:in|for|after|wait|within|another|next|delay(?: of)?:?|minimum|retry[- ]after:?)\s+"
-    r"(?:about |at least |approximately |a further )?"
-    r"(\d{1,6})\s*(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|sek(?:unden)?|minuten)\b"
-)
 _COME_BACK: Final = (
     r"(try|retry)( it| this| your message| sending)? (again|back|later)|come back"
     r"|please (retry|resend)|essayer plus tard"
 )
 _ADDRESS: Final = r"[^\s<>()\[\],;:\"'/]{1,64}@[a-z0-9.-]{1,255}"
 """What an address that a reply quotes spells is not what the host says: spam@example.com may be unknown."""
-
-_WAIT_LIMIT_S: Final = 86_400
-_UNITS_S: Final = {"s": 1, "m": 60, "h": 3600}
 
 
 @lru_cache(maxsize=512)
@@ -361,25 +352,6 @@ def cause_of_code(code: int) -> Cause | None:
 def asks_to_come_back(text: str) -> bool:
     """Say whether the text itself invites another attempt."""
     return re.search(_COME_BACK, _plain(text)) is not None
-
-
-def wait_s(text: str) -> int | None:
-    """
-    Give the wait in seconds that a reply names, e.g. 300 for "try again in 5 minutes", None if it names none.
-
-    A wait above a day is none: whoever says that means something else.
-    """
-    words = _plain(text)
-    clock = re.search(_CLOCK, words)
-    if clock is not None:
-        hours, minutes, seconds = map(int, clock.groups())
-        wait = 3600 * hours + 60 * minutes + seconds
-    else:
-        span = re.search(_SPAN, words)
-        if span is None:
-            return None
-        wait = int(span[1]) * _UNITS_S[span[2][0]]
-    return wait if 0 < wait <= _WAIT_LIMIT_S else None
 
 
 def list_named(text: str) -> str:

@@ -48,7 +48,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol
 
-from paravion.domain.address import Mailbox, parse_mailboxes, shown
+from paravion.domain.address import MAX_CLIENT, Mailbox, parse_mailboxes, shown
 from paravion.domain.headers import MAX_LINE, Field, format_date, make_field, split_header
 from paravion.domain.line_ends import has_whole_lines
 from paravion.domain.status import BAD_MESSAGE, MESSAGE_TOO_BIG, RECIPIENT_SYNTAX, SENDER_SYNTAX, Rejected
@@ -395,7 +395,6 @@ def _missing_of_resent(message: Message, queue_id: str, now: float, hostname: st
 _HOST: Final = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[!-Z^-~]+\])"
 _CLIENT: Final = re.compile(rf"{_HOST}(?: \([ !-'*-:<-\[\]-~]*\))?")
 _COMMENT_SPECIAL: Final = re.compile(r"[^ !-'*-:<-\[\]-~]")
-_MAX_CLIENT: Final = 255
 
 
 def received_field(
@@ -422,7 +421,7 @@ def received_field(
 
     RFC: 5321 4.4.
     """
-    client = client[:_MAX_CLIENT]
+    client = client[:MAX_CLIENT]
     if client and not _CLIENT.fullmatch(client):
         client = f"unknown ({_COMMENT_SPECIAL.sub('?', client)})"
     source = f"from {client} " if client else ""

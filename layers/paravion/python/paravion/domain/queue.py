@@ -93,7 +93,7 @@ class NoticeKind(StrEnum):
     `listed` is delivered to a mailing list. `suppress` is none for the sender: it tells the suppression list of
     addresses that do not exist. `reply` is the mailbox simulator's automatic one. `sent` and `event` are for those who
     are told by events (services/publish.py): that the message is on its way, and what became of recipients in that
-    attempt.
+    attempt. `returned` is `failed` and `expired` in one: the last attempt's refusals, and who was given up after it.
     """
 
     FAILED = "failed"
@@ -101,6 +101,7 @@ class NoticeKind(StrEnum):
     RELAYED = "relayed"
     DELIVERED = "delivered"
     EXPIRED = "expired"
+    RETURNED = "returned"
     SUPPRESS = "suppress"
     LISTED = "listed"
     EXPANDED = "expanded"
@@ -179,17 +180,24 @@ class RecipientState:
         outcome: Of the latest attempt.
         at: When, seconds since the epoch.
         attempt: Which attempt of the job, >= 1; an expiry takes the number of the last one.
+        tried_at: Of an expiry, `at` of the outcome before it; 0: he was never tried.
     """
 
     forward_path: str
     outcome: Outcome
     at: float
     attempt: int
+    tried_at: float = 0.0
 
     @property
     def is_final(self) -> bool:
         """Delivered or failed: never sent to again."""
         return self.outcome.result is not Result.DEFERRED
+
+    @property
+    def is_given_up(self) -> bool:
+        """Failed because his time was over, and not because he was refused."""
+        return self.outcome.command == GIVEN_UP
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +248,8 @@ class JobRecord:
         tries_at: The next attempt, of a job that is due before it because its sender is to be told; 0: no such.
         cancelled: What its sender is told when it is returned, as an operator wants it, once nobody tries it;
             "" for nothing of the kind.
+        asks_all: An operator wants it tried now: the next attempt is of everybody, whatever his host asked for.
+        last_at: An attempt from then on may be the last, and is of everybody; 0 while nothing is planned.
     """
 
     key: JobKey
@@ -271,6 +281,8 @@ class JobRecord:
     tries_at: float = 0.0
     cancelled: str = ""
     delay_told: int = 0
+    asks_all: bool = False
+    last_at: float = 0.0
 
     def changed(self, **values: Any) -> JobRecord:
         """Give the record with some fields changed: dataclasses.replace in a fifth of its time, for the mail's road."""
@@ -398,6 +410,7 @@ def with_outcomes(
     }
     if not last:
         return record.changed(**new)
+    new["asks_all"] = False
     every_final = len(states) >= record.recipient_count
     tried = waits = 0
     for state in states.values():
@@ -534,6 +547,7 @@ def released(
         return record
     # Held before its release, it waited for both at once.
     held_s = min(record.held_s + max(0.0, now - record.held_at), max(0.0, now - record.queued_at))
+    record = replace(record, asks_all=True, last_at=0.0)
     return replace(record, state=State.DEFERRED, due_at=now, tries_at=0.0, held_at=0.0, held_s=held_s)
 
 
@@ -550,7 +564,7 @@ def flushed(record: JobRecord, *, look_at: float, now: float, by: str, reason: s
         look_at: When it is looked for again, in case it gets lost on the way.
     """
     record = with_event(record, "flush", now=now, text=said_by(by, reason))
-    return replace(record, state=State.READY, due_at=look_at, tries_at=0.0)
+    return replace(record, state=State.READY, due_at=look_at, tries_at=0.0, asks_all=True)
 
 
 def requeued(record: JobRecord, *, look_at: float, now: float, by: str, reason: str = "") -> JobRecord:
@@ -581,6 +595,8 @@ def requeued(record: JobRecord, *, look_at: float, now: float, by: str, reason: 
         held_at=0.0,
         held_s=max(0.0, now - record.queued_at),
         cancelled="",
+        asks_all=True,
+        last_at=0.0,
     )
 
 
@@ -688,6 +704,8 @@ def expired(record: JobRecord, *, now: float, outcomes: Mapping[int, tuple[str, 
     """
     Give up every recipient that is not final: the queue's lifetime is over.
 
+    Whom the last attempt's hosts refused is told of with them, where nobody can have told of him yet (`can_tell`).
+
     Args:
         outcomes: By position, for every recipient of the chunk that is still open: what to tell.
         arrivals, tells: See `with_outcomes`.
@@ -697,10 +715,14 @@ def expired(record: JobRecord, *, now: float, outcomes: Mapping[int, tuple[str, 
     for position, (forward_path, outcome) in outcomes.items():
         if position in states and states[position].is_final:
             continue
-        states[position] = RecipientState(forward_path, outcome, now, record.attempts)
+        tried_at = states[position].at if position in states else 0.0
+        states[position] = RecipientState(forward_path, outcome, now, record.attempts, tried_at)
         told = told or _wants(notify.get(position, ()), "FAILURE")
-    notice = Notice(NoticeKind.EXPIRED, record.attempts)
     owed = (*record.owed, *_of_arrivals(record, arrivals))
+    notice, refused = Notice(NoticeKind.EXPIRED, record.attempts), Notice(NoticeKind.FAILED, record.attempts)
+    if told and refused in owed and not can_tell(record, refused):
+        notice = Notice(NoticeKind.RETURNED, record.attempts)
+        owed = tuple(other for other in owed if other != refused)
     owed = (*owed, notice) if told and notice not in owed else owed
     event = Notice(NoticeKind.EVENT, record.attempts)
     owed = (*owed, event) if "BOUNCE" in tells and outcomes and event not in owed else owed
@@ -743,9 +765,38 @@ def _of_arrivals(record: JobRecord, arrivals: tuple[NoticeKind, ...]) -> list[No
     return [] if record.recipients else [Notice(kind, record.attempts) for kind in arrivals]
 
 
+def can_tell(record: JobRecord, notice: Notice) -> bool:
+    """
+    Say whether a notice's report may be made: whom it speaks of is known. Whoever moves the job on asks again.
+
+    Who is refused while others wait is told of when it is decided about those: they may be given up with him.
+    """
+    if notice.attempt != record.attempts:
+        return True
+    is_undecided = record.state is State.TRIED and notice.kind is NoticeKind.FAILED
+    return record.state is not State.CLAIMED and not is_undecided
+
+
+def is_of_the_end(record: JobRecord, notice: Notice) -> bool:
+    """
+    Say whether a notice tells of the end of a job's time: of who was given up, or refused in the last attempt.
+
+    It never changes while the notice may be told: a job that is done stays as it is, and of one that gave somebody up
+    the refused are in the same notice, or were told before.
+    """
+    if notice.kind is not NoticeKind.FAILED:
+        return notice.kind in {NoticeKind.EXPIRED, NoticeKind.RETURNED}
+    if record.state is not State.DONE or notice.attempt != record.attempts or not record.last_at:
+        return False
+    states = record.recipients.values()
+    ended_at = max((state.at for state in states if state.attempt == notice.attempt), default=0.0)
+    return ended_at >= record.last_at and not any(state.is_given_up for state in states)
+
+
 _WISH: Final = {
     NoticeKind.FAILED: "FAILURE",
     NoticeKind.EXPIRED: "FAILURE",
+    NoticeKind.RETURNED: "FAILURE",
     NoticeKind.DELAYED: "DELAY",
     NoticeKind.RELAYED: "SUCCESS",
     NoticeKind.DELIVERED: "SUCCESS",
@@ -796,7 +847,7 @@ def _is_member(state: RecipientState, notice: Notice) -> bool:
     return (
         state.outcome.result is wanted
         and state.attempt == notice.attempt
-        and (state.outcome.command == GIVEN_UP) is (notice.kind is NoticeKind.EXPIRED)
+        and (state.is_given_up is (notice.kind is NoticeKind.EXPIRED) or notice.kind is NoticeKind.RETURNED)
         and not state.outcome.relayed_dsn
     )
 

@@ -29,6 +29,9 @@ ASKED_ATTEMPTS: Final = 5
 ASKED_MARGIN_S: Final = 2.0
 """Added to a time that a host named: it counts whole seconds, and by its own clock."""
 
+ASKED_MIN_S: Final = 60.0
+"""A host that names a shorter wait is asked after this: five attempts within ten seconds help nobody."""
+
 LIFETIME_S: Final = 14 * 86_400.0
 """
 No job is older, held or not: the spool keeps 16 days, two of them for the report (template.yaml).
@@ -177,6 +180,13 @@ def next_attempt_of_several_at(
     if attempts > ASKED_ATTEMPTS:
         first = max(first, scheduled)
     return max(now, min(first, queued_at + plan.return_s))
+
+
+def last_attempt_from(queued_at: float, plan: Plan) -> float:
+    """Give the instant from which on an attempt is the schedule's last."""
+    end = queued_at + plan.return_s
+    # As `_in_time` has it.
+    return 2 * (queued_at + plan.last_try_s) - end if plan.last_try_s else end
 
 
 def after_fault_at(now: float, faults: int, plan: Plan, jitter: float) -> float:

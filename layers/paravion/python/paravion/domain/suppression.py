@@ -9,6 +9,7 @@ not make one, because the address may be a good one:
     an answer to anything but RCPT                        it speaks of the host, the sender or the message
     5.7.z, 5.2.z, 5.4.z, 5.6.z, and every other status    policy, mailbox full or switched off, routing, content
     5.1.1 with words of a block list, a policy, a quota…  the words are the host's, the status may be its default
+    5.1.1 with words of a look-up that failed, a filter…  it does not know, or does not want to say
     5.1.1 with words that nobody knows                    the same
     5.1.2, 5.1.3, 5.1.7, 5.1.8                            the domain, our syntax, the sender
     no reply: NXDOMAIN, null MX, no host, expired         asked anew each time at no cost to anybody's reputation
@@ -129,6 +130,11 @@ _ANOTHER_CAUSE: Final = (
     r"|quota|\bfull\b|storage|exceed|limit|\brate\b|throttl|gr[ea]ylist|too (many|large|big)|temporar|syntax"
     r"|(no such|unknown|invalid|bad) ((destination|recipient)('s)? )?(domain|host|system)"
     r"|(domain|host)( name)? (is )?(unknown|invalid|not (found|known)|does(n't| not) exist)"
+    r"|timed? ?out|unreachable|not reachable|callout|verification|(can ?not|can't|could ?n[o']t) (be )?(verif|check)"
+    r"|unable to (verify|check|connect|contact|reach|look)|look-?up (fail|err|problem)|failed to look"
+    r"|(directory|database|backend|ldap|sql)\b.{0,40}(fail|err|down|refused|unavailable|offline)|connection|maintenance"
+    r"|fraud|scam|firewall|filter|security|safe ?list|invitation"
+    r"|(?<!not )\blisted\b|at the moment|\bnow\b|from you\b|\bbulk\b|allotted|vacation|gesperrt|suspend"
 )
 
 _WHOM: Final = r"(user(name)?|recipient|mailbox|account|address|addressee|alias|person|local[- ]?part|e-?mail)"

@@ -30,6 +30,7 @@ RFC: 3464 (format), 3461 5.2 and 6 (who is told what), 5321 6.1 (null reverse-pa
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from paravion.domain import queue
@@ -104,8 +105,7 @@ def _tell(job: Job, deps: BounceDeps) -> None:
     # The sender before the list, whatever keeps the list from being written.
     reports = [notice for notice in record.owed if notice.kind not in queue.EVENTS]
     for notice in sorted(reports, key=lambda notice: notice.kind is NoticeKind.SUPPRESS):
-        if record.state is queue.State.CLAIMED and notice.attempt == record.attempts:
-            # The attempt is under way: its members still come in. Whoever ends it asks for the report again.
+        if not queue.can_tell(record, notice):
             continue
         if notice.kind is NoticeKind.SUPPRESS:
             suppress_bounced(record, notice, deps.to_suppress)
@@ -116,7 +116,11 @@ def _tell(job: Job, deps: BounceDeps) -> None:
         elif not _report(record, notice, deps):
             continue
         # crash here = reported again under the same queue id, which is one message
-        settle(record.key, notice, deps)
+        settle(record.key, partial(_is_same, notice), deps)
+
+
+def _is_same(told: Notice, record: JobRecord, notice: Notice) -> bool:  # noqa: ARG001 (as `settle` asks)
+    return notice == told
 
 
 def _report(record: JobRecord, notice: Notice, deps: BounceDeps) -> bool:
@@ -143,14 +147,17 @@ def _report(record: JobRecord, notice: Notice, deps: BounceDeps) -> bool:
     return True
 
 
-def settle(key: JobKey, notice: Notice, deps: BounceDeps) -> None:
-    """Take the notice off what the job owes. Raises: LedgerUnavailable."""
+def settle(key: JobKey, is_told: Callable[[JobRecord, Notice], bool], deps: BounceDeps) -> None:
+    """Take the notices that are told off what the job owes. Raises: LedgerUnavailable."""
     for _ in range(_CONFLICTS):
         fresh = deps.ledger.load(key)
-        if fresh is None or notice not in fresh.owed:
+        if fresh is None:
+            return
+        told = [notice for notice in fresh.owed if is_told(fresh, notice)]
+        if not told:
             return
         try:
-            deps.ledger.save(queue.settled(fresh, (notice,)))
+            deps.ledger.save(queue.settled(fresh, told))
         except ClaimLost:
             continue
         return

@@ -16,6 +16,8 @@ The one instant that can duplicate (RFC 1047): a remote host said 250 and we die
 Every outcome is therefore recorded as soon as it is known, while other hops are still under way, and the
 recording is repeated through an outage for as long as the invocation lasts.
 
+Asked are those recipients whose time it is (domain/asked.py): a host that named one later than the job's is left alone.
+
 A recipient that an alias sends to a function, topic, queue or webhook has no next hop: it is handed over
 (ports.Targets), each target by itself.
 
@@ -28,7 +30,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from paravion.domain import queue, simulator
+from paravion.domain import asked, queue, simulator
 from paravion.domain.address import split_address
 from paravion.domain.classification import record_fields
 from paravion.domain.envelope import decode_qf
@@ -320,6 +322,8 @@ class _Attempt:
         is_over = record.returns_by and record.deliver_by_at <= now
         if is_over or 0 < record.max_delivery_s <= now - record.counted_from:
             return await self._expire(record, todo)
+        # The others' hosts asked us to come later than now.
+        todo = {n: todo[n] for n in asked.due_positions(record, todo, now)}
         try:
             not_sent = await withheld(envelope, todo, self.listed)
         except Unavailable as exc:
@@ -330,10 +334,10 @@ class _Attempt:
             if simulator.is_simulated(recipient.forward_path, own_domain) and not recipient.target:
                 not_sent[n] = simulator.answered(recipient.forward_path, record.attempts)
         record = await self._send_all(record, envelope, header, todo, not_sent)
-        if record.owes_report:
+        # Of a job that goes on to `retry` both are told there.
+        if record.owes_report and record.state is not State.TRIED:
             # crash here = the item comes again, is found done with a report owed, and gets here again
             await deps.in_thread(deps.queues.send, QueueName.BOUNCE, [self.job])
-        # Of a job that goes on to `retry` it is told there.
         self.owes_event = record.state is State.DONE and record.owes_event
         return record.state is State.DONE
 

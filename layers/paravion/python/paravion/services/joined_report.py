@@ -55,7 +55,10 @@ STEP_S: Final = 10.0
 _MOST: Final = 10 * GROUP_JOBS
 """Reports of a group that share their names but for the number: one for each job, and again for what is owed anew."""
 
-_ONCE: Final = frozenset({NoticeKind.EXPIRED, NoticeKind.DELAYED})
+_END: Final = NoticeKind.EXPIRED
+"""Names what jobs owe when their time is over, whoever was refused then and whoever was given up."""
+
+_ONCE: Final = frozenset({_END, NoticeKind.DELAYED})
 """
 What jobs owe at the same time, whatever the number of the attempt; delays again at a deadline and when requeued.
 
@@ -92,8 +95,9 @@ def tell_joined(record: JobRecord, about: Subject, deps: BounceDeps) -> bool:
         covered = frozenset((int(chunk), int(attempt)) for chunk, attempt in kept.tags)
         if mine in covered:
             _send(name, kept, report, about, deps)
+            told_with = _told_with(record, about.notice, about.envelope)
             for chunk, attempt in sorted(covered - {mine}):
-                settle(JobKey(record.key.queue_id, chunk), Notice(about.notice.kind, attempt), deps)
+                settle(JobKey(record.key.queue_id, chunk), partial(_is_told, attempt, told_with, about.envelope), deps)
             return True
         told |= covered
     raise LedgerUnavailable(f"no free number for the report on {record.key}")
@@ -101,11 +105,17 @@ def tell_joined(record: JobRecord, about: Subject, deps: BounceDeps) -> bool:
 
 def _name(record: JobRecord, about: Subject, number: int) -> str:
     """Name the `number`th report of a group: what may be told together has the same names."""
-    kind = about.notice.kind
-    is_once = kind in _ONCE or _is_returned(members_of(record, about.notice, about.envelope))
-    attempt = 0 if is_once else about.notice.attempt
+    kind, attempt = _told_with(record, about.notice, about.envelope)
     group = record.key.chunk // GROUP_JOBS
     return f"{about.kind}\0{record.key.queue_id}\0{group}\0{kind}\0{attempt}\0{number}"
+
+
+def _told_with(record: JobRecord, notice: Notice, envelope: Envelope) -> tuple[NoticeKind, int]:
+    """Give kind and attempt that those notices have in common that are told together."""
+    if notice.kind is NoticeKind.FAILED and _is_returned(members_of(record, notice, envelope)):
+        return NoticeKind.FAILED, 0
+    kind = _END if queue.is_of_the_end(record, notice) else notice.kind
+    return kind, 0 if kind in _ONCE else notice.attempt
 
 
 def _is_returned(members: Members) -> bool:
@@ -120,6 +130,12 @@ def _look(kept_id: str, deps: BounceDeps) -> tuple[Envelope, bytes] | None:
         return None
 
 
+def _is_told(
+    attempt: int, told_with: tuple[NoticeKind, int], envelope: Envelope, record: JobRecord, notice: Notice
+) -> bool:
+    return notice.attempt == attempt and _told_with(record, notice, envelope) == told_with
+
+
 def _owed(
     record: JobRecord, about: Subject, told: Told, deps: BounceDeps
 ) -> tuple[dict[tuple[int, int], Members], bool]:
@@ -130,25 +146,23 @@ def _owed(
     siblings = deps.to_commit.in_parallel([partial(deps.ledger.load, key) for key in keys])
     mine = members_of(record, about.notice, about.envelope)
     owed = {(record.key.chunk, about.notice.attempt): mine}
-    is_returned, is_once = _is_returned(mine), about.notice.kind in _ONCE
+    told_with, is_returned = _told_with(record, about.notice, about.envelope), _is_returned(mine)
     now = deps.clock()
     under_way = False
     for sibling in siblings:
-        if sibling is None or sibling.state in {State.CLAIMED, State.READY}:
-            under_way = True
-        elif sibling.state is State.TRIED and is_once:
-            # `retry` is about to say of it what it said of this one.
+        if sibling is None or sibling.state in {State.CLAIMED, State.READY, State.TRIED}:
+            # Of one that was tried `retry` is about to say what it said of this one.
             under_way = True
         elif sibling.state is State.HELD and is_returned and queue.is_to_be_returned(sibling, now):
             under_way = True
         if sibling is None:
             continue
         for notice in sibling.owed:
-            ends = not (sibling.state is State.CLAIMED and notice.attempt == sibling.attempts)
-            is_kind = notice.kind is about.notice.kind and (notice == about.notice or is_once or is_returned)
+            same = _told_with(sibling, notice, about.envelope) == told_with
             job = (sibling.key.chunk, notice.attempt)
-            members = members_of(sibling, notice, about.envelope) if ends and is_kind and job not in told else ()
-            if members and _is_returned(members) is is_returned:
+            is_told_here = same and job not in told and queue.can_tell(sibling, notice)
+            members = members_of(sibling, notice, about.envelope) if is_told_here else ()
+            if members:
                 owed[job] = members
     return owed, under_way
 

@@ -40,14 +40,21 @@ RETURN_CONTENT_OCTETS: Final = 50_000
 EXPANDING: Final = frozenset({"aliases", "virtusertable"})
 """Tables by which an addressee may be somebody else."""
 
-FAILURES: Final = frozenset({NoticeKind.FAILED, NoticeKind.EXPIRED})
+FAILURES: Final = frozenset({NoticeKind.FAILED, NoticeKind.EXPIRED, NoticeKind.RETURNED})
 
 _VARIANTS: Final = 3
 
 _PROGRAM: Final = re.compile(
-    r"owner-.*|.*-(?:request|owner|bounces?|relay)|(?:no|do-?not)-?reply|mailer-daemon", re.IGNORECASE
+    r"owner-.*|.*-(?:request|owner|bounces?|relay)(?:[+=].*)?|.*-return-\d.*"
+    r"|bounces(?:[+=_-].*)?|bounce(?:[+=].*|[_-].*[\d=].*)?"
+    r"|(?:.*[._-])?(?:no|do[-_]?not)[-_]?reply(?:[+=._-].*)?|mailer-daemon",
+    re.IGNORECASE,
 )
-"""Local parts behind which a program reads."""
+"""
+Local parts behind which a program reads: of lists, with the recipient in it (VERP) or without, and of nobody.
+
+A name is somebody's: of `bounce`, which is one, nothing follows but what no name has.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +193,7 @@ def build(report_id: str, about: Subject, members: Members, return_at: float, de
             # Dated by what it reports, so that a repeat after a crash builds the same octets.
             now=max(state.at for _, state in members),
             to=about.to,
-            kind=about.notice.kind,
+            kind=_told_as(about.notice.kind, members),
             envelope=envelope,
             members=members,
             original_header=about.header,
@@ -196,6 +203,16 @@ def build(report_id: str, about: Subject, members: Members, return_at: float, de
             language=language_of(about.header, deps.language),
         )
     )
+
+
+def _told_as(kind: NoticeKind, members: Members) -> NoticeKind:
+    """Give the kind by those that are told of: of several jobs, or of several wishes, all may have the same end."""
+    if kind not in FAILURES:
+        return kind
+    given_up = sum(state.is_given_up for _, state in members)
+    if not given_up:
+        return NoticeKind.FAILED
+    return NoticeKind.EXPIRED if given_up == len(members) else NoticeKind.RETURNED
 
 
 def return_at(record: JobRecord, deps: BounceDeps) -> float:

@@ -41,8 +41,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from paravion.domain import lost, queue, schedule
-from paravion.domain.classification import asked_wait_s, record_fields
+from paravion.domain import asked, lost, queue, schedule
+from paravion.domain.classification import record_fields
 from paravion.domain.envelope import decode_qf
 from paravion.domain.outcome import GIVEN_UP, HOLD, Outcome, Result
 from paravion.domain.queue import ALL_SHARDS, Job, JobRecord, Notice, NoticeKind, State
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from paravion.domain.envelope import Envelope
-    from paravion.domain.queue import DueJob, JobKey, Received, RecipientState
+    from paravion.domain.queue import DueJob, JobKey, Received
     from paravion.domain.schedule import Plan
     from paravion.ports import Counters, EventLog, Ledger, Queues, Spool
 
@@ -340,9 +340,10 @@ def _planned(record: JobRecord, now: float, plan: Plan, deps: RetryDeps) -> JobR
             return replace(record, state=State.DEFERRED, due_at=due_at)
         # The queue's own delay brings it; the due time is a safety net.
         return replace(record, state=State.READY, due_at=due_at + deps.sweep_grace_s)
-    if record.state is State.TRIED and record.deferred_positions():
+    asked_at = [asked.asked_at(record.recipients[n]) for n in record.deferred_positions()]
+    record = replace(record, last_at=min(schedule.last_attempt_from(record.counted_from, plan), returned_at))
+    if record.state is State.TRIED and asked_at:
         tried = record.attempts - record.paced
-        asked_at = [_asked_at(record.recipients[n]) for n in record.deferred_positions()]
         due_at = schedule.next_attempt_of_several_at(
             record.counted_from, now, tried, plan, deps.jitter(), asked_at=asked_at
         )
@@ -350,7 +351,7 @@ def _planned(record: JobRecord, now: float, plan: Plan, deps: RetryDeps) -> JobR
         due_at = max(now, min(due_at, record.queued_at + schedule.LIFETIME_S))
         return replace(record, state=State.DEFERRED, faults=0, due_at=due_at)
     faults = record.faults + 1
-    due_at = schedule.after_fault_at(now, faults, plan, deps.jitter())
+    due_at = max(schedule.after_fault_at(now, faults, plan, deps.jitter()), asked.first_due_at(record))
     due_at = max(now, min(due_at, returned_at))
     return replace(record, state=State.DEFERRED, faults=faults, due_at=due_at)
 
@@ -358,11 +359,6 @@ def _planned(record: JobRecord, now: float, plan: Plan, deps: RetryDeps) -> JobR
 def _is_due_for_word(record: JobRecord, now: float) -> bool:
     """Say whether a job is due since its sender is to be told that it is late, and its next attempt stands."""
     return record.state is State.READY and record.tries_at > now
-
-
-def _asked_at(state: RecipientState) -> float | None:
-    wait = asked_wait_s(state.outcome)
-    return None if wait is None else state.at + wait
 
 
 def _told_of_delay(record: JobRecord, now: float, plan: Plan, deps: RetryDeps) -> JobRecord:

@@ -52,6 +52,7 @@ PHRASES: Final = {
     "waits_here": "Sie wartet noch in unserem eigenen Mailsystem.",
     "their_reason": "Als Grund steht dabei: {reason}",
     "last_try": "Beim letzten Versuch: {reason}.",
+    "gave_up": "Wir haben es {tried} lang versucht und nun aufgegeben.",
     "advice.expired": "Senden Sie Ihre E-Mail später noch einmal, oder fragen Sie den Empfänger auf anderem Weg, "
     "zum Beispiel am Telefon, ob etwas nicht in Ordnung ist.",
     "after.delayed": "Wir versuchen es weiter bis {until}. Ist Ihre E-Mail bis dahin nicht zugestellt, teilen wir "

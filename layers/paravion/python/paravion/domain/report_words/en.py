@@ -52,6 +52,7 @@ PHRASES: Final = {
     "waits_here": "It still waits in our own mail system.",
     "their_reason": "Their reason: {reason}",
     "last_try": "When we last tried, {reason}.",
+    "gave_up": "We kept trying for {tried} and have now given up.",
     "advice.expired": "Send your mail again later, or ask the recipient in another way, for example by phone, "
     "whether there is a problem.",
     "after.delayed": "We will keep trying until {until}. If your mail has not been delivered by then, we will tell "

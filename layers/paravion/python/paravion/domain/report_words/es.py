@@ -52,6 +52,7 @@ PHRASES: Final = {
     "waits_here": "Todavía espera en nuestro propio sistema de correo.",
     "their_reason": "El motivo indicado: {reason}",
     "last_try": "En el último intento, {reason}.",
+    "gave_up": "Lo hemos intentado durante {tried} y ahora desistimos.",
     "advice.expired": "Envíe su mensaje de nuevo más tarde, o pregunte al destinatario por otro medio, por ejemplo por "
     "teléfono, si hay algún problema.",
     "after.delayed": "Seguiremos intentándolo hasta el {until}. Si para entonces su mensaje no se ha entregado, se lo "

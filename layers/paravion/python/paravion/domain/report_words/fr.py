@@ -54,6 +54,7 @@ PHRASES: Final = {
     "waits_here": "Il attend encore dans notre propre système de messagerie.",
     "their_reason": "Le motif indiqué : {reason}",
     "last_try": "Lors du dernier essai, {reason}.",
+    "gave_up": "Nous avons essayé pendant {tried} et y renonçons maintenant.",
     "advice.expired": "Renvoyez votre message plus tard, ou demandez au destinataire par un autre moyen, par exemple "
     "par téléphone, s'il y a un problème.",
     "after.delayed": "Nous continuerons d'essayer jusqu'au {until}. Si votre message n'a pas été remis d'ici là, nous "
