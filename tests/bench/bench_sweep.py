@@ -26,7 +26,7 @@ from paravion.adapters.in_parallel import InParallel
 from paravion.adapters.memory import MemoryEventLog, MemorySpool
 from paravion.adapters.sqs_queues import SqsQueues
 from paravion.domain.ids import shard_of
-from paravion.domain.queue import DUE_SHARDS
+from paravion.domain.queue import ALL_SHARDS, DUE_SHARDS
 from paravion.domain.schedule import Plan
 from paravion.ports import QueueName
 from paravion.services.retry import RetryDeps, sweep
@@ -46,7 +46,7 @@ class Account:
         self._call_s = call_s
         self._lock = threading.Lock()
         self._woken: set[str] = set()
-        self._shards: dict[str, list[tuple[float, str]]] = {str(n): [] for n in range(2 * DUE_SHARDS)}
+        self._shards: dict[str, list[tuple[float, str]]] = {str(n): [] for n in range(ALL_SHARDS)}
         for n in range(jobs):
             queue_id = f"{n:026}"
             self._shards[str(shard_of(queue_id, DUE_SHARDS))].append((NOW - 1000 + n * 1e-3 % 900, queue_id))

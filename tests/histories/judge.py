@@ -20,6 +20,7 @@ What he found is kept until somebody asks (`assert_well`), for a product that me
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from contextlib import contextmanager
@@ -339,6 +340,7 @@ class Judge:
         self.latest = key.queue_id
         track = self._track(key)
         at = f"{key} at {self.world.now}: {old.state if old else None} -> {new.state}"
+        planned = track.planned
         frame = self._frames[-1] if self._frames else None
         order = frame.order if frame else None
         self.orders.wrote(order, key, old, new, at)
@@ -351,7 +353,7 @@ class Judge:
         self._check_recipients(track, old, new, at)
         self._check_owed(track, old, new, at)
         self._check_state(key, track, old, new, at)
-        self._check_warning(key, track, old, new, at)
+        self._check_warning(key, track, old, new, at, planned)
 
     def _check_claim(self, frame: Frame, old: JobRecord | None, new: JobRecord, at: str) -> None:
         """A worker writes what it has claimed, for as long as it has it."""
@@ -596,17 +598,17 @@ class Judge:
         self.demand(abs(counted_from - new.counted_from) < _EARLY_S, f"{at}: counts from {new.counted_from}")
         returned_at = self._returned_at(track, new)
         self.demand(now - self._slack_s < returned_at, f"{at}: put off though its time was over at {returned_at}")
-        if old is not None and old.state is State.READY and old.tries_at > now and track.due_at is not None:
-            # It was looked at for its deadline alone.
-            self._plan(track, old.tries_at, new, f"{at}: after its deadline")
+        if old is not None and old.state is State.READY and old.tries_at and track.due_at is not None:
+            # It was looked at for its sender's sake alone.
+            self._plan(track, max(now, old.tries_at), new, f"{at}: after a word", words=True)
             return
         waiting = [state for state in new.recipients.values() if not state.is_final]
         if old is not None and old.state is State.TRIED and waiting:
             turns = [s.outcome.not_before for s in waiting if s.outcome.command == PACED]
             if len(turns) == len(waiting):
-                # Its host's turn is far away.
-                track.due_at, track.faults = max(now, min(*turns, returned_at)), 0
-                track.planned = self.writes
+                # Its host's turn is far away, or his sender is told before it.
+                track.faults = 0
+                self._plan(track, max(now, min(*turns, returned_at)), new, at, words=True)
                 return
             asked = [_asked_at(state) for state in waiting]
             tried = new.attempts - new.paced
@@ -624,17 +626,31 @@ class Judge:
                 due_at = max(due_at, min(min(named) + schedule.ASKED_MARGIN_S, self._last_at(new)))
             due_at = min(due_at, returned_at)
             self.checked["waits after a fault"] += 1
-        self._plan(track, max(now, min(due_at, new.queued_at + schedule.LIFETIME_S)), new, at)
+        self._plan(track, max(now, min(due_at, new.queued_at + schedule.LIFETIME_S)), new, at, words=True)
 
-    def _plan(self, track: Track, due_at: float, new: JobRecord, at: str) -> None:
+    def _plan(self, track: Track, due_at: float, new: JobRecord, at: str, *, words: bool = False) -> None:
         tries_at = new.tries_at or new.due_at
         track.due_at, track.looked_at, track.planned = tries_at, new.due_at, self.writes
         is_due = abs(due_at - tries_at) < self._slack_s + _EARLY_S
         self.demand(is_due, f"{at}: tried at {tries_at}, the schedule says {due_at}")
-        if new.tries_at:
-            deadline = self.kept[new.key.queue_id][0].deliver_by
-            is_word = deadline is not None and not deadline.returns and new.due_at == deadline.at < tries_at
-            self.demand(is_word, f"{at}: looked at at {new.due_at}, for nothing")
+        pending = [word for word in self._words(track, new) if words and word < tries_at - _EARLY_S]
+        # Which of them are over by now depends on when the function looked at the clock.
+        looks = {min((word for word in pending if word > now), default=tries_at) for now in (
+            self.world.now, self.world.now - self._slack_s)}  # fmt: skip
+        is_exact = any(abs(new.due_at - look) < _EARLY_S for look in looks)
+        self.demand(is_exact, f"{at}: looked at at {new.due_at}, its sender is told at {pending}")
+
+    def _words(self, track: Track, new: JobRecord) -> list[float]:
+        """Give when its sender is to be told that it is late: of the delay, of its deadline."""
+        envelope = self.kept[new.key.queue_id][0]
+        deadline, now = envelope.deliver_by, self.world.now
+        over_at = math.inf
+        if deadline is not None and not (deadline.returns or track.is_told_by) and deadline.at > envelope.queued_at:
+            over_at = deadline.at
+        late_at = new.queued_at + track.held_s + self._plan_for(new).warn_s
+        # Who is told of the deadline now need not be told of the delay later.
+        is_warned = track.is_warned or not envelope.reverse_path or over_at <= now
+        return [over_at] if is_warned else [over_at, late_at]
 
     def _check_time(self, key: JobKey, track: Track, what: str) -> None:
         """Not before it is due; and when all is well, with the next minute's sweep."""
@@ -648,11 +664,14 @@ class Judge:
             self.demand(late_s <= _MINUTE_S, f"{key}: {what} {late_s} s too late")
             self.checked["attempts in time"] += 1
 
-    def _check_warning(self, key: JobKey, track: Track, old: JobRecord | None, new: JobRecord, at: str) -> None:
+    def _check_warning(
+        self, key: JobKey, track: Track, old: JobRecord | None, new: JobRecord, at: str, planned: int
+    ) -> None:
         """
         The sender hears once of a delay, at the first decision behind the time, if anybody there wants it.
 
-        And once more when a deadline is over (RFC 2852), unless he hears of the delay only then.
+        And once more when a deadline is over (RFC 2852), unless he hears of the delay only then. When all was well
+        since the job was `planned` (a write), he hears with the next minute's sweep.
         """
         before = old.owed if old else ()
         told = [n for n in new.owed if n.kind is NoticeKind.DELAYED and n not in before]
@@ -690,6 +709,11 @@ class Judge:
         if told or (decided and (new.warned or new.told_by)):
             track.is_warned, track.is_told_by = True, track.is_told_by or is_over
         if told:
+            if self.calm_at is not None and planned > self.calm:
+                word_at = min(at for at, is_due in ((late_at, is_late), (over_at, is_over)) if is_due)
+                late_s = now - max(word_at, self.calm_at)
+                self.demand(late_s <= _MINUTE_S, f"{at}: told {late_s} s too late")
+                self.checked["warnings in time"] += 1
             track.warnings.append((told[0], self.writes, tuple(still_open)))
             self.checked["warnings"] += 1
 

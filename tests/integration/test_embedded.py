@@ -19,7 +19,7 @@ import pytest
 from paravion.adapters.embedded_data import EmbeddedData, Part
 from paravion.adapters.embedded_lock import DataUnavailable, lock_folder
 from paravion.adapters.embedded_queues import PARKED_S, VISIBILITY_S
-from paravion.domain.queue import DUE_SHARDS, Job, JobKey, JobRecord, State
+from paravion.domain.queue import ALL_SHARDS, Job, JobKey, JobRecord, State
 from paravion.errors import ClaimLost, LedgerUnavailable, QueueUnavailable, SpoolMissing, SpoolUnavailable
 from paravion.ports import Identity, QueueName
 
@@ -214,7 +214,7 @@ def test_everything_is_kept_over_a_restart(tmp_path: Path, clock: Clock) -> None
         assert [item.body for item in data.queues.receive(QueueName.PARKED, 10)] == ["poison"]
         record = data.ledger.load(JobKey("q1"))
         assert record is not None
-        assert (record.state, record.lease_until, record.due_at) == (State.CLAIMED, 0.0, 1.0)
+        assert (record.state, record.lease_until, record.due_at) == (State.CLAIMED, 0.0, clock.now + 305)
         assert data.identities.get("a.example") is not None
         assert data.tables.lookup("aliases", ["a"]) == {"a": "b"}
         assert data.secrets.get("credentials/K") == "s"
@@ -228,9 +228,13 @@ def test_job_between_sweep_and_queue_is_due_at_the_next_start(tmp_path: Path, cl
             if queued:
                 data.queues.send(QueueName.DELIVERY, [_job(n)])
         data.ledger.save(JobRecord(JobKey("q3"), 1.0, State.DEFERRED, due_at=clock.now + 3600))
+        for n, queue in ((4, QueueName.BOUNCE), (5, None)):
+            data.ledger.save(JobRecord(JobKey(f"q{n}"), 1.0, State.DONE, due_at=clock.now + 3600))
+            if queue:
+                data.queues.send(queue, [_job(n)])
     with EmbeddedData(tmp_path, clock) as data:
-        due = [job.key.queue_id for shard in range(DUE_SHARDS) for job in data.ledger.due(shard, clock.now, 10)]
-        assert due == ["q2"]
+        due = [job.key.queue_id for shard in range(ALL_SHARDS) for job in data.ledger.due(shard, clock.now, 10)]
+        assert due == ["q2", "q5"]
 
 
 def test_item_that_fails_too_often_moves_on(data: EmbeddedData, clock: Clock) -> None:

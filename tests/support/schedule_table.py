@@ -7,14 +7,13 @@ page to it.
 
 from __future__ import annotations
 
-import math
 from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from paravion.domain.priority import Priority
-from paravion.domain.schedule import is_expired, is_warning_due, next_attempt_at
+from paravion.domain.schedule import is_expired, next_attempt_at
 from paravion.settings import BY_NAME, RetrySettings
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ The last attempt is made when the time is up.
 
 Under the default settings, where no host names a time.
 Up to a tenth of each wait is added at random ([retry_jitter_ratio](settings.md#retry_jitter_ratio)), so that mail that failed together does not come back together.
-A warning goes out with the first attempt at or after its time.
+A warning goes out when its time has come, within the minute of the sweep: no host is asked sooner or more often for it.
 
 {table}
 
@@ -97,7 +96,7 @@ What a mailing list makes of a mail has no deadline.
 def page() -> str:
     """Give the page."""
     plan = _default_plan()
-    rows = ["| priority | attempts after | warned | returned |", "|---|---|---|---|"]
+    rows = ["| priority | attempts after | warned after | returned after |", "|---|---|---|---|"]
     rows += [_row(priority, plan.by_priority.get(priority, plan)) for priority in Priority]
     return _TEXT.format(table="\n".join(rows))
 
@@ -114,8 +113,7 @@ def _row(priority: Priority, plan: Plan) -> str:
     steps = [later - earlier for earlier, later in pairwise(ages)]
     steady = steps.index(max(steps)) + 1
     first = ", ".join(["0", *(_span(age) for age in ages[1 : steady + 1])])
-    warned = next((age for age in ages if is_warning_due(0.0, age, plan)), math.inf)
-    told = "never" if math.isinf(warned) or priority is Priority.DSN else f"after {_span(plan.warn_s)}: {_span(warned)}"
+    told = "never" if plan.warn_s >= plan.return_s or priority is Priority.DSN else _span(plan.warn_s)
     then = f"then every {_span(max(steps))}, at last {_span(ages[-1])}: {len(ages)} in all"
     return f"| `{priority}` | {first}, {then} | {told} | {_span(plan.return_s)} |"
 

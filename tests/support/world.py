@@ -182,7 +182,17 @@ class World:
             return spool, queues, ledger
 
         def in_turn(calls: Sequence[Callable[[], Any]]) -> list[Any]:
-            return [call() for call in calls]
+            # As adapters/in_parallel.py: what fails keeps no other call from being made.
+            results: list[Any] = []
+            errors: list[Exception] = []
+            for call in calls:
+                try:
+                    results.append(call())
+                except Exception as exc:
+                    errors.append(exc)
+            if errors:
+                raise errors[0]
+            return results
 
         def clock() -> float:
             return self.now

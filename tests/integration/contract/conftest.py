@@ -41,7 +41,8 @@ from paravion.adapters.s3_transcripts import S3Transcripts
 from paravion.adapters.sqs_parked import SqsParked
 from paravion.adapters.sqs_queues import SqsQueues, decode_job
 from paravion.adapters.ssm_secrets import SsmSecrets
-from paravion.domain.queue import Job
+from paravion.domain.queue import Job, JobKey
+from paravion.errors import LedgerUnavailable
 from paravion.ports import QueueName
 
 REAL = os.environ.get("PARAVION_TEST_AWS") == "1"
@@ -136,6 +137,30 @@ def ledger(engine: str, data: Any) -> Any:
     if data:
         return data.ledger
     return memory.MemoryLedger() if engine == "memory" else DynamoLedger(boto3.client("dynamodb"), TABLE)
+
+
+@pytest.fixture
+def spoil(engine: str, data: Any, ledger: Any) -> Callable[[JobKey], None]:
+    """Make one of the ledger's records as a later version may have written it: it owes what nobody knows."""
+    detail = '{"owed":[["of a later version",1]]}'
+
+    def of_aws(key: JobKey) -> None:
+        boto3.client("dynamodb").update_item(
+            TableName=TABLE,
+            Key={"pk": {"S": f"job#{key.queue_id}"}, "sk": {"S": f"{key.chunk:05}"}},
+            UpdateExpression="SET detail = :detail",
+            ExpressionAttributeValues={":detail": {"S": detail}},
+        )
+
+    def of_embedded(key: JobKey) -> None:
+        update = "UPDATE job SET detail = ? WHERE queue_id = ? AND chunk = ?"
+        values = (detail.encode(), key.queue_id, key.chunk)
+        data.database.write(lambda connection: connection.execute(update, values).rowcount, LedgerUnavailable)
+
+    def of_memory(key: JobKey) -> None:
+        ledger.unreadable.add(key)
+
+    return {"memory": of_memory, "aws": of_aws}.get(engine, of_embedded)
 
 
 @pytest.fixture

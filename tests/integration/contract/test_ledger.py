@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -29,7 +30,7 @@ from paravion.domain.queue import (
 )
 from paravion.domain.schedule import LIFETIME_S
 from paravion.domain.tls_facts import TlsFacts
-from paravion.errors import ClaimLost
+from paravion.errors import ClaimLost, RecordUnreadable
 from paravion.ports import Identity
 
 T0 = 1_800_000_000.25
@@ -68,15 +69,19 @@ def test_only_ready_jobs_are_claimed(ledger: Any, queue_id: str, state: State) -
     assert ledger.claim(_job(queue_id), token="b", lease_until=T0 + 60) == saved
 
 
-def test_ready_job_is_claimed_and_leaves_the_index(ledger: Any, queue_id: str) -> None:
-    """A claim ends the wait and keeps what is known of the recipients."""
+def test_ready_job_is_claimed_and_keeps_its_net(ledger: Any, queue_id: str) -> None:
+    """A claim keeps what is known of the recipients, and leaves the index alone: that costs nothing."""
     state = RecipientState("a@b.example", Outcome(Result.DEFERRED, "4.2.0", 451, "busy"), T0, 1, tried_at=T0 - 60)
     record = JobRecord(JobKey(queue_id), T0, State.READY, due_at=T0 + 5, recipients={0: state}, attempts=3)
     ledger.save(record)
     claimed = ledger.claim(_job(queue_id), token="b", lease_until=T0 + 60)
-    assert (claimed.token, claimed.attempts, claimed.due_at) == ("b", 4, 0.0)
+    assert (claimed.token, claimed.attempts, claimed.due_at) == ("b", 4, T0 + 5)
     assert claimed.recipients == {0: state}
-    assert ledger.due(shard_of(queue_id, DUE_SHARDS), T0 + 100, 10) == []
+    due = ledger.due(shard_of(queue_id, DUE_SHARDS), T0 + 100, 10)
+    assert due == [DueJob(JobKey(queue_id), T0 + 5)]
+    fresh = ledger.claim(_job(queue_id, 1), token="c", lease_until=T0 + 60)
+    assert fresh.due_at == 0.0
+    assert ledger.due(shard_of(queue_id, DUE_SHARDS), T0 + 100, 10) == due
 
 
 def test_save_counts_versions_and_refuses_stale_ones(ledger: Any, queue_id: str) -> None:
@@ -156,10 +161,54 @@ def test_safety_net_of_a_job_at_work_is_moved_not_made_ready(ledger: Any, queue_
 
 @pytest.mark.parametrize("state", [State.DONE, State.REMOVED, None])
 def test_closed_or_unknown_job_is_not_woken(ledger: Any, queue_id: str, state: State | None) -> None:
-    """Over is over."""
+    """Over is over, but for a report: that has shards of its own."""
     if state:
         ledger.save(JobRecord(JobKey(queue_id), T0, state))
     assert ledger.wake(JobKey(queue_id), T0 + 2, T0 + 900) is None
+    if state:
+        owing = ledger.save(JobRecord(JobKey(queue_id, 1), T0, state, due_at=T0 + 1))
+        shard = shard_of(queue_id, DUE_SHARDS) + 2 * DUE_SHARDS
+        assert ledger.due(shard, T0 + 2, 10) == [DueJob(owing.key, T0 + 1)]
+        assert ledger.wake(owing.key, T0 + 2, T0 + 900) == replace(owing, due_at=T0 + 900)
+        shown = ledger.waiting(1000) + ledger.waiting(1000, held=True)
+        assert queue_id not in {record.key.queue_id for record in shown}
+
+
+def test_due_time_is_moved_only_from_where_it_was_seen(ledger: Any, queue_id: str) -> None:
+    """Who moved the job on meanwhile wins; a writer who read it before is not disturbed."""
+    key = JobKey(queue_id)
+    ledger.reschedule(key, T0 + 1, T0 + 2)
+    assert ledger.load(key) is None
+    saved = ledger.save(JobRecord(key, T0, State.READY, due_at=T0 + 1.25))
+    ledger.reschedule(key, T0 + 1, T0 + 2)
+    assert ledger.load(key) == saved
+    ledger.reschedule(key, T0 + 1.25, T0 + 2)
+    assert ledger.load(key) == replace(saved, due_at=T0 + 2)
+    assert ledger.due(shard_of(queue_id, DUE_SHARDS), T0 + 10, 10) == [DueJob(key, T0 + 2)]
+    done = ledger.save(replace(saved, state=State.DONE, due_at=0.0))
+    ledger.reschedule(key, T0 + 2, T0 + 3)
+    assert ledger.load(key) == done
+
+
+@pytest.mark.parametrize("state", [State.DEFERRED, State.TRIED])
+def test_record_that_cannot_be_read_does_not_come_back_at_once(
+    ledger: Any, queue_id: str, spoil: Callable[[JobKey], None], state: State
+) -> None:
+    """Of a later version, after a roll-back: it is named, leaves the due jobs, and hides no other."""
+    key, other = JobKey(queue_id), JobKey(queue_id, 1)
+    for name in (key, other):
+        ledger.save(JobRecord(name, T0, state, due_at=T0 + 1))
+    spoil(key)
+    with pytest.raises(RecordUnreadable) as told:
+        ledger.wake(key, T0 + 2, T0 + 900)
+    assert told.value.job == Job(key, T0)
+    with pytest.raises(RecordUnreadable):
+        ledger.load(key)
+    shard = shard_of(queue_id, DUE_SHARDS)
+    assert ledger.due(shard, T0 + 10, 10) == [DueJob(other, T0 + 1)]
+    ledger.reschedule(key, T0 + 900, T0 + 9000)
+    assert ledger.due(shard, T0 + 9999, 10) == [DueJob(other, T0 + 1), DueJob(key, T0 + 9000)]
+    assert [record.key for record in ledger.waiting(1000) if record.key.queue_id == queue_id] == [other]
 
 
 def test_scan_reads_every_record_once(ledger: Any, queue_id: str) -> None:

@@ -52,7 +52,7 @@ def test_claim_counts_attempts_and_keeps_what_is_known() -> None:
     """A claim after a sweep goes on where the job stood."""
     tried = replace(_with(_claimed(), {0: OK, 1: BUSY}), state=State.READY, due_at=99.0)
     again = queue.claimed(tried, Job(KEY, 7.0), token="u", lease_until=200.0)
-    assert (again.state, again.attempts, again.token, again.due_at) == (State.CLAIMED, 2, "u", 0.0)
+    assert (again.state, again.attempts, again.token, again.due_at) == (State.CLAIMED, 2, "u", 99.0)
     assert again.queued_at == 1.0
     assert again.open_positions([0, 1]) == [1]
 

@@ -145,6 +145,15 @@ def test_page_goes_on_only_with_what_began_there() -> None:
     assert (told["after"], record["operation"], record["changed"], record["finished"]) == (None, "flush", 2, True)
 
 
+def test_selection_passes_over_what_cannot_be_read() -> None:
+    """One record of a later version keeps no operator from all others."""
+    world, ids = _deferred("a@a.example", "b@b.example")
+    world.ledger.unreadable.add(JobKey(ids[0]))
+    deps = deps_of(world)
+    told = act_on_selection(Flush("", OPERATOR, deps), Selection(), OPERATOR, deps, limit=100)
+    assert (told["examined"], told["matched"], told["changed"], told["after"]) == (2, 1, 1, None)
+
+
 def test_place_beyond_all_numbers_is_refused() -> None:
     """And no fault of ours."""
     world, _ = _deferred("a@a.example")

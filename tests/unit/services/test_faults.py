@@ -12,6 +12,7 @@ from paravion.domain.next_hop import MxHost, NextHop
 from paravion.domain.outcome import Outcome, Result
 from paravion.domain.queue import (
     ALL_SHARDS,
+    LOST_AFTER_S,
     DueJob,
     Job,
     JobKey,
@@ -101,7 +102,7 @@ def test_deferred_job_whose_item_is_gone_is_found_again() -> None:
     asyncio.run(deliver(items, world.for_deliver, 60.0))
     world.queues.delete(QueueName.DELIVERY, [item.receipt for item in items])
     (record,) = world.ledger.load_message(receipt.queue_id)
-    assert (record.state, record.due_at) == (State.TRIED, START + 90)
+    assert (record.state, record.due_at) == (State.TRIED, START + LOST_AFTER_S)
     world.run()
     assert world.states(receipt.queue_id) == {"you@a.example": "delivered"}
 
@@ -208,7 +209,7 @@ def test_outage_before_the_commit_is_no_promise(error: type[Exception], port: st
     world = World(saboteur=saboteur)
     with pytest.raises(error):
         world.submit("you@a.example")
-    assert saboteur.calls[-1] == f"validate:{port}.{call}"
+    assert not any("queues" in later for later in saboteur.calls[saboteur.at + 1 :])
     world.run()
     assert world.transport.accepted == []
 
@@ -644,14 +645,14 @@ def test_sweep_pages_through_a_long_index_whose_copy_lags() -> None:
 
 
 def test_sweep_ends_when_its_time_is_up() -> None:
-    """What is left is found by the next one."""
+    """What is left, more than a page of each shard, is found by the next one."""
     world = World()
-    for n in range(500):
+    for n in range(2000):
         world.ledger.save(JobRecord(JobKey(f"q{n}"), START, State.DEFERRED, due_at=START))
     times = iter([60.0, 4.0])
     count = sweep(world.for_retry, lambda: next(times))
-    assert 0 < count <= 500
-    assert count + world.sweep() == 500
+    assert 0 < count < 2000
+    assert count + world.sweep() == 2000
 
 
 def test_delivery_that_stands_still_for_hours_doubles_no_mail() -> None:
@@ -793,25 +794,6 @@ def test_record_of_a_chunk_fits_an_item_whatever_a_host_answers() -> None:
     record = with_outcomes(record, told, now=START, notify={}, last=False)
     size = sum(len(name) + len(next(iter(value.values())).encode()) for name, value in _item(record).items())
     assert size < 400 * 1024
-
-
-def test_one_throttled_wake_neither_strands_its_page_nor_ends_the_sweep() -> None:
-    """The others of the page go out; the throttled one waits for the next minute."""
-    world = World()
-    for n in range(800):
-        key = JobKey(f"q{n}")
-        world.ledger.records[key] = JobRecord(key, START, State.DEFERRED, version=1, due_at=START - 10)
-    wake, calls = world.ledger.wake, [0]
-
-    def throttled(key: JobKey, now: float, due_at: float) -> JobRecord | None:
-        calls[0] += 1
-        if calls[0] == 50:
-            raise LedgerUnavailable("throttled")
-        return wake(key, now, due_at)
-
-    world.ledger.wake = throttled  # type: ignore[method-assign]
-    assert (world.sweep(), world.sweep()) == (799, 1)
-    assert len(world.queues.items[QueueName.DELIVERY]) == 800
 
 
 def test_ledger_away_for_hours_parks_nothing() -> None:

@@ -63,6 +63,23 @@ def test_list_tells_what_each_is_and_takes_nothing() -> None:
     assert ([item["id"] for item in again["items"]], again["is_whole"]) == ([i["id"] for i in told["items"]], False)
 
 
+def test_job_whose_record_cannot_be_read_is_listed_given_back_and_dropped_as_any_other() -> None:
+    """It is of a later version, and why it lies there: it hides none of the others."""
+    world, queue_id = _stuck()
+    world.ledger.unreadable.add(JobKey(queue_id))
+    items = parked.list_parked(10, OPERATOR, _deps(world))["items"]
+    (told,) = [item for item in items if item["queue_id"] == queue_id]
+    assert (len(items), told["what"], told["state"]) == (4, "job", None)
+    assert "can't be read" in told["last_text"]
+    world.now += 61
+    assert parked.redrive((), "", 100, OPERATOR, _deps(world))["redriven"] == 3
+    world.queues.send(QueueName.PARKED, [Job(JobKey(queue_id), world.now)])
+    world.now += 61
+    (told,) = [item for item in parked.list_parked(9, OPERATOR, _deps(world))["items"] if item["queue_id"] == queue_id]
+    world.now += 61
+    assert parked.drop(told["id"], OPERATOR, _deps(world), reason="hopeless")["queue_id"] == queue_id
+
+
 def test_what_is_given_back_is_done_and_the_unknown_stays() -> None:
     """The mail is delivered, the report sent, the events' time begins anew."""
     world, queue_id = _stuck()

@@ -155,7 +155,7 @@ def test_lifetime_of_mail_that_is_sent_later_begins_then(later_s: float) -> None
 @pytest.mark.parametrize("after", [False, True])
 def test_expiry_before_an_attempt_survives_every_crash(after: bool) -> None:
     """The sender hears, and the mail is not sent."""
-    for at in range(40):
+    for at in range(60):
         world = with_set(DeliveryOptions={"MaxDeliverySeconds": 300})
         world.submit("you@a.example", content=HEADER)
         world.saboteur.at, world.saboteur.after = len(world.saboteur.calls) + at, after

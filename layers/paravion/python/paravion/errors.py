@@ -13,6 +13,7 @@ The exceptions of broken machinery; never the outcome of a delivery.
     ├── SpoolConflict       an object that must be new exists with other content
     ├── ManagementFailed    the function that manages broke off, or answered what is no answer
     ├── RecordTooLarge      a record is more than the store holds
+    ├── RecordUnreadable    a job's record is damaged, or of a later version of paravion
     └── ClaimLost           somebody else changed the job since we read it
 
 A refused submission is `domain.status.Rejected`, which the domain itself raises.
@@ -26,6 +27,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from paravion.domain.queue import Job
 
 
 class MailError(Exception):
@@ -86,6 +89,14 @@ class ManagementFailed(MailError):
 
 class RecordTooLarge(MailError):
     """More than the store holds in one record: the caller must make it smaller."""
+
+
+class RecordUnreadable(MailError):
+    """A job's record can't be read; `job` names it, its commit instant 0 where that can't be read either."""
+
+    def __init__(self, job: Job, problem: str) -> None:
+        super().__init__(f"{job.key}: {problem}")
+        self.job = job
 
 
 class ClaimLost(MailError):

@@ -277,7 +277,11 @@ class Parked(Protocol):
 
 
 class Ledger(Protocol):
-    """The job records. Reads are strongly consistent; every write is conditional and atomic."""
+    """
+    The job records. Reads are strongly consistent; every write is conditional and atomic.
+
+    Whatever gives a record raises RecordUnreadable where it can't be read; `waiting` leaves such out.
+    """
 
     def claim(self, job: Job, *, token: str, lease_until: float) -> JobRecord:
         """
@@ -328,7 +332,7 @@ class Ledger(Protocol):
         """
         Give up to `limit` jobs of a shard whose due time is past, oldest first, from behind `after` on.
 
-        Shards are those of `domain.queue.due_shard`: held jobs have their own.
+        Shards are those of `domain.queue.due_shard`: held and closed jobs have their own.
 
         May lag by seconds: jobs that were woken already may still be shown, so that a reader pages on
         instead of reading the beginning again.
@@ -342,11 +346,23 @@ class Ledger(Protocol):
         """
         Take a due job for the sweep, in one conditional write that only one of several sweeps wins.
 
-        A deferred or ready job becomes ready (version counted up); a claimed, tried or held one stays as it is.
+        A deferred or ready job becomes ready (version counted up); any other stays as it is.
         Either gets the new due time, so that it is found again if what the caller now enqueues is lost.
 
         Returns:
-            The record as it is now, or None: not due any more (somebody was faster, or it is closed).
+            The record as it is now, or None: not due any more (somebody was faster).
+
+        Raises:
+            RecordUnreadable: It has the new due time.
+            LedgerUnavailable
+        """
+        ...
+
+    def reschedule(self, key: JobKey, seen: float, due_at: float) -> None:
+        """
+        Move a job's due time from `seen` to another, whatever else stands in its record.
+
+        Does nothing when its due time is another: somebody has moved it on. Leaves the version alone.
 
         Raises:
             LedgerUnavailable

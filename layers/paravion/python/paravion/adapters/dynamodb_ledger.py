@@ -11,27 +11,25 @@ The ledger in DynamoDB: one item for each job, a sparse index of those that wait
     lease_until  N     seconds since the epoch
     queued_at    N     the commit instant
     detail       S     everything else of the record, as JSON
-    due_shard    S     with due_at the key of the index `due`; both absent when the job does not wait;
-                       held jobs have shards of their own
+    due_shard    S     with due_at the key of the index `due`; both absent when nobody looks at the job;
+                       held and closed jobs have shards of their own
     due_at       N
     expires_at   N     TTL: when the item may be forgotten
 
-A claim is one conditional update that creates the item or takes it over; a save is one conditional put.
+A claim is one conditional update that creates the item or takes it over, and leaves the index alone: what it takes
+over keeps its due time. A save is one conditional put.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from paravion.adapters.aws_errors import as_unavailable, lost_condition
-from paravion.adapters.job_text import RETENTION_S, decode_detail, encode_detail
-from paravion.domain.ids import shard_of
-from paravion.domain.queue import ALL_SHARDS, DUE_SHARDS, DueJob, JobKey, JobRecord, State, due_shard
-from paravion.errors import ClaimLost, LedgerUnavailable
-
-if TYPE_CHECKING:
-    from paravion.domain.queue import Job
+from paravion.adapters.job_text import RETENTION_S, UNREADABLE, decode_detail, encode_detail
+from paravion.domain.queue import DUE_SHARDS, HELD_SHARDS, DueJob, Job, JobKey, JobRecord, State, due_shard
+from paravion.errors import ClaimLost, LedgerUnavailable, RecordUnreadable
 
 _GET_BATCH: Final = 100
 
@@ -54,7 +52,7 @@ class DynamoLedger:
                         "SET job_state = :claimed, version = if_not_exists(version, :zero) + :one,"
                         " attempts = if_not_exists(attempts, :zero) + :one, #token = :token,"
                         " lease_until = :until, queued_at = if_not_exists(queued_at, :queued),"
-                        " expires_at = if_not_exists(expires_at, :expires) REMOVE due_shard, due_at"
+                        " expires_at = if_not_exists(expires_at, :expires)"
                     ),
                     ConditionExpression="attribute_not_exists(pk) OR job_state = :ready",
                     ExpressionAttributeNames={"#token": "token"},
@@ -135,22 +133,28 @@ class DynamoLedger:
 
     def wake(self, key: JobKey, now: float, due_at: float) -> JobRecord | None:
         """See ports.Ledger."""
-        values = {":now": _number(now), ":due": _number(due_at), ":ready": {"S": State.READY}}
+        values = {
+            ":now": _number(now),
+            ":due": _number(due_at),
+            ":ready": {"S": State.READY},
+            ":deferred": {"S": State.DEFERRED},
+        }
         woken = self._update(
             key,
             "SET job_state = :ready, due_at = :due, version = version + :one",
             "due_at <= :now AND job_state IN (:ready, :deferred)",
-            {**values, ":one": {"N": "1"}, ":deferred": {"S": State.DEFERRED}},
+            {**values, ":one": {"N": "1"}},
         )
         if woken is None:
-            del values[":ready"]
             woken = self._update(
-                key,
-                "SET due_at = :due",
-                "due_at <= :now AND job_state IN (:claimed, :tried, :held)",
-                {**values, ":claimed": {"S": State.CLAIMED}, ":tried": {"S": State.TRIED}, ":held": {"S": State.HELD}},
+                key, "SET due_at = :due", "due_at <= :now AND NOT job_state IN (:ready, :deferred)", values
             )
-        return woken
+        return None if woken is None else _record(woken)
+
+    def reschedule(self, key: JobKey, seen: float, due_at: float) -> None:
+        """See ports.Ledger."""
+        values = {":seen": _number(seen), ":due": _number(due_at)}
+        self._update(key, "SET due_at = :due", "due_at = :seen", values)
 
     def scan(self, limit: int, after: str = "") -> tuple[list[JobRecord], str]:
         """See ports.Ledger; the table holds more than jobs, so that positions are any item's."""
@@ -174,7 +178,7 @@ class DynamoLedger:
     def waiting(self, limit: int, *, held: bool = False) -> list[JobRecord]:
         """See ports.Ledger."""
         found: list[tuple[float, JobKey]] = []
-        for shard in range(DUE_SHARDS, ALL_SHARDS) if held else range(DUE_SHARDS):
+        for shard in HELD_SHARDS if held else range(DUE_SHARDS):
             with as_unavailable(LedgerUnavailable, "waiting"):
                 answer: Any = self._client.query(
                     TableName=self._table,
@@ -185,7 +189,8 @@ class DynamoLedger:
                 )
             found += [(float(item["due_at"]["N"]), _job_key(item)) for item in answer["Items"]]
         found.sort(key=lambda pair: pair[0])
-        records = self._load_many([key for _, key in found[:limit]])
+        # What moves while it is read may be seen in both places.
+        records = self._load_many(list(dict.fromkeys(key for _, key in found[:limit])))
         # The index lags: some may have left its part meanwhile.
         waiting = [record for record in records if record.due_at and (record.state is State.HELD) is held]
         return sorted(waiting, key=lambda record: record.due_at)
@@ -197,7 +202,9 @@ class DynamoLedger:
             request: Any = {self._table: {"Keys": left[:_GET_BATCH], "ConsistentRead": True}}
             with as_unavailable(LedgerUnavailable, "waiting"):
                 answer: Any = self._client.batch_get_item(RequestItems=request)
-            records += [_record(item) for item in answer["Responses"].get(self._table, [])]
+            for item in answer["Responses"].get(self._table, []):
+                with suppress(RecordUnreadable):
+                    records.append(_record(item))
             unread = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
             if len(unread) == len(left[:_GET_BATCH]):
                 raise LedgerUnavailable("waiting: nothing was read")
@@ -206,8 +213,8 @@ class DynamoLedger:
 
     def _update(
         self, key: JobKey, update: str, condition: str, values: dict[str, Any], names: dict[str, str] | None = None
-    ) -> JobRecord | None:
-        """Make one conditional update; None when the condition does not hold."""
+    ) -> dict[str, Any] | None:
+        """Make one conditional update and give the item; None when the condition does not hold."""
         try:
             with as_unavailable(LedgerUnavailable, "update"):
                 answer: Any = self._client.update_item(
@@ -223,7 +230,8 @@ class DynamoLedger:
             if lost_condition(exc):
                 return None
             raise
-        return _record(answer["Attributes"])
+        item: dict[str, Any] = answer["Attributes"]
+        return item
 
 
 def _key(key: JobKey) -> dict[str, Any]:
@@ -232,10 +240,6 @@ def _key(key: JobKey) -> dict[str, Any]:
 
 def _job_key(item: dict[str, Any]) -> JobKey:
     return JobKey(item["pk"]["S"].removeprefix("job#"), int(item["sk"]["S"]))
-
-
-def _shard(key: JobKey) -> dict[str, str]:
-    return {"S": str(shard_of(key.queue_id, DUE_SHARDS))}
 
 
 def _number(value: float) -> dict[str, str]:
@@ -263,14 +267,19 @@ def _item(record: JobRecord) -> dict[str, Any]:
 
 
 def _record(item: dict[str, Any]) -> JobRecord:
-    return JobRecord(
-        key=_job_key(item),
-        queued_at=float(item["queued_at"]["N"]),
-        state=State(item["job_state"]["S"]),
-        version=int(item["version"]["N"]),
-        attempts=int(item["attempts"]["N"]),
-        token=item.get("token", {}).get("S", ""),
-        lease_until=float(item.get("lease_until", {}).get("N", "0")),
-        due_at=float(item.get("due_at", {}).get("N", "0")),
-        **decode_detail(item.get("detail", {}).get("S", "")),
-    )
+    """Raises RecordUnreadable."""
+    try:
+        return JobRecord(
+            key=_job_key(item),
+            queued_at=float(item["queued_at"]["N"]),
+            state=State(item["job_state"]["S"]),
+            version=int(item["version"]["N"]),
+            attempts=int(item["attempts"]["N"]),
+            token=item.get("token", {}).get("S", ""),
+            lease_until=float(item.get("lease_until", {}).get("N", "0")),
+            due_at=float(item.get("due_at", {}).get("N", "0")),
+            **decode_detail(item.get("detail", {}).get("S", "")),
+        )
+    except UNREADABLE as exc:
+        queued_at = float(item.get("queued_at", {}).get("N", "0"))
+        raise RecordUnreadable(Job(_job_key(item), queued_at), repr(exc)) from exc

@@ -46,7 +46,7 @@ from paravion.adapters.embedded_database import FORMAT
 from paravion.adapters.embedded_ledger import FIELDS, read_record, store_record
 from paravion.adapters.embedded_lock import lock_folder
 from paravion.adapters.embedded_queues import NUMBERS
-from paravion.adapters.job_text import decode_job
+from paravion.adapters.job_text import UNREADABLE, decode_job
 from paravion.domain import queue
 from paravion.domain.envelope import Envelope, decode_qf
 from paravion.domain.event_item import decode as decode_events
@@ -239,7 +239,7 @@ class Check:
         key = (row[0], row[1])
         try:
             record = read_record(row)
-        except (ValueError, TypeError, KeyError, AttributeError) as exc:
+        except UNREADABLE as exc:
             yield Finding(
                 "record-unreadable", f"{key[0]}/{key[1]}: {type(exc).__name__}", "its text parked, the job held"
             )

@@ -7,7 +7,7 @@ The ledger on one machine: one row for each job, and an index of those that wait
     state, version, attempts, what transitions look at
     token, lease_until,
     queued_at
-    due_at, shard             the due index, where due_at is not 0; held jobs have shards of their own
+    due_at, shard             the due index, where due_at is not 0; held and closed jobs have shards of their own
     detail                    the rest, as JSON (job_text.py)
 
 Every transition reads, decides and writes in one function of the database's writer: nobody comes between. A claim
@@ -16,19 +16,19 @@ that a power cut takes back is none: what was sent under it was not recorded eit
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from paravion.adapters.job_text import RETENTION_S, decode_detail, encode_detail
+from paravion.adapters.job_text import RETENTION_S, UNREADABLE, decode_detail, encode_detail
 from paravion.domain import queue
-from paravion.domain.queue import ALL_SHARDS, DUE_SHARDS, DueJob, JobKey, JobRecord, State, due_shard
-from paravion.errors import ClaimLost, LedgerUnavailable
+from paravion.domain.queue import DUE_SHARDS, HELD_SHARDS, DueJob, Job, JobKey, JobRecord, State, due_shard
+from paravion.errors import ClaimLost, LedgerUnavailable, RecordUnreadable
 
 if TYPE_CHECKING:
     import sqlite3
 
     from paravion.adapters.embedded_database import Database
-    from paravion.domain.queue import Job
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS job (
@@ -42,6 +42,7 @@ DROP INDEX IF EXISTS job_claimed
 
 FIELDS: Final = "queue_id, chunk, state, version, attempts, token, lease_until, queued_at, due_at, detail"
 
+_SELECT: Final = f"SELECT {FIELDS} FROM job WHERE queue_id = ? AND chunk = ?"  # noqa: S608 (our own names)
 _COLUMNS: Final = ("state", "version", "attempts", "token", "lease_until", "queued_at", "due_at", "shard", "detail")
 _INSERT: Final = "INSERT INTO job VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (queue_id, chunk) DO NOTHING"
 _SET_EXCLUDED: Final = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)
@@ -78,14 +79,13 @@ class EmbeddedLedger:
 
     def load(self, key: JobKey) -> JobRecord | None:
         """See ports.Ledger."""
-        query = f"SELECT {FIELDS} FROM job WHERE queue_id = ? AND chunk = ?"  # noqa: S608 (our own names)
-        rows = self._database.read(LedgerUnavailable, query, key.queue_id, key.chunk)
-        return read_record(rows[0]) if rows else None
+        rows = self._database.read(LedgerUnavailable, _SELECT, key.queue_id, key.chunk)
+        return _read(rows[0]) if rows else None
 
     def load_message(self, queue_id: str) -> list[JobRecord]:
         """See ports.Ledger."""
         query = f"SELECT {FIELDS} FROM job WHERE queue_id = ? ORDER BY chunk"  # noqa: S608
-        return [read_record(row) for row in self._database.read(LedgerUnavailable, query, queue_id)]
+        return [_read(row) for row in self._database.read(LedgerUnavailable, query, queue_id)]
 
     def save(self, record: JobRecord) -> JobRecord:
         """See ports.Ledger."""
@@ -121,26 +121,46 @@ class EmbeddedLedger:
     def wake(self, key: JobKey, now: float, due_at: float) -> JobRecord | None:
         """See ports.Ledger."""
 
-        def work(connection: sqlite3.Connection) -> JobRecord | None:
-            record = _load(connection, key)
-            if record is None or record.is_closed or not 0 < record.due_at <= now:
+        def work(connection: sqlite3.Connection) -> tuple[Any, ...] | None:
+            row: tuple[Any, ...] | None = connection.execute(_SELECT, key_of).fetchone()
+            if row is None or not 0 < row[8] <= now:
                 return None
-            new = replace(record, due_at=due_at)
-            if record.state in {State.DEFERRED, State.READY}:
-                new = replace(new, state=State.READY, version=record.version + 1)
-            store_record(connection, new)
-            return new
+            state, version = row[2:4]
+            if state in {State.DEFERRED.value, State.READY.value}:
+                state, version = State.READY.value, version + 1
+            connection.execute(
+                "UPDATE job SET state = ?, version = ?, due_at = ? WHERE queue_id = ? AND chunk = ?",
+                (state, version, due_at, *key_of),
+            )
+            return (*row[:2], state, version, *row[4:8], due_at, *row[9:])
 
-        return self._database.write(work, LedgerUnavailable)
+        key_of = (key.queue_id, key.chunk)
+        woken = self._database.write(work, LedgerUnavailable)
+        # What can't be read has its new due time, and does not come back at once.
+        return _read(woken) if woken else None
+
+    def reschedule(self, key: JobKey, seen: float, due_at: float) -> None:
+        """See ports.Ledger."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE job SET due_at = ? WHERE queue_id = ? AND chunk = ? AND due_at = ?",
+                (due_at, key.queue_id, key.chunk, seen),
+            )
+
+        self._database.write(work, LedgerUnavailable)
 
     def waiting(self, limit: int, *, held: bool = False) -> list[JobRecord]:
         """See ports.Ledger."""
         found: list[Any] = []
         query = f"SELECT {FIELDS} FROM job WHERE due_at > 0 AND shard = ? ORDER BY due_at LIMIT ?"  # noqa: S608
-        for shard in range(DUE_SHARDS, ALL_SHARDS) if held else range(DUE_SHARDS):
+        for shard in HELD_SHARDS if held else range(DUE_SHARDS):
             found += self._database.read(LedgerUnavailable, query, shard, limit)
-        records = sorted((read_record(row) for row in found), key=lambda record: record.due_at)
-        return records[:limit]
+        records: list[JobRecord] = []
+        for row in sorted(found, key=lambda row: row[8])[:limit]:
+            with suppress(RecordUnreadable):
+                records.append(_read(row))
+        return records
 
     def scan(self, limit: int, after: str = "") -> tuple[list[JobRecord], str]:
         """See ports.Ledger."""
@@ -152,7 +172,7 @@ class EmbeddedLedger:
             behind.chunk,
             limit + 1,
         )
-        records = [read_record(row) for row in rows[:limit]]
+        records = [_read(row) for row in rows[:limit]]
         return records, queue.position(records[-1].key) if len(rows) > limit else ""
 
     def expire(self, now: float, limit: int) -> int:
@@ -174,11 +194,8 @@ class EmbeddedLedger:
 
 
 def _load(connection: sqlite3.Connection, key: JobKey) -> JobRecord | None:
-    row = connection.execute(
-        f"SELECT {FIELDS} FROM job WHERE queue_id = ? AND chunk = ?",  # noqa: S608
-        (key.queue_id, key.chunk),
-    ).fetchone()
-    return read_record(row) if row else None
+    row = connection.execute(_SELECT, (key.queue_id, key.chunk)).fetchone()
+    return _read(row) if row else None
 
 
 def store_record(connection: sqlite3.Connection, record: JobRecord) -> None:
@@ -203,8 +220,15 @@ def _row(record: JobRecord) -> tuple[Any, ...]:
     )
 
 
+def _read(row: tuple[Any, ...]) -> JobRecord:
+    try:
+        return read_record(row)
+    except UNREADABLE as exc:
+        raise RecordUnreadable(Job(JobKey(row[0], row[1]), row[7]), repr(exc)) from exc
+
+
 def read_record(row: tuple[Any, ...]) -> JobRecord:
-    """Read a row of FIELDS. Raises ValueError, TypeError, KeyError or AttributeError for one that is damaged."""
+    """Read a row of FIELDS. Raises one of UNREADABLE for one that is damaged."""
     queue_id, chunk, state, version, attempts, token, lease_until, queued_at, due_at, detail = row
     return JobRecord(
         key=JobKey(queue_id, chunk),

@@ -6,7 +6,8 @@ What a start makes of what the last process left: nobody else receives, claims a
     claimed, with a lease                        its lease is over: `retry` tries it again, without waiting
     waiting for its safety net, and no item      due now: the process died between the sweep's write and its
     lies in the delivery or retry queue          enqueueing; on the cloud it would wait `sweep_grace_s`
-    a safety net under a claimed job             due now
+    closed, with a report owed, and no item      due now
+    lies in these or in the bounce queue
 """
 
 from __future__ import annotations
@@ -35,12 +36,16 @@ def resume(database: Database) -> int:
     def work(connection: sqlite3.Connection) -> int:
         broken_off = connection.execute(
             # A claimed job lies in a queue, or has a due time for a safety net.
-            "UPDATE job SET lease_until = 0, due_at = MIN(due_at, 1) WHERE state = 'claimed' AND lease_until > 0"
+            "UPDATE job SET lease_until = 0 WHERE state = 'claimed' AND lease_until > 0"
             " AND (due_at > 0 OR (queue_id, chunk) IN (SELECT job, chunk FROM item WHERE queue IN (0, 1)))"
         ).rowcount
         connection.execute(
             "UPDATE job SET due_at = 1 WHERE due_at > 0 AND state IN ('ready', 'tried', 'claimed')"
             " AND (queue_id, chunk) NOT IN (SELECT job, chunk FROM item WHERE queue IN (0, 1))"
+        )
+        connection.execute(
+            "UPDATE job SET due_at = 1 WHERE due_at > 0 AND state IN ('done', 'removed')"
+            " AND (queue_id, chunk) NOT IN (SELECT job, chunk FROM item WHERE queue IN (0, 1, 2))"
         )
         return broken_off
 

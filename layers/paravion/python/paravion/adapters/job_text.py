@@ -26,6 +26,9 @@ _SELDOM: Final = (
 """Of the record, and of its text only where they are set."""
 
 
+UNREADABLE: Final = (ValueError, TypeError, KeyError, AttributeError)
+"""What reading a record raises that is damaged, or of a later version."""
+
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 

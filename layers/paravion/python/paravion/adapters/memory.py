@@ -23,7 +23,7 @@ from paravion.domain.target import idempotency_key
 from paravion.domain.target_verdict import taken
 from paravion.domain.tls_facts import TlsResult
 from paravion.domain.tls_policy import NO_DANE, DaneFinding
-from paravion.errors import ClaimLost, SpoolConflict, SpoolMissing, SpoolUnavailable
+from paravion.errors import ClaimLost, RecordUnreadable, SpoolConflict, SpoolMissing, SpoolUnavailable
 from paravion.ports import Identity, ParkedItem, QueueName, Record, SuppressionPage, TableInfo, UploadTicket
 
 if TYPE_CHECKING:
@@ -261,10 +261,16 @@ class MemoryParked:
 
 
 class MemoryLedger:
-    """Ledger in a dictionary, its transitions those of domain/queue.py."""
+    """
+    Ledger in a dictionary, its transitions those of domain/queue.py.
+
+    Attributes:
+        unreadable: What can't be read of it; the test names some.
+    """
 
     def __init__(self) -> None:
         self.records: dict[JobKey, JobRecord] = {}
+        self.unreadable: set[JobKey] = set()
         self._lock = threading.Lock()
 
     def claim(self, job: Job, *, token: str, lease_until: float) -> JobRecord:
@@ -275,11 +281,12 @@ class MemoryLedger:
                 return self.records[job.key]
             new = queue.claimed(record, job, token=token, lease_until=lease_until)
             self.records[job.key] = new
+            self._readable(new)
             return new
 
     def load(self, key: JobKey) -> JobRecord | None:
         """See ports.Ledger."""
-        return self.records.get(key)
+        return self._readable(self.records.get(key))
 
     def load_message(self, queue_id: str) -> list[JobRecord]:
         """See ports.Ledger."""
@@ -306,13 +313,20 @@ class MemoryLedger:
         """See ports.Ledger."""
         with self._lock:
             record = self.records.get(key)
-            if record is None or record.is_closed or not 0 < record.due_at <= now:
+            if record is None or not 0 < record.due_at <= now:
                 return None
             new = replace(record, due_at=due_at)
             if record.state in {State.DEFERRED, State.READY}:
                 new = replace(new, state=State.READY, version=record.version + 1)
             self.records[key] = new
-            return new
+            return self._readable(new)
+
+    def reschedule(self, key: JobKey, seen: float, due_at: float) -> None:
+        """See ports.Ledger."""
+        with self._lock:
+            stored = self.records.get(key)
+            if stored and stored.due_at == seen:
+                self.records[key] = replace(stored, due_at=due_at)
 
     def scan(self, limit: int, after: str = "") -> tuple[list[JobRecord], str]:
         """See ports.Ledger."""
@@ -323,8 +337,15 @@ class MemoryLedger:
 
     def waiting(self, limit: int, *, held: bool = False) -> list[JobRecord]:
         """See ports.Ledger."""
-        found = [r for r in self.records.values() if r.due_at and (r.state is State.HELD) is held]
-        return sorted(found, key=lambda r: r.due_at)[:limit]
+        shards = queue.HELD_SHARDS if held else range(queue.DUE_SHARDS)
+        found = [r for r in self.records.values() if r.due_at and queue.due_shard(r) in shards]
+        found = sorted(found, key=lambda r: r.due_at)[:limit]
+        return [record for record in found if record.key not in self.unreadable]
+
+    def _readable(self, record: JobRecord | None) -> JobRecord | None:
+        if record is not None and record.key in self.unreadable:
+            raise RecordUnreadable(Job(record.key, record.queued_at), "the test wants it so")
+        return record
 
 
 def _by_key(key: JobKey) -> tuple[str, int]:

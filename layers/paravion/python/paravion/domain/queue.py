@@ -11,8 +11,8 @@ A job is a message, or a chunk of at most 100 of its recipients. The record is m
     deferred   waits for its due time                             the sweep makes it ready
     ready      sent back to the delivery queue by the sweep       deliver claims it; the sweep again, if lost
     held       kept back by a rule or an operator, untried        an operator; retry, when its time here is over
-    done       every recipient is delivered or failed             nobody
-    removed    an operator removed it                             nobody
+    done       every recipient is delivered or failed             nobody; a report owed: bounce, retry if that is lost
+    removed    an operator removed it                             nobody; likewise
 
 `owed` names the reports that somebody must still get, independent of the state: a job may be done and
 owe a bounce. A notice is named after its kind and the attempt that caused it, so that its members never
@@ -31,6 +31,7 @@ services/bounce.py (settle).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -51,8 +52,20 @@ if TYPE_CHECKING:
 DUE_SHARDS: Final = 8
 """Parts of the due index. Not a setting: jobs in a part that no sweep looks into would be lost."""
 
-ALL_SHARDS: Final = 2 * DUE_SHARDS
-"""With as many again for held jobs, so that `mailq` finds them among many that wait; the sweep looks into all."""
+OPEN_SHARDS: Final = range(2 * DUE_SHARDS)
+"""With as many again for held jobs, so that `mailq` finds them among many that wait."""
+
+HELD_SHARDS: Final = OPEN_SHARDS[DUE_SHARDS:]
+
+ALL_SHARDS: Final = 3 * DUE_SHARDS
+"""And as many for closed jobs that owe a report, which `mailq` does not show; the sweep looks into all."""
+
+LOST_AFTER_S: Final = 3600.0
+"""
+A job that an item of a queue is to move on is looked at when nobody has for this long: it may be lost.
+
+Longer than a lease, and than SQS hides what a dead function had received.
+"""
 
 LOG_ENTRIES: Final = 40
 """History entries kept in a record; the middle of a longer history is dropped, its ends tell the story."""
@@ -215,7 +228,8 @@ class JobRecord:
         faults: Times in a row that the job came back without an attempt that ended; sets the back-off.
         token: The lease's owner, "" when nobody holds it.
         lease_until, due_at: Seconds since the epoch, 0 for none. A due time without the state deferred or
-            ready is a safety net: look at the job again then.
+            ready is a safety net: look at the job again then, for the item that moves it on may be lost. Whoever
+            waits for such an item has one: ready, tried, closed with a report owed; claimed, but for the first time.
         recipient_count: Of this chunk, 0 while unknown (nobody has read the envelope yet).
         recipients: By position in the envelope; those without an entry are untried.
         warned: The sender was told of the delay, or need not be.
@@ -231,7 +245,7 @@ class JobRecord:
         deliver_by_at: When it must be delivered (RFC 2852), 0 if that is all the same.
         returns_by: It is returned then; otherwise its sender is told, once.
         told_by: He was, or need not be.
-        tries_at: The next attempt, of a job that is due before it because of its deadline; 0: no such.
+        tries_at: The next attempt, of a job that is due before it because its sender is to be told; 0: no such.
         cancelled: What its sender is told when it is returned, as an operator wants it, once nobody tries it;
             "" for nothing of the kind.
         asks_all: An operator wants it tried now: the next attempt is of everybody, whatever his host asked for.
@@ -296,7 +310,7 @@ class JobRecord:
     @property
     def owes_report(self) -> bool:
         """The bounce queue has something to do for this job."""
-        return any(notice.kind not in EVENTS for notice in self.owed)
+        return _owes_report(self.owed)
 
     @property
     def owes_event(self) -> bool:
@@ -331,7 +345,11 @@ def can_claim(record: JobRecord | None) -> bool:
 
 
 def claimed(record: JobRecord | None, job: Job, *, token: str, lease_until: float) -> JobRecord:
-    """Give the record after a successful claim; the caller has checked `can_claim`."""
+    """
+    Give the record after a successful claim; the caller has checked `can_claim`.
+
+    The due time that it had as ready stays: it finds the job again if this worker and its item are lost.
+    """
     if record is None:
         return JobRecord(job.key, job.queued_at, State.CLAIMED, 1, 1, token=token, lease_until=lease_until)
     return record.changed(
@@ -340,7 +358,6 @@ def claimed(record: JobRecord | None, job: Job, *, token: str, lease_until: floa
         attempts=record.attempts + 1,
         token=token,
         lease_until=lease_until,
-        due_at=0.0,
         tries_at=0.0,
     )
 
@@ -409,12 +426,38 @@ def with_outcomes(
         state=State.DONE if every_final else State.TRIED,
         token="",
         lease_until=0.0,
-        # `retry` hears of it at once; or then, if the worker's item is gone: SQS gave it to somebody else meanwhile.
-        due_at=0.0 if every_final else record.lease_until,
+        due_at=_looked_at(record, now) if not every_final or _owes_report(owed) else 0.0,
         faults=0,
         quarantine="",
         cancelled="",
     )
+
+
+def stopped(record: JobRecord, why: str, *, now: float) -> JobRecord:
+    """Put down a claimed job whose attempt our own fault stopped before anything was sent."""
+    record = with_event(record, "fault", now=now, text=why)
+    return record.changed(state=State.TRIED, token="", lease_until=0.0, due_at=_looked_at(record, now))
+
+
+def settled(record: JobRecord, notices: Collection[Notice]) -> JobRecord:
+    """Take off what was told; nobody need look at a closed job any more that owes no report."""
+    record = record.changed(owed=tuple(notice for notice in record.owed if notice not in notices))
+    return without_net(record) if record.is_closed else record
+
+
+def without_net(record: JobRecord) -> JobRecord:
+    """Give a closed job that is looked at no more, unless it owes a report."""
+    return record if record.owes_report else record.changed(due_at=0.0)
+
+
+def _looked_at(record: JobRecord, now: float) -> float:
+    """Say when to look at a job that an item of a queue moves on; a time that stands costs no write of the index."""
+    return record.due_at if record.due_at > now else now + LOST_AFTER_S
+
+
+def _owes_report(owed: Iterable[Notice]) -> bool:
+    """What is told by events alone has no net: who publishes pays for no index, and SQS keeps what it took."""
+    return any(notice.kind not in EVENTS for notice in owed)
 
 
 def waits_for_turn(record: JobRecord) -> float:
@@ -426,8 +469,12 @@ def waits_for_turn(record: JobRecord) -> float:
 
 
 def comes_at(record: JobRecord) -> float:
-    """Say when a waiting or held job is due, as mailq tells it: that of one with a turn is a safety net behind it."""
-    if record.state is State.DEFERRED and record.tries_at:
+    """
+    Say when a waiting or held job is tried, as mailq tells it.
+
+    That of one with a turn is due later, for a safety net; one whose sender is to be told is due before.
+    """
+    if record.state in {State.DEFERRED, State.READY} and record.tries_at:
         return record.tries_at
     return (record.state is State.READY and waits_for_turn(record)) or record.due_at
 
@@ -495,7 +542,7 @@ def released(
     record = replace(record, quarantine="", released=True, cancelled="")
     if release_at > now and record.state in {State.HELD, State.DEFERRED}:
         held_s = release_at - record.queued_at
-        return replace(record, state=State.DEFERRED, due_at=release_at, held_at=0.0, held_s=held_s)
+        return replace(record, state=State.DEFERRED, due_at=release_at, tries_at=0.0, held_at=0.0, held_s=held_s)
     if record.state is not State.HELD:
         return record
     # Held before its release, it waited for both at once.
@@ -588,7 +635,8 @@ def removal_of(record: JobRecord) -> LogEntry | None:
 def removed(record: JobRecord, *, now: float, by: str, reason: str = "") -> JobRecord:
     """Take an open job that no worker has out of the queue for good; nobody is told."""
     record = with_event(record, REMOVAL, now=now, text=said_by(by, reason))
-    return replace(record, state=State.REMOVED, due_at=0.0, quarantine="", held_at=0.0)
+    due_at = _looked_at(record, now) if record.owes_report else 0.0
+    return replace(record, state=State.REMOVED, due_at=due_at, quarantine="", held_at=0.0)
 
 
 def with_times_of(record: JobRecord, envelope: Envelope) -> JobRecord:
@@ -606,13 +654,25 @@ def with_times_of(record: JobRecord, envelope: Envelope) -> JobRecord:
     )
 
 
-def watched(record: JobRecord, now: float) -> JobRecord:
-    """Give a planned job that is looked at when its deadline is over, if that is before its next attempt."""
-    if record.state is not State.DEFERRED or record.returns_by or record.told_by:
+def next_word_at(record: JobRecord, now: float, warn_at: float) -> float:
+    """
+    Say when its sender is next to be told that a job is late: of the delay, or of its deadline; infinity for never.
+
+    Args:
+        warn_at: When he is told of the delay, if he was not yet.
+    """
+    times = [] if record.warned or not record.reverse_path else [warn_at]
+    if not record.returns_by and not record.told_by:
+        times.append(record.deliver_by_at)
+    return min((at for at in times if at > now), default=math.inf)
+
+
+def watched(record: JobRecord, now: float, warn_at: float) -> JobRecord:
+    """Give a planned job that is looked at when its sender is to be told, if that is before its next attempt."""
+    look_at = next_word_at(record, now, warn_at)
+    if record.state is not State.DEFERRED or look_at >= record.due_at:
         return record
-    if not now < record.deliver_by_at < record.due_at:
-        return record
-    return replace(record, due_at=record.deliver_by_at, tries_at=record.due_at)
+    return replace(record, due_at=look_at, tries_at=record.due_at)
 
 
 def position(key: JobKey) -> str:
@@ -628,7 +688,8 @@ def at_position(text: str) -> JobKey:
 
 def due_shard(record: JobRecord) -> int:
     """Give the part of the due index that a record belongs to."""
-    return shard_of(record.key.queue_id, DUE_SHARDS) + (DUE_SHARDS if record.state is State.HELD else 0)
+    part = 2 if record.is_closed else int(record.state is State.HELD)
+    return shard_of(record.key.queue_id, DUE_SHARDS) + part * DUE_SHARDS
 
 
 def with_event(record: JobRecord, event: str, *, now: float, text: str = "") -> JobRecord:
@@ -670,7 +731,7 @@ def expired(record: JobRecord, *, now: float, outcomes: Mapping[int, tuple[str, 
         state=State.DONE,
         token="",
         lease_until=0.0,
-        due_at=0.0,
+        due_at=_looked_at(record, now) if _owes_report(owed) else 0.0,
         recipients=states,
         owed=owed,
         log=_bounded((*record.log, LogEntry(now, "expired", record.attempts, tuple(sorted(outcomes))))),

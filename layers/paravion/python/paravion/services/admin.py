@@ -218,9 +218,11 @@ def show_queue(limit: int, principal: Principal, deps: AdminDeps, *, held_only: 
         Unavailable
     """
     found = [] if held_only else deps.ledger.waiting(limit)
-    waiting = [record for record in found if record.state in {State.DEFERRED, State.READY}]
-    if len(found) < limit:
-        waiting += deps.ledger.waiting(limit - len(found), held=True)
+    held = deps.ledger.waiting(limit - len(found), held=True) if len(found) < limit else []
+    # One that was held between the two reads is shown once.
+    seen_held = {record.key for record in held}
+    waiting = [r for r in found if r.state in {State.DEFERRED, State.READY} and r.key not in seen_held]
+    waiting += held
     if principal.is_operator:
         return {"jobs": [_job(record, principal) for record in waiting]}
     ours: dict[str, Envelope | None] = {}

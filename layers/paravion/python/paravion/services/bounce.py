@@ -29,7 +29,7 @@ RFC: 3464 (format), 3461 5.2 and 6 (who is told what), 5321 6.1 (null reverse-pa
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -153,11 +153,11 @@ def settle(key: JobKey, is_told: Callable[[JobRecord, Notice], bool], deps: Boun
         fresh = deps.ledger.load(key)
         if fresh is None:
             return
-        left = tuple(notice for notice in fresh.owed if not is_told(fresh, notice))
-        if left == fresh.owed:
+        told = [notice for notice in fresh.owed if is_told(fresh, notice)]
+        if not told:
             return
         try:
-            deps.ledger.save(replace(fresh, owed=left))
+            deps.ledger.save(queue.settled(fresh, told))
         except ClaimLost:
             continue
         return

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from paravion.domain import queue
 from paravion.domain.envelope import decode_qf
-from paravion.domain.queue import ALL_SHARDS, JobRecord, State
+from paravion.domain.queue import OPEN_SHARDS, JobRecord, State
 from paravion.domain.status import ACCESS_DENIED, CANCELLED, WRONG_STATE, Rejected
 from paravion.errors import SpoolMissing, Unavailable
 from paravion.services.acts import SendsNothing, act_on_message, check_reason
@@ -49,7 +49,7 @@ class Cancel(SendsNothing):
     verb = "cancel"
     event = "cancel"
     ends = True
-    shards = range(ALL_SHARDS)
+    shards = OPEN_SHARDS
 
     def __init__(self, reason: str, principal: Principal, deps: AdminDeps) -> None:
         require_operator(principal, "cancelling others' mail is")

@@ -386,8 +386,7 @@ class _Attempt:
         self.deps.event_log.emit("Fault", {**fields, "error": repr(exc)})
         now = self.deps.clock()
         row = CONTENT_LOST if isinstance(exc, SpoolMissing) else ATTEMPT_BROKE_OFF
-        record = queue.with_event(record, "fault", now=now, text=row.text)
-        record = replace(record, state=State.TRIED, token="", lease_until=0.0)
+        record = queue.stopped(record, row.text, now=now)
         if record.quarantine:
             record = queue.held(record, record.quarantine, now=now)
         await self.deps.in_thread(self.deps.ledger.save, record)

@@ -32,7 +32,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain import pacing, queue
-from paravion.domain.queue import ALL_SHARDS, DUE_SHARDS, Job, JobRecord, State
+from paravion.domain.queue import DUE_SHARDS, OPEN_SHARDS, Job, JobRecord, State
 from paravion.domain.status import WRONG_STATE, Rejected
 from paravion.errors import ClaimLost
 from paravion.ports import QueueName
@@ -85,7 +85,7 @@ class Requeue:
     verb = "requeue"
     event = "requeue"
     ends = False
-    shards = range(ALL_SHARDS)
+    shards = OPEN_SHARDS
 
     def __init__(self, reason: str, principal: Principal, deps: AdminDeps) -> None:
         require_operator(principal, "requeueing mail is")

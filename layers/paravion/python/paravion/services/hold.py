@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from paravion.domain import queue
-from paravion.domain.queue import ALL_SHARDS, DUE_SHARDS, JobRecord, State
+from paravion.domain.queue import DUE_SHARDS, HELD_SHARDS, OPEN_SHARDS, JobRecord, State
 from paravion.domain.status import WRONG_STATE, Rejected
 from paravion.services.acts import SendsNothing, act_on_message, check_reason
 from paravion.services.authenticate import require_operator
@@ -57,7 +57,7 @@ class Release(SendsNothing):
     verb = "release"
     event = "release"
     ends = False
-    shards = range(DUE_SHARDS, ALL_SHARDS)
+    shards = HELD_SHARDS
 
     def __init__(self, reason: str, principal: Principal, deps: AdminDeps) -> None:
         require_operator(principal, "releasing mail is")
@@ -85,7 +85,7 @@ class Remove(SendsNothing):
     verb = "remove"
     event = queue.REMOVAL
     ends = True
-    shards = range(ALL_SHARDS)
+    shards = OPEN_SHARDS
 
     def __init__(self, reason: str, principal: Principal, deps: AdminDeps) -> None:
         require_operator(principal, "removing mail is")

@@ -20,12 +20,14 @@ Next: services/retry.py, services/publish.py.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from paravion.domain import event_item, queue
 from paravion.domain.status import BAD_REQUEST, NOT_FOUND, Rejected
+from paravion.errors import RecordUnreadable
 from paravion.ports import QueueName
 from paravion.services import operations
 from paravion.services.acts import change_job, check_reason, log, queues_of
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from paravion.domain.envelope import Envelope
-    from paravion.domain.queue import JobRecord
+    from paravion.domain.queue import JobKey, JobRecord
     from paravion.ports import Parked, ParkedItem
     from paravion.services.admin import AdminDeps
     from paravion.services.authenticate import Principal
@@ -123,7 +125,7 @@ def redrive(
         operation = operations.begin(act.verb, what, act.reason, principal, deps)
         for item in going:
             if item.job is not None:
-                change_job(item.job.key, deps.ledger.load(item.job.key), act, None, deps)
+                _enter(item.job.key, act, deps)
         queues = queues_of(deps)
         jobs = [item.job for item in going if item.job is not None]
         if jobs:
@@ -186,7 +188,7 @@ def _drop(
             told["body"] = _printable(item.body, _BODY_CHARACTERS)
             operation = operations.begin(act.verb, told, act.reason, principal, deps)
             if item.job is not None:
-                change_job(item.job.key, deps.ledger.load(item.job.key), act, None, deps)
+                _enter(item.job.key, act, deps)
             parked.drop([item])
             gone.append(item)
             operations.add(operation, {"changed": 1}, deps, finished=True)
@@ -197,6 +199,12 @@ def _drop(
     return done
 
 
+def _enter(key: JobKey, act: _Given, deps: AdminDeps) -> None:
+    """Write the act into the job's history; where that can't be read the operation's record has it alone."""
+    with suppress(RecordUnreadable):
+        change_job(key, deps.ledger.load(key), act, None, deps)
+
+
 def _fields(item: ParkedItem, deps: AdminDeps) -> dict[str, Any]:
     """Tell of one item what it is, and of a job where its message stands and what happened last."""
     fields: dict[str, Any] = {
@@ -205,8 +213,11 @@ def _fields(item: ParkedItem, deps: AdminDeps) -> dict[str, Any]:
     }  # fmt: skip
     if item.job is not None:
         key = item.job.key
-        record = deps.ledger.load(key)
         fields |= {"what": "job", "queue_id": key.queue_id, "chunk": key.chunk, "state": "queued"}
+        try:
+            record = deps.ledger.load(key)
+        except RecordUnreadable as exc:
+            return {**fields, "state": None, "last_text": _printable(f"its record can't be read: {exc}", 300)}
         if record is not None:
             last = record.log[-1] if record.log else None
             fields |= {

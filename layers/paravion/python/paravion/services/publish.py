@@ -286,11 +286,10 @@ def _send_again(parcel: _Parcel, deps: PublishDeps) -> set[int]:
 def _settle(record: JobRecord, notices: tuple[Notice, ...], deps: PublishDeps) -> None:
     """Take the notices off what the job owes."""
     for _ in range(_CONFLICTS):
-        left = tuple(notice for notice in record.owed if notice not in notices)
-        if left == record.owed:
+        if not set(notices) & set(record.owed):
             return
         try:
-            deps.ledger.save(replace(record, owed=left))
+            deps.ledger.save(queue.settled(record, notices))
         except ClaimLost:
             fresh = deps.ledger.load(record.key)
             if fresh is None:

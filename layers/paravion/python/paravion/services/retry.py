@@ -11,11 +11,13 @@ and reads in the ledger what happened. `sweep` runs every minute and sends back 
     ready                               the same, after a sweep          waits a little; no attempt counted
     claimed, lease running              another worker has it            looked at again when the lease ends
     claimed, lease over                 the attempt broke off            waits a little, then tried again
+    claimed, tried: by the sweep        its item was lost                the same as by its item
     tried, somebody deferred            a reply, or a dead host          by the schedule, or when the host said
     tried, all wait for their turn      hosts ask for less (pacing.py)   straight back, by the queue's delay
     tried, nobody deferred              our own fault stopped it         waits a little, then tried again
     deferred                            lies in the due index already    nothing
-    ready, its deadline just over       DELIVERBY, by-mode N             its sender is told; tried as planned
+    ready, its next attempt to come     the mail is late, or DELIVERBY   its sender is told; tried as planned
+                                        (by-mode N) just over
     held                                waits for an operator            nothing; returned at LIFETIME_S
     held, its deadline over             DELIVERBY, by-mode N             its sender is told; held
     held, cancelled                     an operator ends it              returned
@@ -27,6 +29,9 @@ and reads in the ledger what happened. `sweep` runs every minute and sends back 
 Whoever is still undelivered when the mail's time is up (schedule.bounded) is given up here, whatever kept him from it.
 What can't be handled here raises, and ends in the parked queue.
 
+One job's or shard's trouble in a sweep is no other's: it is logged, and the rest goes out. What could not be sent is as
+due as it was. A sweep that gets nothing done raises, for the function's alarm.
+
 Next on the message's path: services/bounce.py for what is owed, services/deliver.py for what is due.
 """
 
@@ -34,7 +39,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from paravion.domain import asked, lost, queue, schedule
 from paravion.domain.classification import record_fields
@@ -42,7 +47,7 @@ from paravion.domain.envelope import decode_qf
 from paravion.domain.outcome import GIVEN_UP, HOLD, Outcome, Result
 from paravion.domain.queue import ALL_SHARDS, Job, JobRecord, Notice, NoticeKind, State
 from paravion.domain.status import ATTEMPT_BROKE_OFF, CANCELLED, CONTENT_LOST, HELD_TOO_LONG
-from paravion.errors import ClaimLost, LedgerUnavailable, SpoolMissing
+from paravion.errors import ClaimLost, LedgerUnavailable, RecordUnreadable, SpoolMissing
 from paravion.ports import MAX_DELAY_S, QueueName
 from paravion.services.batch import work_through
 from paravion.services.statistics import Tallies
@@ -55,6 +60,8 @@ if TYPE_CHECKING:
     from paravion.domain.schedule import Plan
     from paravion.ports import Counters, EventLog, Ledger, Queues, Spool
 
+T = TypeVar("T")
+
 _CONFLICTS = 5
 """Times that a record may change under us before we leave the item to its next reception."""
 
@@ -64,6 +71,12 @@ _SWEEP_PAGE = 100
 
 _SEND = 10
 """Jobs of one call to the queue."""
+
+_LAST_RESORT_S = 4 * 86_400.0
+"""
+What a safety net caught is looked at again after this, if nobody could handle it: its item is parked by then (30 hours,
+template.yaml). An item each hour would fill the queues with what nobody can handle.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,49 +137,116 @@ def sweep(deps: RetryDeps, remaining_s: Callable[[], float]) -> int:
 
     Returns:
         How many jobs were enqueued.
+
+    Raises:
+        Exception: The first that stopped a whole round of looks, of jobs or of sendings.
     """
     count = 0
     places: dict[int, DueJob | None] = dict.fromkeys(range(ALL_SHARDS))
     # One page of every shard at once: a full shard does not starve the others.
     while places and remaining_s() > _LEASE_MARGIN_S:
         now = deps.clock()
-        looks = [partial(deps.ledger.due, shard, now, _SWEEP_PAGE, after) for shard, after in places.items()]
-        pages = dict(zip(places, deps.in_parallel(looks), strict=True))
-        count += _send_back([job.key for page in pages.values() for job in page], deps)
-        places = {shard: page[-1] for shard, page in pages.items() if len(page) == _SWEEP_PAGE}
+        looks = [partial(_look, shard, now, after, deps) for shard, after in places.items()]
+        pages = dict(zip(places, _worked(deps.in_parallel(looks)), strict=True))
+        count += _send_back([job for page in pages.values() if page for job in page], deps)
+        places = {shard: page[-1] for shard, page in pages.items() if page and len(page) == _SWEEP_PAGE}
     return count
 
 
-def _send_back(keys: Sequence[JobKey], deps: RetryDeps) -> int:
-    now = deps.clock()
-    woken = deps.in_parallel([partial(_wake, key, now, deps) for key in keys])
-    back: dict[str, list[Job]] = {QueueName.DELIVERY: [], QueueName.RETRY: []}
-    for record in woken:
-        if record is not None:
-            # A claimed, tried or held job is here because its safety net caught it, and one that is late because its
-            # sender must be told: `retry` knows what to do.
-            is_to_try = record.state is State.READY and not _is_due_for_word(record, now)
-            target = QueueName.DELIVERY if is_to_try else QueueName.RETRY
-            back[target].append(Job(record.key, record.queued_at))
-    # crash here = found again after sweep_grace_s, never lost
-    deps.in_parallel(
-        [
-            partial(deps.queues.send, name, jobs[first : first + _SEND])
-            for name, jobs in back.items()
-            for first in range(0, len(jobs), _SEND)
-        ]
-    )
-    return sum(map(len, back.values()))
+@dataclass(frozen=True, slots=True)
+class _Woken:
+    """
+    A job that the sweep took, and the queue that it goes to.
+
+    Attributes:
+        was_due_at, due_at: Before that, and now.
+        is_caught: Its safety net caught it.
+    """
+
+    job: Job
+    was_due_at: float
+    due_at: float
+    queue: str
+    is_caught: bool
 
 
-def _wake(key: JobKey, now: float, deps: RetryDeps) -> JobRecord | None:
-    """Take one due job; a throttle spares it for the next sweep, and the others of its page go out."""
+def _look(shard: int, now: float, after: DueJob | None, deps: RetryDeps) -> list[DueJob] | Exception:
+    """Give a shard's page; what can't be read is left to the next sweep."""
     try:
-        return deps.ledger.wake(key, now, now + deps.sweep_grace_s)
-    except LedgerUnavailable as exc:
-        fields = {"stage": "sweep", "queue_id": key.queue_id, "chunk": key.chunk}
-        deps.event_log.emit("Fault", {**fields, "error": repr(exc)})
+        return deps.ledger.due(shard, now, _SWEEP_PAGE, after)
+    except Exception as exc:  # noqa: BLE001 (law 7: unknown trouble is transient)
+        return _fault(exc, deps, shard=shard)
+
+
+def _send_back(due: Sequence[DueJob], deps: RetryDeps) -> int:
+    now = deps.clock()
+    back: dict[str, list[_Woken]] = {QueueName.DELIVERY: [], QueueName.RETRY: []}
+    for woken in _worked(deps.in_parallel([partial(_wake, job, now, deps) for job in due])):
+        if woken is not None:
+            back[woken.queue].append(woken)
+    # crash here = found again after sweep_grace_s, never lost
+    sendings = [
+        partial(_send, name, some[first : first + _SEND], deps)
+        for name, some in back.items()
+        for first in range(0, len(some), _SEND)
+    ]
+    return sum(filter(None, _worked(deps.in_parallel(sendings))))
+
+
+def _wake(due: DueJob, now: float, deps: RetryDeps) -> _Woken | Exception | None:
+    """Take one due job; whatever is wrong with it, the others of its page go out."""
+    look_at = now + deps.sweep_grace_s
+    try:
+        record = deps.ledger.wake(due.key, now, look_at)
+    except RecordUnreadable as exc:
+        # `retry` will meet the same, and the job ends parked unless it can be read meanwhile.
+        _fault(exc, deps, queue_id=due.key.queue_id, chunk=due.key.chunk)
+        return _Woken(exc.job, due.due_at, look_at, QueueName.RETRY, is_caught=True)
+    except Exception as exc:  # noqa: BLE001 (law 7)
+        return _fault(exc, deps, queue_id=due.key.queue_id, chunk=due.key.chunk)
+    if record is None:
         return None
+    # A claimed, tried, held or closed job is here because its safety net caught it, and one whose attempt is to come
+    # because its sender must be told: `retry` knows what to do.
+    is_to_try = record.state is State.READY and not _is_due_for_word(record, now)
+    target = QueueName.DELIVERY if is_to_try else QueueName.RETRY
+    is_caught = record.state is not State.READY
+    return _Woken(Job(record.key, record.queued_at), due.due_at, look_at, target, is_caught=is_caught)
+
+
+def _send(name: str, some: Sequence[_Woken], deps: RetryDeps) -> int | Exception:
+    """Enqueue a few jobs; those that the queue does not take are as due as before, for the next sweep."""
+    try:
+        deps.queues.send(name, [woken.job for woken in some])
+    except Exception as exc:  # noqa: BLE001 (law 7)
+        for woken in some:
+            _reschedule(woken, woken.was_due_at, deps)
+        return _fault(exc, deps, jobs=len(some))
+    # crash here = another item each sweep_grace_s, as long as nobody can handle one
+    for woken in some:
+        if woken.is_caught:
+            _reschedule(woken, deps.clock() + _LAST_RESORT_S, deps)
+    return len(some)
+
+
+def _reschedule(woken: _Woken, due_at: float, deps: RetryDeps) -> None:
+    try:
+        deps.ledger.reschedule(woken.job.key, woken.due_at, due_at)
+    except Exception as exc:  # noqa: BLE001 (found again after sweep_grace_s)
+        _fault(exc, deps, queue_id=woken.job.key.queue_id, chunk=woken.job.key.chunk)
+
+
+def _worked(results: Sequence[T | Exception]) -> list[T | None]:
+    """Give what came of each, None for a fault. Raises the first fault where there was nothing else."""
+    faults = [result for result in results if isinstance(result, Exception)]
+    if faults and len(faults) == len(results):
+        raise faults[0]
+    return [None if isinstance(result, Exception) else result for result in results]
+
+
+def _fault(exc: Exception, deps: RetryDeps, **of: Any) -> Exception:
+    deps.event_log.emit("Fault", {"stage": "sweep", **of, "error": repr(exc)})
+    return exc
 
 
 def _decide(job: Job, deps: RetryDeps, tallies: Tallies) -> None:
@@ -188,7 +268,8 @@ def _decide(job: Job, deps: RetryDeps, tallies: Tallies) -> None:
                 continue
             for tenant, outcomes in ended:
                 tallies.add(tenant, outcomes)
-            _log(new, now, deps)
+            if record is None or not (record.is_closed and new.is_closed):
+                _log(new, now, deps)
             if new.state is State.READY:
                 # crash here = the sweep finds it when its safety net is due, and sends it then
                 delay_s = max(0.0, new.due_at - deps.sweep_grace_s - now)
@@ -211,7 +292,9 @@ def _next(
     if record is None or is_new:
         record = JobRecord(job.key, job.queued_at, State.READY, version=record.version if record else 0)
     if record.is_closed or record.state is State.DEFERRED:
-        return None
+        # Nobody has to look at what is closed again, but for a report.
+        is_needless = record.is_closed and record.due_at and not record.owes_report
+        return queue.without_net(record) if is_needless else None
     if not record.recipients and record.state is not State.HELD and (envelope := _envelope(job.key, deps)) is not None:
         # No attempt has written down what the envelope says of its times: none was made, or each broke off.
         record = queue.with_times_of(record, envelope).changed(
@@ -232,7 +315,7 @@ def _next(
     if record.quarantine:
         return queue.held(replace(record, state=State.TRIED), record.quarantine, now=now)
     record = replace(_planned(record, now, plan, deps), token="", lease_until=0.0, tries_at=0.0)
-    return queue.watched(_told_of_delay(record, now, plan, deps), now)
+    return queue.watched(_told_of_delay(record, now, plan, deps), now, record.counted_from + plan.warn_s)
 
 
 def _envelope(key: JobKey, deps: RetryDeps) -> Envelope | None:
@@ -246,12 +329,14 @@ def _envelope(key: JobKey, deps: RetryDeps) -> Envelope | None:
 
 def _planned(record: JobRecord, now: float, plan: Plan, deps: RetryDeps) -> JobRecord:
     """Say when an open job is tried again: as planned, at its turn, by the schedule, or soon after our own fault."""
-    if _is_due_for_word(record, now):
-        return replace(record, state=State.DEFERRED, due_at=record.tries_at)
+    if record.state is State.READY and record.tries_at:
+        # It was looked at for its sender's sake alone.
+        return replace(record, state=State.DEFERRED, due_at=max(now, record.tries_at))
     returned_at = min(record.counted_from + plan.return_s, record.queued_at + schedule.LIFETIME_S)
     if turn_at := queue.waits_for_turn(record) if record.state is State.TRIED else 0.0:
         due_at = max(now, min(turn_at, returned_at))
-        if due_at - now > MAX_DELAY_S:
+        is_told_before = queue.next_word_at(record, now, record.counted_from + plan.warn_s) < due_at
+        if due_at - now > MAX_DELAY_S or is_told_before:
             return replace(record, state=State.DEFERRED, due_at=due_at)
         # The queue's own delay brings it; the due time is a safety net.
         return replace(record, state=State.READY, due_at=due_at + deps.sweep_grace_s)
@@ -272,8 +357,8 @@ def _planned(record: JobRecord, now: float, plan: Plan, deps: RetryDeps) -> JobR
 
 
 def _is_due_for_word(record: JobRecord, now: float) -> bool:
-    """Say whether a job is due for its deadline alone, and its next attempt stands."""
-    return record.state is State.READY and record.is_late(now) and record.tries_at > now
+    """Say whether a job is due since its sender is to be told that it is late, and its next attempt stands."""
+    return record.state is State.READY and record.tries_at > now
 
 
 def _told_of_delay(record: JobRecord, now: float, plan: Plan, deps: RetryDeps) -> JobRecord:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -30,7 +31,7 @@ from paravion.domain import lost
 from paravion.domain.envelope import decode_qf
 from paravion.domain.queue import DueJob, JobKey
 from paravion.domain.status import BAD_REQUEST, Rejected
-from paravion.errors import SpoolMissing
+from paravion.errors import RecordUnreadable, SpoolMissing
 from paravion.services import operations
 from paravion.services.acts import Acted, change_job, log
 
@@ -146,7 +147,10 @@ def _on_job(
     key: JobKey, act: Act, selection: Selection, place: _Place, dry_run: bool, deps: AdminDeps
 ) -> tuple[Acted, bool] | None:
     """Do the act on one job; gives also whether it was left because only some are meant, None for another's job."""
-    record = deps.ledger.load(key)
+    record = None
+    # Of one that can't be read nobody knows whether it is meant; the sweep tells of it.
+    with suppress(RecordUnreadable):
+        record = deps.ledger.load(key)
     if record is None or record.is_closed:
         return None
     if any(entry.event == act.event and entry.at >= place.since for entry in record.log[-_HISTORY:]):
