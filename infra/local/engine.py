@@ -130,6 +130,7 @@ class LocalEngine:
             self._run(self._open_api())
             self.system = template.create(self.options.template, self._parameters(), REGION)
             lighten(REGION)
+            _forget_loggers(self.system.functions)
             self._put_credential()
             alias_targets.make(BY_NAME["alias_target_arns"].parse(self._settings().get("alias_target_arns", "")))
             self._run(self._open())
@@ -299,7 +300,7 @@ def _forget_loggers(functions: Iterable[str]) -> None:
     """
     Unmake the functions' loggers: powertools keeps one for each service in the process, with its stream.
 
-    The next engine's functions would go on writing to this one's log.
+    An engine's functions would go on writing to the log of whoever was first: another engine, or a test.
     """
     for name in functions:
         logging.Logger.manager.loggerDict.pop(name.removesuffix("Function").lower(), None)

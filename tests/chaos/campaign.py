@@ -54,7 +54,11 @@ _LEFT_BY_KILLS: Final = frozenset({"file-orphan"})
 """Findings of fsck that a kill may leave: a large body whose mail was promised to nobody."""
 
 _QUEUED: Final = """
-SELECT (SELECT COUNT(*) FROM item WHERE queue != 3), (SELECT COUNT(*) FROM item WHERE queue = 3),
+SELECT
+    -- But for what waits in the retry queue for the end of a lease that has been given back.
+    (SELECT COUNT(*) FROM item WHERE queue != 3 AND NOT (queue = 1 AND visible_at > 0 AND EXISTS (
+        SELECT 1 FROM job WHERE queue_id = item.job AND chunk = item.chunk AND state IN ('done', 'removed')))),
+    (SELECT COUNT(*) FROM item WHERE queue = 3),
     (SELECT COUNT(*) FROM job WHERE state NOT IN ('done', 'removed'))
 """
 

@@ -220,6 +220,20 @@ def test_everything_is_kept_over_a_restart(tmp_path: Path, clock: Clock) -> None
         assert data.secrets.get("credentials/K") == "s"
 
 
+def test_item_that_waits_for_a_lease_is_visible_at_the_next_start(tmp_path: Path, clock: Clock) -> None:
+    """Whoever had the lease is gone; what waits for its release, or for its host's turn, waits on."""
+    states = {1: State.CLAIMED, 2: State.DONE, 3: State.READY, 4: None}
+    with EmbeddedData(tmp_path, clock) as data:
+        for n, state in states.items():
+            if state is not None:
+                lease = clock.now + 300 if state is State.CLAIMED else 0.0
+                data.ledger.save(JobRecord(JobKey(f"q{n}"), 1.0, state, lease_until=lease))
+            data.queues.send(QueueName.RETRY, [_job(n)], delay_s=300.0)
+        assert data.queues.receive(QueueName.RETRY, 10) == []
+    with EmbeddedData(tmp_path, clock) as data:
+        assert [item.job for item in data.queues.receive(QueueName.RETRY, 10)] == [_job(1), _job(2)]
+
+
 def test_job_between_sweep_and_queue_is_due_at_the_next_start(tmp_path: Path, clock: Clock) -> None:
     """The process died between the sweep's write and its enqueueing: nobody waits for the safety net's hour."""
     with EmbeddedData(tmp_path, clock) as data:

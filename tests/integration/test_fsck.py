@@ -207,6 +207,13 @@ def test_events_that_wait_are_no_damage(folder: Path, capsys: pytest.CaptureFixt
     assert _fsck(folder, capsys) == (0, [])
 
 
+def test_item_that_waits_for_a_lease_is_no_damage(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All may have ended before it is visible."""
+    _row(folder, 1, "ended")
+    _execute(folder, "UPDATE item SET visible_at = 9e9 WHERE job = 'ended'")
+    assert _fsck(folder, capsys) == (0, [])
+
+
 def test_orphan_is_set_aside_not_removed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It may be a mail's whose row was lost."""
     path = folder / "spool" / "df" / "la" / "lame"

@@ -53,6 +53,9 @@ LINES = {
 """CRLF, LF, 8-bit, an attachment behind a text with a link; and one text with a link, plain and in both encodings."""
 
 
+ACCESS_KEY = "AKIATESTTESTTEST"
+
+
 def upload_id(line: str, octets: str, *, top: bool, number: int = 0) -> str:
     """Name an object that S3 makes up: "l" or "s" of octets, with a header or in the middle of a body."""
     return f"{line}{octets}{'h' if top else 'm'}{'abcdefghij'[number]}".ljust(26, "a")
@@ -174,6 +177,7 @@ def _validate(way: str, octets: int) -> tuple[int, int]:
     from paravion.adapters.s3_spool import S3Spool, S3Uploads
     from paravion.domain import contacts, unsubscribe
     from paravion.domain.dkim_keys import encode
+    from paravion.domain.ids import upload_name
     from paravion.domain.ses_smtp_password import smtp_password
     from paravion.services.commit import CommitDeps
     from tests.support.dkim_keys import active_ring
@@ -181,18 +185,29 @@ def _validate(way: str, octets: int) -> tuple[int, int]:
 
     line, parts, asked = VALIDATES[way]
     world = World(max_message_octets=str(40 << 20), local_domains="local.example", public_url="https://api.example.org")
-    world.secrets.put("credentials/AKIATESTTESTTEST", json.dumps({"secret_key": "s3cret", "enabled": True}))
+    world.secrets.put(f"credentials/{ACCESS_KEY}", json.dumps({"secret_key": "s3cret", "enabled": True}))
     world.secrets.put(unsubscribe.SECRET, unsubscribe.write_keys((unsubscribe.Key("k1", b"x" * 32),)))
     world.records.put(contacts.LISTS_KIND, "news", {"ContactListName": "news", "Topics": []})
     world.load("aliases", "team: a@a.example, b@b.example\nowner-team: boss@o.example\n")
     if asked.get("key"):
         world.secrets.put("dkim/example.org", encode(active_ring()))
+    names = {
+        upload_name(one, ACCESS_KEY): one
+        for one in (upload_id(line, size, top=n == 0, number=n) for size in "sl" for n in range(parts))
+    }
+
+    class Uploads(S3Uploads):
+        """Whose objects lie under ids that tell the other process what to make up."""
+
+        def pieces(self, upload_id: str, limit: int) -> Any:
+            return super().pieces(names[upload_id], limit)
+
     with _s3(octets // parts) as client, tempfile.TemporaryDirectory() as drafts:
         spool = S3Spool(client, "spool", Path(drafts))
         deps = replace(
             world.for_validate,
             to_commit=CommitDeps(spool, world.queues, InParallel(16)),
-            uploads=S3Uploads(client, client, "spool", world.for_validate.clock),
+            uploads=Uploads(client, client, "spool", world.for_validate.clock),
         )
         _submit(line, "s", parts, asked, deps, smtp_password("s3cret", "us-east-1"))
         before = peak_octets()
@@ -222,7 +237,7 @@ def _submit(line: str, size: str, parts: int, asked: dict[str, Any], deps: Any, 
         "rawPath": "/v1/messages",
         "rawQueryString": "",
         "headers": {
-            "authorization": f"Basic {base64.b64encode(f'AKIATESTTESTTEST:{password}'.encode()).decode()}",
+            "authorization": f"Basic {base64.b64encode(f'{ACCESS_KEY}:{password}'.encode()).decode()}",
             "content-type": "application/json", "host": "h", "idempotency-key": f"k{size}",
         },
         "requestContext": {"http": {"method": "POST", "path": "/v1/messages", "sourceIp": "192.0.2.1"}, "requestId": "r"},

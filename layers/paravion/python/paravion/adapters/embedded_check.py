@@ -214,7 +214,8 @@ class Check:
             SELECT item.queue, item.id, item.job, item.chunk FROM item
             JOIN job ON job.queue_id = item.job AND job.chunk = item.chunk AND item.queued_at <= job.queued_at
             WHERE item.queue IN (0, 1, 2, 4) AND job.state IN ('done', 'removed')
-        """
+                AND NOT (item.queue = 1 AND item.visible_at > 0)
+        """  # what waits there for the end of a lease may find that all has ended
         for number, item_id, queue_id, chunk in self._connection.execute(query).fetchall():
             record = self._record(JobKey(queue_id, chunk))
             if record is not None and not record.owed:

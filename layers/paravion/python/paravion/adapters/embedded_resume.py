@@ -8,6 +8,8 @@ What a start makes of what the last process left: nobody else receives, claims a
     lies in the delivery or retry queue          enqueueing; on the cloud it would wait `sweep_grace_s`
     closed, with a report owed, and no item      due now
     lies in these or in the bounce queue
+    an item of `retry`'s that waits for the      visible now: nobody has that lease
+    end of a lease
 """
 
 from __future__ import annotations
@@ -39,6 +41,10 @@ def resume(database: Database) -> int:
             "UPDATE job SET lease_until = 0 WHERE state = 'claimed' AND lease_until > 0"
             " AND (due_at > 0 OR (queue_id, chunk) IN (SELECT job, chunk FROM item WHERE queue IN (0, 1)))"
         ).rowcount
+        connection.execute(
+            "UPDATE item SET visible_at = 0 WHERE queue = 1 AND visible_at > 0 AND EXISTS (SELECT 1 FROM job"
+            " WHERE job.queue_id = item.job AND job.chunk = item.chunk AND job.state <> 'ready')"
+        )
         connection.execute(
             "UPDATE job SET due_at = 1 WHERE due_at > 0 AND state IN ('ready', 'tried', 'claimed')"
             " AND (queue_id, chunk) NOT IN (SELECT job, chunk FROM item WHERE queue IN (0, 1))"
