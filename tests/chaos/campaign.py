@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from paravion.adapters.embedded_check import Check
+from paravion.adapters.embedded_queues import VISIBILITY_S
 from tests.chaos.submitters import DOORS, Submitted
 from tests.chaos.verdict import Lives, Verdict, judge
 
@@ -276,7 +277,8 @@ def run(plan: Plan, folder: Path) -> Verdict:
             if life == full_in:
                 _fill(engine, disk, lives, plan.full_s)
                 time.sleep(draws.uniform(*plan.life_s))
-            _kill(engine, lives, draws)
+            # What a full disk failed is hidden for minutes; who has no patience for that kills those who hide it.
+            _kill(engine, lives, draws, whole=life == full_in and plan.patience_s < max(VISIBILITY_S.values()))
         engine.wait_ready()
         gate.open_to(plan.mails)
         for client in clients:
@@ -343,10 +345,10 @@ def _live(engine: Engine, lives: Lives, *, wait: bool = True) -> None:
         engine.wait_ready()
 
 
-def _kill(engine: Engine, lives: Lives, draws: random.Random) -> None:
+def _kill(engine: Engine, lives: Lives, draws: random.Random, *, whole: bool = False) -> None:
     """Kill one process, or all; the doors' death is no end of a life, for they send nothing."""
     at = time.time()
-    part = engine.kill_part(draws)
+    part = "" if whole else engine.kill_part(draws)
     lives.kinds[part or "all"] += 1
     if part == "workers":
         lives.killed.append(at)

@@ -147,6 +147,23 @@ def test_full_disk_takes_nothing_and_loses_nothing(data: EmbeddedData) -> None:
     assert [item.job.key.queue_id for item in data.queues.receive(QueueName.DELIVERY, 10) if item.job] == ["q0", "f0"]
 
 
+def test_removal_that_a_full_disk_kept_back_is_made_up_for(data: EmbeddedData) -> None:
+    """With the next look; until then nobody receives it again."""
+    queues, writer = data.queues, data.database._writer
+    queues.send(QueueName.DELIVERY, [_job(1)])
+    (item,) = queues.receive(QueueName.DELIVERY, 1)
+    writer.set_authorizer(
+        lambda action, *_: sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_DELETE else sqlite3.SQLITE_OK
+    )
+    queues.delete(QueueName.DELIVERY, [item.receipt])
+    queues.send(QueueName.DELIVERY, [_job(2)])
+    assert queues.depth(QueueName.DELIVERY)["visible"] == 2
+    writer.set_authorizer(None)
+    assert [one.job for one in queues.receive(QueueName.DELIVERY, 9)] == [_job(2)]
+    queues.send(QueueName.DELIVERY, [_job(3)])
+    assert queues.depth(QueueName.DELIVERY) == {"visible": 1, "in_flight": 1}
+
+
 def test_what_waits_for_a_failing_disk_is_bounded(data: EmbeddedData, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is no spool."""
     monkeypatch.setattr("paravion.adapters.embedded_spool.PENDING_OCTETS", 1000)

@@ -71,7 +71,7 @@ _CACHE_KIB: Final = 32 * 1024
 class _Call:
     """One function on its way to the writer."""
 
-    __slots__ = ("answered", "aside", "durable", "error", "is_undecided", "result", "work")
+    __slots__ = ("answered", "aside", "durable", "error", "failed", "is_undecided", "result", "work")
 
     def __init__(self, work: Callable[[sqlite3.Connection], Any], *, awaited: bool, durable: bool = True) -> None:
         self.work = work
@@ -79,6 +79,7 @@ class _Call:
         self.result: Any = None
         self.error: BaseException | None = None
         self.is_undecided = False
+        self.failed: Callable[[], object] | None = None
         self.aside = embedded_loop.current() if awaited else None
         # A lock is the cheapest thing that a thread can wait for.
         self.answered = threading.Lock() if awaited and self.aside is None else None
@@ -239,11 +240,20 @@ class Database:
         result: T = call.result
         return result
 
-    def write_later(self, work: Callable[[sqlite3.Connection], object]) -> None:
-        """Run a function in the next group, for what may be lost or fail without harm; doesn't wait."""
+    def write_later(
+        self, work: Callable[[sqlite3.Connection], object], failed: Callable[[], object] | None = None
+    ) -> None:
+        """
+        Run a function in the next group, for what may be lost or fail without harm; doesn't wait.
+
+        Args:
+            failed: Called if it failed, on the writer's thread; quick.
+        """
         with self._guard:
             if not self._closed:
-                self._waiting.append(_Call(work, awaited=False, durable=False))
+                call = _Call(work, awaited=False, durable=False)
+                call.failed = failed
+                self._waiting.append(call)
                 self._call()
 
     def withdraw(self, aside: embedded_loop.Aside) -> bool:
@@ -448,6 +458,8 @@ class Database:
                 asides.append(call.aside)
             elif call.answered is not None:
                 call.answered.release()
+            elif call.failed is not None and call.error is not None:
+                call.failed()
         if asides:
             embedded_loop.resume(asides, here=threading.get_ident() == self._loop_thread)
 

@@ -24,9 +24,11 @@ An item that was received as often as its queue allows moves on to the dead-lett
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import math
 import threading
+from collections import deque
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
@@ -132,6 +134,7 @@ class EmbeddedQueues:
         self._database = database
         self._clock = clock
         self._closed = False
+        self._undeleted: deque[tuple[int, int]] = deque()  # queue and id
         self._serial = count()
         database.define(_SCHEMA)
         self._lines = {name: _Line(name, number) for name, number in NUMBERS.items()}
@@ -203,20 +206,26 @@ class EmbeddedQueues:
         """
         Remove received items for good; doesn't wait for the disk.
 
-        crash before it is there = received once more, which the ledger bears.
+        crash before it is there = received once more, which the ledger bears. What a full disk kept from it is removed
+        with the next items, or the next look.
         """
         line = self._lines[queue]
         with line.changed:
             ids = [item_id for item_id, _ in self._held(line, receipts)]
             for item_id in ids:
                 del line.flights[item_id]
-        keys = [(line.number, item_id) for item_id in ids]
+        self._remove([(line.number, item_id) for item_id in ids])
+
+    def _remove(self, keys: list[tuple[int, int]]) -> None:
+        with contextlib.suppress(IndexError):
+            while True:
+                keys.append(self._undeleted.popleft())
 
         def work(connection: sqlite3.Connection) -> None:
             connection.executemany("DELETE FROM item WHERE queue = ? AND id = ?", keys)
 
         if keys:
-            self._database.write_later(work)
+            self._database.write_later(work, lambda: self._undeleted.extend(keys))
 
     def depth(self, queue: str) -> dict[str, int]:
         """Count a queue's items: visible, in_flight. Raises QueueUnavailable."""
@@ -293,6 +302,8 @@ class EmbeddedQueues:
         target, allowed = REDRIVE.get(line.name, ("", 0))
         batch: list[Received] = []
         spent: list[tuple[int, _Flight]] = []
+        if self._undeleted:
+            self._remove([])
         with line.changed:
             for item_id, flight in self._visible(line, limit):
                 if target and flight.receives >= allowed:
