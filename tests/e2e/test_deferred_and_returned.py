@@ -16,7 +16,7 @@ from paravion.cli.client import ApiError
 if TYPE_CHECKING:
     from tests.e2e.conftest import House
 
-SETTINGS = ("queue_warn_s=2", "queue_return_s=5")
+SETTINGS = ("queue_warn_s=2", "queue_return_s=9")
 MAIL = b"From: me@example.org\r\nSubject: hello\r\n\r\nbody\r\n"
 
 
