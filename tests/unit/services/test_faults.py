@@ -77,20 +77,26 @@ def test_two_workers_with_one_job_at_once_send_it_once() -> None:
     assert world.states(receipt.queue_id) == {"you@a.example": "delivered"}
 
 
-def test_rival_of_a_running_lease_waits_for_its_end() -> None:
-    """A copy that meets a live lease comes again after it, and does not disturb its worker."""
+def _met_a_rival() -> tuple[World, str, JobRecord]:
+    """A job that another worker holds, and whose item has gone by the delivery queue to `retry`."""
     world = World()
-    receipt = world.submit("you@a.example")
-    job = Job(JobKey(receipt.queue_id), START)
-    held = world.ledger.claim(job, token="other", lease_until=START + 90)
+    queue_id = world.submit("you@a.example").queue_id
+    held = world.ledger.claim(Job(JobKey(queue_id), START), token="other", lease_until=START + 90)
+    assert held is not None
     world.invoke(QueueName.DELIVERY)
     world.invoke(QueueName.DELIVERY)
     world.invoke(QueueName.RETRY)
-    assert world.ledger.load(job.key) == held
+    return world, queue_id, held
+
+
+def test_rival_of_a_running_lease_waits_for_its_end() -> None:
+    """A copy that meets a live lease comes again after it, and does not disturb its worker."""
+    world, queue_id, held = _met_a_rival()
+    assert world.ledger.load(held.key) == held
     assert world.queues.next_visible_at() == START + 95
     # The other worker died: its job is found after its lease, and delivered.
     world.run()
-    assert world.states(receipt.queue_id) == {"you@a.example": "delivered"}
+    assert world.states(queue_id) == {"you@a.example": "delivered"}
 
 
 def test_deferred_job_whose_item_is_gone_is_found_again() -> None:
@@ -109,21 +115,15 @@ def test_deferred_job_whose_item_is_gone_is_found_again() -> None:
 
 def test_item_given_twice_does_not_leave_its_deferred_job_to_nobody() -> None:
     """The rival takes the one item that there is to `retry`; the worker then defers, and has none to bring there."""
-    world = World()
-    receipt = world.submit("you@a.example")
-    job = Job(JobKey(receipt.queue_id), START)
-    held = world.ledger.claim(job, token="other", lease_until=START + 90)
-    world.invoke(QueueName.DELIVERY)
-    world.invoke(QueueName.DELIVERY)
-    world.invoke(QueueName.RETRY)
+    world, queue_id, held = _met_a_rival()
     busy = Outcome(Result.DEFERRED, "4.2.0", 451, "busy, come back", "RCPT", "mx")
     tried = with_outcomes(
         replace(held, recipient_count=1), {0: ("you@a.example", busy)}, now=world.now, notify={}, last=True
     )
     world.ledger.save(tried)
     world.run()
-    assert world.states(receipt.queue_id) == {"you@a.example": "delivered"}
-    (record,) = world.ledger.load_message(receipt.queue_id)
+    assert world.states(queue_id) == {"you@a.example": "delivered"}
+    (record,) = world.ledger.load_message(queue_id)
     assert record.attempts == 2
 
 
